@@ -1,0 +1,209 @@
+"""Seconds per training step, split into its parts, and beside a plain PyTorch step of the same networks.
+
+    python benchmarks/step_time.py --architecture cifar10/DCGAN --batch_size 64 --steps 20 --peer
+
+The parts come from nested graphs of growing content (forward; and the critic's gradient; and the generator's;
+the whole step), timed in turn and subtracted round by round. With --peer every round times both libraries, in
+changing order, so that noise of the machine hits both. Images are random: their content does not matter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout needs no installation
+
+PARTS = ("forward", "critic backward", "generator backward", "updates")
+
+
+def main() -> None:
+    options = _options()
+    from mmdgan.errors import MmdGanError
+
+    try:
+        run(options)
+    except MmdGanError as error:
+        sys.exit(str(error))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Build, warm up, measure and print."""
+    import numpy as np
+    import tensorflow as tf
+
+    from mmdgan import design, losses
+
+    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+    architecture = design.load_architecture(options.architecture)
+    architecture = design.with_score_size(architecture, losses.score_size(options.loss))
+    gen, dis = design.parse_architecture(architecture)
+    shape = (options.batch_size, *dis.input_shape)
+    real = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    tasks = our_tasks(architecture, options, real)
+    if options.peer:
+        tasks |= peer_tasks(gen, dis, options, real)
+    print_machine(options)
+    print(
+        f"{options.architecture}: {gen.parameters + dis.parameters:,} parameters, "
+        f"{gen.multiply_adds + dis.multiply_adds:,} multiply-adds per sample; batch {options.batch_size}, "
+        f"loss {options.loss}, {options.precision}"
+    )
+    print_table(measure(tasks, options.warm_up, options.steps))
+
+
+def our_tasks(architecture: dict, options: argparse.Namespace, real) -> dict[str, Callable[[], object]]:
+    """Our step, and the graphs that hold its first one, two and three parts."""
+    import tensorflow as tf
+
+    from mmdgan import losses, networks
+    from mmdgan.layers import scope
+    from mmdgan.training import GanStep
+
+    build = {"precision": options.precision}
+    generator = networks.build_generator(architecture, **build)
+    critic = networks.build_discriminator(architecture, **build)
+    gan = GanStep(generator, critic, losses.get(options.loss), 5e-4, 2e-4)
+    if critic.data_format == "channels_last":
+        real = real.transpose(0, 2, 3, 1)
+    real = tf.constant(real)
+
+    def graph(last: int) -> Callable[[], object]:
+        @tf.function(autograph=False)
+        def parts():
+            with scope.frozen_state():
+                forward = gan._forward(real, None, None, None)
+                values = [forward.losses.gen, forward.losses.dis, [next_ for _, next_ in forward.vectors]]
+                if last == 1:
+                    weights = [variable.value for variable in critic.trainable_variables]
+                    values += forward.tape.gradient(forward.losses.dis, weights)
+                if last == 2:
+                    values += gan._gradients(forward)
+            return values
+
+        return lambda: float(parts()[0])
+
+    return {
+        PARTS[0]: graph(0),
+        PARTS[1]: graph(1),
+        PARTS[2]: graph(2),
+        "step": lambda: float(gan.step(real)["loss_gen"]),
+    }
+
+
+def peer_tasks(gen, dis, options: argparse.Namespace, real) -> dict[str, Callable[[], object]]:
+    """The two halves of the PyTorch step."""
+    import torch
+    from torch_peer import Peer
+
+    from mmdgan import losses
+
+    torch.set_num_threads(options.threads)
+    loss = losses.canonical_name(options.loss)
+    peer = Peer(gen, dis, loss, tuned=options.peer_tuned)
+    images = torch.from_numpy(real).float() / 127.5 - 1
+    return {
+        "peer critic": lambda: peer.critic_step(images),
+        "peer generator": lambda: peer.generator_step(images),
+    }
+
+
+def measure(tasks: dict[str, Callable[[], object]], warm_up: int, steps: int) -> dict[str, list[float]]:
+    """Seconds of each task in each of `steps` rounds; the round's first task changes from round to round."""
+    names = list(tasks)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for task in tasks.values():
+        for _ in range(warm_up):
+            task()
+    gc.disable()
+    for index in range(steps):
+        first = index % len(names)
+        for name in names[first:] + names[:first]:
+            start = time.perf_counter()
+            tasks[name]()
+            seconds[name].append(time.perf_counter() - start)
+    gc.enable()
+    return seconds
+
+
+def print_table(seconds: dict[str, list[float]]) -> None:
+    """Median and quartiles of the parts, of the step, of the peer and of their ratio."""
+    graphs = [seconds[name] for name in (*PARTS[:-1], "step")]
+    rows = {PARTS[0]: graphs[0]}
+    for part, less, more in zip(PARTS[1:], graphs, graphs[1:], strict=False):
+        rows[part] = [b - a for a, b in zip(less, more, strict=True)]
+    rows["our step"] = seconds["step"]
+    if "peer critic" in seconds:
+        critic, generator = seconds["peer critic"], seconds["peer generator"]
+        rows |= {"PyTorch critic step": critic, "PyTorch generator step": generator}
+        rows["PyTorch step"] = [a + b for a, b in zip(critic, generator, strict=True)]
+    print(f"\n{'seconds':24}{'median':>9}{'quartiles':>18}")
+    for name, values in rows.items():
+        low, median, high = _quartiles(values)
+        print(f"{name:24}{median:9.4f}{low:9.4f}{high:9.4f}")
+    if "PyTorch step" in rows:
+        ratio = statistics.median(rows["our step"]) / statistics.median(rows["PyTorch step"])
+        pairs = [a / b for a, b in zip(rows["our step"], rows["PyTorch step"], strict=True)]
+        low, median, high = _quartiles(pairs)
+        print(f"\nratio of the medians, ours / PyTorch: {ratio:.3f}")
+        print(f"ratio within a round: median {median:.3f}, quartiles {low:.3f} {high:.3f}")
+
+
+def print_machine(options: argparse.Namespace) -> None:
+    """What the numbers depend on."""
+    import keras
+    import tensorflow as tf
+
+    versions = {"Python": platform.python_version(), "TensorFlow": tf.__version__, "Keras": keras.__version__}
+    if options.peer:
+        import torch
+
+        tuned = ", channels_last and fused Adam" if options.peer_tuned else ""
+        versions["PyTorch"] = f"{torch.__version__} ({torch.get_num_threads()} threads{tuned})"
+    print(f"machine: {_processor()}, {_cores()} cores, {options.threads} threads, load {os.getloadavg()[0]:.1f}")
+    print(", ".join(f"{name} {version}" for name, version in versions.items()))
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _quartiles(values: list[float]) -> list[float]:
+    return statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--architecture", default="cifar10/DCGAN", help="preset or path/file.py:NAME")
+    parser.add_argument("--batch_size", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=20, help="rounds to measure")
+    parser.add_argument("--warm_up", type=int, default=3, help="rounds before them")
+    parser.add_argument("--precision", default="float32", choices=("float32", "bf16", "fp16"))
+    parser.add_argument("--loss", default="rep_b")
+    parser.add_argument("--threads", type=int, default=_cores())
+    parser.add_argument("--peer", action="store_true", help="also a plain PyTorch step")
+    parser.add_argument("--peer_tuned", action="store_true", help="a peer with channels_last and fused Adam")
+    options = parser.parse_args()
+    if options.peer and options.precision != "float32":
+        parser.error("--peer compares float32 only")
+    return options
+
+
+if __name__ == "__main__":
+    main()

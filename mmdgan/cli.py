@@ -1,0 +1,251 @@
+"""The command line: `python -m mmdgan VERB`, and what the scripts in experiments/ share with it.
+
+Exit statuses: 0; 2 for a mistake in the command or the configuration (one sentence, no traceback); 3 for a
+run that diverged; 130 and 143 after Ctrl-C and SIGTERM. TensorFlow is imported only when a verb needs it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, NoReturn
+
+from absl import flags as absl_flags
+
+from mmdgan import flags
+from mmdgan.errors import ConfigError, MmdGanError
+from mmdgan.experiment import Experiment
+from mmdgan.flags import option
+
+BAD_USE, DIVERGED, INTERRUPTED = 2, 3, 130
+
+SWITCHES = {"dry_run": "print the resolved configuration and both networks, and exit"}
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleOptions:
+    """The flags of `sample`."""
+
+    count: int = option(400, "how many images")
+    out: str | None = option(None, "NAME.npz, NAME.png or a folder; none: RUN/samples/<step>_<count>.png")
+    step: int | None = option(None, "the checkpoint of this step; none: the newest")
+    seed: int = option(0, "of the latent codes")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """The flags of `evaluate`; what is none is as the run's configuration has it."""
+
+    step: int | None = option(None, "the checkpoint of this step; none: the newest")
+    metrics: tuple[str, ...] | None = option(None, "scores, such as fid,is,kid")
+    features: str | None = option(None, "auto, inception, or classifier")
+    count: int | None = option(None, "images to score; none: as many as in training")
+    inception: str | None = option(None, "the 2015 Inception graph: .pb, tar.gz or SavedModel")
+    classifier_data: str | None = option(None, "labelled data set to train the classifier on")
+    data_root: str | None = option(None, "the folder that holds the data sets")
+    seed: int | None = option(None, "of the latent codes and the choice of real images")
+
+
+def train(argv: Sequence[str], preset: Experiment | None = None, usage: str = "", command: str | None = None) -> int:
+    """Trains the experiment that the flags make of `preset` (the CIFAR-10 experiment by default).
+
+    Args:
+      argv: flags, without the program's name.
+      preset: defaults of the flags.
+      usage: what `--help` says first.
+      command: how the program is called; found out by default.
+    """
+    command = command or f"{flags.program()} train"
+    usage = f"usage: {command} [--flag=value ...]\n\n{usage or 'Trains an MMD-GAN; run again to resume.'}"
+    parsed = flags.parse(preset or Experiment(), argv, usage=usage, switches=SWITCHES)
+    if "dry_run" in parsed.switches:
+        print(parsed.options.dry_run())
+    else:
+        parsed.options.run()
+    return 0
+
+
+def sample(argv: Sequence[str]) -> int:
+    """Makes images with a run's generator."""
+    usage = f"usage: {flags.program()} sample RUN [--flag=value ...]\n\n{sample.__doc__}"
+    parsed = flags.parse(SampleOptions(), argv, usage=usage, arguments=("RUN",))
+    options: SampleOptions = parsed.options
+    if options.count < 1:
+        raise ConfigError(f"count is {options.count}; give at least 1.")
+    from mmdgan import sampling
+    from mmdgan.runs import RunFolder, counter, save_images
+    from mmdgan.startup import prepare_tensorflow
+
+    folder = RunFolder.open(parsed.arguments[0])
+    prepare_tensorflow()
+    generator, step = folder.load_generator(options.step)
+    codes = sampling.random_codes(options.count, generator.spec.input_shape[0], options.seed)
+    images = sampling.generate(generator, codes, progress=counter("samples"))
+    out = options.out or folder.sprite(step).with_name(f"{step}_{options.count}.png")
+    print(f"{options.count:,} samples of step {step:,}: {save_images(out, images)}")
+    return 0
+
+
+def evaluate(argv: Sequence[str]) -> int:
+    """Scores a run's generator; prints a table and adds a line to RUN/metrics.jsonl."""
+    usage = f"usage: {flags.program()} evaluate RUN [--flag=value ...]\n\n{evaluate.__doc__}"
+    parsed = flags.parse(EvaluateOptions(), argv, usage=usage, arguments=("RUN",))
+    options: EvaluateOptions = parsed.options
+    from mmdgan.metrics import format_table
+    from mmdgan.rounds import Scorer, open_data
+    from mmdgan.runs import RunFolder
+    from mmdgan.startup import prepare_tensorflow
+
+    folder = RunFolder.open(parsed.arguments[0])
+    given = {name: value for name, value in dataclasses.asdict(options).items() if value is not None}
+    step, count = given.pop("step", None), given.pop("count", None)
+    experiment = dataclasses.replace(Experiment.load(folder.path), **given)
+    if count is not None:
+        experiment = dataclasses.replace(experiment, score_count=count)
+    if not experiment.metrics:
+        raise ConfigError("the run was made without scores; give --metrics, such as --metrics=fid,is,kid.")
+    prepare_tensorflow()
+    generator, step = folder.load_generator(step)
+    scorer = Scorer.of(experiment, open_data(experiment))
+    scores = scorer.score(generator, generator.spec.input_shape[0], step)
+    folder.append(step, "evaluate", scores)
+    print(f"{format_table(scores)}\nwritten to {folder.metrics_file}")
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class SummaryOptions:
+    """The flags of `summary`."""
+
+    score_size: int | None = option(None, "outputs of the last critic layer; none: the dictionary's")
+
+
+def summary(argv: Sequence[str]) -> int:
+    """Prints tables of both networks of an architecture: shapes, parameters, multiply-adds."""
+    usage = f"usage: {flags.program()} summary FILE:NAME [--flag=value ...]\n\n{summary.__doc__}"
+    parsed = flags.parse(SummaryOptions(), argv, usage=usage, arguments=("FILE:NAME",))
+    from mmdgan import design
+
+    architecture = design.load_architecture(parsed.arguments[0])
+    if parsed.options.score_size is not None:
+        architecture = design.with_score_size(architecture, parsed.options.score_size)
+    print("\n\n".join(design.describe(spec) for spec in design.parse_architecture(architecture)))
+    return 0
+
+
+class Verb(NamedTuple):
+    """A subcommand: its function, its arguments as the help shows them, one line of help."""
+
+    run: Callable[[Sequence[str]], int]
+    arguments: str
+    help: str
+
+
+VERBS = {
+    "train": Verb(train, "[--flag=value ...]", "train a GAN, or resume its training"),
+    "sample": Verb(sample, "RUN", "make images with a trained generator"),
+    "evaluate": Verb(evaluate, "RUN", "score a trained generator"),
+    "summary": Verb(summary, "FILE:NAME", "show the networks of an architecture"),
+}
+
+
+def help_text() -> str:
+    """What `python -m mmdgan --help` prints."""
+    rows = [f"  {name + ' ' + verb.arguments:<28}{verb.help}" for name, verb in VERBS.items()]
+    return "\n".join(
+        [
+            f"usage: {flags.program()} VERB ...",
+            "",
+            "MMD-GANs in TensorFlow 2: training, samples and scores.",
+            "",
+            *rows,
+            "",
+            "A RUN is a directory such as Results/cifar10/sngan_rep_5e-04_2e-04_k1.68_0.0_-1.0.",
+            "VERB --help lists the verb's flags. First try: python experiments/my_test_sample.py",
+        ]
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the verb that `argv` begins with."""
+    if not argv or argv[0] in ("--help", "-h", "help"):
+        print(help_text())
+        return 0 if argv else BAD_USE
+    name, *rest = argv
+    if name == "--version":
+        import mmdgan
+
+        print(f"mmdgan {mmdgan.__version__}")
+        return 0
+    if name not in VERBS:
+        raise ConfigError(
+            f"there is no verb {name!r}{flags.nearest(name, list(VERBS))}; the verbs are {', '.join(VERBS)}."
+        )
+    return VERBS[name].run(rest)
+
+
+def run_main(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs a program's main function and exits with the status that its outcome stands for.
+
+    Args:
+      main: takes the words after the program's name; returns None or a status.
+      argv: these words; those of the process by default.
+    """
+    sys.exit(_status(main, sys.argv[1:] if argv is None else argv))
+
+
+def run_experiment(preset: Experiment, script: str | os.PathLike, usage: str) -> NoReturn:
+    """The main program of a script in experiments/: trains `preset`, changed by the command line's flags.
+
+    Args:
+      preset: defaults of the flags.
+      script: the script's `__file__`.
+      usage: the script's docstring, shown by `--help`.
+    """
+    command = f"python {os.path.relpath(script)}"
+    run_main(lambda argv: train(argv, preset, usage, command))
+
+
+def _status(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> int:
+    try:
+        return main(argv) or 0
+    except (MmdGanError, absl_flags.Error) as error:
+        print(f"mmdgan: {error}", file=sys.stderr)
+        return BAD_USE
+    except KeyboardInterrupt:
+        print(f"\nmmdgan: interrupted; to go on: {_same_command()}", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has closed it (`| head`): nothing is left to say, nor at interpreter exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        status = _training_status(error)
+        if status is None:
+            raise
+        return status
+
+
+def _training_status(error: Exception) -> int | None:
+    """The status that a stopped training stands for, once it is explained; None for any other error."""
+    if "mmdgan.training.trainer" not in sys.modules:
+        return None
+    from mmdgan.training import Diverged, Interrupted
+
+    if isinstance(error, Interrupted):
+        print(f"mmdgan: {error}; to go on: {_same_command()}", file=sys.stderr)
+        return 128 + error.signal
+    if isinstance(error, Diverged):
+        advice = "Lower learning rates (--lr_dis, --lr_gen) may help; begin anew with --restart."
+        print(f"mmdgan: {error}. {advice}", file=sys.stderr)
+        return DIVERGED
+    return None
+
+
+def _same_command() -> str:
+    """The command that resumes an interrupted run: the one that was given, without --restart."""
+    words = [word for word in sys.orig_argv[1:] if word.lstrip("-") not in ("restart", "restart=true")]
+    return shlex.join(["python", *words])

@@ -1,0 +1,32 @@
+"""Image data sets: opened by name, converted when they are not there yet, and fed to training.
+
+    data = mmdgan.data.open_data("cifar10")
+    pipeline = mmdgan.data.Pipeline(data, batch_size=64)
+
+Names load on first use, so that asking for a data set's shape needs neither NumPy nor TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+_HOMES = {
+    "DataInfo": "catalog",
+    "info": "catalog",
+    "names": "catalog",
+    "open_data": "catalog",
+    "ImageData": "images",
+    "Pipeline": "pipeline",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"mmdgan.data.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'mmdgan.data' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

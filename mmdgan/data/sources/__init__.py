@@ -1,0 +1,1 @@
+"""Where images come from before they are records: one module per form of source."""

@@ -1,0 +1,115 @@
+"""Where architectures come from: a person's Python file, or the presets in the folder `architectures/`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import runpy
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmdgan.design_keys import listed, nearest, shown
+from mmdgan.errors import DesignError
+
+
+def load_architecture(reference: str) -> dict:
+    """Read an architecture dictionary from Python source.
+
+    Args:
+        reference: "path/file.py:NAME" for a dictionary in a file of one's own, which may import `mmdgan` and
+            `architectures`; or "module/NAME" for a preset, such as "cifar10/DCGAN", looked for in the presets
+            that come with mmdgan and then in ./architectures.
+
+    Raises:
+        DesignError: the file or the name does not exist (the message lists those that do), or the file fails.
+    """
+    if not isinstance(reference, str):
+        raise DesignError(f"an architecture is named by text such as 'cifar10/DCGAN', not {shown(reference)}.")
+    source, colon, name = reference.rpartition(":")
+    if not colon and reference.endswith(".py"):
+        source, name = reference, ""
+    path = _own_file(reference, Path(source)) if source else None
+    if path is None:
+        path, name = _preset(reference)
+    names = _run(path)
+    found = [key for key, value in names.items() if isinstance(value, Mapping) and not key.startswith("_")]
+    if name not in found:
+        problem = f"there is no dictionary {name!r}" if name else "it names no dictionary"
+        choice = f"{path} has {listed(found)}" if found else f"{path} has no dictionaries"
+        raise DesignError(f"architecture {reference!r}: {problem}{nearest(name, found)}; {choice}.")
+    return dict(names[name])
+
+
+def preset_folders() -> list[Path]:
+    """The folders of presets: that of the installed package or of the checkout, and ./architectures."""
+    package = importlib.util.find_spec("mmdgan.architectures")
+    checkout = Path(__file__).resolve().parents[1] / "architectures"
+    own = [Path(place) for place in package.submodule_search_locations] if package else [checkout]
+    return [folder for folder in (*own, Path("architectures")) if folder.is_dir()]
+
+
+def _own_file(reference: str, path: Path) -> Path:
+    if os.path.isfile(path):
+        return path
+    files = sorted(file.name for file in path.parent.glob("*.py")) if os.path.isdir(path.parent) else []
+    others = f"; {str(path.parent)!r} has {listed(files)}" if files else ""
+    raise DesignError(f"architecture {reference!r}: there is no file {str(path)!r}{others}.")
+
+
+def _preset(reference: str) -> tuple[Path, str]:
+    """The file of a preset "module/NAME", and the name in it ("" if `reference` is a module alone)."""
+    module, slash, name = reference.rpartition("/")
+    if not slash:
+        module, name = reference, ""
+    for folder in preset_folders():
+        path = folder / f"{module}.py"
+        if os.path.isfile(path):
+            return path, name
+    files = [path for folder in preset_folders() for path in folder.glob("*.py")]
+    modules = sorted({path.stem for path in files} - {"__init__"})
+    raise DesignError(
+        f"architecture {reference!r}: there is no preset module {module!r}{nearest(module, modules)}; there "
+        f"are {listed(modules)}, and a file of your own is named as 'path/file.py:NAME'."
+    )
+
+
+def _run(path: Path) -> dict:
+    """The names that a Python file defines; it may import what lies beside it, as a script may."""
+    _offer_presets()
+    search_path = list(sys.path)
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        return runpy.run_path(str(path), run_name="architecture")
+    except (Exception, SystemExit) as error:
+        raise DesignError(
+            f"the architecture file {path} fails{_line(error, path)} with {type(error).__name__}: {error}."
+        ) from error
+    finally:
+        sys.path[:] = search_path
+
+
+def _line(error: BaseException, path: Path) -> str:
+    """Where in the file an error arose: ' in line N', or nothing if it arose elsewhere."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f" in line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    return f" in line {lines[-1]}" if lines else ""
+
+
+def _offer_presets() -> None:
+    """Make `import architectures` work wherever the command was started."""
+    if importlib.util.find_spec("architectures") is not None:
+        return
+    for folder in preset_folders():
+        start = folder / "__init__.py"
+        if start.is_file():
+            spec = importlib.util.spec_from_file_location(
+                "architectures", start, submodule_search_locations=[str(folder)]
+            )
+            package = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(package)
+            sys.modules["architectures"] = package
+            return

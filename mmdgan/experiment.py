@@ -1,0 +1,312 @@
+"""The configuration of a training run, and the run itself: the one place where all parts of the library meet.
+
+    Experiment(loss="rep_b", data="sample", max_step=2000).run()
+
+Every field is a flag of `python -m mmdgan train` and of the scripts in experiments/. The defaults are the
+original's CIFAR-10 experiment: 100,000 steps in eight rounds, each followed by a grid of samples from 400
+fixed codes and by scores. This module imports neither TensorFlow nor NumPy; `dry_run` does not need them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from mmdgan import data, design
+from mmdgan.data.sidecar import read_sidecar
+from mmdgan.errors import ConfigError
+from mmdgan.flags import format_value, option
+from mmdgan.losses import catalog as losses
+from mmdgan.runs import RunFolder
+
+REPULSIVE = ("rep", "rmb")
+
+# What a resumed run must share with the run before; everything else may change in between.
+IDENTITY = (
+    "data loss rep_weights sigma alpha beta lower_bound upper_bound cross_bound score_size gain spectral "
+    "initializer precision batch_size optimizer lr_dis lr_gen end_lr imbalanced_update seed"
+).split()
+
+_LOSS_OPTIONS = "rep_weights rep_lambda sigma alpha beta lower_bound upper_bound cross_bound".split()
+_AT_LEAST_ONE = "rounds query_step save_every keep score_size max_step score_count".split()
+_POSITIVE = "lr_dis lr_gen end_lr gain save_secs".split()
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What to train, on what, how long, and what to write on the way."""
+
+    architecture: str = option(
+        "cifar10/DCGAN", "the networks: a preset, or path/file.py:NAME for a dictionary of yours", "networks"
+    )
+    score_size: int | None = option(
+        None, "outputs of the last critic layer; none: 16 for MMD losses, 1 for the others", "networks"
+    )
+    gain: float | None = option(
+        None, "K: act_k = K^(1/L) on all L normalised layers; none: the dictionary's", "networks"
+    )
+    spectral: str = option(
+        "pico", "power iteration on the convolution (PICO) or its matrix (PIM)", "networks", ("pico", "pim")
+    )
+    initializer: str = option("default", "initial weights", "networks", ("default", "sn_paper", "pg_paper"))
+    precision: str = option(
+        "float32",
+        "of the convolutions; weights and losses are float32",
+        "networks",
+        ("float32", "bf16", "fp16", "float64"),
+    )
+    data_format: str | None = option(
+        None, "none: channels_first on a GPU", "networks", ("channels_first", "channels_last", "none")
+    )
+
+    data: str = option("cifar10", "the data set: cifar10, sample, ...", "data")
+    data_root: str = option("Data", "the folder that holds the data sets", "data")
+    source: str | None = option(None, "official binary files or class folders to convert", "data")
+
+    loss: str = option("rep", "rep, rep_b, mmd_g, mmd_t, mgb, hinge, logistic, minimax", "training")
+    rep_weights: tuple[float, float] | None = option(
+        None, "w0,w1 of the repulsive losses, w0 - w1 = 1; none: 0,-1", "training"
+    )
+    rep_lambda: float | None = option(None, "or their λ = -w1: 1 is the repulsive loss, -1 is MMD-GAN", "training")
+    sigma: tuple[float, ...] | None = option(None, "widths of the Gaussian kernels", "training")
+    alpha: tuple[float, ...] | None = option(None, "exponents of mmd_t's kernels", "training")
+    beta: float | None = option(None, "scale of mmd_t's kernels", "training")
+    lower_bound: float | None = option(None, "squared distances count as at least this (bounded losses)", "training")
+    upper_bound: float | None = option(None, "or as at most this", "training")
+    cross_bound: bool = option(False, "bound rep_b's cross term too, for λ < 0", "training")
+    batch_size: int = option(64, "images per step", "training")
+    optimizer: str = option("adam", "adam has betas 0.5, 0.999", "training", ("adam", "rmsprop", "sgd", "momentum"))
+    lr_dis: float = option(5e-4, "the critic's learning rate", "training")
+    lr_gen: float = option(2e-4, "the generator's learning rate", "training")
+    end_lr: float = option(1e-7, "learning rate at step 100,000, of sgd and momentum", "training")
+    imbalanced_update: tuple[int, int] | None = option(
+        None, "p_dis,p_gen: update a network every p-th step; one of them 1", "training"
+    )
+    seed: int = option(0, "of weights, data order, codes and samples", "training")
+
+    max_step: int = option(100_000, "train up to this step", "the run")
+    rounds: int = option(8, "how often, in equal parts of max_step, to make samples and scores", "the run")
+    score_steps: tuple[int, ...] = option((), "or after which steps to make them, e.g. 500,1000", "the run")
+    query_step: int = option(1000, "steps between TensorBoard summaries", "the run")
+    save_every: int | None = option(1000, "steps between checkpoints", "the run")
+    save_secs: float | None = option(300.0, "seconds between checkpoints", "the run")
+    keep: int = option(2, "how many of the newest checkpoints to keep", "the run")
+    keep_rounds: bool = option(False, "keep the checkpoint of each round besides", "the run")
+    grid: tuple[int, int] = option((20, 20), "rows,columns of the grid of samples", "the run")
+    results: str = option("Results", "runs go to RESULTS/<data>/<run name>/", "the run")
+    run_name: str | None = option(None, "none: from loss, learning rates, gain and weights", "the run")
+    restart: bool = option(False, "begin anew; an earlier run is moved aside", "the run")
+
+    metrics: tuple[str, ...] = option(("fid", "is", "kid"), "scores after each round; none if empty", "scores")
+    features: str = option(
+        "auto",
+        "auto: inception if its graph is there or can be fetched",
+        "scores",
+        ("auto", "inception", "classifier"),
+    )
+    inception: str | None = option(None, "the 2015 Inception graph: .pb, tar.gz or SavedModel", "scores")
+    classifier_data: str | None = option(None, "labelled data set to train the classifier on", "scores")
+    score_count: int | None = option(
+        None, "images to score; none: 50,000 or all of the data, in whole batches", "scores"
+    )
+
+    @classmethod
+    def load(cls, run: str | os.PathLike) -> Experiment:
+        """The experiment of an existing run directory.
+
+        Raises:
+          ConfigError: no run directory, or one whose configuration this version does not know.
+        """
+        folder = RunFolder.open(run)
+        saved = folder.read_config()["experiment"]
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(saved) - known):
+            raise ConfigError(f"{folder.config_file} has fields of another version: {', '.join(unknown)}.")
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()})
+
+    def resolved(self) -> Experiment:
+        """The same experiment, checked, with every default that depends on other fields filled in.
+
+        Raises:
+          ConfigError: a value that is not valid; it names the field and the valid values.
+          DataError: no data set of that name.
+          DesignError: an architecture that cannot be built.
+        """
+        self._check()
+        options = losses.resolve_options(self.loss, **self._loss_options())
+        weights = options.get("rep_weights")
+        experiment = dataclasses.replace(
+            self,
+            score_size=self.score_size or losses.score_size(self.loss),
+            rep_weights=tuple(weights) if weights else None,
+            rep_lambda=None,
+        )
+        return dataclasses.replace(experiment, run_name=self.run_name or experiment._default_run_name())
+
+    def networks(self) -> tuple[dict[str, Any], design.NetworkSpec, design.NetworkSpec]:
+        """The architecture with this experiment's score size and gain: (dictionary, generator, critic)."""
+        architecture = design.load_architecture(self.architecture)
+        architecture = design.with_score_size(architecture, self.score_size or losses.score_size(self.loss))
+        if self.gain is not None:
+            architecture = design.with_gain(architecture, self.gain)
+        return architecture, *design.parse_architecture(architecture)
+
+    def folder(self) -> RunFolder:
+        """Where the run is, or will be."""
+        experiment = self if self.run_name else self.resolved()
+        place = self.data.replace(":", "_").replace("/", "_")
+        return RunFolder(Path(self.results) / place / experiment.run_name)
+
+    def stops(self) -> list[int]:
+        """The steps after which samples and scores are made; the last step is always one of them."""
+        steps = self.score_steps or [self.max_step * i // self.rounds for i in range(1, self.rounds + 1)]
+        return sorted({step for step in steps if 0 < step <= self.max_step} | {self.max_step})
+
+    def config(self) -> dict[str, Any]:
+        """What config.json holds besides the data: resolved fields, the networks' dictionaries, versions."""
+        experiment = self.resolved()
+        return {
+            "experiment": dataclasses.asdict(dataclasses.replace(experiment, restart=False)),
+            "architecture": experiment.networks()[0],
+            "versions": _versions(),
+        }
+
+    def describe(self) -> str:
+        """The resolved configuration, one field per line, as flags take the values."""
+        experiment = self.resolved()
+        names = [field.name for field in dataclasses.fields(experiment)]
+        return "\n".join(f"  {name:<18}{format_value(getattr(experiment, name))}" for name in names)
+
+    def dry_run(self) -> str:
+        """What `run` would do: configuration and networks; without TensorFlow, without writing."""
+        experiment = self.resolved()
+        _, generator, critic = experiment.networks()
+        stops = experiment.stops()
+        shown = ", ".join(f"{step:,}" for step in (stops if len(stops) < 10 else [*stops[:8], stops[-1]]))
+        facts = {
+            "run directory": f"{experiment.folder().path}{self._progress(experiment.folder())}",
+            "data": self._where_data(),
+            "score size": self._why_score_size(),
+            "samples, scores": f"after step {shown}",
+        }
+        lines = [f"{name:<18}{value}" for name, value in facts.items()]
+        return "\n\n".join(
+            [
+                "\n".join(lines),
+                "configuration:\n" + experiment.describe(),
+                "generator:\n" + design.describe(generator),
+                "critic:\n" + design.describe(critic),
+            ]
+        )
+
+    def run(self) -> dict[str, Any]:
+        """Trains up to `max_step`, from the run's newest checkpoint if there is one.
+
+        Everything that can be wrong is found before the first step: the configuration, the data, the features
+        of the scores.
+
+        Returns:
+          "folder", "step", "grid" (its path, or None if no round ended here), "scores" (the last round's, by name).
+
+        Raises:
+          ConfigError, DesignError, DataError, MetricError: as named in mmdgan.errors, before training.
+          Interrupted, Diverged: of mmdgan.training.
+        """
+        from mmdgan.rounds import TrainingRun
+
+        return TrainingRun(self).execute()
+
+    def loss_function(self) -> losses.Loss:
+        """The loss with this experiment's options."""
+        return losses.get(self.loss, **self._loss_options())
+
+    def _loss_options(self) -> dict[str, Any]:
+        return {name: value for name in _LOSS_OPTIONS if (value := getattr(self, name)) not in (None, False)}
+
+    def _default_run_name(self) -> str:
+        """The original's name of a run (spec E.8), with the loss as typed."""
+        critic = self.networks()[2]
+        gains = [layer.act_k for layer in critic.layers if layer.w_nm == "s"]
+        name = f"sngan_{self.loss}_{self.lr_dis:.0e}_{self.lr_gen:.0e}_k{gains[0] if gains else 1:.3g}"
+        if losses.canonical_name(self.loss) in REPULSIVE:
+            name += "_{:.1f}_{:.1f}".format(*self.rep_weights)
+        return name
+
+    def _why_score_size(self) -> str:
+        layer = self.networks()[2].layers[-1]
+        if self.score_size:
+            return f"{self.score_size} outputs of critic layer {layer.name}, as --score_size says"
+        size = losses.score_size(self.loss)
+        kind = "compares distributions of scores (an MMD loss)" if size > 1 else "judges each score by itself"
+        return f"{size} output{'s' * (size > 1)} of critic layer {layer.name}, because {self.loss} {kind}"
+
+    def _where_data(self) -> str:
+        """The images and where they would be taken from, in the order in which `data.open_data` looks."""
+        info, root = data.info(self.data, self.data_root), Path(self.data_root)
+        loose = sorted((root / self.data).glob("*.tfrecords"))
+        loose += [root / file for file in info.legacy if (root / file).is_file()]
+        if self.data == "sample":
+            place = "made on the spot"
+        elif read_sidecar(root / self.data, self.data) is not None:
+            place = f"in {root / self.data}"
+        elif self.source is not None:
+            place = f"to be converted from {self.source} into {root / self.data}"
+        elif loose:
+            place = f"in {loose[0]}"
+        else:
+            place = f"not in {root} yet: TensorFlow Datasets would download it; --source=PATH converts a copy"
+        count = f"{info.count:,} images " if info.count else "images "
+        return f"{self.data}: {count}{info.shape} (C, H, W), {place}"
+
+    @staticmethod
+    def _progress(folder: RunFolder) -> str:
+        if not folder.config_file.is_file():
+            return " (new)"
+        return " (exists: the run would be resumed)"
+
+    def _check(self) -> None:
+        for name in _AT_LEAST_ONE:
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ConfigError(f"{name} is {value}; give a whole number of at least 1.")
+        for name in _POSITIVE:
+            if (value := getattr(self, name)) is not None and not 0 < value < float("inf"):
+                raise ConfigError(f"{name} is {value}; give a positive number.")
+        for field in dataclasses.fields(self):
+            choices, value = field.metadata["choices"], format_value(getattr(self, field.name))
+            if choices and value not in choices:
+                raise ConfigError(f"{field.name} is {value}; the valid values are {', '.join(choices)}.")
+        if self.batch_size < 2:
+            raise ConfigError(f"batch_size is {self.batch_size}; give at least 2, for losses compare samples.")
+        if min(self.grid) < 1:
+            raise ConfigError(f"grid is {format_value(self.grid)}; give rows,columns of at least 1 each.")
+        periods = self.imbalanced_update
+        if periods is not None and (min(periods) != 1 or max(periods) < 1):
+            shown = format_value(periods)
+            raise ConfigError(f"imbalanced_update is {shown}; give p_dis,p_gen, at least 1, one of them 1.")
+        if any(not 0 < step <= self.max_step for step in self.score_steps):
+            shown = format_value(self.score_steps)
+            raise ConfigError(f"score_steps is {shown}; give steps from 1 to max_step = {self.max_step}.")
+        if self.run_name is not None and (not self.run_name or set(self.run_name) & set("/\\")):
+            raise ConfigError(f"run_name is {self.run_name!r}; give a folder's name without slashes.")
+        if penalty := self.loss_function().penalty:
+            raise ConfigError(
+                f"loss {self.loss} needs a gradient penalty ({penalty}), which training does not compute; "
+                "choose one without, such as rep_b or hinge."
+            )
+        data.info(self.data, self.data_root)  # an unknown name is best said before anything is imported
+
+
+def _versions() -> dict[str, str]:
+    """The installed versions of what a run's numbers depend on."""
+    import platform
+    from importlib import metadata
+
+    found = {"python": platform.python_version()}
+    for name in ("mmdgan", "tensorflow", "keras", "numpy"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed as a package"
+    return found

@@ -1,0 +1,193 @@
+"""Command-line flags made from a dataclass: one absl flag per field, with the instance's values as defaults.
+
+A field's annotation gives the flag's type (`str`, `int`, `float`, `bool`, a tuple of these written with
+commas, or any of these `| None`, written "none"); its metadata, made by `option`, gives the help text, the
+group under which `--help` lists it, and the valid values where they are few.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import sys
+import textwrap
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from absl import flags
+
+from mmdgan.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def option(default: Any, help: str, group: str = "options", choices: Sequence[str] | None = None) -> Any:
+    """A dataclass field that is also a flag.
+
+    Args:
+      default: the field's default value.
+      help: one or two lines for `--help`.
+      group: the heading under which `--help` lists the flag.
+      choices: valid values, where they are few.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "group": group, "choices": choices})
+
+
+class Parsed(NamedTuple):
+    """A parsed command line: the dataclass instance, the switches that were given, what is no flag."""
+
+    options: Any
+    switches: frozenset[str]
+    arguments: list[str]
+
+
+def parse(
+    preset: T,
+    argv: Sequence[str],
+    *,
+    usage: str,
+    switches: Mapping[str, str] | None = None,
+    arguments: tuple[str, ...] = (),
+) -> Parsed:
+    """Reads `argv` (without the program's name) over the defaults of `preset`.
+
+    Args:
+      preset: an instance of a dataclass whose fields are made by `option`.
+      argv: the command line's words after the program (and verb).
+      usage: the first paragraph of `--help`; the rest follows from the fields.
+      switches: flags that are no fields, name -> help; given ones are returned.
+      arguments: the names of the words that must follow, such as ("RUN",).
+
+    Raises:
+      ConfigError: an unknown flag (with the nearest one), a value of the wrong type, a missing or surplus
+        word.
+      SystemExit: after printing the help, with status 0.
+    """
+    switches = dict(switches or {})
+    if any(word in ("--help", "-h", "--helpfull", "--helpshort", "-help") for word in argv):
+        print(help_text(preset, usage, switches))
+        raise SystemExit(0)
+    values = _define(preset, switches)
+    try:
+        words = values(["mmdgan", *argv])[1:]
+    except flags.UnrecognizedFlagError as error:
+        known = [field.name for field in dataclasses.fields(preset)] + list(switches)
+        raise ConfigError(_unknown_flag(error.flagname, known)) from None
+    except flags.Error as error:
+        raise ConfigError(str(error)) from None
+    if len(words) != len(arguments):
+        wanted = " ".join(arguments) or "no words, only flags written --name=value"
+        raise ConfigError(f"the command takes {wanted}; it was given {' '.join(words) or 'none'}.")
+    changed = {field.name: values[field.name].value for field in dataclasses.fields(preset)}
+    given = frozenset(name for name in switches if values[name].value)
+    return Parsed(dataclasses.replace(preset, **changed), given, words)
+
+
+def help_text(preset: Any, usage: str, switches: Mapping[str, str] | None = None) -> str:
+    """The text of `--help`: the usage, then the flags by group with their defaults, in 100 columns."""
+    groups: dict[str, list[str]] = {}
+    hints = typing.get_type_hints(type(preset))
+    for field in dataclasses.fields(preset):
+        default = format_value(getattr(preset, field.name))
+        value = "" if hints[field.name] is bool else f"={default}"
+        choices = field.metadata["choices"]
+        text = field.metadata["help"] + (f" [{'|'.join(choices)}]" if choices else "")
+        groups.setdefault(field.metadata["group"], []).append(_entry(f"--{field.name}{value}", text))
+    for name, text in (switches or {}).items():
+        groups.setdefault("what to do", []).append(_entry(f"--{name}", text))
+    blocks = [f"{title}:\n" + "\n".join(entries) for title, entries in groups.items()]
+    return "\n\n".join([usage.strip(), *blocks])
+
+
+def format_value(value: Any) -> str:
+    """A value as its flag takes it: None is "none", tuples are joined by commas."""
+    if value is None:
+        return "none"
+    if isinstance(value, tuple):
+        return ",".join(format_value(part) for part in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """The end of an error sentence: " (did you mean X?)", or nothing when no known word is near."""
+    near = difflib.get_close_matches(word.replace("-", "_"), known, n=1, cutoff=0.5)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _unknown_flag(name: str, known: Sequence[str]) -> str:
+    hint = nearest(name, [*known, *(f"no{flag}" for flag in known)]).replace("mean ", "mean --")
+    return f"there is no flag --{name}{hint}; --help lists all flags."
+
+
+def _entry(flag: str, text: str) -> str:
+    lines = textwrap.wrap(text, 68)
+    head = f"  {flag:<28}" + ("" if len(flag) < 28 else "\n" + " " * 30)
+    return head + ("\n" + " " * 30).join(lines)
+
+
+def _define(preset: Any, switches: Mapping[str, str]) -> flags.FlagValues:
+    values = flags.FlagValues()
+    values.set_gnu_getopt(True)
+    hints = typing.get_type_hints(type(preset))
+    for field in dataclasses.fields(preset):
+        default, text = getattr(preset, field.name), field.metadata["help"]
+        if hints[field.name] is bool:
+            flag = flags.BooleanFlag(field.name, default, text)
+        else:
+            parser = _Parser(hints[field.name], field.metadata["choices"])
+            # The default goes through the parser as text, which absl requires of custom flags.
+            flag = flags.Flag(parser, _Serializer(), field.name, format_value(default), text)
+        flags.DEFINE_flag(flag, values)
+    for name, text in switches.items():
+        flags.DEFINE_flag(flags.BooleanFlag(name, False, text), values)
+    return values
+
+
+class _Serializer(flags.ArgumentSerializer):
+    def serialize(self, value: Any) -> str:
+        return format_value(value)
+
+
+class _Parser(flags.ArgumentParser):
+    """Turns a flag's text into a value of an annotated type."""
+
+    def __init__(self, hint: Any, choices: Sequence[str] | None = None):
+        options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        self._optional = type(None) in options
+        self._type = next(option for option in options if option is not type(None))
+        self._choices = choices
+        self.syntactic_help = str(hint)
+
+    def parse(self, argument: Any) -> Any:
+        text = argument.strip() if isinstance(argument, str) else format_value(argument)
+        if self._optional and text.lower() in ("none", ""):
+            return None
+        if typing.get_origin(self._type) is not tuple:
+            return self._scalar(text, self._type)
+        kinds = typing.get_args(self._type)
+        parts = [part.strip() for part in text.split(",")] if text else []
+        if kinds[-1] is Ellipsis:
+            return tuple(self._scalar(part, kinds[0]) for part in parts)
+        if len(parts) != len(kinds):
+            raise ValueError(f"it takes {len(kinds)} values separated by commas")
+        return tuple(self._scalar(part, kind) for part, kind in zip(parts, kinds, strict=True))
+
+    def _scalar(self, text: str, kind: type) -> Any:
+        if self._choices and text not in self._choices:
+            raise ValueError(f"the valid values are {', '.join(self._choices)}")
+        try:
+            return kind(text)
+        except ValueError:
+            noun = {int: "a whole number", float: "a number"}[kind]
+            raise ValueError(f"it takes {noun}" + (" or none" if self._optional else "")) from None
+
+
+def program() -> str:
+    """How the running program was called, for messages: "python -m mmdgan" or "python experiments/x.py"."""
+    words = sys.orig_argv[1:]
+    if words[:1] == ["-m"]:
+        return f"python -m {words[1]}"
+    script = next((word for word in words if not word.startswith("-")), "")
+    return f"python {script}" if script.endswith(".py") else script.rpartition("/")[2] or "mmdgan"

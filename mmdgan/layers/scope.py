@@ -1,0 +1,52 @@
+"""What all calls of a network within one training step share: effective kernels, and whether state may change.
+
+One training step applies the critic several times (real, generated, penalty passes) with one spectral norm per
+kernel, and updates each spectral vector once. The scope is kept per thread, because `tf.distribute` traces each
+replica in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+_local = threading.local()
+
+
+@contextlib.contextmanager
+def shared_kernels(kernels: dict[int, object]) -> Iterator[None]:
+    """Within the block, a layer whose id is in `kernels` uses that kernel and leaves its vector alone."""
+    with _set("kernels", {**getattr(_local, "kernels", {}), **kernels}):
+        yield
+
+
+@contextlib.contextmanager
+def frozen_state() -> Iterator[None]:
+    """Within the block, training-mode calls change no moving average and no spectral vector."""
+    with _set("frozen", True):
+        yield
+
+
+def shared_kernel(layer: object):
+    """Returns the kernel that the running step shares for `layer`, or None outside a step."""
+    return getattr(_local, "kernels", {}).get(id(layer))
+
+
+def may_update_state() -> bool:
+    """Returns whether training-mode calls may change non-trainable state."""
+    return not getattr(_local, "frozen", False)
+
+
+@contextlib.contextmanager
+def _set(name: str, value) -> Iterator[None]:
+    missing = object()
+    before = getattr(_local, name, missing)
+    setattr(_local, name, value)
+    try:
+        yield
+    finally:
+        if before is missing:
+            delattr(_local, name)
+        else:
+            setattr(_local, name, before)

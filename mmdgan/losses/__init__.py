@@ -1,0 +1,48 @@
+"""Losses of generator and critic, and the kernel statistics behind them.
+
+    loss = mmdgan.losses.get("rep_b")
+    losses = loss(score_gen, score_data)        # losses.gen, losses.dis, both to be minimised
+
+Names, options and default score sizes are known without TensorFlow; whatever computes loads it on first use.
+"""
+
+from __future__ import annotations
+
+from mmdgan.losses.catalog import (
+    GanLosses,
+    Loss,
+    canonical_name,
+    describe,
+    get,
+    names,
+    resolve_options,
+    score_size,
+)
+
+_NUMERIC = {"mmd2": "mmdgan.losses.mmd", "witness": "mmdgan.losses.mmd"}
+
+__all__ = [
+    "GanLosses",
+    "Loss",
+    "canonical_name",
+    "describe",
+    "get",
+    "mmd2",
+    "names",
+    "resolve_options",
+    "score_size",
+    "witness",
+]
+
+
+def __getattr__(name: str):
+    """Load the functions that need TensorFlow when they are first asked for (PEP 562)."""
+    if name in _NUMERIC:
+        import importlib
+
+        return getattr(importlib.import_module(_NUMERIC[name]), name)
+    raise AttributeError(f"module 'mmdgan.losses' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,31 @@
+"""Scores of generated images: from which features, by tensorflow-gan, and with the protocol of each.
+
+Names load on first use, so that importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+_HOMES = {
+    "frechet_distance": "scores",
+    "classifier_score": "scores",
+    "kernel_distance": "scores",
+    "resolve": "features",
+    "evaluate_images": "evaluate",
+    "format_table": "evaluate",
+    "append_jsonl": "evaluate",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str):
+    """Finds a public name in its module."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

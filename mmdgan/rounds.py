@@ -1,0 +1,221 @@
+"""A training run: rounds of training, each followed by a grid of samples and by scores (spec E.5, H.1)."""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from mmdgan.errors import ConfigError
+from mmdgan.experiment import IDENTITY
+from mmdgan.runs import RunFolder, counter, save_images
+from mmdgan.startup import prepare_tensorflow
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from mmdgan.data import ImageData
+    from mmdgan.experiment import Experiment
+
+
+class TrainingRun:
+    """Everything an `Experiment` needs while it runs; built in an order that finds mistakes before step 1."""
+
+    def __init__(self, experiment: Experiment):
+        """Opens the data, checks the run directory, and finds the features of the scores.
+
+        Raises:
+          ConfigError, DesignError, DataError, MetricError: whatever is wrong, before any training.
+        """
+        self.experiment = experiment.resolved()
+        self.architecture, generator, _ = self.experiment.networks()
+        self.folder: RunFolder = self.experiment.folder()
+        config = experiment.config()
+        if not experiment.restart:
+            self.folder.check(config, IDENTITY)
+        prepare_tensorflow()
+        self.data = open_data(self.experiment)
+        config["data"] = {
+            "count": self.data.count,
+            "source": self.data.source,
+            "fingerprint": self.data.fingerprint(),
+        }
+        if not experiment.restart:
+            self.folder.check(config, IDENTITY)
+        if tuple(self.data.shape) != tuple(generator.output_shape):
+            raise ConfigError(
+                f"architecture {experiment.architecture} makes images of {tuple(generator.output_shape)} "
+                f"(C, H, W), but those of {experiment.data} are {tuple(self.data.shape)}; choose an "
+                "architecture of that size."
+            )
+        self.scorer = Scorer.of(self.experiment, self.data)
+        self.folder.prepare(config, experiment.restart)
+        self._build()
+
+    def _build(self) -> None:
+        import keras
+
+        from mmdgan import build_discriminator, build_generator
+        from mmdgan.data import Pipeline
+        from mmdgan.training import Checkpoints, GanStep, Monitor, Progress, Trainer
+
+        e = self.experiment
+        keras.utils.set_random_seed(e.seed)
+        options = {
+            "data_format": e.data_format,
+            "precision": e.precision,
+            "spectral": e.spectral,
+            "initializer": e.initializer,
+        }
+        generator = build_generator(self.architecture, **options)
+        self.gan = GanStep(
+            generator,
+            build_discriminator(self.architecture, **options),
+            e.loss_function(),
+            e.lr_dis,
+            e.lr_gen,
+            e.optimizer,
+            end_lr=e.end_lr,
+            imbalanced_update=e.imbalanced_update,
+            seed=e.seed,
+        )
+        self.checkpoints = Checkpoints(self.folder.checkpoints, self.gan.state(), keep=e.keep)
+        self.monitor = Monitor(self.folder.logs)
+        self.trainer = Trainer(
+            self.gan,
+            Pipeline(self.data, e.batch_size, seed=e.seed, data_format=generator.data_format),
+            checkpoints=self.checkpoints,
+            monitor=self.monitor,
+            progress=Progress(total=e.max_step),
+            save_every=e.save_every,
+            save_secs=e.save_secs,
+            query_step=e.query_step,
+        )
+
+    def execute(self) -> dict[str, Any]:
+        """Trains round after round; returns what `Experiment.run` does."""
+        e = self.experiment
+        if self.checkpoints.latest() is not None:
+            print(f"Resuming {self.folder.path} after step {self.checkpoints.restore():,}.")
+        else:
+            print(f"Training {self.folder.path}.")
+        self.monitor.text("configuration", "    " + e.describe().replace("\n", "\n    "))
+        try:
+            for stop in e.stops():
+                if self.step < stop:
+                    self.trainer.fit(stop)
+                if self.step == stop:
+                    self._finish_round(stop)
+        finally:
+            self.monitor.close()
+        return self._report()
+
+    @property
+    def step(self) -> int:
+        """Steps done so far."""
+        return int(self.gan.iterations.numpy())
+
+    def _finish_round(self, step: int) -> None:
+        """Makes what belongs to the end of a round, unless an interrupted run had made it already."""
+        from mmdgan import sampling
+        from mmdgan.metrics import format_table
+
+        e = self.experiment
+        if e.keep_rounds:
+            self.checkpoints.save(step, permanent=True)
+        if not self.folder.sprite(step).is_file():
+            rows, columns = e.grid
+            codes = sampling.grid_codes(rows * columns, self.gan.code_size, e.seed)
+            images = sampling.generate(self.gan.generator, codes)
+            print(f"Samples after step {step:,}: {save_images(self.folder.sprite(step), images, columns)}")
+        if self.scorer and not any(record["step"] == step for record in self._rounds_scored()):
+            scores = self.scorer.score(self.gan.generator, self.gan.code_size, step)
+            self.folder.append(step, "train", scores)
+            known = {f"scores/{s['metric']}": s["value"] for s in scores if s["value"] is not None}
+            self.monitor.scalars(step, known)
+            if step < e.max_step:  # the last ones are part of the report
+                print(f"Scores after step {step:,}:\n{format_table(scores)}")
+
+    def _rounds_scored(self) -> list[dict[str, Any]]:
+        """The scores of this run's rounds; those that `evaluate` added are other ones."""
+        return [record for record in self.folder.records() if record.get("by") == "train"]
+
+    def _report(self) -> dict[str, Any]:
+        from mmdgan.metrics import format_table
+
+        folder, step = self.folder, self.step
+        records = self._rounds_scored()
+        beyond = f", beyond max_step {self.experiment.max_step:,}" if step > self.experiment.max_step else ""
+        print(f"Done: {step:,} steps{beyond}. It wrote")
+        grid = folder.sprite(step)
+        if grid.is_file():
+            print(f"  {grid}   samples")
+        if records:
+            print(f"  {folder.metrics_file}   scores, the last after step {records[-1]['step']:,}:")
+            print(textwrap.indent(format_table(records[-1]["records"]), "    "))
+        print(f"TensorBoard:  tensorboard --logdir {folder.logs}")
+        print(f"More samples: python -m mmdgan sample {folder.path} --count 5000 --out samples.npz")
+        print(f"More scores:  python -m mmdgan evaluate {folder.path}")
+        return {
+            "folder": folder.path,
+            "step": step,
+            "grid": grid if grid.is_file() else None,
+            "scores": records[-1]["scores"] if records else {},
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Scorer:
+    """Scores images of a generator against a data set: with one extractor, for one choice of metrics."""
+
+    data: ImageData
+    extractor: Any
+    metrics: tuple[str, ...]
+    count: int
+    seed: int
+
+    @classmethod
+    def of(cls, experiment: Experiment, data: ImageData) -> Scorer | None:
+        """The scorer an experiment asks for; None if it asks for no metrics.
+
+        Raises:
+          ConfigError: more images than the data set holds.
+          MetricError: features that are not to be had, an unknown metric, too few images for it.
+        """
+        e = experiment
+        if not e.metrics:
+            return None
+        from mmdgan.metrics import evaluate, features
+
+        count = e.score_count or max(1, min(50_000, data.count) // e.batch_size) * e.batch_size
+        if count > data.count:
+            raise ConfigError(
+                f"score_count is {count:,}, but {data.name} holds {data.count:,} images to compare with; "
+                "give at most that."
+            )
+        extractor = features.resolve(
+            e.features, data, inception=e.inception, classifier_data=e.classifier_data, data_root=e.data_root
+        )
+        evaluate.check_request(e.metrics, count, extractor)
+        return cls(data, extractor, e.metrics, count, e.seed)
+
+    def score(self, generator: keras.Model, code_size: int, step: int) -> list[dict[str, Any]]:
+        """One record per score, of `count` generated and as many real images."""
+        from mmdgan import sampling
+        from mmdgan.data import Pipeline
+        from mmdgan.metrics.evaluate import evaluate_images
+
+        codes = sampling.score_codes(self.count, code_size, self.seed)
+        generated: np.ndarray = sampling.generate(generator, codes, progress=counter("samples to score"))
+        real = Pipeline(self.data, 1).real_images(self.count, self.seed)
+        return evaluate_images(
+            generated, real, self.extractor, self.metrics, seed=self.seed, step=step, data=self.data.name
+        )
+
+
+def open_data(experiment: Experiment) -> ImageData:
+    """The data set of an experiment; DataError names the ways to get it."""
+    from mmdgan import data
+
+    return data.open_data(experiment.data, data_root=experiment.data_root, source=experiment.source)

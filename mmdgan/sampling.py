@@ -1,0 +1,76 @@
+"""Latent codes, and images from them (spec F.1, F.2).
+
+Codes are a function of the seed and of their index alone, so that asking for more samples does not change the
+first ones, and a sample does not depend on the batch in which it was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+
+# Separates the streams of codes that are drawn with one seed.
+_GRID, _SCORES = 1, 2
+
+
+def random_codes(count: int, code_size: int, seed: int | tuple[int, ...] = 0) -> np.ndarray:
+    """Codes from N(0, 1): float32 (count, code_size). The first n rows are the same for every count >= n."""
+    return np.random.default_rng(seed).standard_normal((count, code_size), dtype=np.float32)
+
+
+def grid_codes(count: int, code_size: int, seed: int = 0) -> np.ndarray:
+    """The fixed codes of a run's sprites (the original's 400), float32 (count, code_size)."""
+    return random_codes(count, code_size, (seed, _GRID))
+
+
+def score_codes(count: int, code_size: int, seed: int = 0) -> np.ndarray:
+    """The codes whose images are scored, float32 (count, code_size); other ones than the sprites'."""
+    return random_codes(count, code_size, (seed, _SCORES))
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Images in [-1, 1] (clipped) to 0..255: the inverse of x / 127.5 - 1, rounded."""
+    return np.rint((np.clip(images, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
+
+
+def generate(
+    generator: keras.Model,
+    codes: np.ndarray,
+    labels: np.ndarray | None = None,
+    batch_size: int = 100,
+    progress: Callable[[int, int], Any] | None = None,
+) -> np.ndarray:
+    """Images from codes, with the generator in inference mode.
+
+    Args:
+      generator: a model of `mmdgan.build_generator`, in either data format.
+      codes: float32 (N, code_size).
+      labels: int (N, 1), for a conditional generator.
+      batch_size: images computed at a time.
+      progress: called with (done, N) after each batch.
+
+    Returns:
+      uint8 (N, H, W, C), whatever the generator's data format.
+    """
+    import tensorflow as tf
+
+    # One traced function for all batches: the last one is filled up, so that no second shape is traced.
+    forward = tf.function(lambda inputs: generator(inputs, training=False), reduce_retracing=True)
+    parts = []
+    for start in range(0, len(codes), batch_size):
+        rows = np.arange(start, start + batch_size) % len(codes)
+        inputs = tf.constant(codes[rows], tf.float32)
+        if labels is not None:
+            inputs = {"x": inputs, "y": tf.constant(labels[rows], tf.int32)}
+        images = forward(inputs).numpy()
+        if generator.data_format == "channels_first":
+            images = images.transpose(0, 2, 3, 1)
+        parts.append(to_uint8(images[: len(codes) - start]))
+        if progress is not None:
+            progress(min(start + batch_size, len(codes)), len(codes))
+    return np.concatenate(parts)

@@ -1,0 +1,54 @@
+"""Starting TensorFlow so that a person sees the program's own lines."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+VERBOSITY = "TF_CPP_MIN_LOG_LEVEL"
+
+
+def prepare_tensorflow() -> None:
+    """Imports TensorFlow, and lets it take GPU memory as it needs it, instead of all of it.
+
+    What its C++ parts print while they start is held back, unless TensorFlow fails to start or a person has
+    set TF_CPP_MIN_LOG_LEVEL (which TensorFlow 2.21 itself no longer obeys there).
+    """
+    chatty = VERBOSITY in os.environ or "tensorflow" in sys.modules
+    os.environ.setdefault(VERBOSITY, "2")
+    with _as_is() if chatty else held_back():
+        import tensorflow as tf
+
+        for device in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(device, True)
+        tf.config.list_logical_devices()
+        # TensorFlow 2.21 fails to fuse bias and activation into the training step's convolutions, and prints an
+        # error about it; without the attempt, the step takes as long and nothing is printed.
+        tf.config.optimizer.set_experimental_options({"remapping": False})
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Keeps everything off standard error, C++ code's output too; it is printed if an exception passes."""
+    sys.stderr.flush()
+    own = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(own, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(own, 2)
+            os.close(own)
+
+
+@contextmanager
+def _as_is() -> Iterator[None]:
+    yield

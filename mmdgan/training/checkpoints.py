@@ -1,0 +1,299 @@
+"""Checkpoints that survive being interrupted at any moment.
+
+A checkpoint of step N is the TensorFlow checkpoint `ckpt-N` (named like the original's, original.md E.6). It
+is written in a hidden folder beside the others, synced to the disk, and then renamed into place, its index
+file last: a checkpoint exists exactly when its index does. A process killed at any moment leaves the earlier
+checkpoints as they were, and at most some files that the next save clears away.
+
+One process writes to a folder; any number may read. TensorFlow is imported only when a checkpoint is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmdgan.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+_FILE = re.compile(r"ckpt-(\d+)\.(.+)")
+_ATTRIBUTE = "/.ATTRIBUTES/VARIABLE_VALUE"
+_ROOT = "state/"
+_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_NAMED_AT_MOST = 5  # variables listed in an error message
+
+
+def saved_steps(folder: str | os.PathLike) -> list[int]:
+    """The steps of which a folder holds a complete checkpoint, ascending; [] if there is no such folder."""
+    folder = Path(folder)
+    names = os.listdir(folder) if folder.is_dir() else []
+    matches = filter(None, map(_FILE.fullmatch, names))
+    return sorted(int(match[1]) for match in matches if match[2] == "index")
+
+
+def restore_model(folder: str | os.PathLike, model: keras.Model, step: int | None = None) -> int:
+    """Restores the variables of one model, by their original names, from a checkpoint of a training state.
+
+    Args:
+      folder: the run's checkpoint folder.
+      model: a network of `mmdgan.networks`, named as it was in training ("gen" or "dis").
+      step: which checkpoint; the newest by default.
+
+    Returns:
+      the step.
+
+    Raises:
+      CheckpointError: no such checkpoint, a damaged one, or one of another network.
+    """
+    from mmdgan.tf1 import original_name
+
+    return _restore(Path(folder), {original_name(v): v for v in model.weights}, step, whole=False)
+
+
+class Checkpoints:
+    """The checkpoints of one run: saves its state, keeps the newest few, restores any of them."""
+
+    def __init__(
+        self, folder: str | os.PathLike, state: Mapping[str, tf.Variable | keras.Variable], keep: int = 2
+    ) -> None:
+        """Nothing is read or written yet.
+
+        Args:
+          folder: made by the first save if missing.
+          state: everything that a checkpoint holds, by name (`GanStep.state()`).
+          keep: how many of the newest checkpoints stay, at least 1; permanent ones stay besides.
+
+        Raises:
+          ConfigError: `keep` is less than 1.
+        """
+        if keep < 1:
+            raise ConfigError(f"keep is {keep}; give the number of newest checkpoints that stay, at least 1.")
+        self.folder = Path(folder)
+        self.keep = keep
+        self._variables = {name: _tensorflow_variable(variable) for name, variable in state.items()}
+
+    def steps(self) -> list[int]:
+        """The steps of the complete checkpoints, ascending."""
+        return saved_steps(self.folder)
+
+    def latest(self) -> int | None:
+        """The step of the newest checkpoint, or None."""
+        return max(self.steps(), default=None)
+
+    def save(self, step: int, permanent: bool = False) -> Path:
+        """Saves the state as `ckpt-<step>` and removes the oldest checkpoints beyond `keep`.
+
+        A checkpoint of the same step is replaced; a kill at that very moment may leave neither of the two.
+
+        Args:
+          step: the number of steps trained so far.
+          permanent: whether this checkpoint stays when newer ones come.
+
+        Returns:
+          the checkpoint's prefix, as `tf.train.load_checkpoint` takes it.
+
+        Raises:
+          CheckpointError: it cannot be written (disk full, read-only folder); earlier ones are unharmed.
+        """
+        prefix = self._write(f"ckpt-{step}", _keep_marker(step) if permanent else None)
+        steps = self.steps()
+        permanent_ones = (s for s in steps if (self.folder / _keep_marker(s)).exists())
+        self._remove_others({step, *steps[-self.keep :], *permanent_ones})
+        return prefix
+
+    def save_aside(self, name: str) -> Path:
+        """Saves the state under another name ("diverged-1234"), where it is no checkpoint of the run."""
+        return self._write(name, None)
+
+    def restore(self, step: int | None = None) -> int:
+        """Restores the state: all of it, or, when an error is raised, nothing.
+
+        Args:
+          step: which checkpoint; the newest by default.
+
+        Returns:
+          the step.
+
+        Raises:
+          CheckpointError: no such checkpoint (those that exist are listed), a damaged one, or one of another
+            network (the variables that are missing, superfluous or of another shape are named).
+        """
+        return _restore(self.folder, self._variables, step, whole=True)
+
+    def rewind(self, step: int) -> int:
+        """Restores an older checkpoint to go on from it; later ones move to a folder `abandoned-1` (2, ...)
+
+        Returns:
+          the step.
+
+        Raises:
+          CheckpointError: as `restore`; nothing is moved then.
+        """
+        self.restore(step)
+        later = [s for s in self.steps() if s > step]
+        if later:
+            number = 1
+            while (aside := self.folder / f"abandoned-{number}").exists():
+                number += 1
+            aside.mkdir()
+            for abandoned in reversed(later):
+                for file in reversed(_files(self.folder, f"ckpt-{abandoned}.")):
+                    os.replace(file, aside / file.name)
+        return step
+
+    def non_finite(self) -> list[str]:
+        """The names of the variables that hold a NaN or an infinity."""
+        import tensorflow as tf
+
+        return [
+            name
+            for name, variable in self._variables.items()
+            if variable.dtype.is_floating and not tf.reduce_all(tf.math.is_finite(variable))
+        ]
+
+    def _remove_others(self, kept: set[int]) -> None:
+        """Removes all checkpoints but these, and what killed processes left of unfinished ones."""
+        for file in reversed(_files(self.folder, "ckpt-")):
+            match = _FILE.fullmatch(file.name)
+            if match and int(match[1]) not in kept:
+                file.unlink()
+
+    def _write(self, name: str, marker: str | None) -> Path:
+        import tensorflow as tf
+
+        staging = self.folder / f".saving-{os.getpid()}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for leftover in self.folder.glob(".saving-*"):
+                shutil.rmtree(leftover)
+            staging.mkdir()
+            tf.train.Checkpoint(state=dict(self._variables)).write(str(staging / name))
+            files = _files(staging, f"{name}.")
+            for file in files:
+                _sync(file)
+            for replaced in reversed(_files(self.folder, f"{name}.")):
+                replaced.unlink()
+            if marker is not None:
+                (self.folder / marker).touch()
+            for file in files:
+                os.replace(file, self.folder / file.name)
+            _sync(self.folder)
+            staging.rmdir()
+        except (OSError, tf.errors.OpError) as error:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise CheckpointError(
+                f"The checkpoint {self.folder / name} cannot be written ({_first_line(error)}); "
+                f"{_existing(self.folder)} Make room or the folder writable, then run the same command again."
+            ) from error
+        return self.folder / name
+
+
+def _tensorflow_variable(variable: tf.Variable | keras.Variable) -> tf.Variable:
+    import keras
+
+    return variable.value if isinstance(variable, keras.Variable) else variable
+
+
+def _keep_marker(step: int) -> str:
+    return f"ckpt-{step}.keep"
+
+
+def _files(folder: Path, start: str) -> list[Path]:
+    """The files whose names start so, index files last: they are what makes the others a checkpoint."""
+    files = [file for file in folder.iterdir() if file.name.startswith(start)]
+    return sorted(files, key=lambda file: (file.suffix == ".index", file.name))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _existing(folder: Path) -> str:
+    steps = saved_steps(folder)
+    if not steps:
+        return f"there is no checkpoint in {folder}."
+    return f"{folder} holds the steps {', '.join(map(str, steps))}."
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _restore(folder: Path, variables: Mapping[str, tf.Variable], step: int | None, whole: bool) -> int:
+    import tensorflow as tf
+
+    steps = saved_steps(folder)
+    if not steps or (step is not None and step not in steps):
+        wanted = "No checkpoint" if step is None else f"No checkpoint of step {step}"
+        raise CheckpointError(f"{wanted} can be restored: {_existing(folder)}")
+    step = steps[-1] if step is None else step
+    prefix = folder / f"ckpt-{step}"
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        _check_same_network(prefix, variables, reader, whole)
+        values = {name: reader.get_tensor(_key(name)) for name in variables}
+        reader.get_tensor(_OBJECT_GRAPH)  # the file's end: missing if it was cut short
+    except (tf.errors.OpError, RuntimeError, ValueError, LookupError) as error:
+        raise CheckpointError(
+            f"The checkpoint {prefix} is damaged ({_first_line(error)}); choose another: {_existing(folder)}"
+        ) from error
+    _assign(variables, values)
+    return step
+
+
+def _assign(variables: Mapping[str, tf.Variable | keras.Variable], values: Mapping[str, np.ndarray]) -> None:
+    for name, variable in variables.items():
+        variable.assign(values[name])
+
+
+def _check_same_network(prefix: Path, variables: Mapping, reader: tf.train.CheckpointReader, whole: bool) -> None:
+    held = reader.get_variable_to_shape_map()
+    shapes = {_name(key): tuple(shape) for key, shape in held.items() if _is_state(key)}
+    problems: list[str] = []
+
+    def report(what: str, names: Iterable[str], describe: Callable[[str], str] = str) -> None:
+        names = sorted(names)
+        if names:
+            listed = ", ".join(map(describe, names[:_NAMED_AT_MOST]))
+            more = f" and {len(names) - _NAMED_AT_MOST} more" if len(names) > _NAMED_AT_MOST else ""
+            problems.append(f"{what} {listed}{more}")
+
+    report("it lacks", variables.keys() - shapes.keys())
+    report(
+        "other shapes:",
+        [n for n in variables.keys() & shapes.keys() if shapes[n] != tuple(variables[n].shape)],
+        lambda n: f"{n} {shapes[n]} instead of {tuple(variables[n].shape)}",
+    )
+    if whole:
+        report("it also holds", shapes.keys() - variables.keys())
+    if problems:
+        raise CheckpointError(
+            f"The checkpoint {prefix} belongs to another network ({'; '.join(problems)}); "
+            "use the architecture and settings that it was trained with, or another run folder."
+        )
+
+
+def _is_state(key: str) -> bool:
+    return key.startswith(_ROOT) and key.endswith(_ATTRIBUTE)
+
+
+def _key(name: str) -> str:
+    """A variable's key in the file: TensorFlow escapes "." as ".." and "/" as ".S" in a dictionary's keys."""
+    return _ROOT + name.replace(".", "..").replace("/", ".S") + _ATTRIBUTE
+
+
+def _name(key: str) -> str:
+    escaped = key[len(_ROOT) : -len(_ATTRIBUTE)]
+    return re.sub(r"\.(.)", lambda match: "/" if match[1] == "S" else ".", escaped)

@@ -1,0 +1,92 @@
+"""What TensorBoard shows of a run, written through tf.summary under the original's tags (original.md E.7).
+
+A resumed run writes a new event file. Of the steps that a killed run had written beyond its last checkpoint,
+TensorBoard shows the new ones alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from mmdgan.pictures import image_grid
+from mmdgan.sampling import to_uint8
+
+_BUCKETS = 30  # TensorBoard's own default
+
+
+class Monitor:
+    """Writes scalars, histograms, grids of images and texts to one folder, each call at once."""
+
+    def __init__(self, log_dir: str | os.PathLike) -> None:
+        """Nothing is written before the first call.
+
+        Args:
+          log_dir: made if missing; event files that are there stay.
+        """
+        self.log_dir = Path(log_dir)
+        self._writer: tf.summary.SummaryWriter | None = None
+
+    def write(self, step: int, inspected: Mapping[str, Mapping[str, Any]]) -> None:
+        """Writes what `GanStep.inspect` returns: its scalars, histograms and images."""
+        self.scalars(step, inspected.get("scalars", {}))
+        self.histograms(step, inspected.get("histograms", {}))
+        self.images(step, inspected.get("images", {}))
+
+    def scalars(self, step: int, values: Mapping[str, Any]) -> None:
+        """Writes single numbers by tag."""
+        with self._open():
+            for tag, value in values.items():
+                tf.summary.scalar(tag, value, step=step)
+
+    def histograms(self, step: int, values: Mapping[str, Any]) -> None:
+        """Writes the distributions of arrays of any shape by tag; NaN and infinities in them are left out."""
+        from tensorboard.plugins.histogram.metadata import create_summary_metadata
+
+        metadata = create_summary_metadata(display_name=None, description=None)
+        with self._open():
+            for tag, value in values.items():
+                tf.summary.write(tag, _buckets(tf.cast(value, tf.float32).numpy()), step=step, metadata=metadata)
+
+    def images(self, step: int, values: Mapping[str, Any]) -> None:
+        """Writes each batch of images, float (n, H, W, C) in [-1, 1] or uint8, as one grid by tag."""
+        with self._open():
+            for tag, value in values.items():
+                images = tf.convert_to_tensor(value).numpy()
+                grid = image_grid(images if images.dtype == np.uint8 else to_uint8(images))
+                tf.summary.image(tag, grid[None], step=step)
+
+    def text(self, tag: str, markdown: str, step: int = 0) -> None:
+        """Writes a text, which TensorBoard reads as Markdown."""
+        with self._open():
+            tf.summary.text(tag, markdown, step=step)
+
+    def close(self) -> None:
+        """Ends the event file; a later call begins a new one."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _open(self):
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(str(self.log_dir))
+        return self._writer.as_default()
+
+
+def _buckets(values: np.ndarray) -> np.ndarray:
+    """The histogram as TensorBoard stores it: float64 (buckets, 3) of left edge, right edge, count.
+
+    NumPy's: tf.summary.histogram takes 30 times the array's memory, gigabytes for a large kernel.
+    """
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return np.zeros((0, 3))
+    if values.min() == values.max():
+        return np.array([[values[0] - 0.5, values[0] + 0.5, values.size]], np.float64)
+    counts, edges = np.histogram(values, _BUCKETS)
+    return np.stack([edges[:-1], edges[1:], counts], axis=1).astype(np.float64)

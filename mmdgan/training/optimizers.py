@@ -1,0 +1,111 @@
+"""The original's four optimisers (spec E.3), as Keras optimisers.
+
+| name | rule |
+|---|---|
+| adam | beta1 0.5, beta2 0.999, epsilon 1e-8 added to sqrt(v), bias correction folded into the step |
+| rmsprop | decay 0.9, epsilon 1e-10 inside the root, squared-gradient average started at 1 |
+| sgd | learning rate decayed continuously by powers of 0.96, to `end_lr` at step 100,000 |
+| momentum | heavy ball 0.9, the same schedule; the learning rate multiplies the accumulated velocity |
+
+`end_lr` has no effect on adam and rmsprop, whose rates are constant.
+"""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import tensorflow as tf
+
+from mmdgan.errors import ConfigError
+
+NAMES = ("adam", "rmsprop", "sgd", "momentum")
+SCHEDULE_STEPS = 100_000
+DECAY_RATE = 0.96
+
+
+def make_optimizer(name: str, learning_rate: float, end_lr: float = 1e-7) -> keras.optimizers.Optimizer:
+    """Builds the optimiser of that name.
+
+    Args:
+        name: one of `NAMES`, in any case.
+        learning_rate: positive; at step 0 for the scheduled ones.
+        end_lr: rate at step 100,000 of sgd and momentum.
+
+    Raises:
+        ConfigError: an unknown name, or a rate that is not positive.
+    """
+    kind = str(name).lower()
+    if kind not in NAMES:
+        raise ConfigError(f"optimizer {name!r} is not one of {', '.join(NAMES)}.")
+    if not (learning_rate > 0 and end_lr > 0):
+        raise ConfigError(f"Learning rates must be positive; got {learning_rate} and end_lr {end_lr}.")
+    if kind == "adam":
+        return Adam(learning_rate, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+    if kind == "rmsprop":
+        return RMSprop(learning_rate, rho=0.9, epsilon=1e-10)
+    schedule = decay_schedule(learning_rate, end_lr)
+    if kind == "sgd":
+        return keras.optimizers.SGD(schedule)
+    return HeavyBall(schedule, momentum=0.9)
+
+
+def decay_schedule(learning_rate: float, end_lr: float) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Exponential decay that reaches `end_lr` at step 100,000; constant if both rates are equal."""
+    if learning_rate == end_lr:
+        return keras.optimizers.schedules.ExponentialDecay(learning_rate, 1, 1.0)
+    steps = round(SCHEDULE_STEPS * math.log(DECAY_RATE) / math.log(end_lr / learning_rate))
+    return keras.optimizers.schedules.ExponentialDecay(learning_rate, steps, DECAY_RATE)
+
+
+@keras.saving.register_keras_serializable(package="mmdgan")
+class Adam(keras.optimizers.Adam):
+    """Keras's Adam with TensorFlow's fused update: the same formula in one pass over memory."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        dtype = tf.as_dtype(variable.dtype)
+        if self.amsgrad or dtype not in (tf.float32, tf.float64):
+            super().update_step(gradient, variable, learning_rate)
+            return
+        index = self._get_variable_index(variable)
+        step = tf.cast(self.iterations.value + 1, dtype)
+        beta_1, beta_2 = tf.constant(self.beta_1, dtype), tf.constant(self.beta_2, dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=_handle(variable),
+            m=_handle(self._momentums[index]),
+            v=_handle(self._velocities[index]),
+            beta1_power=beta_1**step,
+            beta2_power=beta_2**step,
+            lr=tf.cast(learning_rate, dtype),
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=tf.constant(self.epsilon, dtype),
+            grad=tf.cast(gradient, dtype),
+        )
+
+
+@keras.saving.register_keras_serializable(package="mmdgan")
+class RMSprop(keras.optimizers.RMSprop):
+    """RMSprop whose average of squared gradients starts at 1, as TensorFlow 1's."""
+
+    def build(self, var_list):
+        if self.built:
+            return
+        super().build(var_list)
+        for velocity in self._velocities:
+            velocity.assign(tf.ones_like(velocity.value))
+
+
+@keras.saving.register_keras_serializable(package="mmdgan")
+class HeavyBall(keras.optimizers.SGD):
+    """Momentum as TensorFlow 1's: ``a <- m a + g``, ``w <- w - lr a``; Keras's applies lr inside a."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        accumulator = self.momentums[self._get_variable_index(variable)]
+        accumulator.assign(self.momentum * accumulator + tf.cast(gradient, variable.dtype))
+        variable.assign(variable - tf.cast(learning_rate, variable.dtype) * accumulator)
+
+
+def _handle(variable) -> tf.Tensor:
+    """The resource of a tf.Variable, or of the one inside a Keras variable."""
+    return variable.value.handle if isinstance(variable, keras.Variable) else variable.handle

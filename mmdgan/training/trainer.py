@@ -1,0 +1,360 @@
+"""The training loop: batches in, steps, checkpoints, TensorBoard, Keras callbacks, and an orderly end.
+
+The schedule follows the original (original.md E.6): statistics every `query_step` steps on a new batch, a
+checkpoint at the end of each call, training stopped by the first loss that is not a number.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdgan.errors import CheckpointError
+from mmdgan.training.progress import Pace, Progress
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from mmdgan.data import Pipeline
+    from mmdgan.training.checkpoints import Checkpoints
+    from mmdgan.training.monitor import Monitor
+    from mmdgan.training.step import GanStep
+
+_SHOW_SECONDS = 2.0  # losses are fetched at least this often, for the progress line
+
+
+class Interrupted(Exception):
+    """Training stopped by SIGINT or SIGTERM after a whole step, its state saved if there are checkpoints.
+
+    Attributes:
+      step: the number of steps trained.
+      signal: the signal's number; 128 + signal is the exit status that shells expect.
+    """
+
+    def __init__(self, step: int, signal: int) -> None:
+        super().__init__(f"training was interrupted after step {step}")
+        self.step = step
+        self.signal = signal
+
+
+class Diverged(Exception):
+    """Training stopped by a loss or a weight that is not finite, or a loss beyond the limit.
+
+    Attributes:
+      step: the step at which it was seen.
+      name: the loss or variable.
+      value: the loss; NaN for a variable.
+      path: where the state was written aside, or None.
+    """
+
+    def __init__(self, step: int, name: str, value: float, path: Path | None = None) -> None:
+        where = f"; the state is in {path}" if path else ""
+        super().__init__(f"training diverged at step {step}: {name} is {value:.6g}{where}")
+        self.step = step
+        self.name = name
+        self.value = value
+        self.path = path
+
+
+class Trainer:
+    """Trains a GAN: drives `GanStep.step` over a pipeline's batches and looks after everything around it."""
+
+    def __init__(
+        self,
+        gan: GanStep,
+        pipeline: Pipeline,
+        *,
+        checkpoints: Checkpoints | None = None,
+        monitor: Monitor | None = None,
+        progress: Progress | None = None,
+        save_every: int | None = 1000,
+        save_secs: float | None = None,
+        query_step: int | None = 1000,
+        log_every: int = 10,
+        divergence_limit: float | None = None,
+    ) -> None:
+        """Nothing runs yet.
+
+        Args:
+          gan: the networks, losses and optimisers.
+          pipeline: a `mmdgan.data.Pipeline`.
+          checkpoints: over `gan.state()`; without them nothing is saved.
+          monitor: TensorBoard's writer; without it nothing is written.
+          progress: by default a line on standard error; `Progress(stream=None)` for silence.
+          save_every: steps between checkpoints; None for none but the last.
+          save_secs: seconds after which a checkpoint is due whatever the steps; None for never.
+          query_step: steps between two inspections of a new batch (histograms, images, kernels' norms), of
+            which one comes at the end as well; None for none.
+          log_every: steps between two points of the losses in TensorBoard; also the most steps that run
+            before losses are looked at, so that the loop need not wait for the device after each step.
+          divergence_limit: the size of a loss that counts as divergence; None for infinity.
+        """
+        self.gan = gan
+        self.pipeline = pipeline
+        self.checkpoints = checkpoints
+        self.monitor = monitor
+        self.progress = progress or Progress()
+        self.save_every = save_every
+        self.save_secs = save_secs
+        self.query_step = query_step
+        self.log_every = log_every
+        self.divergence_limit = math.inf if divergence_limit is None else divergence_limit
+
+    def fit(self, last_step: int, callbacks: Sequence[keras.callbacks.Callback] = ()) -> dict[str, Any]:
+        """Trains from the step that `gan` has reached up to and including `last_step`, then saves.
+
+        Keras callbacks work: batches are numbered by the steps trained so far, an epoch is a pass over the
+        data, their `model` is the generator, and its `stop_training` ends training after the current step.
+
+        Args:
+          last_step: the number of steps trained when this returns, unless a callback stops it earlier.
+          callbacks: Keras callbacks.
+
+        Returns:
+          "losses" (the last step's, by name), "step" (reached), "steps" and "seconds" (of this call), and
+          "images_per_second", without compilation, saving and inspections (None for less than two steps).
+
+        Raises:
+          Interrupted: SIGINT or SIGTERM came; the state is saved.
+          Diverged: a loss or a weight is not finite, or a loss exceeds `divergence_limit`; the good
+            checkpoints are kept, and the state is written aside as `diverged-<step>`.
+          CheckpointError: a checkpoint cannot be written, or there are later ones than the step of `gan`.
+        """
+        run = _Run(self, last_step, callbacks)
+        with _caught_signals() as received:
+            return run.train(received)
+
+
+class _Run:
+    """The state of one call of `Trainer.fit`."""
+
+    def __init__(self, trainer: Trainer, last_step: int, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        self.trainer = trainer
+        self.gan = trainer.gan
+        self.last_step = last_step
+        self.first_step = self.step = int(self.gan.iterations.numpy())
+        self.callbacks = _Callbacks(trainer, callbacks, last_step)
+        self.pace = Pace()
+        self.pending: list[tuple[int, Mapping[str, tf.Tensor]]] = []
+        self.losses: dict[str, float] = {}
+        self.fetched_at = self.saved_at = self.began_at = time.monotonic()
+        self.inspected_step = self.first_step
+        self.saved_step = trainer.checkpoints.latest() if trainer.checkpoints is not None else None
+        if self.saved_step is not None and self.saved_step > self.step:
+            raise CheckpointError(
+                f"{trainer.checkpoints.folder} holds a checkpoint of step {self.saved_step}, but training "
+                f"would begin after step {self.step}; restore it, rewind to an older one, or train in another folder."
+            )
+
+    def train(self, received: list[int]) -> dict[str, Any]:
+        self.callbacks.begin()
+        try:
+            if self.step < self.last_step:
+                for batch in self.trainer.pipeline.dataset(self.step):
+                    self._advance(batch)
+                    if received or self.callbacks.stop or self.step >= self.last_step:
+                        break
+            self._fetch()
+            if not received and self.trainer.query_step is not None:
+                self._inspect()
+            self._save()
+        finally:
+            self.trainer.progress.close()
+            self.callbacks.end(self.losses)
+        if received:
+            raise Interrupted(self.step, received[0])
+        return self._summary()
+
+    def _advance(self, batch: Mapping[str, tf.Tensor]) -> None:
+        trainer = self.trainer
+        self.callbacks.before(self.step + 1)
+        losses = self.gan.step(batch["x"], labels=batch.get("y"))
+        self.step += 1
+        self.pending.append((self.step, losses))
+        self.callbacks.after(self.step, losses)
+        query = trainer.query_step is not None and self.step % trainer.query_step == 0
+        save = self._save_due()
+        if query or save or self._fetch_due():
+            self._fetch()
+        if query:
+            self._inspect()
+        if save:
+            self._save()
+
+    def _fetch_due(self) -> bool:
+        first = self.step == self.first_step + 1
+        waited = time.monotonic() - self.fetched_at >= _SHOW_SECONDS
+        return first or waited or self.step % self.trainer.log_every == 0
+
+    def _save_due(self) -> bool:
+        trainer = self.trainer
+        if trainer.save_secs is not None and time.monotonic() - self.saved_at >= trainer.save_secs:
+            return True
+        return trainer.save_every is not None and self.step % trainer.save_every == 0
+
+    def _fetch(self) -> None:
+        """Waits for the steps under way; looks at their losses, and shows them."""
+        trainer = self.trainer
+        pending, self.pending = self.pending, []
+        points = []
+        for step, tensors in pending:
+            self.losses = {name: float(value) for name, value in tensors.items()}
+            for name, value in self.losses.items():
+                if not abs(value) <= trainer.divergence_limit or math.isinf(value):
+                    self._diverge(step, name, value)
+            if step % trainer.log_every == 0 or step in (self.first_step + 1, self.last_step):
+                points.append((step, {_tag(name): value for name, value in self.losses.items()}))
+        self.fetched_at = time.monotonic()
+        if not pending:
+            return
+        if pending[0][0] == self.first_step + 1:
+            self.pace.resume()  # the first step's time is its compilation's
+        else:
+            self.pace.count(len(pending))
+        seconds = self.pace.seconds_per_step
+        rate = trainer.pipeline.batch_size / seconds if seconds else None
+        trainer.progress.update(self.step, self.losses, rate, seconds, self.last_step)
+        if trainer.monitor is not None:
+            for step, values in points:
+                trainer.monitor.scalars(step, values)
+            if points and rate is not None:
+                trainer.monitor.scalars(points[-1][0], {"images_per_second": rate})
+
+    def _inspect(self) -> None:
+        """Writes the statistics of the batch that comes next, once per step."""
+        monitor = self.trainer.monitor
+        if monitor is None or self.inspected_step == self.step:
+            return
+        batch = self.trainer.pipeline.batch(self.step)
+        inspected = dict(self.gan.inspect(batch["x"], labels=batch.get("y")))
+        written = {_tag(name) for name in self.losses}
+        inspected["scalars"] = {t: v for t, v in inspected.get("scalars", {}).items() if t not in written}
+        monitor.write(self.step, inspected)
+        self.inspected_step = self.step
+        self.pace.resume()
+
+    def _save(self) -> None:
+        """Saves the state after this step, if it is not saved and is sound."""
+        checkpoints = self.trainer.checkpoints
+        if checkpoints is None or self.saved_step == self.step:
+            return
+        broken = checkpoints.non_finite()
+        if broken:
+            self._diverge(self.step, broken[0], math.nan)
+        checkpoints.save(self.step)
+        self.saved_step = self.step
+        self.saved_at = time.monotonic()
+        self.pace.resume()
+
+    def _diverge(self, step: int, name: str, value: float) -> None:
+        checkpoints = self.trainer.checkpoints
+        path = None if checkpoints is None else checkpoints.save_aside(f"diverged-{step}")
+        raise Diverged(step, name, value, path)
+
+    def _summary(self) -> dict[str, Any]:
+        seconds = self.pace.mean_seconds_per_step
+        return {
+            "losses": self.losses,
+            "step": self.step,
+            "steps": self.step - self.first_step,
+            "seconds": time.monotonic() - self.began_at,
+            "images_per_second": self.trainer.pipeline.batch_size / seconds if seconds else None,
+        }
+
+
+class _Callbacks:
+    """The user's Keras callbacks, with an epoch for each pass over the data."""
+
+    def __init__(self, trainer: Trainer, callbacks: Sequence[keras.callbacks.Callback], last_step: int) -> None:
+        self._model = trainer.gan.generator
+        self._list = None
+        self._epoch: int | None = None
+        self._sums: dict[str, float] = {}
+        self._steps = 0
+        if not callbacks:
+            return
+        import keras
+
+        count = trainer.pipeline.data.count
+        self._epoch_steps = max(1, count // trainer.pipeline.batch_size)
+        self._list = keras.callbacks.CallbackList(
+            list(callbacks),
+            model=self._model,
+            verbose=0,
+            epochs=-(-last_step // self._epoch_steps),
+            steps=self._epoch_steps,
+        )
+
+    @property
+    def stop(self) -> bool:
+        return self._list is not None and self._model.stop_training
+
+    def begin(self) -> None:
+        if self._list is not None:
+            self._model.stop_training = False
+            self._list.on_train_begin()
+
+    def before(self, step: int) -> None:
+        if self._list is None:
+            return
+        if self._epoch is None:
+            self._epoch = (step - 1) // self._epoch_steps
+            self._list.on_epoch_begin(self._epoch)
+        self._list.on_train_batch_begin(step)
+
+    def after(self, step: int, losses: Mapping[str, tf.Tensor]) -> None:
+        if self._list is None:
+            return
+        self._list.on_train_batch_end(step, dict(losses))
+        self._steps += 1
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(value)
+        if step % self._epoch_steps == 0:
+            self._end_epoch()
+
+    def _end_epoch(self) -> None:
+        means = {name: total / self._steps for name, total in self._sums.items()}
+        self._list.on_epoch_end(self._epoch, means)
+        self._epoch, self._sums, self._steps = None, {}, 0
+
+    def end(self, losses: Mapping[str, float]) -> None:
+        if self._list is not None:
+            if self._epoch is not None:
+                self._end_epoch()
+            self._list.on_train_end(dict(losses))
+
+
+def _tag(loss: str) -> str:
+    """The original's tag of a loss: loss_gen is GANLoss/gen."""
+    return f"GANLoss/{loss.removeprefix('loss_')}"
+
+
+@contextmanager
+def _caught_signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM instead of dying from them; a second SIGINT interrupts at once.
+
+    Only Python's main thread may do so; elsewhere the list stays empty. Former handlers return at the end.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def remember(number: int, _frame: Any) -> None:
+        if received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    former = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -1,0 +1,45 @@
+"""Packaging: `pip install .`, with `architectures/` installed as `mmdgan.architectures`."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).resolve().parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "mmdgan/__init__.py").read_text(encoding="utf-8")).group(1)
+
+setup(
+    name="mmdgan",
+    version=VERSION,
+    description="MMD-GANs with repulsive losses and PICO spectral normalisation, in TensorFlow 2 and Keras 3",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=[*find_packages(include=["mmdgan", "mmdgan.*"]), "mmdgan.architectures"],
+    package_dir={"mmdgan.architectures": "architectures"},
+    install_requires=[
+        "absl-py",
+        # tensorflow-datasets 4.9.10 imports it without declaring it.
+        "importlib_resources",
+        "keras>=3.8",
+        "numpy",
+        "pillow",
+        "scikit-learn",
+        "scipy",
+        "tensorboard",
+        "tensorflow>=2.18",
+        "tensorflow-datasets",
+        "tensorflow-gan>=2.1",
+        "tensorflow-hub",
+        "tensorflow-probability",
+        "tf-keras",
+        # tensorflow-hub 0.16 imports pkg_resources, which newer setuptools no longer bring.
+        "setuptools<82",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]"],
+        "test": ["hypothesis", "pytest", "ruff"],
+    },
+    entry_points={"console_scripts": ["mmdgan = mmdgan.cli:main"]},
+)

@@ -1,0 +1,88 @@
+"""Kernel functions against loops, formulas and finite differences."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mmdgan.errors import ConfigError
+from mmdgan.losses import kernels
+
+
+def points(rows, columns, seed):
+    return np.random.default_rng(seed).standard_normal((rows, columns))
+
+
+def test_squared_distances_against_a_loop():
+    a, b = points(4, 3, 0), points(6, 3, 1)
+    expected = [[sum((p - q) ** 2 for p, q in zip(row, other, strict=True)) for other in b] for row in a]
+    np.testing.assert_allclose(kernels.squared_distances(a, b), expected, rtol=1e-12)
+
+
+def test_squared_distances_are_never_negative():
+    a = (points(50, 16, 0) * 1e-4 + 30).astype(np.float32)
+    assert np.min(kernels.squared_distances(a, a)) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "computed"), [("float16", "float32"), ("bfloat16", "float32"), ("float32", "float32"), ("float64",) * 2]
+)
+def test_dtypes(given, computed):
+    a = tf.cast(points(4, 3, 0), given)
+    assert kernels.squared_distances(a, a).dtype == computed
+    assert kernels.squared_distances(a, points(2, 3, 1)).dtype == tf.float64
+
+
+def test_gradient_at_coincident_points_against_finite_differences():
+    a = points(5, 3, 0)
+    a[1] = a[0]
+    b = np.concatenate([a[:2], points(3, 3, 1)])
+    weights = points(5, 5, 2)
+
+    def value(rows):
+        return tf.reduce_sum(weights * kernels.gaussian(kernels.squared_distances(rows, b), 0.7))
+
+    with tf.GradientTape() as tape:
+        rows = tf.constant(a)
+        tape.watch(rows)
+        loss = value(rows)
+    np.testing.assert_allclose(tape.gradient(loss, rows), central_differences(value, a), atol=1e-8)
+
+
+def central_differences(function, at, step=1e-5):
+    gradient = np.zeros_like(at)
+    for index in np.ndindex(*at.shape):
+        up, down = at.copy(), at.copy()
+        up[index] += step
+        down[index] -= step
+        gradient[index] = (function(up) - function(down)) / (2 * step)
+    return gradient
+
+
+def test_formulas():
+    distances = np.array([0.0, 0.3, 2.0, 50.0])
+    np.testing.assert_allclose(kernels.gaussian(distances, 1.5), np.exp(-distances / 4.5), rtol=1e-14)
+    expected = (1 + distances / (3.0 * 0.2)) ** -0.2
+    np.testing.assert_allclose(kernels.rational_quadratic(distances, 0.2, 3.0), expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (3, 5), (5, 2)])
+def test_mean_without_diagonal_against_a_loop(shape):
+    matrix = points(*shape, 0)
+    entries = [matrix[i, j] for i in range(shape[0]) for j in range(shape[1]) if i != j]
+    assert float(kernels.mean_without_diagonal(tf.constant(matrix))) == pytest.approx(sum(entries) / len(entries))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "options", "words"),
+    [
+        ("gausian", {}, "did you mean 'gaussian'"),
+        ("gaussian", {"alpha": 1.0}, "no option 'alpha'"),
+        ("gaussian", {"sigma": [1.0, 0.0]}, "must be positive"),
+        ("gaussian", {"sigma": []}, "one or more finite numbers"),
+        ("rational_quadratic", {"beta": [1.0, 2.0]}, "a finite number"),
+        ("rational_quadratic", {"alpha": "1"}, "one or more finite numbers"),
+    ],
+)
+def test_mixture_errors(kernel, options, words):
+    with pytest.raises(ConfigError, match=words):
+        kernels.mixture(kernel, **options)

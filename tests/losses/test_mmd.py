@@ -1,0 +1,283 @@
+"""MMD losses and statistics against double loops, published numbers, closed forms and finite differences."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mmdgan import losses
+from mmdgan.errors import ConfigError
+
+MMD_LOSSES = ("fixed_g", "fixed_t", "mgb", "rep", "rmb")
+SIGMAS = (1, 2**0.5, 2, 8**0.5, 4)
+ALPHAS = (0.2, 0.5, 1, 2, 5)
+
+
+def scores(rows=7, columns=3, seed=0, scale=1.0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((rows, columns)) * scale, rng.standard_normal((rows, columns)) * scale + 0.5
+
+
+def pair_mean(a, b, kernel, exclude=True):
+    """The mean of kernel(|a_i - b_j|^2) over pairs, by a double loop."""
+    pairs = [(i, j) for i, j in itertools.product(range(len(a)), range(len(b))) if not (exclude and i == j)]
+    return sum(kernel(float(np.sum((a[i] - b[j]) ** 2))) for i, j in pairs) / len(pairs)
+
+
+def gaussian(sigma=1.0):
+    return lambda distance: math.exp(-distance / (2 * sigma**2))
+
+
+def rational_quadratic(alpha, beta=2.0):
+    return lambda distance: (1 + distance / (beta * alpha)) ** -alpha
+
+
+def reference_mmd2(g, x, kernel):
+    return pair_mean(g, g, kernel) + pair_mean(x, x, kernel) - 2 * pair_mean(g, x, kernel)
+
+
+def reference(name, g, x, w=(0.0, -1.0), low=0.25, high=4.0, cross_bound=False):
+    """(loss_gen, loss_dis) of a loss by double loops, after the paper's equations."""
+    k = gaussian()
+    gen = reference_mmd2(g, x, k)
+    if name in ("fixed_g", "fixed_t"):
+        members = [gaussian(s) for s in SIGMAS] if name == "fixed_g" else [rational_quadratic(a) for a in ALPHAS]
+        gen = sum(reference_mmd2(g, x, member) for member in members)
+        return gen, -gen
+
+    def far(distance):
+        return k(max(distance, low))
+
+    def near(distance):
+        return k(min(distance, high))
+
+    if name == "mgb":
+        return gen, 2 * pair_mean(g, x, near) - pair_mean(g, g, far) - pair_mean(x, x, far)
+    if name == "rep":
+        return gen, w[0] * pair_mean(g, x, k) - pair_mean(g, g, k) - w[1] * pair_mean(x, x, k)
+    data, cross = (far, near if cross_bound else k) if w[1] > 0 else (near, k)
+    return gen, w[0] * pair_mean(g, x, cross) - pair_mean(g, g, far) - w[1] * pair_mean(x, x, data)
+
+
+@pytest.mark.parametrize("name", MMD_LOSSES)
+@pytest.mark.parametrize("scale", [0.3, 1.0, 2.0])
+def test_losses_against_double_loops(name, scale):
+    g, x = scores(scale=scale)
+    result = losses.get(name)(g, x)
+    np.testing.assert_allclose((result.gen, result.dis), reference(name, g, x), rtol=1e-12, atol=1e-14)
+    assert result.gen.dtype == tf.float64
+
+
+@pytest.mark.parametrize("name", ["rep", "rmb"])
+@pytest.mark.parametrize(
+    ("rep_lambda", "weights"),
+    [(-1, (2, 1)), (-0.5, (1.5, 0.5)), (0, (1, 0)), (0.5, (0.5, -0.5)), (1, (0, -1)), (2, (-1, -2))],
+)
+def test_lambda_is_short_for_the_weights_of_the_paper(name, rep_lambda, weights):
+    g, x = scores(scale=1.5)
+    result = losses.get(name, rep_lambda=rep_lambda)(g, x)
+    assert float(result.dis) == pytest.approx(reference(name, g, x, w=weights)[1], rel=1e-12)
+    assert float(result.dis) == float(losses.get(name, rep_weights=weights)(g, x).dis)
+
+
+def test_cross_bound_is_the_papers_equation_6():
+    g, x = (tf.constant(s) for s in scores(rows=9, scale=2.0))
+    ours, mgb = losses.get("rmb", rep_lambda=-1, cross_bound=True), losses.get("mgb")
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([g, x])
+        values = ours(g, x).dis, mgb(g, x).dis
+    assert float(values[0]) == pytest.approx(float(values[1]), rel=1e-12)
+    for scored in (g, x):
+        np.testing.assert_allclose(tape.gradient(values[0], scored), tape.gradient(values[1], scored), atol=1e-14)
+    released = losses.get("rmb", rep_lambda=-1)(g, x).dis
+    assert abs(float(released - values[1])) > 1e-3
+    expected = reference("rmb", g.numpy(), x.numpy(), w=(1.5, 0.5), cross_bound=True)[1]
+    assert float(losses.get("rmb", rep_lambda=-0.5, cross_bound=True)(g, x).dis) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("rep_lambda", [0, 0.5, 1, 2])
+def test_cross_bound_leaves_equation_7_alone(rep_lambda):
+    g, x = scores(scale=2.0)
+    bounded = losses.get("rmb", rep_lambda=rep_lambda, cross_bound=True)(g, x)
+    assert float(bounded.dis) == float(losses.get("rmb", rep_lambda=rep_lambda)(g, x).dis)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "call", "loss_gen", "loss_dis", "norms"),
+    [
+        ("fixed_g", {}, {}, -0.618831, 0.618831, (0.668222, 0.491481)),
+        ("fixed_t", {}, {}, -0.801168, 0.801168, (0.902877, 0.680192)),
+        ("mgb", {}, {}, -0.229364, 0.297803, (0.261308, 0.204142)),
+        ("rep", {}, {}, -0.229364, -0.058018, (0.198972, 0.243132)),
+        ("rep", {"rep_weights": [-1, -2]}, {}, -0.229364, -0.201709, (0.240682, 0.394966)),
+        ("rep", {"rep_weights": [1, 0]}, {}, -0.229364, 0.085673, (0.201125, 0.131180)),
+        ("rep", {}, {"dis_scale": 0.5}, -0.229364, -0.529009, (0.099486, 0.121566)),
+        ("rmb", {}, {}, -0.229364, -0.018885, (0.198907, 0.165556)),
+        ("rmb", {"rep_weights": [-1, -2]}, {}, -0.229364, -0.142992, (0.240474, 0.255254)),
+        ("rmb", {"rep_weights": [2, 1]}, {}, -0.229364, 0.248913, (0.246242, 0.174021)),
+        ("rmb", {"rep_weights": [2, 1], "cross_bound": True}, {}, -0.229364, 0.297803, (0.261308, 0.204142)),
+        ("rmb", {}, {"dis_scale": 0.5}, -0.229364, -0.009443, (0.099454, 0.082778)),
+        ("logistic", {}, {}, 0.677465, 1.563414, (0.161734, 0.149520)),
+        ("hinge", {}, {}, -0.153183, 2.112027, (0.288675, 0.288675)),
+        ("wasserstein", {}, {"dis_penalty": 0.5}, -0.112027, 0.612027, (0.288675, 0.288675)),
+    ],
+)
+def test_published_numbers(name, options, call, loss_gen, loss_dis, norms):
+    """Values of the original for scores sin(0.7 i + 0.1) and cos(1.3 i + 0.4), and its critic gradients' norms."""
+    i = np.arange(12, dtype=np.float32).reshape(4, 3)
+    g, x = tf.constant(np.sin(0.7 * i + 0.1)), tf.constant(np.cos(1.3 * i + 0.4))
+    with tf.GradientTape() as tape:
+        tape.watch([g, x])
+        result = losses.get(name, **options)(g, x, **call)
+    np.testing.assert_allclose((result.gen, result.dis), (loss_gen, loss_dis), atol=2e-6)
+    np.testing.assert_allclose([np.linalg.norm(v) for v in tape.gradient(result.dis, [g, x])], norms, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", MMD_LOSSES)
+@pytest.mark.parametrize("player", ["gen", "dis"])
+def test_gradients_at_coincident_points_against_finite_differences(name, player):
+    """Two equal generated scores, two equal data scores, and one of each kind in the same place."""
+    g, x = scores(rows=5, scale=0.8)
+    g[1], x[3], x[0] = g[0], x[2], g[0]
+    loss, step = losses.get(name), 1e-5
+    variables = [tf.constant(g), tf.constant(x)]
+    with tf.GradientTape() as tape:
+        tape.watch(variables)
+        value = getattr(loss(*variables), player)
+    for which, gradient in enumerate(tape.gradient(value, variables)):
+        for index in np.ndindex(*g.shape):
+            ends = []
+            for sign in (1, -1):
+                moved = [g.copy(), x.copy()]
+                moved[which][index] += sign * step
+                ends.append(float(getattr(loss(*moved), player)))
+            assert float(gradient[index]) == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", MMD_LOSSES)
+def test_gradients_of_collapsed_scores_vanish(name):
+    g = tf.ones((8, 16)) * 3.3
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(g)
+        result = losses.get(name)(g, tf.identity(g))
+    for value in (result.gen, result.dis):
+        np.testing.assert_allclose(tape.gradient(value, g), np.zeros((8, 16)), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", MMD_LOSSES)
+def test_penalty_is_added(name):
+    g, x = scores()
+    plain, penalised = losses.get(name)(g, x), losses.get(name)(g, x, dis_penalty=np.float32(0.25))
+    assert float(penalised.dis) == pytest.approx(float(plain.dis) + 0.25, rel=1e-12)
+    assert float(penalised.gen) == float(plain.gen)
+
+
+def test_scale_follows_the_penalty_and_rep_subtracts_one():
+    g, x = scores()
+    for name, shift in (("rep", 1.0), ("rmb", 0.0)):
+        plain = float(losses.get(name)(g, x).dis)
+        scaled = float(losses.get(name)(g, x, dis_penalty=0.25, dis_scale=0.5).dis)
+        assert scaled == pytest.approx((plain + 0.25 - shift) * 0.5, rel=1e-12)
+
+
+def test_width_of_the_single_kernel():
+    g, x = scores()
+    result = losses.get("rep", sigma=0.5)(g, x)
+    assert float(result.gen) == pytest.approx(reference_mmd2(g, x, gaussian(0.5)), rel=1e-12)
+
+
+def test_logs():
+    g, x = scores()
+    logs = losses.get("rep_b")(g, x).logs
+    expected = {f"rmb/k{pair}{bound}" for pair in ("xx", "xy", "yy") for bound in ("", "_b")}
+    assert set(logs) == expected | {f"squared_dist/d{pair}" for pair in ("xx", "xy", "yy")}
+    assert float(logs["rmb/kxx"]) == pytest.approx(pair_mean(g, g, gaussian()), rel=1e-12)
+    assert float(logs["rmb/kyy"]) == pytest.approx(pair_mean(x, x, gaussian()), rel=1e-12)
+    assert float(logs["rmb/kxy"]) == pytest.approx(pair_mean(g, x, gaussian()), rel=1e-12)
+    assert float(logs["rmb/kyy_b"]) == pytest.approx(pair_mean(x, x, lambda d: gaussian()(min(d, 4))), rel=1e-12)
+    assert logs["squared_dist/dxy"].shape == (7, 7)
+    mixture = losses.get("mmd_g", sigma=[1, 2])(g, x).logs
+    assert float(mixture["fixed_g/kxy/d1"]) == pytest.approx(pair_mean(g, x, gaussian(2)), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("g", "x", "words"),
+    [
+        (np.ones(4), np.ones(4), r"score_gen must be \(N, d\), not \(4,\)"),
+        (np.ones((1, 2)), np.ones((4, 2)), "2 rows or more, but score_gen has 1"),
+        (np.ones((4, 2)), np.ones((4, 3)), r"score_gen is \(4, 2\) and score_data \(4, 3\)"),
+    ],
+)
+def test_shapes_that_do_not_fit(g, x, words):
+    with pytest.raises(ConfigError, match=words):
+        losses.get("rep")(g, x)
+
+
+@pytest.mark.parametrize("rows", [(6, 6), (4, 7)])
+@pytest.mark.parametrize("unbiased", [True, False])
+@pytest.mark.parametrize(
+    ("options", "members"),
+    [
+        ({}, [gaussian()]),
+        ({"sigma": [0.5, 2.0]}, [gaussian(0.5), gaussian(2.0)]),
+        (
+            {"kernel": "rational_quadratic", "alpha": (0.2, 5), "beta": 3.0},
+            [rational_quadratic(0.2, 3.0), rational_quadratic(5, 3.0)],
+        ),
+    ],
+)
+def test_mmd2_against_double_loops(rows, unbiased, options, members):
+    x, y = scores(rows=7)
+    x, y = x[: rows[0]], y[: rows[1]]
+    cross = unbiased and len(x) == len(y)
+    expected = sum(
+        pair_mean(x, x, k, unbiased) + pair_mean(y, y, k, unbiased) - 2 * pair_mean(x, y, k, cross) for k in members
+    )
+    assert float(losses.mmd2(x, y, unbiased=unbiased, **options)) == pytest.approx(expected, rel=1e-12)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None), tf.float64)] * 2)
+    def unknown_sizes(x, y):
+        return losses.mmd2(x, y, unbiased=unbiased, **options)
+
+    assert float(unknown_sizes(x, y)) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("rows", [(20, 20), (20, 30)])
+def test_mmd2_is_unbiased_for_gaussians(rows):
+    """Samples of N(0, I) and N(m, I): MMD^2 = 2 c (1 - exp(-|m|^2 / (2 s^2 + 4))), c = (1 + 2 / s^2)^(-d/2)."""
+    mean, sigma, d, draws = np.array([0.6, -0.3, 0.4]), 1.3, 3, 200
+    c = (1 + 2 / sigma**2) ** (-d / 2)
+    exact = 2 * c * (1 - math.exp(-mean @ mean / (2 * sigma**2 + 4)))
+    rng = np.random.default_rng(3)
+    values, biased = [], []
+    for _ in range(draws):
+        x, y = rng.standard_normal((rows[0], d)), rng.standard_normal((rows[1], d)) + mean
+        values.append(float(losses.mmd2(x, y, sigma=sigma)))
+        biased.append(float(losses.mmd2(x, y, sigma=sigma, unbiased=False)))
+    error = np.std(values) / math.sqrt(draws)
+    assert error < 0.1 * exact
+    assert abs(np.mean(values) - exact) < 4 * error
+    # The V-statistic's diagonals add (1 - E k)/M + (1 - E k)/N.
+    assert abs(np.mean(biased) - exact - (1 - c) * (1 / rows[0] + 1 / rows[1])) < 4 * error
+
+
+def test_witness_against_a_double_loop():
+    z, x = scores(rows=5)
+    y = scores(rows=8, seed=1)[0]
+    for options, k in (({"sigma": 0.7}, gaussian(0.7)), ({"kernel": "rational_quadratic"}, rational_quadratic(1.0))):
+        expected = [pair_mean(p[None], x, k, exclude=False) - pair_mean(p[None], y, k, exclude=False) for p in z]
+        np.testing.assert_allclose(losses.witness(z, x, y, **options), expected, rtol=1e-12)
+
+
+def test_witness_averages_to_the_v_statistic():
+    x, y = scores(rows=6)
+    options = {"kernel": "rational_quadratic", "alpha": [0.5, 2]}
+    difference = np.mean(losses.witness(x, x, y, **options)) - np.mean(losses.witness(y, x, y, **options))
+    assert difference == pytest.approx(float(losses.mmd2(x, y, unbiased=False, **options)), rel=1e-12)
+
+
+def test_witness_names_the_sample_that_does_not_fit():
+    with pytest.raises(ConfigError, match=r"z is \(4, 2\) and y \(3, 5\)"):
+        losses.witness(np.ones((4, 2)), np.ones((3, 2)), np.ones((3, 5)))

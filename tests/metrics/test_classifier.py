@@ -1,0 +1,111 @@
+"""The classifier: trained once, kept, read again, and a good neighbour."""
+
+import random
+
+import keras
+import numpy as np
+import pytest
+
+from mmdgan.data import ImageData
+from mmdgan.errors import MetricError
+from mmdgan.metrics import classifier
+from mmdgan.metrics.classifier import ClassifierFeatures
+
+
+def make_data(count=240, side=8, name="stripes", groups=None):
+    """Noise with a bright third: the top, the middle or the bottom, according to the class."""
+    noise = np.random.default_rng(5)
+    labels = noise.integers(0, 3, count)
+    images = noise.integers(0, 200, (count, 3, side, side)).astype(np.uint8)
+    for third in range(3):
+        rows = slice(third * side // 3, (third + 1) * side // 3)
+        images[labels == third, :, rows] += 55
+    return ImageData(name, images, labels.astype(np.int64), ("top", "middle", "bottom"), 3, groups=groups)
+
+
+@pytest.fixture(autouse=True)
+def short_training(monkeypatch):
+    monkeypatch.setattr(classifier, "PRESENTATIONS", (6_000, 6_000))
+
+
+def test_it_is_trained_once_and_kept_beside_the_data(tmp_path, monkeypatch):
+    data, said = make_data(), []
+    images = np.ascontiguousarray(data.images.transpose(0, 2, 3, 1))
+    first = ClassifierFeatures(data, tmp_path / "stripes", progress=said.append)
+    assert not said  # nothing is trained before it is needed
+    features, logits = first.extract(images)
+    assert features.shape == (240, 128) and logits.shape == (240, 3)
+    assert features.dtype == logits.dtype == np.float32
+    protocol = first.protocol()
+    assert protocol["classifier_accuracy"] >= 0.8 and protocol["classifier_test_count"] == 24
+    assert protocol["features"] == "classifier" and len(protocol["feature_hash"]) == 16
+    assert "216 images, 60 steps" in said[0] and "24 held-out images" in said[-1]
+    assert len(list((tmp_path / "stripes").iterdir())) == 1
+
+    monkeypatch.setattr(classifier, "train_classifier", lambda *args: pytest.fail("trained again"))
+    second = ClassifierFeatures(make_data(), tmp_path / "stripes")
+    np.testing.assert_array_equal(second.extract(images)[0], features)
+    assert second.protocol() == protocol
+
+
+def test_other_data_or_a_damaged_file_mean_new_training(tmp_path, monkeypatch):
+    data, trained = make_data(), []
+    facts = {"accuracy": 0.5, "trained_on": 1, "tested_on": 1}
+    monkeypatch.setattr(classifier, "train_classifier", lambda model, data, progress: trained.append(data) or facts)
+    ClassifierFeatures(data, tmp_path).prepare()
+    ClassifierFeatures(data, tmp_path).prepare()
+    assert len(trained) == 1
+    other = make_data()
+    other.images[0, 0, 0, 0] ^= 1
+    ClassifierFeatures(other, tmp_path).prepare()
+    assert len(trained) == 2
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:1000])
+    ClassifierFeatures(data, tmp_path).prepare()
+    assert len(trained) == 3
+
+
+def test_it_changes_nobodys_random_numbers_or_names(tmp_path):
+    def draw(meanwhile):
+        keras.utils.set_random_seed(1)
+        meanwhile()
+        layer = keras.layers.Dense(2)
+        layer.build((None, 2))
+        kernel = layer.kernel.numpy().tolist()
+        return random.random(), np.random.rand(), keras.random.normal((2,)).numpy().tolist(), kernel
+
+    def number_of(name):
+        return int(name.split("_")[-1]) if "_" in name else 0
+
+    before = number_of(keras.layers.Conv2D(2, 3).name), number_of(keras.optimizers.Adam().name)
+    assert draw(ClassifierFeatures(make_data(), tmp_path, progress=lambda text: None).prepare) == draw(lambda: None)
+    after = number_of(keras.layers.Conv2D(2, 3).name), number_of(keras.optimizers.Adam().name)
+    assert after == (before[0] + 1, before[1] + 1)
+
+
+def test_images_of_one_group_stay_together():
+    groups = np.arange(240) // 6
+    train, test = classifier.split_indices(make_data(groups=groups))
+    assert len(test) == 24 and len(train) == 216
+    assert not set(groups[train]) & set(groups[test])
+    assert sorted([*train, *test]) == list(range(240))
+    with pytest.raises(MetricError, match="stripes is too small"):
+        classifier.split_indices(make_data(groups=np.zeros(240, int)))
+
+
+def test_images_of_another_size_are_resized_and_of_another_kind_refused(tmp_path):
+    data = make_data()
+    extractor = ClassifierFeatures(data, tmp_path, label="classifier:stripes", progress=lambda text: None)
+    images = np.ascontiguousarray(data.images.transpose(0, 2, 3, 1))
+    same, larger = extractor.extract(images)[1], extractor.extract(images.repeat(2, axis=1).repeat(2, axis=2))[1]
+    assert np.mean(same.argmax(1) == larger.argmax(1)) > 0.9
+    with pytest.raises(MetricError, match="classifier:stripes takes images of 3 channels, not 1"):
+        extractor.extract(images[..., :1])
+
+
+def test_a_folder_that_cannot_be_written_costs_only_the_cache(tmp_path):
+    (tmp_path / "file").write_text("")
+    said = []
+    extractor = ClassifierFeatures(make_data(), tmp_path / "file", progress=said.append)
+    assert extractor.protocol()["classifier_accuracy"] > 0.5
+    assert "trained again next time" in said[-1]

@@ -1,0 +1,191 @@
+"""The loading of Inception's graph, by tiny graphs with the same tensor names in every form that people have."""
+
+import hashlib
+import io
+import sys
+import tarfile
+import threading
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mmdgan.errors import MetricError
+from mmdgan.metrics import inception, tfgan
+from mmdgan.metrics.inception import InceptionFeatures, fetch_graph, find_graph
+
+WEIGHTS = np.random.default_rng(3).normal(size=(12, 5)).astype(np.float32)
+
+
+def _network(images):
+    """The mean colours of four quarters, and a linear map of them."""
+    pool = tf.nn.avg_pool2d(images, 149, 149, "VALID")
+    logits = tf.matmul(tf.reshape(pool, (-1, 12)), tf.constant(WEIGHTS), name="logits")
+    return tf.reshape(pool, (-1, 1, 1, 12), name="pool_3"), logits
+
+
+def _frozen(before=False):
+    with tf.Graph().as_default() as graph:
+        if before:  # as in the graph of 2015: `Mul` is computed, and must be fed all the same
+            start = tf.compat.v1.placeholder(tf.float32, (None, 299, 299, 3))
+            images = tf.multiply(start, 7.0, name="Mul")
+        else:
+            images = tf.compat.v1.placeholder(tf.float32, (None, 299, 299, 3), name="Mul")
+        _network(images)
+    return graph.as_graph_def().SerializeToString()
+
+
+class _Module(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec((None, 299, 299, 3), tf.float32)])
+    def __call__(self, images):
+        pool, logits = _network(images)
+        return {"pool_3": pool, "logits": logits}
+
+
+def _make(tmp_path, form):
+    path = tmp_path / "graph.pb"
+    if form in ("frozen", "frozen, Mul computed", "archive of a frozen graph"):
+        path.write_bytes(_frozen(form == "frozen, Mul computed"))
+    elif form == "SavedModel, callable" or form == "archive of a SavedModel":
+        path = tmp_path / "module"
+        tf.saved_model.save(_Module(), path)
+    else:
+        module, path = _Module(), tmp_path / "module"
+        holder = tf.Module()
+        holder.run = tf.function(module.__call__.python_function, input_signature=module.__call__.input_signature)
+        tf.saved_model.save(holder, path, signatures={"default": holder.run})
+    if form.startswith("archive"):
+        archive = tmp_path / "graph.tar.gz"
+        with tarfile.open(archive, "w:gz") as tar:
+            tar.add(path, arcname="." if path.is_dir() else path.name)
+        return archive
+    return path
+
+
+FORMS = [
+    "frozen",
+    "frozen, Mul computed",
+    "archive of a frozen graph",
+    "SavedModel, callable",
+    "SavedModel, signature",
+    "archive of a SavedModel",
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_the_graph(tmp_path, form):
+    extractor = InceptionFeatures(_make(tmp_path, form))
+    images = np.random.default_rng(0).integers(0, 256, (3, 299, 299, 3), dtype=np.uint8)
+    features, logits = extractor.extract(images)
+    quarters = images[:, :298, :298].reshape(3, 2, 149, 2, 149, 3).mean(axis=(2, 4), dtype=np.float64) / 127.5 - 1
+    np.testing.assert_allclose(features, quarters.reshape(3, 12), atol=1e-5)
+    np.testing.assert_allclose(logits, quarters.reshape(3, 12) @ WEIGHTS, atol=1e-4)
+    protocol = extractor.protocol()
+    assert extractor.feature_count == protocol["feature_count"] == 12
+    assert extractor.label == protocol["features"] == "inception" and len(protocol["feature_hash"]) == 16
+
+
+def test_batches_and_progress(tmp_path, monkeypatch):
+    monkeypatch.setattr(inception, "BATCH", 4)
+    clock = iter(range(0, 1000, 6))
+    monkeypatch.setattr(inception, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+    extractor, said = InceptionFeatures(_make(tmp_path, "frozen")), []
+    images = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), dtype=np.uint8)
+    together, _ = extractor.extract(images, said.append)
+    np.testing.assert_allclose(together[9:], extractor.extract(images[9:])[0], atol=1e-6)
+    assert together.shape == (10, 12) and said and said[0].endswith("of 10 images")
+
+
+def test_the_resize_has_no_half_pixel_centres():
+    images = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 1), dtype=np.uint8)
+    position = [np.arange(299) * side / 299 for side in (5, 7)]
+    low = [np.floor(p).astype(int) for p in position]
+    high = [np.minimum(index + 1, side - 1) for index, side in zip(low, (5, 7), strict=True)]
+    y, x = (position[0] - low[0])[:, None, None], (position[1] - low[1])[:, None]
+    top = images[:, low[0]][:, :, low[1]] * (1 - x) + images[:, low[0]][:, :, high[1]] * x
+    bottom = images[:, high[0]][:, :, low[1]] * (1 - x) + images[:, high[0]][:, :, high[1]] * x
+    expected = np.repeat((top * (1 - y) + bottom * y) / 127.5 - 1, 3, axis=-1)
+    np.testing.assert_allclose(inception._prepare(tf.constant(images)), expected, atol=2e-5)
+
+
+def test_what_is_not_the_graph_is_refused_by_name(tmp_path):
+    path = tmp_path / "other.pb"
+    path.write_bytes(b"this is no graph")
+    with pytest.raises(MetricError, match="other.pb cannot be used"):
+        InceptionFeatures(path)
+    with tf.Graph().as_default() as graph:
+        tf.compat.v1.placeholder(tf.float32, (None, 299, 299, 3), name="Mul")
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    with pytest.raises(MetricError, match="no operation logits, pool_3"):
+        InceptionFeatures(path)
+    archive = tmp_path / "empty.tar.gz"
+    with tarfile.open(archive, "w:gz"):
+        pass
+    with pytest.raises(MetricError, match="holds no .pb file"):
+        InceptionFeatures(archive)
+    archive.write_bytes(b"no archive")
+    with pytest.raises(MetricError, match="empty.tar.gz cannot be used"):
+        InceptionFeatures(archive)
+    holder = tf.Module()
+    holder.run = tf.function(lambda images: {"pool_3": images}, [tf.TensorSpec((None, 299, 299, 3))])
+    tf.saved_model.save(holder, tmp_path / "half", signatures={"default": holder.run})
+    with pytest.raises(MetricError, match=r"gives \['pool_3'\], without logits"):
+        InceptionFeatures(tmp_path / "half")
+
+
+def test_where_the_graph_is_looked_for(tmp_path):
+    assert find_graph(None, tmp_path) is None
+    with pytest.raises(MetricError, match="no Inception graph at .*nowhere.pb"):
+        find_graph(tmp_path / "nowhere.pb", tmp_path)
+    folder = tmp_path / "inception"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("")
+    (folder / "0123.tmp").mkdir()
+    (folder / "0123.tmp" / "saved_model.pb").write_bytes(b"")
+    assert find_graph(None, tmp_path) is None
+    (folder / "graph.tar.gz").write_bytes(b"")
+    assert find_graph(None, tmp_path) == folder / "graph.tar.gz"
+    assert find_graph(tmp_path / "inception", tmp_path) == folder
+
+
+ADDRESS = "https://tensorflow-gan.example/inception/1"
+
+
+def _hub(monkeypatch, resolve=None):
+    """Stands in for tensorflow-hub, which is only asked for the folder of an address."""
+    monkeypatch.setitem(sys.modules, "tensorflow_hub", types.SimpleNamespace(resolve=resolve))
+    monkeypatch.setattr(tfgan, "load", lambda name: types.SimpleNamespace(INCEPTION_TFHUB=ADDRESS))
+    monkeypatch.delenv("TFHUB_CACHE_DIR", raising=False)
+
+
+def test_a_graph_that_was_fetched_before_needs_no_network(tmp_path, monkeypatch):
+    kept = tmp_path / "inception" / hashlib.sha1(ADDRESS.encode()).hexdigest()
+    kept.parent.mkdir()
+    tf.saved_model.save(_Module(), kept)
+    _hub(monkeypatch, lambda address: str(kept) if address == ADDRESS else "")
+    monkeypatch.setattr(inception, "_require_answer", lambda *args: pytest.fail("asked the network"))
+    assert InceptionFeatures(fetch_graph(tmp_path, print)).feature_count == 12
+    assert find_graph(None, tmp_path) == kept
+
+
+def test_no_network_is_one_sentence_with_two_ways(tmp_path, monkeypatch):
+    _hub(monkeypatch)
+
+    def unreachable(address, timeout):
+        assert address.startswith(ADDRESS)
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(inception.urllib.request, "urlopen", unreachable)
+    with pytest.raises(
+        MetricError, match=r"cannot be reached: give its path with --inception .*connect to the network"
+    ):
+        fetch_graph(tmp_path, print)
+
+
+def test_an_address_that_never_answers_is_given_up(monkeypatch):
+    never = threading.Event()
+    monkeypatch.setattr(inception.urllib.request, "urlopen", lambda address, timeout: never.wait(20) and io.BytesIO())
+    with pytest.raises(TimeoutError, match="no answer"):
+        inception._require_answer(ADDRESS, 0.2)
+    never.set()

@@ -1,0 +1,272 @@
+"""The command line as a person uses it: verbs, scripts, exit statuses, sentences for mistakes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import PROJECT, script_environment
+from PIL import Image
+
+from mmdgan import cli
+from mmdgan.errors import DataError
+from mmdgan.experiment import Experiment
+from mmdgan.flags import format_value
+from mmdgan.runs import RunFolder
+
+CIFAR_SCRIPT = str(PROJECT / "experiments" / "my_test_cifar.py")
+
+# A copy of the CIFAR-10 network, an eighth as wide, as a person would write it down.
+COPY = """
+ACT_K = 64.0 ** (1 / 8)
+UP = {"op": "tc", "kernel": 4, "strides": 2, "act": "relu", "act_nm": "bn"}
+CRITIC = {"act": "lrelu", "w_nm": "s", "act_k": ACT_K}
+DOWN = {**CRITIC, "kernel": 4, "strides": 2}
+
+MINE = {
+    "input": [(3, 32, 32)],
+    "code": [(128, "linear")],
+    "generator": [
+        {"name": "l1", "op": "d", "out": 1024, "out_reshape": [64, 4, 4]},
+        {"name": "l2_up", "out": 32, **UP},
+        {"name": "l3_up", "out": 16, **UP},
+        {"name": "l4_up", "out": 8, **UP},
+        {"name": "l5_t32", "out": 3, "act": "tanh"},
+    ],
+    "discriminator": [
+        {"name": "l1_f32", "out": 8, **CRITIC},
+        {"name": "l2_ds", "out": 16, **DOWN},
+        {"name": "l3", "out": 16, **CRITIC},
+        {"name": "l4_ds", "out": 32, **DOWN},
+        {"name": "l5", "out": 32, **CRITIC},
+        {"name": "l6_ds", "out": 64, **DOWN},
+        {"name": "l7", "out": 64, **CRITIC, "out_reshape": [1024]},
+        {"name": "l8_s", "op": "d", "out": 16, "w_nm": "s", "act_k": ACT_K},
+    ],
+}
+"""
+
+
+def _status(*argv: str) -> int:
+    """The exit status of `python -m mmdgan argv...`, run in this process."""
+    with pytest.raises(SystemExit) as stop:
+        cli.run_main(cli.main, list(argv))
+    return stop.value.code
+
+
+def _flags(experiment: Experiment) -> list[str]:
+    fields = dataclasses.fields(experiment)
+    return [f"--{field.name}={format_value(getattr(experiment, field.name))}" for field in fields]
+
+
+@pytest.mark.parametrize("words", [["-m", "mmdgan", "--help"], [CIFAR_SCRIPT, "--help"]])
+def test_help_is_quick(run_script, words):
+    seconds = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        done = run_script(*words)
+        seconds.append(time.perf_counter() - begin)
+        assert done.returncode == 0 and done.stdout.startswith("usage: python "), done.stderr
+    assert min(seconds) < 0.5
+
+
+def test_help_names_every_verb(capsys):
+    assert _status("--help") == 0
+    text = capsys.readouterr().out
+    assert all(f"\n  {verb} " in text for verb in cli.VERBS)
+    for verb in cli.VERBS:
+        assert _status(verb, "--help") == 0
+        assert capsys.readouterr().out.startswith("usage: ")
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["trian"], "no verb 'trian' (did you mean train?)"),
+        (["train", "--los=rep"], "no flag --los (did you mean --loss?)"),
+        (["train", "--max_step=many"], "--max_step=many"),
+        (["train", "--loss=repp"], "no loss named 'repp'"),
+        (["train", "--data=smaple", "--metrics="], "no data set named 'smaple'"),
+        (["train", "--architecture=cifar10/DCGANN"], "DCGAN"),
+        (["sample"], "takes RUN; it was given none"),
+        (["sample", "nowhere"], "nowhere is no run directory, it does not exist"),
+        (["evaluate", "nowhere"], "nowhere is no run directory"),
+        (["summary", "cifar10/NONE"], "NONE"),
+    ],
+)
+def test_mistakes_exit_with_2_and_one_sentence(argv, sentence, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert _status(*argv) == cli.BAD_USE
+    captured = capsys.readouterr()
+    assert sentence in captured.err and captured.err.startswith("mmdgan: ")
+    assert captured.err.count("\n") == 1 and "Traceback" not in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_words_print_the_help_and_exit_with_2(capsys):
+    assert _status() == cli.BAD_USE
+    assert "train" in capsys.readouterr().out
+
+
+def test_no_data_and_no_network_exits_with_2(monkeypatch, capsys, tmp_path):
+    def offline(*_, **__):
+        raise DataError("the address cannot be reached")
+
+    monkeypatch.setattr("mmdgan.data.sources.tfds.fetch", offline)
+    monkeypatch.chdir(tmp_path)
+    assert _status("train", "--loss=rep_b") == cli.BAD_USE
+    sentence = capsys.readouterr().err
+    assert "Data/cifar10" in sentence and "--source PATH" in sentence and "--data sample" in sentence
+
+
+def test_summary_shows_both_networks(capsys):
+    assert _status("summary", "cifar10/DCGAN") == 0
+    text = capsys.readouterr().out
+    assert "3,811,907" in text and "5,983,760" in text
+    assert _status("summary", "cifar10/DCGAN", "--score_size=1") == 0
+    assert "5,860,865" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("step", [None, 2])
+def test_sample_in_every_form(tiny_run, tmp_path, step, capsys):
+    run, at = str(tiny_run[1]), [] if step is None else [f"--step={step}"]
+    assert _status("sample", run, "--count=7", f"--out={tmp_path}/a.npz", *at) == 0
+    assert _status("sample", run, "--count=7", f"--out={tmp_path}/folder", *at) == 0
+    assert _status("sample", run, "--count=7", f"--out={tmp_path}/a.png", *at) == 0
+    images = np.load(tmp_path / "a.npz")["images"]
+    assert images.dtype == np.uint8 and images.shape == (7, 32, 32, 3)
+    files = sorted((tmp_path / "folder").iterdir())
+    np.testing.assert_array_equal(np.stack([np.array(Image.open(file)) for file in files]), images)
+    assert np.array(Image.open(tmp_path / "a.png")).shape == (96, 96, 3)
+    assert f"7 samples of step {step or 4}" in capsys.readouterr().out
+
+
+def test_samples_depend_on_seed_and_step_alone(tiny_run, tmp_path):
+    run, out = str(tiny_run[1]), tmp_path / "a.npz"
+
+    def images(*argv: str) -> np.ndarray:
+        assert _status("sample", run, f"--out={out}", *argv) == 0
+        return np.load(out)["images"]
+
+    five = images("--count=5")
+    np.testing.assert_array_equal(images("--count=9")[:5], five)
+    assert not np.array_equal(images("--count=5", "--seed=1"), five)
+    assert not np.array_equal(images("--count=5", "--step=2"), five)
+
+
+def test_sample_of_a_missing_step_names_those_that_exist(tiny_run, capsys):
+    assert _status("sample", str(tiny_run[1]), "--step=3") == cli.BAD_USE
+    assert "2, 4" in capsys.readouterr().err
+
+
+def test_evaluate_prints_a_table_and_adds_a_line(tiny_run, block_means, capsys):
+    run = str(tiny_run[1])
+    argv = ["--step=2", "--count=26", "--metrics=fid,is", "--features=classifier", "--seed=3"]
+    assert _status("evaluate", run, *argv) == 0
+    assert block_means["features"] == "classifier" and block_means["data"] == "sample"
+    line = RunFolder.open(run).records()[-1]
+    assert (line["step"], line["by"]) == (2, "evaluate")
+    record = line["records"][0]
+    assert (record["metric"], record["count"], record["seed"]) == ("FD[classifier]", 26, 3)
+    assert line["scores"]["FD[classifier]"] == record["value"] > 0
+    text = capsys.readouterr().out
+    assert "FD[classifier]" in text and "CS[classifier]" in text and "metrics.jsonl" in text
+
+
+def test_scripts_share_the_flags_and_their_presets(run_script):
+    done = run_script(CIFAR_SCRIPT, "--dry_run")
+    assert done.returncode == 0, done.stderr
+    assert "16 outputs of critic layer l8_s, because rep" in done.stdout
+    assert "loss              rep\n" in done.stdout and "max_step          100000" in done.stdout
+    quick = run_script(str(PROJECT / "experiments" / "my_test_sample.py"), "--dry_run", "--seed=4")
+    assert "data              sample" in quick.stdout and "seed              4\n" in quick.stdout
+
+
+def test_editing_the_dictionary_is_all_it_takes(run_script, tmp_path):
+    """Two widths are changed and a layer is added, in a file of one's own."""
+    added = '        {"name": "l3_more", "out": 12, "kernel": 5, **CRITIC},\n'
+    edited = COPY.replace('"l4_ds", "out": 32', '"l4_ds", "out": 40').replace(
+        '"l2_up", "out": 32', '"l2_up", "out": 24'
+    )
+    edited = edited.replace('        {"name": "l4_ds"', added + '        {"name": "l4_ds"')
+    (tmp_path / "my.py").write_text(edited)
+    command = [CIFAR_SCRIPT, "--architecture", "my.py:MINE", "--data", "sample", "--max_step", "3"]
+    done = run_script(*command, "--rounds=1", "--batch_size=8", "--metrics=")
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "Results" / "sample").iterdir()
+    assert (path / "samples" / "3.png").is_file()
+    critic = json.loads((path / "config.json").read_text())["architecture"]["discriminator"]
+    assert [layer["out"] for layer in critic] == [8, 16, 16, 12, 40, 32, 64, 64, 16]
+
+    (tmp_path / "my.py").write_text(edited.replace('"kernel": 5', '"kernels": 5'))
+    wrong = run_script(*command)
+    assert wrong.returncode == 2
+    for word in ("dis", "l3_more", "kernels", "kernel"):
+        assert word in wrong.stderr
+    assert wrong.stderr.count("\n") == 1 and "Traceback" not in wrong.stderr
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupting_saves_and_says_how_to_resume(tiny_run, tmp_path, sent, status):
+    experiment = dataclasses.replace(tiny_run[0], results=str(tmp_path), max_step=1_000_000, rounds=1, restart=True)
+    command = [sys.executable, "-m", "mmdgan", "train", *_flags(experiment)]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=script_environment(),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for line in process.stderr:
+            if line.startswith("step "):
+                break
+        process.send_signal(sent)
+        _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == status, stderr
+    folder = RunFolder.open(experiment.folder().path)
+    _, step = folder.load_generator()
+    assert step > 0
+    hint = next(line for line in stderr.splitlines() if "to go on" in line)
+    assert "python -m mmdgan train" in hint and "--max_step=1000000" in hint and "--restart" not in hint
+    assert "Traceback" not in stderr
+
+
+def test_a_diverged_run_exits_with_3(monkeypatch, capsys):
+    from mmdgan.training import Diverged
+
+    def diverge(argv):
+        raise Diverged(12, "loss_dis", float("nan"))
+
+    with pytest.raises(SystemExit) as stop:
+        cli.run_main(diverge, [])
+    assert stop.value.code == cli.DIVERGED
+    message = capsys.readouterr().err
+    assert "step 12" in message and "loss_dis" in message and "--lr_dis" in message
+
+
+def test_other_errors_keep_their_traceback():
+    def broken(argv):
+        raise RuntimeError("a defect")
+
+    with pytest.raises(RuntimeError, match="a defect"):
+        cli.run_main(broken, [])
+
+
+def test_tensorflow_starts_without_chatter(run_script, monkeypatch):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    code = "from mmdgan.startup import prepare_tensorflow; prepare_tensorflow(); import tensorflow; print('up')"
+    done = run_script("-c", code)
+    assert done.stdout == "up\n" and done.stderr == ""
+    failing = "import os\nfrom mmdgan.startup import held_back\nwith held_back():\n    os.write(2, b'why')\n"
+    assert run_script("-c", failing).stderr == ""
+    assert run_script("-c", failing + "    raise SystemExit(1)").stderr == "why"

@@ -1,0 +1,72 @@
+"""mmdgan.sampling: codes that depend on seed and index alone, images that depend on their code alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mmdgan import build_generator, load_architecture
+from mmdgan.sampling import generate, grid_codes, random_codes, score_codes, to_uint8
+
+
+def test_codes_are_standard_normal_and_reproducible():
+    codes = random_codes(20_000, 4, seed=3)
+    assert codes.dtype == np.float32 and codes.shape == (20_000, 4)
+    np.testing.assert_allclose(codes.mean(axis=0), 0, atol=0.03)
+    np.testing.assert_allclose(np.cov(codes.T), np.eye(4), atol=0.05)
+    np.testing.assert_array_equal(codes, random_codes(20_000, 4, seed=3))
+    assert not np.array_equal(codes, random_codes(20_000, 4, seed=4))
+
+
+def test_more_codes_begin_with_the_same_ones():
+    np.testing.assert_array_equal(random_codes(50, 128, 1)[:7], random_codes(7, 128, 1))
+
+
+def test_grid_scores_and_samples_use_different_codes():
+    streams = [make(5, 8, 0) for make in (grid_codes, score_codes, random_codes)]
+    for first in range(3):
+        for second in range(first):
+            assert np.abs(streams[first] - streams[second]).max() > 0.1
+
+
+def test_pixels_are_rounded_clipped_and_inverted_exactly():
+    pixels = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(to_uint8(pixels.astype(np.float32) / 127.5 - 1), pixels)
+    np.testing.assert_array_equal(to_uint8(np.array([-3.0, 0.0, 1.001, 5.0])), [0, 128, 255, 255])
+
+
+@pytest.fixture(scope="module")
+def generator(tiny_architecture):
+    return build_generator(load_architecture(tiny_architecture))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_images_do_not_depend_on_the_batch(generator, batch_size):
+    codes = random_codes(7, 8)
+    direct = generator(codes, training=False).numpy()
+    images = generate(generator, codes, batch_size=batch_size)
+    assert images.shape == (7, 32, 32, 3) and images.dtype == np.uint8
+    expected = np.clip(direct, -1, 1) * 127.5 + 127.5
+    assert np.abs(images - expected).max() <= 0.5 + 1e-3
+
+
+def test_channels_first_models_give_the_same_pictures(generator):
+    codes = random_codes(4, 8)
+
+    class Transposed:
+        """What a channels_first generator returns, on a CPU that cannot run one."""
+
+        data_format = "channels_first"
+
+        def __call__(self, inputs, training):
+            import tensorflow as tf
+
+            return tf.transpose(generator(inputs, training=training), (0, 3, 1, 2))
+
+    np.testing.assert_array_equal(generate(Transposed(), codes), generate(generator, codes))
+
+
+def test_progress_counts_to_the_end(generator):
+    seen = []
+    generate(generator, random_codes(7, 8), batch_size=3, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(3, 7), (6, 7), (7, 7)]
