@@ -41,5 +41,5 @@ setup(
         "gpu": ["tensorflow[and-cuda]"],
         "test": ["hypothesis", "pytest", "ruff"],
     },
-    entry_points={"console_scripts": ["mmdgan = mmdgan.cli:main"]},
+    entry_points={"console_scripts": ["mmdgan = mmdgan.__main__:console"]},
 )

@@ -2,5 +2,11 @@
 
 from mmdgan.cli import main, run_main
 
-if __name__ == "__main__":
+
+def console() -> None:
+    """The console script `mmdgan`."""
     run_main(main)
+
+
+if __name__ == "__main__":
+    console()

@@ -9,8 +9,11 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, NoReturn
 
 from absl import flags as absl_flags
@@ -20,7 +23,7 @@ from mmdgan.errors import ConfigError, MmdGanError
 from mmdgan.experiment import Experiment
 from mmdgan.flags import option
 
-BAD_USE, DIVERGED, INTERRUPTED = 2, 3, 130
+BAD_USE, DIVERGED, INTERRUPTED, TERMINATED = 2, 3, 130, 143
 
 SWITCHES = {"dry_run": "print the resolved configuration and both networks, and exit"}
 
@@ -75,16 +78,18 @@ def sample(argv: Sequence[str]) -> int:
     options: SampleOptions = parsed.options
     if options.count < 1:
         raise ConfigError(f"count is {options.count}; give at least 1.")
+    _check_seed(options.seed)
     from mmdgan import sampling
-    from mmdgan.runs import RunFolder, counter, save_images
+    from mmdgan.runs import RunFolder, check_image_target, counter, save_images
     from mmdgan.startup import prepare_tensorflow
 
+    check_image_target(options.out)
     folder = RunFolder.open(parsed.arguments[0])
     prepare_tensorflow()
     generator, step = folder.load_generator(options.step)
     codes = sampling.random_codes(options.count, generator.spec.input_shape[0], options.seed)
     images = sampling.generate(generator, codes, progress=counter("samples"))
-    out = options.out or folder.sprite(step).with_name(f"{step}_{options.count}.png")
+    out = options.out or folder.grid_file(step).with_name(f"{step}_{options.count}.png")
     print(f"{options.count:,} samples of step {step:,}: {save_images(out, images)}")
     return 0
 
@@ -94,6 +99,7 @@ def evaluate(argv: Sequence[str]) -> int:
     usage = f"usage: {flags.program()} evaluate RUN [--flag=value ...]\n\n{evaluate.__doc__}"
     parsed = flags.parse(EvaluateOptions(), argv, usage=usage, arguments=("RUN",))
     options: EvaluateOptions = parsed.options
+    _check_seed(options.seed)
     from mmdgan.metrics import format_table
     from mmdgan.rounds import Scorer, open_data
     from mmdgan.runs import RunFolder
@@ -134,6 +140,11 @@ def summary(argv: Sequence[str]) -> int:
         architecture = design.with_score_size(architecture, parsed.options.score_size)
     print("\n\n".join(design.describe(spec) for spec in design.parse_architecture(architecture)))
     return 0
+
+
+def _check_seed(seed: int | None) -> None:
+    if seed is not None and seed < 0:
+        raise ConfigError(f"seed is {seed}; give a whole number of at least 0.")
 
 
 class Verb(NamedTuple):
@@ -211,13 +222,14 @@ def run_experiment(preset: Experiment, script: str | os.PathLike, usage: str) ->
 
 def _status(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> int:
     try:
-        return main(argv) or 0
+        with _sigterm_raises():
+            return main(argv) or 0
     except (MmdGanError, absl_flags.Error) as error:
         print(f"mmdgan: {error}", file=sys.stderr)
         return BAD_USE
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print(f"\nmmdgan: interrupted; to go on: {_same_command()}", file=sys.stderr)
-        return INTERRUPTED
+        return TERMINATED if isinstance(error, _Terminated) else INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has closed it (`| head`): nothing is left to say, nor at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -227,6 +239,27 @@ def _status(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) ->
         if status is None:
             raise
         return status
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came while something else than `Trainer.fit` ran, which has its own way to end."""
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Within the block SIGTERM ends the program as Ctrl-C does: in order, saying how to go on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+
+    def stop(_number: int, _frame: object) -> NoReturn:
+        raise _Terminated
+
+    former = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def _training_status(error: Exception) -> int | None:

@@ -100,16 +100,12 @@ def _line(error: BaseException, path: Path) -> str:
 
 
 def _offer_presets() -> None:
-    """Make `import architectures` work wherever the command was started."""
-    if importlib.util.find_spec("architectures") is not None:
-        return
-    for folder in preset_folders():
-        start = folder / "__init__.py"
-        if start.is_file():
-            spec = importlib.util.spec_from_file_location(
-                "architectures", start, submodule_search_locations=[str(folder)]
-            )
-            package = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(package)
-            sys.modules["architectures"] = package
-            return
+    """Make `import architectures` and `import mmdgan.architectures` work, installed or not, from any folder."""
+    start = next((file for folder in preset_folders() if (file := folder / "__init__.py").is_file()), None)
+    for name in ("architectures", "mmdgan.architectures"):
+        if start is None or importlib.util.find_spec(name) is not None:
+            continue
+        spec = importlib.util.spec_from_file_location(name, start, submodule_search_locations=[str(start.parent)])
+        package = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(package)
+        sys.modules[name] = package

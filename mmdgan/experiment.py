@@ -22,6 +22,7 @@ from mmdgan.losses import catalog as losses
 from mmdgan.runs import RunFolder
 
 REPULSIVE = ("rep", "rmb")
+METRICS = ("fid", "is", "kid")
 
 # What a resumed run must share with the run before; everything else may change in between.
 IDENTITY = (
@@ -53,7 +54,7 @@ class Experiment:
     initializer: str = option("default", "initial weights", "networks", ("default", "sn_paper", "pg_paper"))
     precision: str = option(
         "float32",
-        "of the convolutions; weights and losses are float32",
+        "of the convolutions; weights and losses are float32 (fp16 has no loss scaling yet)",
         "networks",
         ("float32", "bf16", "fp16", "float64"),
     )
@@ -279,6 +280,8 @@ class Experiment:
                 raise ConfigError(f"{field.name} is {value}; the valid values are {', '.join(choices)}.")
         if self.batch_size < 2:
             raise ConfigError(f"batch_size is {self.batch_size}; give at least 2, for losses compare samples.")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"seed is {self.seed}; give a whole number from 0 to {2**32 - 1}.")
         if min(self.grid) < 1:
             raise ConfigError(f"grid is {format_value(self.grid)}; give rows,columns of at least 1 each.")
         periods = self.imbalanced_update
@@ -295,7 +298,18 @@ class Experiment:
                 f"loss {self.loss} needs a gradient penalty ({penalty}), which training does not compute; "
                 "choose one without, such as rep_b or hinge."
             )
-        data.info(self.data, self.data_root)  # an unknown name is best said before anything is imported
+        for metric in self.metrics:
+            if metric not in METRICS:
+                raise ConfigError(f"metrics has {metric!r}; the valid values are {', '.join(METRICS)}.")
+        if self.metrics and self.score_count is not None and self.score_count < 2:
+            raise ConfigError(f"score_count is {self.score_count}; give at least 2, for scores compare images.")
+        info = data.info(self.data, self.data_root)
+        image = tuple(self.networks()[1].output_shape)
+        if image != tuple(info.shape):
+            raise ConfigError(
+                f"architecture {self.architecture} makes images of {image} (C, H, W), but those of {self.data} are "
+                f"{tuple(info.shape)}; choose an architecture of that size."
+            )
 
 
 def _versions() -> dict[str, str]:

@@ -134,15 +134,32 @@ def _define(preset: Any, switches: Mapping[str, str]) -> flags.FlagValues:
     for field in dataclasses.fields(preset):
         default, text = getattr(preset, field.name), field.metadata["help"]
         if hints[field.name] is bool:
-            flag = flags.BooleanFlag(field.name, default, text)
+            flag = _switch(field.name, default, text)
         else:
             parser = _Parser(hints[field.name], field.metadata["choices"])
             # The default goes through the parser as text, which absl requires of custom flags.
             flag = flags.Flag(parser, _Serializer(), field.name, format_value(default), text)
         flags.DEFINE_flag(flag, values)
     for name, text in switches.items():
-        flags.DEFINE_flag(flags.BooleanFlag(name, False, text), values)
+        flags.DEFINE_flag(_switch(name, False, text), values)
     return values
+
+
+def _switch(name: str, default: bool, text: str) -> flags.BooleanFlag:
+    """A boolean flag whose wrong values are reported in words."""
+    flag = flags.BooleanFlag(name, default, text)
+    flag.parser = _BooleanParser()
+    return flag
+
+
+class _BooleanParser(flags.BooleanParser):
+    """absl's, with a sentence for what is neither true nor false."""
+
+    def parse(self, argument: Any) -> bool:
+        try:
+            return super().parse(argument)
+        except ValueError:
+            raise ValueError("it takes true or false") from None
 
 
 class _Serializer(flags.ArgumentSerializer):

@@ -29,7 +29,7 @@ class TrainingRun:
           ConfigError, DesignError, DataError, MetricError: whatever is wrong, before any training.
         """
         self.experiment = experiment.resolved()
-        self.architecture, generator, _ = self.experiment.networks()
+        self.architecture = self.experiment.networks()[0]
         self.folder: RunFolder = self.experiment.folder()
         config = experiment.config()
         if not experiment.restart:
@@ -43,12 +43,6 @@ class TrainingRun:
         }
         if not experiment.restart:
             self.folder.check(config, IDENTITY)
-        if tuple(self.data.shape) != tuple(generator.output_shape):
-            raise ConfigError(
-                f"architecture {experiment.architecture} makes images of {tuple(generator.output_shape)} "
-                f"(C, H, W), but those of {experiment.data} are {tuple(self.data.shape)}; choose an "
-                "architecture of that size."
-            )
         self.scorer = Scorer.of(self.experiment, self.data)
         self.folder.prepare(config, experiment.restart)
         self._build()
@@ -123,12 +117,12 @@ class TrainingRun:
 
         e = self.experiment
         if e.keep_rounds:
-            self.checkpoints.save(step, permanent=True)
-        if not self.folder.sprite(step).is_file():
+            self.checkpoints.keep_permanently(step)  # written by fit, or restored
+        if not self.folder.grid_file(step).is_file():
             rows, columns = e.grid
             codes = sampling.grid_codes(rows * columns, self.gan.code_size, e.seed)
             images = sampling.generate(self.gan.generator, codes)
-            print(f"Samples after step {step:,}: {save_images(self.folder.sprite(step), images, columns)}")
+            print(f"Samples after step {step:,}: {save_images(self.folder.grid_file(step), images, columns)}")
         if self.scorer and not any(record["step"] == step for record in self._rounds_scored()):
             scores = self.scorer.score(self.gan.generator, self.gan.code_size, step)
             self.folder.append(step, "train", scores)
@@ -148,7 +142,7 @@ class TrainingRun:
         records = self._rounds_scored()
         beyond = f", beyond max_step {self.experiment.max_step:,}" if step > self.experiment.max_step else ""
         print(f"Done: {step:,} steps{beyond}. It wrote")
-        grid = folder.sprite(step)
+        grid = folder.grid_file(step)
         if grid.is_file():
             print(f"  {grid}   samples")
         if records:
@@ -156,7 +150,8 @@ class TrainingRun:
             print(textwrap.indent(format_table(records[-1]["records"]), "    "))
         print(f"TensorBoard:  tensorboard --logdir {folder.logs}")
         print(f"More samples: python -m mmdgan sample {folder.path} --count 5000 --out samples.npz")
-        print(f"More scores:  python -m mmdgan evaluate {folder.path}")
+        metrics = "" if self.experiment.metrics else " --metrics=fid,is,kid"
+        print(f"More scores:  python -m mmdgan evaluate {folder.path}{metrics}")
         return {
             "folder": folder.path,
             "step": step,

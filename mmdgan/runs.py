@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     import keras
 
 
+_OTHER_FILES = frozenset(".jpg .jpeg .gif .webp .bmp .tif .tiff .npy .zip .mp4".split())
+
+
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
     """The paths of one run's directory, and its configuration and score files."""
@@ -60,7 +63,7 @@ class RunFolder:
     def metrics_file(self) -> Path:
         return self.path / "metrics.jsonl"
 
-    def sprite(self, step: int) -> Path:
+    def grid_file(self, step: int) -> Path:
         """The grid of pictures made after a step."""
         return self.path / "samples" / f"{step}.png"
 
@@ -111,8 +114,13 @@ class RunFolder:
         """Makes the directory and config.json; `restart` first moves an existing one to `<path>-old-<n>`."""
         if restart and self.path.exists():
             print(f"The earlier run is kept as {self._move_aside()}.")
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.config_file, json.dumps(config, indent=1) + "\n")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.config_file, json.dumps(config, indent=1) + "\n")
+        except OSError as error:
+            raise ConfigError(
+                f"the run directory {self.path} cannot be written ({error.strerror or error}); give another --results."
+            ) from error
 
     def _move_aside(self) -> Path:
         number = 1
@@ -179,22 +187,38 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
+def check_image_target(path: str | os.PathLike | None) -> None:
+    """Refuses names that `save_images` would take for a folder although they look like another kind of file."""
+    if path is not None and Path(path).suffix.lower() in _OTHER_FILES:
+        raise ConfigError(f"{path} would be a folder; name a .npz, a .png (a grid), or a plain folder.")
+
+
 def save_images(path: str | os.PathLike, images: Any, columns: int | None = None) -> Path:
     """Writes images, uint8 (N, H, W, C), in the form that the path's ending names.
 
     Args:
-      path: *.npz (key `images`), *.png (a grid; each image is stretched to full contrast, as the original's),
-        or a folder, which gets one PNG per image.
+      path: *.npz (key `images`), *.png (a grid), or a folder, which gets one PNG per image.
       columns: images per row of a grid.
+
+    Raises:
+      ConfigError: another kind of file, or a place that cannot be written to.
     """
+    check_image_target(path)
+    try:
+        return _save_images(Path(path), images, columns)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({error.strerror or error}); name another place.") from error
+
+
+def _save_images(path: Path, images: Any, columns: int | None) -> Path:
     import numpy as np
 
     from mmdgan import pictures
 
-    path = Path(path)
-    if path.suffix == ".png":
-        return pictures.save_png(path, pictures.image_grid(images, columns, stretch=True))
-    if path.suffix != ".npz":
+    ending = path.suffix.lower()
+    if ending == ".png":
+        return pictures.save_png(path, pictures.image_grid(images, columns))
+    if ending != ".npz":
         return pictures.save_folder(path, images)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.partial.npz")

@@ -24,12 +24,12 @@ def random_codes(count: int, code_size: int, seed: int | tuple[int, ...] = 0) ->
 
 
 def grid_codes(count: int, code_size: int, seed: int = 0) -> np.ndarray:
-    """The fixed codes of a run's sprites (the original's 400), float32 (count, code_size)."""
+    """The fixed codes of a run's grids of samples (the original's 400), float32 (count, code_size)."""
     return random_codes(count, code_size, (seed, _GRID))
 
 
 def score_codes(count: int, code_size: int, seed: int = 0) -> np.ndarray:
-    """The codes whose images are scored, float32 (count, code_size); other ones than the sprites'."""
+    """The codes whose images are scored, float32 (count, code_size); other ones than the grids'."""
     return random_codes(count, code_size, (seed, _SCORES))
 
 
@@ -59,8 +59,12 @@ def generate(
     """
     import tensorflow as tf
 
-    # One traced function for all batches: the last one is filled up, so that no second shape is traced.
-    forward = tf.function(lambda inputs: generator(inputs, training=False), reduce_retracing=True)
+    # Traced once, for one shape: the last batch is filled up. Each round of a run makes a function of its own, and
+    # only a concrete one comes without TensorFlow's warning about that.
+    signature = tf.TensorSpec((batch_size, codes.shape[1]), tf.float32)
+    if labels is not None:
+        signature = {"x": signature, "y": tf.TensorSpec((batch_size, 1), tf.int32)}
+    forward = tf.function(lambda inputs: generator(inputs, training=False)).get_concrete_function(signature)
     parts = []
     for start in range(0, len(codes), batch_size):
         rows = np.arange(start, start + batch_size) % len(codes)

@@ -8,10 +8,12 @@ vectors of convolutions) are transposed.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from mmdgan.errors import CheckpointError
 
@@ -52,21 +54,36 @@ def slot_variables(optimizer: keras.optimizers.Optimizer, network: keras.Model, 
     return state
 
 
-def import_checkpoint(source: Mapping[str, np.ndarray], target, data_format: str = "channels_first") -> None:
-    """Loads arrays under the original's names into our variables.
+def import_checkpoint(
+    source: str | os.PathLike | Mapping[str, np.ndarray], target, data_format: str = "channels_first"
+) -> None:
+    """Loads a checkpoint of the original, or arrays under its names, into our variables.
 
     Args:
-        source: arrays by original name.
+        source: a TensorFlow 1 checkpoint's prefix ('.../cifar.ckpt-100000'), or arrays by original name.
         target: a `GanStep` (optimiser slots and step too), a model, or a pair (generator, discriminator).
         data_format: the layout in which the original ran: that of its spectral vectors.
 
     Raises:
-        CheckpointError: a variable that is missing or has another shape, by name; nothing is changed then.
+        CheckpointError: no checkpoint of that prefix; a variable that is missing or has another shape, by name.
+            Nothing is changed then.
     """
+    if not isinstance(source, Mapping):
+        source = _read_checkpoint(os.fspath(source))
     wanted = _target_variables(target)
     arrays = {name: _array(source, name, variable, data_format) for name, variable in wanted.items()}
     for name, variable in wanted.items():
         variable.assign(arrays[name])
+
+
+def _read_checkpoint(prefix: str) -> dict[str, np.ndarray]:
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+    except (tf.errors.OpError, ValueError) as error:
+        raise CheckpointError(
+            f"There is no readable checkpoint {prefix}; give its files' common prefix, such as cifar.ckpt-100000."
+        ) from error
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
 def _target_variables(target) -> dict:

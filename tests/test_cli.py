@@ -11,7 +11,6 @@ import time
 
 import numpy as np
 import pytest
-from conftest import PROJECT, script_environment
 from PIL import Image
 
 from mmdgan import cli
@@ -19,6 +18,7 @@ from mmdgan.errors import DataError
 from mmdgan.experiment import Experiment
 from mmdgan.flags import format_value
 from mmdgan.runs import RunFolder
+from tests.conftest import PROJECT, script_environment
 
 CIFAR_SCRIPT = str(PROJECT / "experiments" / "my_test_cifar.py")
 
@@ -147,6 +147,28 @@ def test_sample_in_every_form(tiny_run, tmp_path, step, capsys):
     assert f"7 samples of step {step or 4}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--out={folder}/a.jpg"], "a.jpg would be a folder; name a .npz, a .png"),
+        (["--out={folder}/file/a.npz"], "file/a.npz cannot be written"),
+        (["--out={folder}/file/a.PNG"], "file/a.PNG cannot be written"),
+        (["--seed=-1"], "seed is -1"),
+    ],
+)
+def test_samples_that_cannot_be_made_or_written(tiny_run, tmp_path, capsys, flags, sentence):
+    (tmp_path / "file").write_text("")
+    argv = [flag.format(folder=tmp_path) for flag in flags]
+    assert _status("sample", str(tiny_run[1]), "--count=2", *argv) == cli.BAD_USE
+    assert sentence in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_negative_seed_of_scores_is_refused(tiny_run, capsys):
+    assert _status("evaluate", str(tiny_run[1]), "--metrics=is", "--seed=-1") == cli.BAD_USE
+    assert "seed is -1" in capsys.readouterr().err
+
+
 def test_samples_depend_on_seed_and_step_alone(tiny_run, tmp_path):
     run, out = str(tiny_run[1]), tmp_path / "a.npz"
 
@@ -252,6 +274,20 @@ def test_a_diverged_run_exits_with_3(monkeypatch, capsys):
     assert stop.value.code == cli.DIVERGED
     message = capsys.readouterr().err
     assert "step 12" in message and "loss_dis" in message and "--lr_dis" in message
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_outside_the_steps_say_how_to_go_on_too(capsys, sent, status):
+    former = signal.getsignal(signal.SIGTERM)
+
+    def scoring(argv):
+        signal.raise_signal(sent)
+
+    with pytest.raises(SystemExit) as stop:
+        cli.run_main(scoring, [])
+    assert stop.value.code == status
+    assert "interrupted; to go on: python" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is former
 
 
 def test_other_errors_keep_their_traceback():

@@ -74,7 +74,10 @@ class TestFiles:
 
 
 def test_import_is_light_and_presets_are_found_from_any_folder(tmp_path):
-    (tmp_path / "my.py").write_text("from architectures.cifar10 import DCGAN\n")
+    (tmp_path / "my.py").write_text(
+        "from architectures.cifar10 import DCGAN\nfrom mmdgan.architectures.sample import DCGAN_SMALL\n"
+        "from mmdgan import architectures\n"
+    )
     script = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "import mmdgan.design as design\n"

@@ -60,6 +60,8 @@ def test_gain_spreads_over_the_critics_layers():
         ({"score_steps": (0, 5)}, "score_steps is 0,5; give steps from 1"),
         ({"score_steps": (5,), "max_step": 4}, "score_steps is 5"),
         ({"grid": (0, 4)}, "grid is 0,4"),
+        ({"seed": -1}, "seed is -1; give a whole number from 0"),
+        ({"seed": 2**32}, "seed is 4294967296"),
         ({"run_name": "a/b"}, "run_name is 'a/b'"),
         ({"features": "inceptoin"}, "inceptoin"),
     ],
@@ -187,6 +189,12 @@ def test_images_of_another_size_are_refused(tmp_path):
         experiment.run()
 
 
+def test_results_that_cannot_be_written_are_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be written .*give another --results"):
+        RunFolder(tmp_path / "file" / "run").prepare({}, restart=False)
+
+
 def test_no_data_and_no_network_is_one_sentence(tmp_path, monkeypatch):
     def offline(*_, **__):
         raise DataError("the address cannot be reached")
@@ -227,7 +235,7 @@ def test_scores_are_written_after_each_round(tiny_run, tmp_path, block_means, ca
 )
 def test_scores_that_cannot_be_made_stop_the_run_before_training(tiny_run, tmp_path, block_means, changes, sentence):
     experiment = dataclasses.replace(tiny_run[0], results=str(tmp_path), **changes)
-    with pytest.raises(MetricError, match=sentence):
+    with pytest.raises((ConfigError, MetricError), match=sentence):
         experiment.run()
     assert list(tmp_path.iterdir()) == []
 

@@ -75,7 +75,7 @@ def test_every_field_of_an_experiment_comes_back_from_its_flags(experiment):
         (["--pair=1"], "--pair=1.*2 values separated by commas"),
         (["--both=1,2,3"], "--both=1,2,3.*2 values"),
         (["--maybe=x"], "--maybe=x.*a number or none"),
-        (["--quick=perhaps"], "--quick=perhaps"),
+        (["--quick=perhaps"], "--quick=perhaps: it takes true or false$"),
         (["word"], "takes no words.*given word"),
         (["--name"], "name"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,20 @@ def test_channels_first_models_give_the_same_pictures(generator):
             return tf.transpose(generator(inputs, training=training), (0, 3, 1, 2))
 
     np.testing.assert_array_equal(generate(Transposed(), codes), generate(generator, codes))
+
+
+def test_a_conditional_generator_gets_its_labels(tiny_architecture):
+    conditional = build_generator(load_architecture(tiny_architecture), num_class=3)
+    codes, labels = random_codes(5, 8), np.array([[0], [1], [2], [0], [1]])
+    direct = conditional({"x": codes, "y": labels}, training=False).numpy()
+    np.testing.assert_array_equal(generate(conditional, codes, labels, batch_size=2), to_uint8(direct))
+
+
+def test_many_rounds_of_samples_bring_no_warning(generator, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("tensorflow"), "propagate", True)
+    for _ in range(8):
+        generate(generator, random_codes(2, 8), batch_size=2)
+    assert "retracing" not in caplog.text
 
 
 def test_progress_counts_to_the_end(generator):

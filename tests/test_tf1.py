@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import mmdgan
 from mmdgan import tf1
@@ -39,6 +40,23 @@ def test_round_trip_through_the_originals_layout():
     assert int(target.iterations) == 3
     a, b = source.step(real), target.step(real)
     assert float(a["loss_dis"]) == pytest.approx(float(b["loss_dis"]), rel=1e-5)
+
+
+def test_from_a_checkpoint_file(tmp_path):
+    source, target = make_gan(), make_gan()
+    arrays = arrays_of(source)
+    prefix = str(tmp_path / "model.ckpt-0")
+    tf.raw_ops.SaveV2(
+        prefix=prefix,
+        tensor_names=list(arrays),
+        shape_and_slices=[""] * len(arrays),
+        tensors=[tf.constant(value) for value in arrays.values()],
+    )
+    tf1.import_checkpoint(prefix, target)
+    for name, variable in source.state().items():
+        np.testing.assert_array_equal(target.state()[name], variable, err_msg=name)
+    with pytest.raises(CheckpointError, match="nowhere"):
+        tf1.import_checkpoint(tmp_path / "nowhere", target)
 
 
 def test_models_alone():

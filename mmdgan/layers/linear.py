@@ -194,6 +194,11 @@ class SpatialLayer(SpectralLayer):
             "input_shape": self._height_width_channels(input_shape),
             "output_shape": self._height_width_channels(output_shape),
         }
+        if self.spectral == "pico" and None in self._sides["input_shape"]:
+            raise ValueError(
+                f"{self.name}: PICO needs the size of its images, but the input is {tuple(input_shape)}; "
+                "fix height and width, or use spectral='pim'."
+            )
         super().build(input_shape)
 
     def operator(self) -> dict:

@@ -92,8 +92,12 @@ def spectral_norm(
         (sigma, next_vector): a scalar tensor, and a tensor like `vector` without gradient (None in closed form).
     """
     kernel = tf.convert_to_tensor(kernel)
-    if vector_shape(op, tuple(kernel.shape), input_shape=input_shape, output_shape=output_shape) is None:
+    expected = vector_shape(op, tuple(kernel.shape), input_shape=input_shape, output_shape=output_shape)
+    if expected is None:
         return tf.norm(kernel), None
+    if vector is None or tuple(vector.shape) != expected:
+        found = None if vector is None else tuple(vector.shape)
+        raise ValueError(f"The vector of op {op!r} with these shapes is {expected}, not {found}.")
     linear = linear_map(op, kernel, input_shape, output_shape, strides, dilation, padding)
     vector = tf.stop_gradient(tf.convert_to_tensor(vector))
     image = linear.forward(vector)
@@ -195,5 +199,7 @@ def dilated_kernel(kernel: tf.Tensor, dilation: int) -> tf.Tensor:
 
 def _on_input_side(op: str, input_shape, output_shape) -> bool:
     """Whether the vector has the input's shape: the smaller side for c, the larger for tc, as the original."""
+    if input_shape is None or output_shape is None:
+        raise ValueError(f"Op {op!r} needs input_shape and output_shape, both (H, W, C).")
     smaller = math.prod(input_shape) <= math.prod(output_shape)
     return smaller if op == "c" else not smaller

@@ -107,7 +107,7 @@ def _classifier(
     if data.labels is None:
         raise MetricError(
             f"The data set {data.name} has no labels to train a classifier on: name a labelled one with "
-            "--classifier_data, or give the 2015 Inception graph with --inception."
+            "--classifier_data, give the 2015 Inception graph with --inception, or train without scores by --metrics=."
         )
     if data.num_class < 2:
         raise MetricError(

@@ -109,6 +109,22 @@ class Checkpoints:
         self._remove_others({step, *steps[-self.keep :], *permanent_ones})
         return prefix
 
+    def keep_permanently(self, step: int) -> None:
+        """Lets the checkpoint of a step stay when newer ones come; its files are not touched.
+
+        Raises:
+          CheckpointError: there is none of this step, or the folder is read-only.
+        """
+        if step not in self.steps():
+            raise CheckpointError(f"No checkpoint of step {step} can be kept: {_existing(self.folder)}")
+        try:
+            (self.folder / _keep_marker(step)).touch()
+        except OSError as error:
+            raise CheckpointError(
+                f"The checkpoint {self.folder / f'ckpt-{step}'} cannot be marked as one that stays "
+                f"({_first_line(error)}); make the folder writable, then run the same command again."
+            ) from error
+
     def save_aside(self, name: str) -> Path:
         """Saves the state under another name ("diverged-1234"), where it is no checkpoint of the run."""
         return self._write(name, None)

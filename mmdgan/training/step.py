@@ -15,8 +15,9 @@ from typing import Any
 import tensorflow as tf
 
 from mmdgan import tf1
-from mmdgan.errors import ConfigError
+from mmdgan.errors import ConfigError, DataError
 from mmdgan.layers import scope
+from mmdgan.layers.blocks import batch_shape
 from mmdgan.networks import Network
 from mmdgan.training.optimizers import make_optimizer
 
@@ -212,6 +213,9 @@ class GanStep(tf.Module):
     def _forward(self, real, codes, labels, labels_gen, watch_images: bool = False) -> _Forward:
         """Runs both networks and the loss under a persistent tape."""
         real = _to_float(real)
+        expected = batch_shape(self.discriminator.spec.input_shape, self.discriminator.data_format)
+        if not real.shape.is_compatible_with(expected):
+            raise DataError(f"Real images must have shape {expected} for this critic, not {tuple(real.shape)}.")
         drawn, drawn_labels = self._draw(tf.shape(real)[0], labels_gen)
         codes = drawn if codes is None else tf.convert_to_tensor(codes)
         state = {name: tf.convert_to_tensor(variable) for name, variable in self.loss_state.items()}
@@ -308,6 +312,8 @@ def _to_float(images) -> tf.Tensor:
     images = tf.convert_to_tensor(images)
     if images.dtype == tf.uint8:
         return tf.cast(images, tf.float32) / 127.5 - 1
+    if not images.dtype.is_floating:
+        raise DataError(f"Images must be uint8 (0 to 255) or floating-point in [-1, 1], not {images.dtype.name}.")
     return images
 
 

@@ -125,3 +125,10 @@ def test_spectral_norm_stays_in_float32_under_mixed_precision(precision):
 def test_unknown_mode_is_named():
     with pytest.raises(ValueError, match="'pca'"):
         SpectralDense(3, spectral="pca")
+
+
+def test_pico_asks_for_the_size_of_its_images():
+    images = keras.Input((None, None, 3))
+    with pytest.raises(ValueError, match="PICO needs the size of its images.*spectral='pim'"):
+        SpectralConv2D(4, data_format="channels_last")(images)
+    assert SpectralConv2D(4, spectral="pim", data_format="channels_last")(images).shape == (None, None, None, 4)

@@ -142,3 +142,14 @@ def test_dilated_operator():
 def test_unknown_op_is_named():
     with pytest.raises(ValueError, match="'pool'"):
         vector_shape("pool", (3, 3))
+
+
+def test_missing_shapes_and_foreign_vectors_are_named():
+    kernel, vector = np.ones((3, 3, 2, 2), "float32"), np.ones((1, 5, 4, 2), "float32")
+    sides = {"input_shape": (4, 4, 2), "output_shape": (4, 4, 2)}
+    with pytest.raises(ValueError, match="'c' needs input_shape and output_shape"):
+        spectral_norm("c", kernel, vector)
+    with pytest.raises(ValueError, match=r"is \(1, 4, 4, 2\), not \(1, 5, 4, 2\)"):
+        spectral_norm("c", kernel, vector, **sides)
+    with pytest.raises(ValueError, match=r"is \(1, 2\), not None"):
+        spectral_norm("d", kernel[0, 0], None)

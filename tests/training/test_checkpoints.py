@@ -76,6 +76,20 @@ def test_keeps_the_newest_and_the_permanent_ones(tmp_path):
         Checkpoints(tmp_path, state, keep=0)
 
 
+def test_keeping_a_checkpoint_does_not_write_it_again(tmp_path):
+    checkpoints, state = saved(tmp_path, 1, 2, keep=1)
+    files = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    checkpoints.keep_permanently(2)
+    assert {file: file.stat().st_mtime_ns for file in files} == files
+    set_to(state, 3)
+    checkpoints.save(3)
+    assert checkpoints.steps() == [2, 3]
+    checkpoints.restore(2)
+    assert is_all(state, 2)
+    with pytest.raises(CheckpointError, match="No checkpoint of step 1 can be kept.*2, 3"):
+        checkpoints.keep_permanently(1)
+
+
 def test_replaces_a_checkpoint_of_the_same_step(tmp_path):
     checkpoints, state = saved(tmp_path, 1, 2)
     set_to(state, 20)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import mmdgan
 from mmdgan import losses, tf1
-from mmdgan.errors import ConfigError
+from mmdgan.errors import ConfigError, DataError
 from mmdgan.layers import spectral
 from mmdgan.training import GanStep
 from mmdgan.training import step as step_module
@@ -147,6 +147,11 @@ def test_wrong_periods_are_refused(periods):
         make_gan(imbalanced_update=periods)
 
 
+def test_whole_numbers_other_than_uint8_are_no_images(real):
+    with pytest.raises(DataError, match=r"uint8 .0 to 255. or floating-point in .-1, 1., not int32"):
+        make_gan().step(real.astype(np.int32))
+
+
 def test_inspect_changes_nothing_and_names_what_the_original_logs(real):
     gan = make_gan("fixed_g")
     gan.step(real)
@@ -207,3 +212,8 @@ def test_optimizer_pair_and_loss_object():
     assert "gen/l1/kernel/kernel/Adam_1" in gan.state()
     with pytest.raises(ConfigError, match="optimizer"):
         make_gan(optimizer=("adam", "adam", "adam"))
+
+
+def test_images_of_another_layout_are_named(real):
+    with pytest.raises(DataError, match=r"\(None, 8, 8, 3\).*\(6, 3, 8, 8\)"):
+        make_gan().step(real.transpose(0, 3, 1, 2))
