@@ -37,10 +37,12 @@ def main() -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Build, warm up, measure and print."""
+    from mmdgan import design, losses
+    from mmdgan.startup import prepare_tensorflow
+
+    prepare_tensorflow()
     import numpy as np
     import tensorflow as tf
-
-    from mmdgan import design, losses
 
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     architecture = design.load_architecture(options.architecture)

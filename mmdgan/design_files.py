@@ -78,6 +78,7 @@ def _preset(reference: str) -> tuple[Path, str]:
 def _run(path: Path) -> dict:
     """The names that a Python file defines; it may import what lies beside it, as a script may."""
     _offer_presets()
+    _forget_presets()
     search_path = list(sys.path)
     sys.path.insert(0, str(path.parent.resolve()))
     try:
@@ -88,6 +89,12 @@ def _run(path: Path) -> dict:
         ) from error
     finally:
         sys.path[:] = search_path
+
+
+def _forget_presets() -> None:
+    """Lets a file that changes an imported preset in place find the preset as it is, however often it is run."""
+    for name in [name for name in sys.modules if name.startswith(("architectures.", "mmdgan.architectures."))]:
+        del sys.modules[name]
 
 
 def _line(error: BaseException, path: Path) -> str:

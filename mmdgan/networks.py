@@ -126,27 +126,10 @@ class Network(keras.Model):
 
 
 def build_network(
-    layer_dicts: Sequence[dict],
-    input_shape: Sequence[int],
-    name: str = "net",
-    num_class: int = 0,
-    *,
-    data_format: str | None = None,
-    precision: str = "float32",
-    spectral: str = "pico",
-    initializer: str = "default",
+    layer_dicts: Sequence[dict], input_shape: Sequence[int], name: str = "net", num_class: int = 0, **options
 ) -> Network:
-    """Builds a network from layer dictionaries; arguments and errors as `Network`."""
-    return Network(
-        layer_dicts,
-        input_shape,
-        name=name,
-        num_class=num_class,
-        data_format=data_format,
-        precision=precision,
-        spectral=spectral,
-        initializer=initializer,
-    )
+    """Builds a network from layer dictionaries; options (data_format, ...), defaults and errors as `Network`."""
+    return Network(layer_dicts, input_shape, name=name, num_class=num_class, **options)
 
 
 def build_generator(architecture: dict, num_class: int = 0, **options) -> Network:
@@ -177,7 +160,7 @@ def resolve_data_format(data_format: str | None) -> str:
 
 
 def _build_player(spec: NetworkSpec, options: dict) -> Network:
-    return Network(spec.layer_dicts, spec.input_shape, name=spec.name, num_class=spec.num_class, **options)
+    return build_network(spec.layer_dicts, spec.input_shape, spec.name, spec.num_class, **options)
 
 
 def _batch_of(shape) -> int | None:

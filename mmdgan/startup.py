@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import sys
 import tempfile
@@ -17,6 +19,7 @@ def prepare_tensorflow() -> None:
     What its C++ parts print while they start is held back, unless TensorFlow fails to start or a person has
     set TF_CPP_MIN_LOG_LEVEL (which TensorFlow 2.21 itself no longer obeys there).
     """
+    keep_freed_memory()
     chatty = VERBOSITY in os.environ or "tensorflow" in sys.modules
     os.environ.setdefault(VERBOSITY, "2")
     with _as_is() if chatty else held_back():
@@ -28,6 +31,19 @@ def prepare_tensorflow() -> None:
         # TensorFlow 2.21 fails to fuse bias and activation into the training step's convolutions, and prints an
         # error about it; without the attempt, the step takes as long and nothing is printed.
         tf.config.optimizer.set_experimental_options({"remapping": False})
+
+
+def keep_freed_memory() -> None:
+    """Lets the process keep the memory that a training step frees, for the next step to use (glibc only).
+
+    By default glibc hands large blocks back to the kernel, which zeroes fresh pages for each step anew.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another system, or another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        trim_threshold, top_pad, mmap_max = -1, -2, -4  # the parameters' numbers in malloc.h
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(top_pad, 2**28)
+        mallopt(mmap_max, 0)
 
 
 @contextmanager

@@ -88,3 +88,17 @@ def test_import_is_light_and_presets_are_found_from_any_folder(tmp_path):
     )
     run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_a_preset_changed_in_place_is_changed_once_however_often_the_file_is_loaded(tmp_path):
+    file = tmp_path / "my.py"
+    file.write_text(
+        "from mmdgan.architectures.cifar10 import DCGAN as MINE\n"
+        "MINE['discriminator'][2]['out'] = 192\n"
+        "MINE['discriminator'].insert(3, {'name': 'mine', 'out': 192})\n",
+        encoding="utf-8",
+    )
+    first, second = load_architecture(f"{file}:MINE"), load_architecture(f"{file}:MINE")
+    assert first == second
+    assert len(second["discriminator"]) == len(load_architecture("cifar10/DCGAN")["discriminator"]) + 1 == 9
+    assert load_architecture("cifar10/DCGAN")["discriminator"][2]["out"] == 128
