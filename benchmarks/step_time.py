@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout needs no installation
 
 PARTS = ("forward", "critic backward", "generator backward", "updates")
@@ -40,11 +39,10 @@ def run(options: argparse.Namespace) -> None:
     from mmdgan import design, losses
     from mmdgan.startup import prepare_tensorflow
 
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(options.threads)
     prepare_tensorflow()
     import numpy as np
-    import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     architecture = design.load_architecture(options.architecture)
     architecture = design.with_score_size(architecture, losses.score_size(options.loss))
     gen, dis = design.parse_architecture(architecture)
