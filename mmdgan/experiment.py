@@ -19,10 +19,10 @@ from mmdgan.data.sidecar import read_sidecar
 from mmdgan.errors import ConfigError
 from mmdgan.flags import format_value, option
 from mmdgan.losses import catalog as losses
+from mmdgan.metrics import METRICS
 from mmdgan.runs import RunFolder
 
 REPULSIVE = ("rep", "rmb")
-METRICS = ("fid", "is", "kid")
 
 # What a resumed run must share with the run before; everything else may change in between.
 IDENTITY = (

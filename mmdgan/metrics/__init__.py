@@ -17,7 +17,10 @@ _HOMES = {
     "append_jsonl": "evaluate",
 }
 
-__all__ = list(_HOMES)
+METRICS = ("fid", "is", "kid")
+"""Identifiers of the scores; without imports, so that a command line can be checked at once."""
+
+__all__ = ["METRICS", *_HOMES]
 
 
 def __getattr__(name: str):

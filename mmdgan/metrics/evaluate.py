@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmdgan.errors import MetricError
+from mmdgan.metrics import METRICS
 
 if TYPE_CHECKING:
     from mmdgan.metrics.features import Extractor
 
-METRICS = ("fid", "is", "kid")
 PACKAGES = ("tensorflow", "keras", "tensorflow-gan", "numpy")
 
 
