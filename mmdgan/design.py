@@ -1,43 +1,51 @@
 """The dictionary language: layer dictionaries with keys, defaults, override rules and shape inference.
 
 An architecture is a dictionary with `input` [(C, H, W)], `code` [(length, activation)], `generator` and
-`discriminator`; a network is a list of layer dictionaries, applied in sequence. Shapes are always (C, H, W)
-or (features,), without batch dimension and whatever the data format. Every mistake is a DesignError that
-names the network, the layer and the key.
+`discriminator`; a network is a list of layer dictionaries, applied in sequence, or a dictionary of `layers`, `links`
+and `outputs` (see `mmdgan.design_graph`). Shapes are always (C, H, W) or (features,), without batch dimension and
+whatever the data format. Every mistake is a DesignError that names the network, the layer and the key.
 
 Pure Python: nothing here imports TensorFlow or NumPy. Keys, defaults, override rules and shapes are those of
-the original implementation. The language grows by entries in `mmdgan.design_keys.KEYS` and
-`mmdgan.design_ops.OPS`.
+the original implementation (spec A), mended where it was broken (spec D.2).
 """
 
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 
+from mmdgan.design_blocks import parse_layer
+from mmdgan.design_describe import describe, receptive_fields
 from mmdgan.design_files import load_architecture
+from mmdgan.design_graph import joined, wire
 from mmdgan.design_keys import (
     KEYS,
     LARGEST,
+    NON_LOCAL_TYPES,
+    POOLS,
     Place,
+    check_keys,
     listed,
-    nearest,
     positive_integer,
     positive_number,
     shown,
     sizes,
+    valid_name,
 )
-from mmdgan.design_ops import OPS, LayerSpec, NetworkSpec, Shape
+from mmdgan.design_ops import LayerSpec, NetworkSpec, Part, Route, Shape
 from mmdgan.errors import DesignError
 
 __all__ = [
     "LayerSpec",
     "NetworkSpec",
+    "Part",
+    "Route",
     "describe",
     "load_architecture",
     "parse_architecture",
     "parse_network",
+    "receptive_fields",
     "with_gain",
     "with_score_size",
 ]
@@ -57,21 +65,25 @@ def parse_architecture(architecture: Mapping, num_class: int = 0) -> tuple[Netwo
         DesignError: names the network, the layer and the key that is wrong.
     """
     whole = Place("architecture")
-    _check_keys(whole, architecture, ("input", "code", "generator", "discriminator"), required=True)
+    check_keys(whole, architecture, ("input", "code", "generator", "discriminator"), required=True)
     image = _single(whole, architecture, "input", "[(3, 32, 32)]", lambda value: sizes(value, ranks=(3,)))
     code = _single(whole, architecture, "code", "[(128, 'linear')]", _code_length)
     gen = parse_network(architecture["generator"], code, "gen", num_class)
     dis = parse_network(architecture["discriminator"], image, "dis", num_class)
+    for spec in (gen, dis):
+        if len(spec.outputs) > 1:
+            names = listed(spec.output_shapes)
+            raise Place(spec.name).error("outputs", f"must be one layer, the network's single output, not {names}")
     if gen.output_shape != image:
         key = "out" if gen.output_shape[1:] == image[1:] else "strides"
-        raise _last_place(gen).error(
+        raise _output_place(gen, architecture["generator"]).error(
             key,
             f"the generator's output {gen.output_shape} must equal the architecture's 'input' {image}; "
             f"change this layer or those before it",
         )
     if len(dis.output_shape) != 1:
         size = math.prod(dis.output_shape)
-        raise _last_place(dis).error(
+        raise _output_place(dis, architecture["discriminator"]).error(
             "out_reshape",
             f"the critic must end in flat scores but gives {dis.output_shape}; add 'out_reshape': [{size}] "
             f"or a last layer of op 'd'",
@@ -85,115 +97,73 @@ def parse_network(
     """Resolve the layer dictionaries of one network and infer every shape.
 
     Args:
-        layer_dicts: list of layer dictionaries, or {"layers": [...]}.
+        layer_dicts: list of layer dictionaries, or {"layers": [...], "links": [...], "outputs": [...]}, where links
+            left away mean a chain and outputs left away the one layer that feeds no other.
         input_shape: (C, H, W) or (features,), without batch dimension.
         name: of the network, the first part of every variable's name.
-        num_class: number of classes of conditional layers.
+        num_class: number of classes of conditional layers; below 2 there can be none.
 
     Raises:
         DesignError: names the network, the layer and the key that is wrong.
     """
-    if not isinstance(name, str) or not name or "/" in name:
-        raise DesignError(f"the name of a network must be a non-empty string without '/', not {shown(name)}.")
-    place = Place(name)
+    try:
+        place = Place(valid_name(name))
+    except ValueError as error:
+        raise DesignError(f"the name of a network {error}.") from None
     try:
         shape = sizes(input_shape)
     except ValueError as error:
         raise place.error("input_shape", str(error)) from None
-    if isinstance(num_class, bool) or not isinstance(num_class, int) or num_class < 0:
-        raise place.error("num_class", f"must be an integer of at least 0, not {shown(num_class)}")
+    if math.prod(shape) > LARGEST:
+        raise place.error("input_shape", f"{shape} holds more than {LARGEST} values")
+    classes = _class_count(place, num_class)
+    written, links, outputs = _layer_list(place, layer_dicts)
+    places = _layer_places(name, written)
+    wiring = wire(place, [at.layer for at in places], links, outputs)
     layers: list[LayerSpec] = []
-    seen: dict[str, int] = {}
-    for index, written in enumerate(_layer_list(place, layer_dicts)):
-        layer = _parse_layer(place.network, index, written, layers[-1].output_shape if layers else shape)
-        if layer.name in seen:
-            twin = seen[layer.name]
-            raise Place(name, index, layer.name).error("name", f"layers[{twin}] has the same name")
-        seen[layer.name] = index
-        layers.append(layer)
-    return NetworkSpec(name, shape, tuple(layers), num_class)
+    for index, route in zip(wiring.order, wiring.routes, strict=True):
+        shapes = [shape if source < 0 else layers[source].output_shape for source in route.sources]
+        names = ["input" if source < 0 else layers[source].name for source in route.sources]
+        given = joined(places[index], route, shapes, names)
+        layers.append(parse_layer(places[index], written[index], given, classes))
+    return NetworkSpec(name, shape, tuple(layers), classes, wiring.routes, wiring.outputs)
 
 
 def with_score_size(architecture: Mapping, score_size: int) -> dict:
-    """A copy of an architecture whose critic ends in `score_size` outputs (its last layer's `out`)."""
+    """A copy of an architecture whose critic ends in `score_size` outputs (its output layer's `out`)."""
     try:
         size = positive_integer(score_size)
     except ValueError as error:
         raise DesignError(f"the score size {error}.") from None
-    layers = _critic_layers(architecture)
-    layers[-1]["out"] = size
+    layers, links, outputs = _critic(architecture)
+    places = _layer_places("dis", layers)
+    wiring = wire(Place("dis"), [place.layer for place in places], links, outputs)
+    index = wiring.order[wiring.outputs[0]]
+    if not _has_kernel(layers[index]) or _is(layers[index], "type", NON_LOCAL_TYPES):
+        raise places[index].error(
+            "out", "would be the score size, but this layer has none; end the critic in an op 'd'"
+        )
+    layers[index]["out"] = size
     return _with_critic_layers(architecture, layers)
 
 
 def with_gain(architecture: Mapping, gain: float) -> dict:
     """A copy of an architecture with act_k = gain^(1/L) on each of the critic's L layers with w_nm 's'.
 
-    The product of all multipliers is then `gain`, the K of the original's experiments.
+    The product of all multipliers is then `gain`, the K of the original's experiments. A residual or non-local block
+    counts as one layer; layers without a kernel do not count.
     """
     try:
         gain = positive_number(gain)
     except ValueError as error:
         raise DesignError(f"the gain {error}.") from None
-    layers = _critic_layers(architecture)
-    normalised = [layer for layer in layers if isinstance(layer.get("w_nm"), str) and layer["w_nm"] == "s"]
+    layers, _, _ = _critic(architecture)
+    normalised = [layer for layer in layers if _is(layer, "w_nm", ("s",)) and _has_kernel(layer)]
     if not normalised:
         raise DesignError("dis, key 'w_nm': a gain needs critic layers with 'w_nm': 's', and there are none.")
     for layer in normalised:
         layer["act_k"] = gain ** (1.0 / len(normalised))
     return _with_critic_layers(architecture, layers)
-
-
-def describe(spec: NetworkSpec) -> str:
-    """A table of a network in plain text: one row per layer, then the totals and the notes.
-
-    Multiply-adds are per sample; the column 'spectral norm' holds the multiplier act_k of normalised layers.
-    """
-    header = ("layer", "op", "output shape", "parameters", "multiply-adds", "spectral norm", "activation")
-    rows = [
-        (
-            layer.name,
-            _op_text(layer),
-            str(layer.output_shape),
-            f"{layer.parameters:,}",
-            f"{layer.multiply_adds:,}",
-            f"yes, x {layer.act_k:.4g}" if layer.w_nm == "s" else "no",
-            layer.act if layer.act_nm is None else f"{layer.act_nm}, {layer.act}",
-        )
-        for layer in spec.layers
-    ]
-    total = ("total", "", str(spec.output_shape), f"{spec.parameters:,}", f"{spec.multiply_adds:,}", "", "")
-    widths = [max(len(row[column]) for row in (header, *rows, total)) for column in range(len(header))]
-    lines = [f"{spec.name}: {spec.input_shape} -> {spec.output_shape}"]
-    for row in (header, tuple("-" * width for width in widths), *rows, total):
-        cells = [
-            text.rjust(width) if column in (3, 4) else text.ljust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    if spec.state:
-        lines.append(f"besides {spec.state:,} moving means and variances, not trained")
-    lines += [f"note: {layer.name}: {note}" for layer in spec.layers for note in layer.notes]
-    return "\n".join(lines)
-
-
-def _op_text(layer: LayerSpec) -> str:
-    if layer.op == "d":
-        return "d"
-    dilated = f" dilation {layer.dilation}" if layer.dilation > 1 else ""
-    valid = " VALID" if layer.padding == "VALID" else ""
-    return f"{layer.op} {layer.kernel}x{layer.kernel}/{layer.strides}{dilated}{valid}"
-
-
-def _check_keys(place: Place, written: object, known: tuple[str, ...], required: bool = False) -> None:
-    if not isinstance(written, Mapping):
-        raise place.error(None, f"must be a dictionary with the keys {listed(known)}, not {shown(written)}")
-    for key in written:
-        if key not in known:
-            hint = nearest(key, known, cutoff=0.5)
-            raise place.error(None, f"unknown key {shown(key)}{hint}; the keys are {listed(known)}")
-    missing = [key for key in known if key not in written] if required else []
-    if missing:
-        raise place.error(missing[0], f"is missing; an architecture has the keys {listed(known)}")
 
 
 def _single(place: Place, architecture: Mapping, key: str, example: str, check: Callable) -> Shape:
@@ -214,24 +184,60 @@ def _code_length(value: object) -> Shape:
     return (positive_integer(value[0]),)
 
 
-def _layer_list(place: Place, layer_dicts: object) -> list:
+def _class_count(place: Place, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 0 <= value <= LARGEST:
+        raise place.error("num_class", f"must be an integer of at least 0, not {shown(value)}")
+    return int(value)
+
+
+def _layer_list(place: Place, layer_dicts: object) -> tuple[list, object, object]:
+    """The written layers, links and outputs of a network; None for what is not written."""
+    links = outputs = None
     if isinstance(layer_dicts, Mapping):
-        _check_keys(place, layer_dicts, ("layers",), required=False)
+        check_keys(place, layer_dicts, ("layers", "links", "outputs"))
+        links, outputs = layer_dicts.get("links"), layer_dicts.get("outputs")
         layer_dicts = layer_dicts.get("layers")
     if not isinstance(layer_dicts, (list, tuple)) or not layer_dicts:
         raise place.error(None, f"must be a non-empty list of layer dictionaries, not {shown(layer_dicts)}")
-    return list(layer_dicts)
+    return list(layer_dicts), links, outputs
 
 
-def _critic_layers(architecture: object) -> list[dict]:
-    """Copies of the critic's layer dictionaries."""
+def _layer_places(network: str, written: list) -> list[Place]:
+    """The places of layers, whose names must be valid and different."""
+    places: list[Place] = []
+    seen: dict[str, int] = {}
+    for index, layer in enumerate(written):
+        if not isinstance(layer, Mapping):
+            check_keys(Place(network, index), layer, tuple(KEYS))
+        try:
+            name = valid_name(layer.get("name"))
+        except ValueError as error:
+            raise Place(network, index).error("name", str(error)) from None
+        places.append(Place(network, index, name))
+        if seen.setdefault(name, index) != index:
+            raise places[-1].error("name", f"layers[{seen[name]}] has the same name")
+    return places
+
+
+def _critic(architecture: object) -> tuple[list[dict], object, object]:
+    """Copies of the critic's layer dictionaries, and its links and outputs."""
     if not isinstance(architecture, Mapping):
         raise Place("architecture").error(None, f"must be a dictionary, not {shown(architecture)}")
-    layers = _layer_list(Place("dis"), architecture.get("discriminator"))
+    layers, links, outputs = _layer_list(Place("dis"), architecture.get("discriminator"))
     for index, layer in enumerate(layers):
         if not isinstance(layer, Mapping):
             raise Place("dis", index).error(None, f"must be a dictionary, not {shown(layer)}")
-    return [dict(layer) for layer in layers]
+    return [dict(layer) for layer in layers], links, outputs
+
+
+def _has_kernel(layer: Mapping) -> bool:
+    """Whether a layer dictionary, checked or not, names an op with a kernel."""
+    return not _is(layer, "op", (*POOLS, "i"))
+
+
+def _is(layer: Mapping, key: str, words: tuple[str, ...]) -> bool:
+    value = layer.get(key)
+    return isinstance(value, str) and value in words
 
 
 def _with_critic_layers(architecture: Mapping, layers: list[dict]) -> dict:
@@ -242,73 +248,8 @@ def _with_critic_layers(architecture: Mapping, layers: list[dict]) -> dict:
     }
 
 
-def _last_place(spec: NetworkSpec) -> Place:
-    return Place(spec.name, len(spec.layers) - 1, spec.layers[-1].name)
-
-
-def _parse_layer(network: str, index: int, written: object, input_shape: Shape) -> LayerSpec:
-    name = written.get("name") if isinstance(written, Mapping) else None
-    place = Place(network, index, name if isinstance(name, str) else None)
-    options, notes = _resolve(place, written)
-    op = OPS[options["op"]]
-    shape = _reshaped(place, "in_reshape", options["in_reshape"], input_shape)
-    if len(shape) != op.rank:
-        raise place.error("in_reshape", _rank_advice(options["op"], shape, index))
-    op_shape = op.shape(place, options, shape)
-    if max(op_shape) > LARGEST:
-        raise place.error("strides", f"the output {op_shape} has a side above {LARGEST}")
-    # crelu concatenates relu(x) and relu(-x) on the channel axis (the original forgot to count them).
-    active = (2 * op_shape[0], *op_shape[1:]) if options["act"] == "crelu" else op_shape
-    output_shape = _reshaped(place, "out_reshape", options["out_reshape"], active)
-    entries = {entry.name: options.get(entry.name) for entry in fields(LayerSpec) if entry.name in KEYS}
-    return LayerSpec(**entries, input_shape=shape, op_shape=op_shape, output_shape=output_shape, notes=notes)
-
-
-def _resolve(place: Place, written: object) -> tuple[dict, tuple[str, ...]]:
-    """Every key of a layer with its default, its check and the override rules applied."""
-    _check_keys(place, written, tuple(KEYS))
-
-    def value_of(key: str) -> object:
-        try:
-            return KEYS[key].check(written.get(key, KEYS[key].default))
-        except ValueError as error:
-            raise place.error(key, str(error)) from None
-
-    op = value_of("op")
-    for key in written:
-        if key not in OPS[op].keys:
-            owners = [name for name in OPS if key in OPS[name].keys]
-            raise place.error(key, f"does not belong to op {op!r}, only to {listed(owners)}")
-    # A transposed convolution never scales its images: what stands there is not read.
-    options = {key: value_of(key) for key in OPS[op].keys if not (key == "scale" and op == "tc")}
-    if options["act_nm"] == "bn":
-        options["bias"] = None  # beta takes its place
-    notes: tuple[str, ...] = ()
-    if op == "c" and options["strides"] > 1 and options["dilation"] > 1:
-        notes = (f"dilation {options['dilation']} has no effect because strides is {options['strides']}",)
-        options["dilation"] = 1
-    return options, notes
-
-
-def _reshaped(place: Place, key: str, target: Shape | None, shape: Shape) -> Shape:
-    if target is None:
-        return shape
-    if math.prod(target) != math.prod(shape):
-        raise place.error(
-            key,
-            f"{list(target)} holds {math.prod(target)} values but its input {shape} holds "
-            f"{math.prod(shape)}; make them equal",
-        )
-    return target
-
-
-def _rank_advice(op: str, shape: Shape, index: int) -> str:
-    """What to add to a layer whose op takes another rank than `shape`."""
-    size = math.prod(shape)
-    if len(shape) == 3:
-        takes, advice = "flat features", f"{[size]} here"
-    else:
-        side = next((side for side in (4, 8, 7, 6, 5, 3, 2) if size % side**2 == 0), 1)
-        takes, advice = "an image (C, H, W)", f"[C, H, W] here, such as {[size // side**2, side, side]}"
-    before = ", or the same as 'out_reshape' to the layer before" if index else ""
-    return f"op {op!r} takes {takes} but its input is {shape}; add 'in_reshape': {advice}{before}"
+def _output_place(spec: NetworkSpec, written: object) -> Place:
+    """The place, among the written layers, of the layer that gives the network's output."""
+    name = spec.layers[spec.outputs[0]].name
+    names = [layer["name"] for layer in _layer_list(Place(spec.name), written)[0]]
+    return Place(spec.name, names.index(name), name)

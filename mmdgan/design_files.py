@@ -7,7 +7,7 @@ import os
 import runpy
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mmdgan.design_keys import listed, nearest, shown
@@ -25,6 +25,33 @@ def load_architecture(reference: str) -> dict:
     Raises:
         DesignError: the file or the name does not exist (the message lists those that do), or the file fails.
     """
+    return dict(_load(reference, lambda value: isinstance(value, Mapping)))
+
+
+def load_dictionary(reference: str) -> dict | list:
+    """Read an architecture, or a single network: a graph dictionary or a list of layer dictionaries.
+
+    Arguments and errors as `load_architecture`.
+    """
+    value = _load(reference, _is_dictionary)
+    return dict(value) if isinstance(value, Mapping) else list(value)
+
+
+def preset_folders() -> list[Path]:
+    """The folders of presets: that of the installed package or of the checkout, and ./architectures."""
+    package = importlib.util.find_spec("mmdgan.architectures")
+    checkout = Path(__file__).resolve().parents[1] / "architectures"
+    own = [Path(place) for place in package.submodule_search_locations] if package else [checkout]
+    return [folder for folder in (*own, Path("architectures")) if folder.is_dir()]
+
+
+def _is_dictionary(value: object) -> bool:
+    layers = isinstance(value, (list, tuple)) and value and all(isinstance(layer, Mapping) for layer in value)
+    return isinstance(value, Mapping) or bool(layers)
+
+
+def _load(reference: str, wanted: Callable[[object], bool]) -> Mapping | list | tuple:
+    """The value that a reference names, if it is of the wanted kind; the others are not offered either."""
     if not isinstance(reference, str):
         raise DesignError(f"an architecture is named by text such as 'cifar10/DCGAN', not {shown(reference)}.")
     source, colon, name = reference.rpartition(":")
@@ -34,20 +61,12 @@ def load_architecture(reference: str) -> dict:
     if path is None:
         path, name = _preset(reference)
     names = _run(path)
-    found = [key for key, value in names.items() if isinstance(value, Mapping) and not key.startswith("_")]
+    found = [key for key, value in names.items() if wanted(value) and not key.startswith("_")]
     if name not in found:
         problem = f"there is no dictionary {name!r}" if name else "it names no dictionary"
         choice = f"{path} has {listed(found)}" if found else f"{path} has no dictionaries"
         raise DesignError(f"architecture {reference!r}: {problem}{nearest(name, found)}; {choice}.")
-    return dict(names[name])
-
-
-def preset_folders() -> list[Path]:
-    """The folders of presets: that of the installed package or of the checkout, and ./architectures."""
-    package = importlib.util.find_spec("mmdgan.architectures")
-    checkout = Path(__file__).resolve().parents[1] / "architectures"
-    own = [Path(place) for place in package.submodule_search_locations] if package else [checkout]
-    return [folder for folder in (*own, Path("architectures")) if folder.is_dir()]
+    return names[name]
 
 
 def _own_file(reference: str, path: Path) -> Path:

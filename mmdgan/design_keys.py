@@ -1,8 +1,8 @@
 """The keys of a layer dictionary: their defaults, the values they take, and how a wrong one is reported.
 
 Pure Python. A check takes the written value and returns the resolved one, or raises ValueError with the rest
-of a sentence; `Place` puts the network, the layer and the key before it. Source of the keys and defaults: the
-layer template of the original implementation.
+of a sentence; `Place` puts the network, the layer and the key before it. Source of the keys, the defaults and
+what each type and op reads: the layer template of the original implementation (spec A.2).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,15 @@ ACTIVATIONS = (
     "tanh",
     "crelu",
 )
+
+SCALINGS = {
+    "ps": "periodic shuffling",
+    "bil": "bilinear",
+    "bic": "bicubic",
+    "avg": "average pooling",
+    "max": "max pooling",
+    "unpool": "nearest neighbour",
+}
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
@@ -79,6 +89,19 @@ class Place:
         return DesignError(f"{', '.join(parts)}: {message}.")
 
 
+def check_keys(place: Place, written: object, known: tuple[str, ...], required: bool = False) -> None:
+    """Raises a DesignError unless `written` is a dictionary with the keys `known`: some of them, or all if required."""
+    if not isinstance(written, Mapping):
+        raise place.error(None, f"must be a dictionary with the keys {listed(known)}, not {shown(written)}")
+    for key in written:
+        if key not in known:
+            hint = nearest(key, known, cutoff=0.5)
+            raise place.error(None, f"unknown key {shown(key)}{hint}; the keys are {listed(known)}")
+    missing = [key for key in known if key not in written] if required else []
+    if missing:
+        raise place.error(missing[0], f"is missing; an architecture has the keys {listed(known)}")
+
+
 def positive_integer(value: object) -> int:
     """Check of a size: an integer of at least 1 (NumPy's integers too, but no bool)."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
@@ -101,6 +124,30 @@ def positive_number(value: object) -> float:
     except OverflowError:  # an integer or fraction beyond the range of a float
         pass
     raise ValueError(f"must be a finite number above 0, not {shown(value)}")
+
+
+def scaling(value: object) -> tuple[str, int | float] | None:
+    """Check of `scale`: None, or [method] or [method, factor]; the factor is 2 if it is not written.
+
+    Returns:
+        (method, factor) with the factor an int where it is whole; above 0 it enlarges, below 0 it reduces.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, (list, tuple)) or len(value) not in (1, 2):
+        raise ValueError(f"must be [method, factor] such as ['avg', -2], or None, not {shown(value)}")
+    method = one_of({name: name for name in SCALINGS}, SCALINGS)(value[0])
+    factor = 2 if len(value) == 1 else value[1]
+    if isinstance(factor, bool) or not isinstance(factor, numbers.Real):
+        raise ValueError(f"its factor must be a number, not {shown(factor)}")
+    try:
+        size = positive_number(abs(factor))
+    except ValueError:
+        size = math.inf
+    if not 1 / LARGEST <= size <= LARGEST:
+        raise ValueError(f"its factor must be a finite number other than 0, not {shown(factor)}")
+    factor = float(factor)
+    return (method, int(factor) if factor.is_integer() else factor)
 
 
 def sizes(value: object, ranks: tuple[int, ...] = (1, 3)) -> tuple[int, ...]:
@@ -129,12 +176,13 @@ def one_of(accepted: Mapping[object, object], titles: Mapping[str, str] | None =
     return check
 
 
-def _name(value: object) -> str:
+def valid_name(value: object) -> str:
+    """Check of a network's or a layer's name: the characters of TensorFlow's scopes, without '/'."""
     if value is None:
         raise ValueError("every layer needs a name")
-    if not isinstance(value, str) or not value or "/" in value:
-        raise ValueError(f"must be a non-empty string without '/', not {shown(value)}")
-    return value
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ValueError(f"must be letters (a-z), digits, '_', '.' or '-', first a letter or digit, not {shown(value)}")
+    return str(value)
 
 
 def _multiplier(value: object) -> float:
@@ -146,36 +194,108 @@ def _reshape(value: object) -> tuple[int, ...] | None:
     return None if value is None else sizes(value)
 
 
+def _names(*names: str) -> Callable:
+    return one_of({name: name for name in names})
+
+
 @dataclass(frozen=True)
 class Key:
-    """One key of a layer dictionary: its value when it is not written, and the check of a written one."""
+    """One key of a layer dictionary.
+
+    Attributes:
+        default: its value when it is not written.
+        check: of a written value, which it returns resolved.
+        listed: residual and non-local types also take a list, one value per kernel.
+    """
 
     default: object
     check: Callable[[object], object]
+    listed: bool = False
+
+    def resolve(self, value: object, lengths: tuple[int, ...]) -> object:
+        """The resolved value; a tuple if `value` is a list and the layer's type takes lists of these lengths."""
+        if not (self.listed and lengths and isinstance(value, (list, tuple))):
+            return self.check(value)
+        if len(value) not in lengths:
+            counts = " or ".join(str(length) for length in lengths)
+            raise ValueError(f"must be one value or a list of {counts}, not {shown(value)}")
+        return tuple(self.check(entry) for entry in value)
 
 
-OPERATIONS = {"c": "convolution", "d": "dense", "tc": "transposed convolution"}
-_BIAS = {"b": "b", "bias": "b", None: None, False: None}
-_NORMALISATION = {"bn": "bn", "BN": "bn", None: None}
-_ONLY_NONE = one_of({None: None})
+_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9._-]*")
+
+OPERATIONS = {
+    "c": "convolution",
+    "d": "dense",
+    "tc": "transposed convolution",
+    "sc": "separable convolution",
+    "i": "identity",
+    "max": "max pooling",
+    "avg": "average pooling",
+    "sum": "sum pooling",
+    "cck": "convolution scaled per class",
+    "tcck": "transposed convolution scaled per class",
+    "dcd": "dense with a kernel per class",
+    "dck": "dense scaled per class",
+}
+DENSE = ("d", "dcd", "dck")
+TRANSPOSED = ("tc", "tcck")
+POOLS = ("max", "avg", "sum")
+DEFAULT_TYPES = ("default", "project", "c_bias")
+RESIDUAL_TYPES = ("res", "res_i", "res_v1")
+NON_LOCAL_TYPES = ("nl", "nl_dist", "nl_pool", "nl_pool_dist")
+CONDITIONAL = ("dcd", "dck", "cck", "tcck", "project", "cb", "bcb", "cbn")
+"""Operations of parts that need class labels."""
+
+_BIAS = {"b": "b", "bias": "b", "cb": "cb", "c_bias": "cb", "bcb": "bcb", None: None, False: False}
+_NORMALISATION = {"b": "bn", "bn": "bn", "BN": "bn", "cbn": "cbn", "CBN": "cbn", "lrn": "lrn", None: None}
+
+
+def _anything(value: object) -> object:
+    return value
+
 
 KEYS: dict[str, Key] = {
-    "name": Key(None, _name),
-    "type": Key("default", one_of({"default": "default"})),
+    "name": Key(None, valid_name),
+    "type": Key("default", _names(*DEFAULT_TYPES, *RESIDUAL_TYPES, *NON_LOCAL_TYPES)),
     "op": Key("c", one_of({name: name for name in OPERATIONS}, OPERATIONS)),
-    "out": Key(None, positive_integer),
+    "out": Key(None, positive_integer, listed=True),
     "bias": Key("b", one_of(_BIAS)),
-    "act": Key("linear", one_of({name: name for name in ACTIVATIONS})),
+    "act": Key("linear", _names(*ACTIVATIONS)),
     "act_nm": Key(None, one_of(_NORMALISATION)),
-    "act_k": Key(False, _multiplier),
+    "act_k": Key(False, _multiplier, listed=True),
     "w_nm": Key(None, one_of({None: None, "s": "s"})),
-    "w_p": Key(None, _ONLY_NONE),
-    "kernel": Key(3, positive_integer),
-    "strides": Key(1, positive_integer),
-    "dilation": Key(1, positive_integer),
-    "padding": Key("SAME", one_of({"SAME": "SAME", "VALID": "VALID"})),
-    "scale": Key(None, _ONLY_NONE),
+    "w_p": Key(None, _anything),
+    "kernel": Key(3, positive_integer, listed=True),
+    "strides": Key(1, positive_integer, listed=True),
+    "dilation": Key(1, positive_integer, listed=True),
+    "padding": Key("SAME", _names("SAME", "VALID"), listed=True),
+    "scale": Key(None, scaling),
     "in_reshape": Key(None, _reshape),
     "out_reshape": Key(None, _reshape),
-    "aux": Key(None, _ONLY_NONE),
+    "aux": Key(None, _anything),
 }
+
+_EVERYWHERE = ("name", "type", "op", "act", "act_nm", "in_reshape", "out_reshape")
+_LINEAR = ("out", "bias", "act_k", "w_nm")
+_WINDOW = ("kernel", "strides", "padding")
+
+
+def keys_read(type: str, op: str) -> tuple[str, ...]:
+    """The keys that a layer of this type and op reads, in the order of `KEYS`."""
+    if type in NON_LOCAL_TYPES:
+        more = (*_LINEAR, *_WINDOW, "dilation")
+    elif type in RESIDUAL_TYPES or op not in (*DENSE, *POOLS, "i"):
+        more = (*_LINEAR, *_WINDOW, "dilation", "scale")
+    else:
+        window = ("out", "bias", *_WINDOW, "scale")
+        more = {"i": ()}.get(op, window if op in POOLS else _LINEAR)
+    # A transposed convolution never scales its images.
+    return tuple(key for key in KEYS if key in (*_EVERYWHERE, *more) and not (key == "scale" and op == "tc"))
+
+
+def list_lengths(type: str) -> tuple[int, ...]:
+    """The lengths of list-valued keys that a type takes: one entry per kernel."""
+    if type in DEFAULT_TYPES:
+        return ()
+    return (2, 3) if type == "res_i" else (3,)

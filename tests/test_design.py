@@ -1,4 +1,4 @@
-"""The dictionary language: shapes and counts worked out by hand, and the sentence of every error."""
+"""The dictionary language: resolved keys, shapes and counts of plain layers, worked out by hand."""
 
 from __future__ import annotations
 
@@ -8,57 +8,13 @@ import math
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from mmdgan.design import (
-    describe,
-    load_architecture,
-    parse_architecture,
-    parse_network,
-    with_gain,
-    with_score_size,
-)
-from mmdgan.errors import DesignError
+from mmdgan.design import load_architecture, parse_architecture, parse_network, with_gain, with_score_size
+from tests.design_helpers import TINY, changed, failing, one, variables
 
 ROOT = Path(__file__).resolve().parents[1]
-
-TINY = {
-    "input": [(3, 8, 8)],
-    "code": [(5, "linear")],
-    "generator": [
-        {"name": "g1", "op": "d", "out": 16, "out_reshape": [4, 2, 2]},
-        {"name": "g2", "op": "tc", "out": 6, "kernel": 4, "strides": 2, "act": "relu", "act_nm": "bn"},
-        {"name": "g3", "op": "tc", "out": 3, "kernel": 4, "strides": 2, "act": "tanh"},
-    ],
-    "discriminator": [
-        {"name": "d1", "out": 4, "act": "lrelu", "w_nm": "s", "act_k": 1.5},
-        {"name": "d2", "out": 8, "kernel": 4, "strides": 2, "w_nm": "s", "out_reshape": [128]},
-        {"name": "d3", "op": "d", "out": 2, "w_nm": "s"},
-    ],
-}
-
-
-def one(layer: dict, shape=(3, 8, 8), name="layer"):
-    """The specification of a network's only layer."""
-    return parse_network([{"name": name, **layer}], shape).layers[0]
-
-
-def failing(call, *words: str) -> str:
-    """The message of the DesignError that `call` raises, which must contain all `words`."""
-    with pytest.raises(DesignError) as caught:
-        call()
-    message = str(caught.value)
-    for word in words:
-        assert word in message, f"{word!r} is not in {message!r}"
-    assert message.endswith(".") and "\n" not in message
-    return message
-
-
-def failing_layer(layer: dict, *words: str, shape=(3, 8, 8)) -> str:
-    """As `failing`, for one layer of a network called 'net': its place must be named."""
-    return failing(lambda: one(layer, shape), "net, layer 'layer' (layers[0])", *words)
 
 
 class TestPresets:
@@ -122,6 +78,7 @@ class TestShapes:
             ({"padding": "VALID", "kernel": 3, "dilation": 3}, 2),
             ({"padding": "VALID", "kernel": 8}, 1),
             ({"dilation": 4}, 8),
+            ({"op": "sc", "kernel": 4, "strides": 2}, 4),
             ({"op": "tc"}, 8),
             ({"op": "tc", "kernel": 4, "strides": 2}, 16),
             ({"op": "tc", "kernel": 4, "strides": 3, "padding": "VALID"}, 27),
@@ -131,35 +88,64 @@ class TestShapes:
         layer = one({"out": 7, **keys})
         assert layer.op_shape == layer.output_shape == (7, side, side)
 
+    @pytest.mark.parametrize(
+        ("keys", "shape"),
+        [
+            ({}, (3, 8, 8)),
+            ({"kernel": 2, "strides": 2}, (3, 4, 4)),
+            ({"kernel": 3, "strides": 3}, (3, 3, 3)),
+            ({"kernel": 3, "strides": 3, "padding": "VALID"}, (3, 2, 2)),
+            ({"kernel": 8, "padding": "VALID", "out": 3}, (3, 1, 1)),
+        ],
+    )
+    @pytest.mark.parametrize("op", ["max", "avg", "sum"])
+    def test_pools_keep_their_channels(self, op, keys, shape):
+        layer = one({"op": op, "bias": False, **keys})
+        assert layer.output_shape == shape and layer.out == 3
+        assert layer.parts[0].op == op and layer.parameters == layer.multiply_adds == 0
+        assert one({"op": op, **keys}).parameters == 3  # the default bias
+
     def test_odd_and_oblong_images(self):
         assert one({"out": 2, "kernel": 4, "strides": 2}, (1, 7, 12)).op_shape == (2, 4, 6)
-        assert one({"out": 2, "kernel": 4, "strides": 2, "padding": "VALID"}, (1, 7, 12)).op_shape == (
-            2,
-            2,
-            5,
-        )
+        assert one({"out": 2, "kernel": 4, "strides": 2, "padding": "VALID"}, (1, 7, 12)).op_shape == (2, 2, 5)
 
-    def test_counts_of_a_convolution(self):
-        layer = one({"out": 7, "kernel": 4, "strides": 2, "act_nm": "BN"})
-        assert layer.kernel_shape == (4, 4, 3, 7)
-        assert layer.parameters == 4 * 4 * 3 * 7 + 14 and layer.state == 14
-        assert layer.multiply_adds == 4 * 4 * 3 * 7 * 4 * 4
+    @pytest.mark.parametrize(
+        ("scale", "shape", "gets", "gives"),
+        [
+            (["unpool", 2], (3, 8, 8), (3, 16, 16), (7, 16, 16)),
+            (["unpool", 3], (3, 2, 5), (3, 6, 15), (7, 6, 15)),
+            (["ps", 2], (8, 3, 4), (2, 6, 8), (7, 6, 8)),
+            (["ps", 1], (3, 8, 8), (3, 8, 8), (7, 8, 8)),
+            (["ps", -2], (3, 8, 4), (3, 8, 4), (28, 4, 2)),
+            (["avg", -2], (3, 8, 4), (3, 8, 4), (7, 4, 2)),
+            (["max", -4], (3, 8, 4), (3, 8, 4), (7, 2, 1)),
+            (["bil", 1.5], (3, 5, 4), (3, 7, 6), (7, 7, 6)),
+            (["bil", -1.5], (3, 5, 4), (3, 5, 4), (7, 3, 2)),
+            (["bic", 0.5], (3, 5, 4), (3, 2, 2), (7, 2, 2)),
+            (["bic", -0.5], (3, 5, 4), (3, 5, 4), (7, 10, 8)),
+            (["bic"], (3, 5, 4), (3, 10, 8), (7, 10, 8)),
+        ],
+    )
+    def test_scaling(self, scale, shape, gets, gives):
+        layer = one({"out": 7, "scale": scale}, shape)
+        assert layer.part("kernel").input_shape == gets and layer.op_shape == layer.output_shape == gives
+        assert one({"out": 7, "op": "i", "scale": scale}, shape).output_shape == shape
 
-    def test_counts_of_a_transposed_convolution(self):
-        layer = one({"op": "tc", "out": 7, "kernel": 4, "strides": 2})
-        assert layer.kernel_shape == (4, 4, 7, 3)
-        assert layer.parameters == 4 * 4 * 3 * 7 + 7 and layer.state == 0
-        assert layer.multiply_adds == 4 * 4 * 3 * 7 * 8 * 8
+    def test_scaling_down_comes_after_the_activation(self):
+        layer = one({"out": 6, "act": "crelu", "act_nm": "bn", "scale": ["ps", -2]})
+        assert variables(layer) == {"kernel/kernel": (3, 3, 3, 6), "BN/gamma": (6,), "BN/beta": (6,)}
+        assert layer.op_shape == (2 * 6 * 4, 4, 4)
 
-    def test_batch_norm_of_features_is_per_unit_before_the_reshape(self):
-        layer = one({"op": "d", "out": 18, "act_nm": "bn", "out_reshape": [2, 3, 3]}, (5,))
-        assert layer.op_shape == (18,) and layer.output_shape == (2, 3, 3)
-        assert layer.parameters == 5 * 18 + 2 * 18 and layer.state == 36
-        assert layer.kernel is None and layer.multiply_adds == 90
+    @pytest.mark.parametrize("shape", [(3, 8, 8), (5,)])
+    def test_identity_keeps_any_shape_and_has_no_bias(self, shape):
+        net = parse_network([{"name": "a", "op": "i", "act": "relu"}, {"name": "b", "op": "i", "act_nm": "bn"}], shape)
+        assert [layer.output_shape for layer in net.layers] == [shape, shape]
+        assert net.parameters == 2 * shape[0] == net.state and net.multiply_adds == 0
+        assert one({"op": "i", "act": "crelu"}, shape).output_shape == (2 * shape[0], *shape[1:])
 
     def test_crelu_doubles_the_channels(self):
         net = parse_network([{"name": "a", "out": 4, "act": "crelu"}, {"name": "b", "out": 1}], (3, 8, 8))
-        assert net.layers[0].op_shape == (4, 8, 8) and net.layers[0].output_shape == (8, 8, 8)
+        assert net.layers[0].op_shape == net.layers[0].output_shape == (8, 8, 8)
         assert net.layers[0].parameters == 9 * 3 * 4 + 4 and net.layers[1].parameters == 9 * 8 + 1
         assert one({"op": "d", "out": 4, "act": "crelu"}, (5,)).output_shape == (8,)
 
@@ -168,177 +154,195 @@ class TestShapes:
         assert layer.input_shape == (192,) and layer.parameters == 192 * 2 + 2
 
 
+class TestCounts:
+    def test_convolution(self):
+        layer = one({"out": 7, "kernel": 4, "strides": 2, "act_nm": "BN"})
+        assert variables(layer) == {"kernel/kernel": (4, 4, 3, 7), "BN/gamma": (7,), "BN/beta": (7,)}
+        assert layer.parameters == 4 * 4 * 3 * 7 + 14 and layer.state == 14
+        assert layer.part("BN").state == {"moving_mean": (7,), "moving_variance": (7,)}
+        assert layer.multiply_adds == 4 * 4 * 3 * 7 * 4 * 4
+
+    def test_transposed_convolution(self):
+        layer = one({"op": "tc", "out": 7, "kernel": 4, "strides": 2})
+        assert variables(layer) == {"kernel/kernel": (4, 4, 7, 3), "bias/bias": (7,)}
+        assert layer.parameters == 4 * 4 * 3 * 7 + 7 and layer.state == 0
+        assert layer.multiply_adds == 4 * 4 * 3 * 7 * 8 * 8
+
+    def test_separable_convolution(self):
+        layer = one({"op": "sc", "out": 7, "kernel": 4, "strides": 2, "bias": None})
+        names = {"kernel/depthwise_kernel": (4, 4, 3, 1), "kernel/pointwise_kernel": (1, 1, 3, 7)}
+        assert variables(layer) == names
+        assert layer.multiply_adds == (4 * 4 * 3 + 3 * 7) * 4 * 4
+
+    def test_batch_norm_of_features_is_per_unit_before_the_reshape(self):
+        layer = one({"op": "d", "out": 18, "act_nm": "bn", "out_reshape": [2, 3, 3]}, (5,))
+        assert layer.op_shape == (18,) and layer.output_shape == (2, 3, 3)
+        assert layer.parameters == 5 * 18 + 2 * 18 and layer.state == 36
+        assert layer.kernel is None and layer.multiply_adds == 90
+
+    def test_local_response_norm_has_no_variables_and_keeps_the_bias(self):
+        layer = one({"out": 7, "act_nm": "lrn"})
+        assert [part.op for part in layer.parts] == ["c", "b", "lrn"] and layer.part("BN").variables == {}
+        assert layer.parameters == 27 * 7 + 7 and layer.state == 0
+
+    @pytest.mark.parametrize(
+        ("layer", "shape", "names", "multiply_adds"),
+        [
+            ({"op": "dcd", "out": 7}, (5,), {"kernel/kernel": (5, 7), "kernel/c_kernel": (4, 5, 7)}, 2 * 35),
+            ({"op": "dck", "out": 7}, (5,), {"kernel/kernel": (5, 7), "kernel/c_kernel": (4, 7)}, 35),
+            (
+                {"op": "cck", "out": 7, "strides": 2},
+                (3, 8, 8),
+                {"kernel/kernel": (3, 3, 3, 7), "kernel/c_kernel": (4, 1, 1, 7)},
+                27 * 7 * 16,
+            ),
+            (
+                {"op": "tcck", "out": 7, "strides": 2},
+                (3, 8, 8),
+                {"kernel/kernel": (3, 3, 7, 3), "kernel/c_kernel": (4, 1, 1, 7)},
+                27 * 7 * 64,
+            ),
+            ({"op": "i", "act_nm": "CBN"}, (3, 8, 8), {"BN/scale": (4, 1, 1, 3), "BN/offset": (4, 1, 1, 3)}, 0),
+            ({"op": "i", "act_nm": "cbn"}, (5,), {"BN/scale": (4, 5), "BN/offset": (4, 5)}, 0),
+            ({"op": "max", "bias": "c_bias"}, (3, 8, 8), {"bias/c_bias": (4, 1, 1, 3)}, 0),
+            (
+                {"op": "d", "out": 1, "bias": "bcb"},
+                (5,),
+                {"kernel/kernel": (5, 1), "bias/bias": (1,), "bias/c_bias": (4, 1)},
+                5,
+            ),
+            (
+                {"type": "project", "op": "d", "out": 1},
+                (5,),
+                {"kernel/kernel": (5, 1), "bias/bias": (1,), "project/kernel": (4, 5)},
+                10,
+            ),
+        ],
+    )
+    def test_conditional_operations(self, layer, shape, names, multiply_adds):
+        bias = {} if layer["op"] in ("i", "max") or "bias" in layer or "type" in layer else {"bias": None}
+        spec = one({**bias, **layer}, shape, num_class=4)
+        assert variables(spec) == names and spec.multiply_adds == multiply_adds and spec.conditional
+        assert spec.parameters == sum(math.prod(size) for size in names.values())
+
+    def test_projection_sees_the_reshaped_input_and_has_no_multiplier(self):
+        layer = {"type": "project", "op": "d", "out": 1, "in_reshape": [192], "act": "relu", "w_nm": "s", "act_k": 3}
+        spec = one(layer, num_class=2)
+        kernel, project = spec.part("kernel"), spec.part("project")
+        assert project.input_shape == (192,) and project.variables == {"kernel": (2, 192)}
+        assert (project.act, project.gain, project.spectral) == ("linear", 1.0, True)
+        assert (kernel.act, kernel.gain, kernel.spectral) == ("relu", 3.0, True)
+
+    def test_numpy_integers(self):
+        layers = [{"name": np.str_("a"), "out": np.int64(4), "kernel": np.uint8(5), "out_reshape": [np.int32(256)]}]
+        net = parse_network(layers, tuple(np.array([3, 8, 8])), num_class=np.int16(2))
+        assert net.output_shape == (256,) and net.parameters == 25 * 3 * 4 + 4
+        assert json.dumps(net.config) and (type(net.num_class), type(net.layers[0].name)) == (int, str)
+
+
 class TestResolvedKeys:
     def test_defaults(self):
         layer = one({"out": 4})
-        assert (layer.type, layer.op, layer.bias, layer.act, layer.act_nm) == (
-            "default",
-            "c",
-            "b",
-            "linear",
-            None,
-        )
-        assert (layer.kernel, layer.strides, layer.dilation, layer.padding) == (3, 1, 1, "SAME")
+        assert (layer.type, layer.op, layer.bias, layer.act, layer.act_nm) == ("default", "c", "b", "linear", None)
+        assert (layer.kernel, layer.strides, layer.dilation, layer.padding, layer.scale) == (3, 1, 1, "SAME", None)
         assert (layer.act_k, layer.w_nm, layer.in_reshape, layer.out_reshape) == (1.0, None, None, None)
 
-    @pytest.mark.parametrize(("written", "resolved"), [("b", "b"), ("bias", "b"), (None, None), (False, None)])
+    @pytest.mark.parametrize(
+        ("written", "resolved"),
+        [("b", "b"), ("bias", "b"), ("cb", "cb"), ("c_bias", "cb"), ("bcb", "bcb"), (None, None), (False, False)],
+    )
     def test_bias(self, written, resolved):
-        assert one({"out": 4, "bias": written}).bias == resolved
-
-    @pytest.mark.parametrize("bias", ["b", "bias", None, False])
-    def test_batch_norm_removes_the_bias(self, bias):
-        layer = one({"out": 4, "bias": bias, "act_nm": "bn"})
-        assert layer.bias is None and layer.act_nm == "bn"
+        layer = one({"out": 4, "bias": written}, num_class=2)
+        assert layer.bias is resolved or layer.bias == resolved != False  # noqa: E712
+        assert (layer.part("bias") is None) == (not resolved)
 
     @pytest.mark.parametrize(
-        ("written", "resolved"), [(False, 1.0), (None, 1.0), (True, 1.0), (2, 2.0), (Fraction(1, 4), 0.25)]
+        ("norm", "bias", "left"),
+        [
+            *((norm, bias, None) for norm in ("b", "bn", "BN") for bias in ("b", "bias", None)),
+            ("bn", False, False),
+            ("bn", "cb", "cb"),
+            ("bn", "bcb", "bcb"),
+            *(("cbn", bias, None) for bias in ("b", None, False, "cb", "bcb")),
+            ("lrn", "b", "b"),
+        ],
+    )
+    def test_norms_override_biases(self, norm, bias, left):
+        layer = one({"out": 4, "bias": bias, "act_nm": norm}, num_class=2)
+        assert layer.bias is left or layer.bias == left != False  # noqa: E712
+        assert layer.act_nm == {"b": "bn", "BN": "bn"}.get(norm, norm)
+
+    @pytest.mark.parametrize(
+        ("written", "resolved"),
+        [(False, 1.0), (None, 1.0), (True, 1.0), (2, 2.0), (Fraction(1, 4), 0.25), (np.float32(0.5), 0.5)],
     )
     def test_act_k(self, written, resolved):
         layer = one({"out": 4, "w_nm": "s", "act_k": written})
-        assert layer.act_k == resolved and isinstance(layer.act_k, float)
+        assert layer.act_k == resolved == layer.part("kernel").gain and isinstance(layer.act_k, float)
+        idle = one({"out": 4, "act_k": written})
+        assert idle.act_k == resolved and idle.part("kernel").gain == 1.0 and not idle.part("kernel").spectral
 
-    def test_transposed_convolutions_drop_scale(self):
-        assert one({"op": "tc", "out": 4, "scale": ["ps", 2]}).output_shape == (4, 8, 8)
-        failing_layer({"out": 4, "scale": ["ps", 2]}, "key 'scale'")
-
-    def test_dilation_with_strides_has_no_effect_and_is_noted(self):
-        net = parse_network([{"name": "a", "out": 4, "strides": 2, "dilation": 3, "padding": "VALID"}], (3, 9, 9))
-        assert net.output_shape == (4, 4, 4) and net.layers[0].dilation == 1
-        assert "dilation 3 has no effect because strides is 2" in describe(net)
+    def test_the_kernel_knows_which_initialiser_it_needs(self):
+        assert one({"out": 4, "act": "lrelu"}).part("kernel").act == "lrelu"
 
     def test_resolved_dictionaries_are_plain_and_give_the_same_network(self):
         for spec in parse_architecture(TINY):
             again = json.loads(json.dumps(spec.layer_dicts))
-            assert parse_network(again, spec.input_shape, spec.name) == spec
+            assert spec.config == again and parse_network(again, spec.input_shape, spec.name) == spec
 
     def test_a_dictionary_with_layers_is_a_chain(self):
         layers = TINY["discriminator"]
         assert parse_network({"layers": layers}, (3, 8, 8)) == parse_network(layers, (3, 8, 8))
-        failing(lambda: parse_network({"layers": layers, "links": []}, (3, 8, 8)), "net:", "'links'", "'layers'")
+        failing(lambda: parse_network({"layers": layers, "link": []}, (3, 8, 8)), "'link' (nearest: 'links')")
 
 
-class TestLayerErrors:
+class TestNotes:
+    """Known keys that the type or op does not read are accepted, whatever they hold, and remarked on."""
+
     @pytest.mark.parametrize(
-        ("layer", "words"),
+        ("layer", "shape", "note"),
         [
-            ({"out": 4, "kernal": 5}, ["unknown key 'kernal' (nearest: 'kernel')"]),
-            ({"out": 4, "Strides": 2}, ["unknown key 'Strides' (nearest: 'strides')"]),
-            ({"out": 4, 7: 2}, ["unknown key 7;"]),
-            ({"out": 4, "op": "dc"}, ["key 'op'", "'dc' is not one of", "'c' (convolution)", "nearest"]),
-            ({"out": 4, "op": ["c"]}, ["key 'op'", "['c'] is not one of"]),
-            ({"out": 4, "op": "sc"}, ["key 'op'", "'sc' is not one of"]),
-            ({"out": 4, "type": "res"}, ["key 'type'", "'res' is not one of 'default'"]),
-            ({"out": 4, "act": "leaky_relu"}, ["key 'act'", "'leaky_relu'", "(nearest: 'lrelu')"]),
-            ({"out": 4, "act": None}, ["key 'act'", "None is not one of"]),
-            ({"out": 4, "act_nm": "cbn"}, ["key 'act_nm'", "'cbn' is not one of", "(nearest: 'bn')"]),
-            ({"out": 4, "bias": True}, ["key 'bias'", "True is not one of"]),
-            ({"out": 4, "bias": 0}, ["key 'bias'", "0 is not one of"]),
-            ({"out": 4, "bias": "cb"}, ["key 'bias'", "'cb' is not one of"]),
-            ({"out": 4, "w_nm": "l2"}, ["key 'w_nm'", "'l2' is not one of"]),
-            ({"out": 4, "padding": "same"}, ["key 'padding'", "(nearest: 'SAME')"]),
-            ({"out": 4, "act_k": "s"}, ["key 'act_k'", "must be a finite number above 0, not 's'"]),
-            ({"out": 4, "act_k": 0}, ["key 'act_k'", "above 0"]),
-            ({"out": 4, "act_k": float("nan")}, ["key 'act_k'", "finite"]),
-            ({"out": 4, "act_k": 10**400}, ["key 'act_k'", "finite"]),
-            ({"out": 4, "act_k": Fraction(1, 10**400)}, ["key 'act_k'", "above 0"]),
-            ({}, ["key 'out'", "must be a positive integer, not None"]),
-            ({"out": 0}, ["key 'out'", "from 1 to"]),
-            ({"out": 4.0}, ["key 'out'", "must be a positive integer, not 4.0"]),
-            ({"out": True}, ["key 'out'", "not True"]),
-            ({"out": 10**5000}, ["key 'out'", "from 1 to"]),
-            ({"out": 4, "kernel": [3, 3]}, ["key 'kernel'", "must be a positive integer, not [3, 3]"]),
-            ({"out": 4, "strides": -1}, ["key 'strides'"]),
-            ({"out": 4, "out_reshape": 64}, ["key 'out_reshape'", "must be a list", "not 64"]),
-            ({"out": 4, "out_reshape": [16, 16]}, ["key 'out_reshape'", "[features] or [C, H, W]"]),
-            ({"out": 4, "out_reshape": [-1]}, ["key 'out_reshape'", "one of its entries"]),
-            ({"out": 4, "out_reshape": [255]}, ["key 'out_reshape'", "holds 255", "(4, 8, 8) holds 256"]),
-            ({"out": 4, "in_reshape": [3, 4, 4]}, ["key 'in_reshape'", "holds 48", "holds 192"]),
-            ({"out": 4, "kernel": 9, "padding": "VALID"}, ["key 'kernel'", "spans 9 pixels", "(3, 8, 8)"]),
-            ({"out": 4, "dilation": 4, "padding": "VALID"}, ["key 'kernel'", "dilation 4 spans 9 pixels"]),
-            ({"out": 4, "op": "tc", "dilation": 2}, ["key 'dilation'", "op 'tc'"]),
-            ({"out": 4, "op": "tc", "strides": 2**30}, ["key 'strides'", "above"]),
-            ({"out": 4, "op": "d", "kernel": 3}, ["key 'kernel'", "does not belong to op 'd'", "'c', 'tc'"]),
-            ({"out": 4, "op": "d"}, ["key 'in_reshape'", "flat features", "(3, 8, 8)", "[192]"]),
+            ({"op": "d", "out": 4, "kernel": 3}, (5,), "kernel has no effect because op 'd' does not read it"),
+            ({"op": "d", "out": 4, "scale": "twice"}, (5,), "scale has no effect because op 'd' does not read it"),
+            ({"op": "i", "out": -4}, (5,), "out has no effect because op 'i' does not read it"),
+            ({"op": "i", "bias": "b"}, (5,), "bias has no effect because op 'i' does not read it"),
+            ({"op": "i", "w_nm": "s"}, (5,), "w_nm has no effect because op 'i' has no kernel"),
+            ({"op": "avg", "w_nm": "s"}, (3, 8, 8), "w_nm has no effect because op 'avg' has no kernel"),
+            ({"op": "max", "act_k": 2}, (3, 8, 8), "act_k has no effect because op 'max' has no kernel"),
+            ({"op": "sum", "dilation": 2}, (3, 8, 8), "dilation has no effect because op 'sum' does not read it"),
+            ({"op": "tc", "out": 4, "scale": ["ps", 2]}, (3, 8, 8), "scale has no effect because op 'tc' does not"),
+            ({"out": 4, "aux": object()}, (3, 8, 8), "aux is never read"),
+            ({"out": 4, "w_p": [1]}, (3, 8, 8), "w_p is never read"),
+            ({"out": 4, "act_k": 2.0}, (3, 8, 8), "act_k has no effect because w_nm is not 's'"),
+            ({"out": 4, "strides": 2, "dilation": 3}, (3, 8, 8), "dilation 3 has no effect because strides is 2"),
+            ({"op": "sc", "out": 4, "strides": 3, "dilation": 2}, (3, 8, 8), "dilation 2 has no effect because"),
+            ({"op": "tc", "out": 4, "strides": 3, "dilation": 2}, (3, 8, 8), "dilation 2 has no effect because"),
+            (
+                {"type": "nl", "out": [1, 1, 3], "scale": ["avg", -2]},
+                (3, 8, 8),
+                "scale has no effect because type 'nl' does not read it",
+            ),
+            ({"type": "nl", "out": [1, 1, 3], "act": "relu"}, (3, 8, 8), "act 'relu' only selects the initialiser"),
         ],
     )
-    def test_messages(self, layer, words):
-        failing_layer(layer, *words)
+    def test_notes(self, layer, shape, note):
+        found = one(layer, shape).notes
+        assert len(found) == 1 and note in found[0]
+        key = note.split()[0]
+        without = {name: value for name, value in layer.items() if name != key}
+        assert one(without, shape).notes == () and one(without, shape).parts == one(layer, shape).parts or key == "act"
 
-    def test_an_image_op_on_features_says_which_reshape_would_do(self):
-        failing_layer({"out": 4}, "key 'in_reshape'", "op 'c' takes an image", "[512, 4, 4]", shape=(8192,))
-        failing_layer({"out": 4, "op": "tc"}, "such as [7, 1, 1]", shape=(7,))
+    @pytest.mark.parametrize("layer", [{"out": 4, "aux": None, "act_k": 1.0}, {"op": "i", "bias": False, "out": None}])
+    def test_no_notes_on_what_says_nothing(self, layer):
+        assert one(layer).notes == ()
 
-    def test_names(self):
-        failing(lambda: parse_network([{"out": 4}], (3, 8, 8)), "net, layer layers[0]", "'name'", "needs a name")
-        for name in ("", "a/b", 3):
-            failing(lambda name=name: one({"out": 4}, name=name), "key 'name'", "non-empty string without '/'")
-        twins = [{"name": "a", "out": 4}, {"name": "b", "out": 4}, {"name": "a", "out": 4}]
-        failing(lambda: parse_network(twins, (3, 8, 8)), "layer 'a' (layers[2])", "layers[0] has the same name")
+    def test_dilation_with_strides_is_one(self):
+        net = parse_network([{"name": "a", "out": 4, "strides": 2, "dilation": 3, "padding": "VALID"}], (3, 9, 9))
+        assert net.output_shape == (4, 4, 4) and net.layers[0].dilation == net.layers[0].parts[0].dilation == 1
 
-    @pytest.mark.parametrize("layers", [None, [], "c", 5, {}, {"layers": None}])
-    def test_no_layers(self, layers):
-        failing(lambda: parse_network(layers, (3, 8, 8)), "net: must be a non-empty list of layer dictionaries")
-
-    def test_a_layer_that_is_no_dictionary(self):
-        failing(lambda: parse_network(["d"], (3,)), "net, layer layers[0]: must be a dictionary", "not 'd'")
-
-    @pytest.mark.parametrize("shape", [(3, 8), 3, None, (3, 0, 8), (3, 8, "8")])
-    def test_input_shape(self, shape):
-        failing(lambda: one({"out": 4}, shape), "net, key 'input_shape': must be a list")
-
-    def test_num_class(self):
-        failing(lambda: parse_network([{"name": "a", "out": 4}], (3, 8, 8), num_class=-1), "key 'num_class'")
-
-    def test_network_name(self):
-        failing(lambda: parse_network([{"name": "a", "out": 4}], (3, 8, 8), "a/b"), "name of a network", "'a/b'")
-
-
-def changed(**keys) -> dict:
-    """A copy of TINY with some top-level keys replaced."""
-    return {**copy.deepcopy(TINY), **keys}
-
-
-class TestArchitectureErrors:
-    @pytest.mark.parametrize("key", ["input", "code", "generator", "discriminator"])
-    def test_missing_key(self, key):
-        broken = {name: value for name, value in TINY.items() if name != key}
-        failing(lambda: parse_architecture(broken), f"architecture, key '{key}': is missing")
-
-    def test_unknown_key(self):
-        failing(lambda: parse_architecture(changed(critic=[])), "unknown key 'critic'", "'discriminator'")
-        failing(lambda: parse_architecture(changed(generater=[])), "'generater' (nearest: 'generator')")
-
-    @pytest.mark.parametrize("value", [None, (3, 8, 8), [(3, 8)], [(3, 8, 8), (3, 8, 8)], [3], [(3, 8, 8.0)]])
-    def test_input(self, value):
-        failing(lambda: parse_architecture(changed(input=value)), "architecture, key 'input'", "[(3, 32, 32)]")
-
-    @pytest.mark.parametrize("value", [None, 5, (5, "linear"), [5], [("linear", 5)], [(0, "linear")], [()]])
-    def test_code(self, value):
-        failing(lambda: parse_architecture(changed(code=value)), "architecture, key 'code'", "(128, 'linear')")
-
-    @pytest.mark.parametrize("value", [None, [], "TINY", 3])
-    def test_no_dictionary(self, value):
-        failing(lambda: parse_architecture(value), "architecture: must be a dictionary")
-
-    def test_generator_output(self):
-        wide = copy.deepcopy(TINY)
-        wide["generator"][2]["out"] = 4
-        place = "gen, layer 'g3' (layers[2])"
-        failing(lambda: parse_architecture(wide), place, "key 'out'", "(4, 8, 8) must equal", "(3, 8, 8)")
-        large = copy.deepcopy(TINY)
-        large["generator"][2]["strides"] = 4
-        failing(lambda: parse_architecture(large), place, "key 'strides'", "(3, 16, 16) must equal")
-
-    def test_critic_output(self):
-        broken = changed(discriminator=TINY["discriminator"][:1])
-        place = "dis, layer 'd1' (layers[0]), key 'out_reshape'"
-        failing(lambda: parse_architecture(broken), place, "(4, 8, 8)", "'out_reshape': [256]", "'d'")
-
-    def test_dense_after_images_names_both_remedies(self):
-        broken = copy.deepcopy(TINY)
-        del broken["discriminator"][1]["out_reshape"]
-        message = failing(lambda: parse_architecture(broken), "dis, layer 'd3' (layers[2])", "(8, 4, 4)")
-        assert "'in_reshape': [128] here" in message and "'out_reshape'" in message
+    def test_transposed_convolutions_do_not_scale(self):
+        assert one({"op": "tc", "out": 4, "scale": ["ps", 2]}).output_shape == (4, 8, 8)
+        assert one({"op": "tcck", "out": 4, "scale": ["unpool", 2]}, num_class=2).output_shape == (4, 16, 16)
 
 
 class TestChangedCopies:
@@ -367,76 +371,30 @@ class TestChangedCopies:
         wrapped = changed(discriminator={"layers": TINY["discriminator"]})
         assert parse_architecture(with_gain(with_score_size(wrapped, 3), 8))[1].output_shape == (3,)
 
+    def test_the_output_layer_of_a_graph(self):
+        layers = [TINY["discriminator"][index] for index in (2, 0, 1)]
+        chain = [{"from": ["input"], "to": ["d1"]}, {"from": ["d1"], "to": ["d2"]}, {"from": ["d2"], "to": ["d3"]}]
+        graph = changed(discriminator={"layers": layers, "links": chain})
+        _, dis = parse_architecture(with_gain(with_score_size(graph, 7), 8))
+        assert dis.output_shape == (7,) and [layer.act_k for layer in dis.layers] == pytest.approx([2.0] * 3)
+        graph["discriminator"]["outputs"] = ["d1", "d3"]
+        assert [layer.get("out") for layer in with_score_size(graph, 7)["discriminator"]["layers"]] == [2, 7, 8]
+        failing(lambda: with_score_size(changed(discriminator={"layers": layers, "links": []}), 7), "dis, key 'links'")
+
+    @pytest.mark.parametrize("last", [{"op": "i"}, {"op": "sum"}, {"type": "nl"}])
+    def test_a_last_layer_without_out_cannot_take_the_score_size(self, last):
+        critic = [*TINY["discriminator"][:1], {"name": "last", **last}]
+        place = "dis, layer 'last' (layers[1]), key 'out'"
+        failing(lambda: with_score_size(changed(discriminator=critic), 7), place, "end the critic in an op 'd'")
+
+    def test_layers_without_a_kernel_have_no_share_in_the_gain(self):
+        pool, block = {"name": "p", "op": "avg", "w_nm": "s"}, {"name": "r", "type": "res_i", "out": 4, "w_nm": "s"}
+        critic = with_gain(changed(discriminator=[*TINY["discriminator"][:1], pool, block]), 9)["discriminator"]
+        assert [layer.get("act_k") for layer in critic] == [pytest.approx(3.0), None, pytest.approx(3.0)]
+        spec = parse_network(critic, (3, 8, 8))
+        assert [part.gain for part in spec.layers[2].parts if part.spectral] == pytest.approx([3.0, 3.0])
+
     @pytest.mark.parametrize("broken", [None, {}, {"discriminator": [3]}, {"discriminator": None}])
     def test_broken_architectures(self, broken):
         failing(lambda: with_score_size(broken, 3))
         failing(lambda: with_gain(broken, 3))
-
-
-class TestDescribe:
-    def test_table(self):
-        gen, dis = parse_architecture(TINY)
-        lines = describe(dis).splitlines()
-        assert lines[0] == "dis: (3, 8, 8) -> (2,)"
-        assert lines[1].split("  ")[0] == "layer" and "multiply-adds" in lines[1]
-        assert lines[3].split() == "d1 c 3x3/1 (4, 8, 8) 112 6,912 yes, x 1.5 lrelu".split()
-        assert lines[-1].split() == f"total (2,) {dis.parameters:,} {dis.multiply_adds:,}".split()
-        columns = {line.index("(") for line in lines[3:]}
-        assert len(columns) == 1
-        assert "besides 12 moving means and variances" in describe(gen)
-
-
-junk = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-3, 20)
-    | st.sampled_from([10**30, float("inf"), float("nan"), 2.5, b"c", frozenset(), object(), "", "a/b"])
-    | st.sampled_from(["c", "d", "tc", "bn", "s", "relu", "crelu", "VALID", "layers", "name", "g1", "cb", "res"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
-    max_leaves=4,
-)
-layer_keys = st.sampled_from(
-    "name type op out bias act act_nm act_k w_nm w_p kernel strides dilation padding scale in_reshape "
-    "out_reshape aux kernal".split()
-)
-
-
-@st.composite
-def mutants(draw):
-    """TINY with one to three changes anywhere."""
-    architecture = copy.deepcopy(TINY)
-    for _ in range(draw(st.integers(1, 3))):
-        network = draw(st.sampled_from(["generator", "discriminator"]))
-        where = draw(st.sampled_from(["top", "network", "layer", "layer", "layer"]))
-        layers = architecture.get(network)
-        if where == "top" or not isinstance(layers, list) or not layers:
-            architecture[draw(st.sampled_from([*TINY, "links"]))] = draw(junk)
-            continue
-        index = draw(st.integers(0, len(layers) - 1))
-        if where == "network" or not isinstance(layers[index], dict):
-            layers[index] = draw(junk)
-        else:
-            layers[index][draw(layer_keys)] = draw(junk | st.lists(st.integers(1, 200), max_size=3))
-    return architecture
-
-
-@settings(max_examples=400, deadline=10_000, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(mutants(), junk)
-def test_any_input_is_a_network_or_a_design_error(architecture, value):
-    for attempt in (
-        lambda: parse_architecture(architecture),
-        lambda: parse_architecture(value),
-        lambda: parse_network(value, (3, 8, 8)),
-        lambda: parse_network(TINY["generator"], value),
-        lambda: parse_network([value], (5,)),
-        lambda: with_score_size(architecture, value),
-        lambda: with_gain(architecture, value),
-    ):
-        try:
-            parsed = attempt()
-        except DesignError as error:
-            assert str(error).endswith(".") and len(str(error)) < 800
-            continue
-        for spec in parsed if isinstance(parsed, tuple) else ():
-            assert describe(spec)
-            assert parse_network(json.loads(json.dumps(spec.layer_dicts)), spec.input_shape, spec.name) == spec
