@@ -1,21 +1,26 @@
 """From architecture dictionaries to Keras models.
 
-A network is a `keras.Model` made of one `Block` per layer dictionary. Its weights do not depend on the data
-format it runs in: kernels are (k, k, in, out) ((k, k, out, in) for transposed convolutions) in both.
+A network is a `keras.Model` made of one block per layer dictionary, wired as the dictionary says. Its weights do
+not depend on the data format it runs in: kernels are (k, k, in, out) ((k, k, out, in) for transposed convolutions)
+and class tensors (classes, 1, 1, channels) in both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
 
 from mmdgan.design import NetworkSpec, parse_architecture, parse_network
-from mmdgan.errors import ConfigError
-from mmdgan.layers.blocks import Block, batch_shape
+from mmdgan.design_ops import Route
+from mmdgan.errors import ConfigError, DataError
+from mmdgan.layers.attention import NonLocalBlock
+from mmdgan.layers.blocks import DefaultBlock, batch_shape
 from mmdgan.layers.initializers import MODES
+from mmdgan.layers.layout import channel_axis
 from mmdgan.layers.linear import SPECTRAL_MODES, SpectralLayer
+from mmdgan.layers.residual import ResidualBlock
 
 PRECISIONS = {
     "float32": "float32",
@@ -26,19 +31,38 @@ PRECISIONS = {
 DATA_FORMATS = ("channels_first", "channels_last")
 
 
+BLOCKS = {
+    "default": DefaultBlock,
+    "project": DefaultBlock,
+    "c_bias": DefaultBlock,
+    "res": ResidualBlock,
+    "res_i": ResidualBlock,
+    "res_v1": ResidualBlock,
+    "nl": NonLocalBlock,
+    "nl_dist": NonLocalBlock,
+    "nl_pool": NonLocalBlock,
+    "nl_pool_dist": NonLocalBlock,
+}
+
+
 @keras.saving.register_keras_serializable(package="mmdgan")
 class Network(keras.Model):
-    """A chain of blocks; scores and images leave it in float32 (float64 for a float64 network).
+    """Blocks in a chain or a graph; scores and images leave it in float32 (float64 for a float64 network).
+
+    It takes a tensor, or with 2 classes or more {"x": tensor, "y": int labels (N, 1)}, and returns a tensor, or for
+    several outputs {layer name: tensor}. A network without conditional layers does not need the labels.
 
     Args:
-        layers: layer dictionaries.
+        layers: layer dictionaries, or {"layers": [...], "links": [...], "outputs": [...]}.
         input_shape: (C, H, W) or (features,), without the batch.
         name: 'gen' or 'dis' for the two players: the prefix of every variable's name.
-        num_class: number of classes; with 2 or more the model takes {"x": tensor, "y": int labels (N, 1)}.
+        num_class: number of classes of conditional layers; below 2 the network is unconditional.
         data_format: layout of images; None: channels_first if a GPU is visible, else channels_last.
         precision: float32, bf16 or fp16 (float32 master weights), or float64.
         spectral: 'pico' or 'pim', for the layers with ``w_nm: 's'``.
         initializer: 'default', 'sn_paper' or 'pg_paper'.
+        legacy: compute as released where that differs from what was meant: the kernel of a label projection is
+            then not divided by its spectral norm.
 
     Raises:
         DesignError: a dictionary that cannot be built.
@@ -47,7 +71,7 @@ class Network(keras.Model):
 
     def __init__(
         self,
-        layers: Sequence[dict],
+        layers: Sequence[dict] | Mapping,
         input_shape: Sequence[int],
         *,
         name: str = "net",
@@ -56,6 +80,7 @@ class Network(keras.Model):
         precision: str = "float32",
         spectral: str = "pico",
         initializer: str = "default",
+        legacy: bool = False,
     ):
         _check("precision", precision, PRECISIONS)
         _check("spectral", spectral, SPECTRAL_MODES)
@@ -66,16 +91,15 @@ class Network(keras.Model):
         self.precision = precision
         self.spectral = spectral
         self.initializer = initializer
-        self.blocks = [
-            Block(
-                spec,
-                data_format=self.data_format,
-                spectral=spectral,
-                initializer=initializer,
-                dtype=self.dtype_policy,
-            )
-            for spec in self.spec.layers
-        ]
+        self.legacy = legacy
+        options = {
+            "data_format": self.data_format,
+            "spectral": spectral,
+            "initializer": initializer,
+            "legacy": legacy,
+            "dtype": self.dtype_policy,
+        }
+        self.blocks = [BLOCKS[spec.type](spec, **options) for spec in self.spec.layers]
         self.build(batch_shape(self.spec.input_shape, self.data_format))
 
     def build(self, input_shape=None):
@@ -86,35 +110,46 @@ class Network(keras.Model):
         self.built = True
 
     def call(self, inputs, training=False):
-        x = inputs["x"] if isinstance(inputs, dict) else inputs
-        x = tf.cast(x, self.compute_dtype)
-        for block in self.blocks:
-            x = block(x, training=training)
-        return tf.cast(x, self.variable_dtype)
+        x, labels = self._inputs_and_labels(inputs)
+        results: list[tf.Tensor] = []
+        for block, route in zip(self.blocks, self.spec.routes, strict=True):
+            sources = [x if source < 0 else results[source] for source in route.sources]
+            results.append(block(self._join(sources, route), labels=labels, training=training))
+        outputs = {self.blocks[i].name: tf.cast(results[i], self.variable_dtype) for i in self.spec.outputs}
+        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
     def compute_output_shape(self, input_shape):
-        return (_batch_of(input_shape), *batch_shape(self.spec.output_shape, self.data_format)[1:])
+        batch = (input_shape["x"] if isinstance(input_shape, Mapping) else input_shape)[0]
+        shapes = {
+            name: (batch, *batch_shape(shape, self.data_format)[1:]) for name, shape in self.spec.output_shapes.items()
+        }
+        return shapes if len(shapes) > 1 else next(iter(shapes.values()))
+
+    @property
+    def conditional(self) -> bool:
+        """Whether a layer needs class labels."""
+        return self.spec.conditional
 
     def spectral_layers(self) -> dict[str, SpectralLayer]:
         """Returns the layers with a spectral norm by name: 'dis/l1_f32/kernel'."""
         return {
-            f"{self.name}/{block.name}/{layer.name}": layer
+            f"{self.name}/{block.name}/{slot}": layer
             for block in self.blocks
-            for layer in block._flatten_layers(include_self=False)
+            for slot, layer in block.sublayers.items()
             if isinstance(layer, SpectralLayer) and layer.spectral
         }
 
     def sigmas(self) -> dict[str, tf.Tensor]:
-        """Returns each normalised kernel's spectral norm as its present vector sees it."""
+        """Returns the spectral norm of each normalised kernel, or of each of its classes, as its vector sees it."""
         return {name: layer.normalise()[1] for name, layer in self.spectral_layers().items()}
 
     def couples_batch(self) -> bool:
         """Whether an output depends on other samples of the batch (batch normalisation)."""
-        return any(spec.act_nm == "bn" for spec in self.spec.layers)
+        return any(part.op in ("bn", "cbn") for spec in self.spec.layers for part in spec.parts)
 
     def get_config(self) -> dict:
         return {
-            "layers": self.spec.layer_dicts,
+            "layers": self.spec.config,
             "input_shape": list(self.spec.input_shape),
             "name": self.name,
             "num_class": self.spec.num_class,
@@ -122,11 +157,40 @@ class Network(keras.Model):
             "precision": self.precision,
             "spectral": self.spectral,
             "initializer": self.initializer,
+            "legacy": self.legacy,
         }
+
+    def _inputs_and_labels(self, inputs) -> tuple[tf.Tensor, tf.Tensor | None]:
+        x, labels = (inputs["x"], inputs.get("y")) if isinstance(inputs, Mapping) else (inputs, None)
+        x = tf.cast(x, self.compute_dtype)
+        if not self.conditional:
+            return x, None
+        if labels is None:
+            raise DataError(
+                f"The network {self.name!r} is conditional on {self.spec.num_class} classes: call it with "
+                '{"x": tensor, "y": int labels (N, 1)}.'
+            )
+        labels = tf.convert_to_tensor(labels)
+        if not labels.dtype.is_integer or not labels.shape.is_compatible_with((x.shape[0], 1)):
+            raise DataError(
+                f"Labels of the network {self.name!r} must be integers of shape (N, 1), not {labels.dtype.name} "
+                f"{tuple(labels.shape)}."
+            )
+        if tf.executing_eagerly() and not bool(tf.reduce_all((labels >= 0) & (labels < self.spec.num_class))):
+            raise DataError(f"Labels of the network {self.name!r} must lie in 0..{self.spec.num_class - 1}.")
+        return x, labels
+
+    def _join(self, sources: Sequence[tf.Tensor], route: Route) -> tf.Tensor:
+        """The input of a layer: of one source or several, whole or one slice of its channels."""
+        x = sources[0]
+        axis = channel_axis(x.shape.rank, self.data_format)
+        if len(sources) > 1:
+            x = tf.concat(sources, axis) if route.how == "concat" else tf.add_n(list(sources))
+        return x if route.pieces == 1 else tf.split(x, route.pieces, axis)[route.piece]
 
 
 def build_network(
-    layer_dicts: Sequence[dict], input_shape: Sequence[int], name: str = "net", num_class: int = 0, **options
+    layer_dicts: Sequence[dict] | Mapping, input_shape: Sequence[int], name: str = "net", num_class: int = 0, **options
 ) -> Network:
     """Builds a network from layer dictionaries; options (data_format, ...), defaults and errors as `Network`."""
     return Network(layer_dicts, input_shape, name=name, num_class=num_class, **options)
@@ -160,11 +224,7 @@ def resolve_data_format(data_format: str | None) -> str:
 
 
 def _build_player(spec: NetworkSpec, options: dict) -> Network:
-    return build_network(spec.layer_dicts, spec.input_shape, spec.name, spec.num_class, **options)
-
-
-def _batch_of(shape) -> int | None:
-    return (shape["x"] if isinstance(shape, dict) else shape)[0]
+    return build_network(spec.config, spec.input_shape, spec.name, spec.num_class, **options)
 
 
 def _check(field: str, value: str, valid) -> None:

@@ -91,7 +91,7 @@ def test_precision(precision, compute):
     codes = np.random.default_rng(0).standard_normal((3, 5))
     for a, b in zip(reference, low, strict=True):
         b.set_weights(a.get_weights())
-        assert b.blocks[0].linear.compute_dtype == compute
+        assert b.blocks[0].sublayers["kernel"].compute_dtype == compute
         assert {v.dtype for v in b.variables} == {"float64" if precision == "float64" else "float32"}
     images = low[0](codes)
     assert images.dtype == (tf.float64 if precision == "float64" else tf.float32)

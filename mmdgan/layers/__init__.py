@@ -1,6 +1,6 @@
-"""Keras layers with spectral normalisation, and the block that one layer dictionary describes.
+"""Keras layers with spectral normalisation, with and without class labels, and the blocks made of them.
 
-`SpectralConv2D`, `SpectralConv2DTranspose` and `SpectralDense` work in any Keras model.
+What is exported here works in any Keras model.
 """
 
 from __future__ import annotations
@@ -8,13 +8,37 @@ from __future__ import annotations
 import importlib
 
 _EXPORTS = {
+    "BatchNorm": "normalization",
+    "Bias": "linear",
+    "ConditionalBatchNorm": "normalization",
+    "ConditionalBias": "conditional",
+    "ConditionalDense": "conditional",
+    "LabelProjection": "conditional",
+    "LocalResponseNorm": "normalization",
+    "ScaledConv2D": "conditional",
+    "ScaledConv2DTranspose": "conditional",
+    "ScaledDense": "conditional",
     "SpectralConv2D": "linear",
     "SpectralConv2DTranspose": "linear",
     "SpectralDense": "linear",
+    "SpectralSeparableConv2D": "linear",
     "exact_spectral_norm": "spectral",
     "spectral_norm": "spectral",
 }
-_SUBMODULES = ("blocks", "initializers", "linear", "normalization", "scope", "spectral")
+_SUBMODULES = (
+    "attention",
+    "blocks",
+    "conditional",
+    "initializers",
+    "layout",
+    "linear",
+    "normalization",
+    "resampling",
+    "residual",
+    "scalar",
+    "scope",
+    "spectral",
+)
 
 __all__ = list(_EXPORTS)
 

@@ -1,4 +1,9 @@
-"""The block that one layer dictionary describes: reshape, kernel, bias, batch norm, activation, reshape."""
+"""The block that one layer dictionary describes: its parts, and the order in which they work (spec A.5).
+
+A block makes one sublayer per part of its specification, named by the original's slot ('kernel', 'bias', 'BN'),
+so that a variable's path is network/layer/slot/variable. Here are what all blocks share and the default block;
+residual blocks are in `residual`, attention in `attention`.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +13,14 @@ import keras
 import tensorflow as tf
 
 from mmdgan.design import LayerSpec
-from mmdgan.layers.initializers import LEAKY_SLOPE, ActivationInitializer
-from mmdgan.layers.linear import SpectralConv2D, SpectralConv2DTranspose, SpectralDense, SpectralLayer
-from mmdgan.layers.normalization import BatchNorm
+from mmdgan.design_ops import Part
+from mmdgan.layers import conditional, linear, normalization
+from mmdgan.layers.initializers import LEAKY_SLOPE, ActivationInitializer, runtime_multiplier
+from mmdgan.layers.layout import channel_axis
+from mmdgan.layers.resampling import pool, resample
+from mmdgan.layers.scalar import Scalar
 
-
-def _crelu(x: tf.Tensor, channel_axis: int) -> tf.Tensor:
-    return tf.concat([tf.nn.relu(x), tf.nn.relu(-x)], channel_axis)
-
+POOLS = ("max", "avg", "sum")
 
 ACTIVATIONS = {
     "linear": lambda x: x,
@@ -32,7 +37,9 @@ ACTIVATIONS = {
 
 def activate(x: tf.Tensor, name: str, channel_axis: int = -1) -> tf.Tensor:
     """Applies the activation of that name; 'crelu' doubles the channels along `channel_axis`."""
-    return _crelu(x, channel_axis) if name == "crelu" else ACTIVATIONS[name](x)
+    if name == "crelu":
+        return tf.concat([tf.nn.relu(x), tf.nn.relu(-x)], channel_axis)
+    return ACTIVATIONS[name](x)
 
 
 def reshape_features(x: tf.Tensor, shape: tuple[int, ...], data_format: str) -> tf.Tensor:
@@ -61,39 +68,35 @@ def batch_shape(shape: Sequence[int], data_format: str) -> tuple[int | None, ...
 
 
 class Block(keras.layers.Layer):
-    """One layer of a network, in the original's order of operations (spec A.5).
+    """What the blocks of all layer types share; one type's order of operations is its `transform`.
 
     Args:
         spec: the resolved layer dictionary.
         data_format: layout of images in the network.
         spectral: 'pico' or 'pim', for layers whose dictionary asks for spectral norm.
         initializer: weight mode, one of `initializers.MODES`.
+        legacy: compute as released where that differs from what was meant: a projection's spectral norm is then
+            kept up to date but not applied.
     """
 
-    def __init__(self, spec: LayerSpec, *, data_format: str, spectral: str, initializer: str, **kwargs):
+    def __init__(
+        self, spec: LayerSpec, *, data_format: str, spectral: str, initializer: str, legacy: bool = False, **kwargs
+    ):
         super().__init__(name=spec.name, **kwargs)
         self.spec = spec
         self.data_format = data_format
-        self.linear = _linear_layer(spec, data_format, spectral, initializer, self.dtype_policy)
-        self.norm = None
-        if spec.act_nm == "bn":
-            self.norm = BatchNorm(data_format, name="BN", dtype=self.dtype_policy)
+        make = _PartMaker(data_format, spectral, initializer, legacy, self.dtype_policy)
+        self.sublayers = {part.slot: make(part) for part in spec.parts if part.op not in POOLS}
 
     def build(self, input_shape):
-        shape = batch_shape(self.spec.input_shape, self.data_format)
-        self.linear.build(shape)
-        if self.norm is not None:
-            self.norm.build(self.linear.compute_output_shape(shape))
+        for slot, layer in self.sublayers.items():
+            layer.build(batch_shape(self.spec.part(slot).input_shape, self.data_format))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, labels=None, training=False):
         x = inputs
         if self.spec.in_reshape is not None:
             x = reshape_features(x, self.spec.input_shape, self.data_format)
-        x = self.linear(x, training=training)
-        if self.norm is not None:
-            x = self.norm(x, training=training)
-        channel_axis = 1 if self.data_format == "channels_first" else -1
-        x = activate(x, self.spec.act, channel_axis)
+        x = self.transform(x, labels, training)
         if self.spec.out_reshape is not None:
             x = reshape_features(x, self.spec.output_shape, self.data_format)
         return x
@@ -101,25 +104,117 @@ class Block(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return batch_shape(self.spec.output_shape, self.data_format)
 
+    def transform(self, x: tf.Tensor, labels: tf.Tensor | None, training: bool) -> tf.Tensor:
+        """Returns what the layer makes of its input between both reshapes."""
+        raise NotImplementedError(f"{type(self).__name__} must say its order of operations.")
 
-def _linear_layer(spec: LayerSpec, data_format: str, spectral: str, initializer: str, dtype) -> SpectralLayer:
-    options = {
-        "name": "kernel",
-        "spectral": spectral if spec.w_nm == "s" else None,
-        "gain": spec.act_k,
-        "use_bias": spec.bias is not None,
-        "kernel_initializer": ActivationInitializer(spec.act, initializer),
-        "dtype": dtype,
-    }
-    if spec.op == "d":
-        return SpectralDense(spec.out, **options)
-    layer = SpectralConv2D if spec.op == "c" else SpectralConv2DTranspose
-    return layer(
-        spec.out,
-        spec.kernel,
-        strides=spec.strides,
-        dilation=spec.dilation,
-        padding=spec.padding.lower(),
-        data_format=data_format,
-        **options,
-    )
+    def apply_part(self, slot: str, x: tf.Tensor, labels: tf.Tensor | None, training: bool) -> tf.Tensor:
+        """Returns x after the part in a slot; x itself if the layer has no such part."""
+        part = self.spec.part(slot)
+        if part is None:
+            return x
+        if part.op in POOLS:
+            return pool(x, part.op, part.kernel, part.strides, part.padding, self.data_format)
+        layer = self.sublayers[slot]
+        return layer(x, labels, training=training) if layer.conditional else layer(x, training=training)
+
+    def activate(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns x after the layer's activation."""
+        return activate(x, self.spec.act, channel_axis(x.shape.rank, self.data_format))
+
+    def upsample(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns x enlarged if the layer's `scale` enlarges."""
+        return self._scaled(x, 1)
+
+    def downsample(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns x made smaller if the layer's `scale` does so."""
+        return self._scaled(x, -1)
+
+    def _scaled(self, x: tf.Tensor, sign: int) -> tf.Tensor:
+        if self.spec.scale is None or self.spec.scale[1] * sign <= 0:
+            return x
+        return resample(x, *self.spec.scale, self.data_format)
+
+
+class DefaultBlock(Block):
+    """Kernel, bias, normalisation, activation, between up- and downsampling; 'project' adds a label projection."""
+
+    def transform(self, x, labels, training):
+        inputs = x
+        x = self.upsample(x)
+        for slot in ("kernel", "bias", "BN"):
+            x = self.apply_part(slot, x, labels, training)
+        x = self.downsample(self.activate(x))
+        if self.spec.part("project") is not None:
+            x = x + self.apply_part("project", inputs, labels, training)
+        return x
+
+
+class _PartMaker:
+    """Makes the Keras layer of a part."""
+
+    def __init__(self, data_format: str, spectral: str, initializer: str, legacy: bool, dtype):
+        self.data_format = data_format
+        self.spectral = spectral
+        self.initializer = initializer
+        self.legacy = legacy
+        self.dtype = dtype
+
+    def __call__(self, part: Part) -> keras.layers.Layer:
+        named = {"name": part.slot, "dtype": self.dtype}
+        if part.op in ("b", "cb", "bcb", "bn", "cbn", "lrn"):
+            return self._channelwise(part, {**named, "data_format": self.data_format})
+        if part.op == "k":
+            return Scalar(bound=1.0 if part.spectral else None, **named)
+        options = {
+            **named,
+            "spectral": self.spectral if part.spectral else None,
+            "gain": part.gain if part.spectral else self._runtime_multiplier(part),
+            "kernel_initializer": ActivationInitializer(part.act, self.initializer),
+        }
+        if part.op == "project":
+            return conditional.LabelProjection(part.num_class, legacy=self.legacy, **options)
+        options["use_bias"] = False
+        if part.conditional:
+            options["num_class"] = part.num_class
+        layer = _KERNEL_LAYERS[part.op]
+        if part.kernel is None:
+            return layer(part.output_shape[0], **options)
+        return layer(
+            part.output_shape[0],
+            part.kernel,
+            strides=part.strides,
+            dilation=part.dilation,
+            padding=part.padding.lower(),
+            data_format=self.data_format,
+            **options,
+        )
+
+    def _channelwise(self, part: Part, options: dict) -> keras.layers.Layer:
+        if part.op == "b":
+            return linear.Bias(**options)
+        if part.op in ("cb", "bcb"):
+            return conditional.ConditionalBias(part.num_class, common=part.op == "bcb", **options)
+        if part.op == "cbn":
+            return normalization.ConditionalBatchNorm(part.num_class, **options)
+        if part.op == "lrn":
+            return normalization.LocalResponseNorm(**options)
+        return normalization.BatchNorm(center=part.center, scale=part.scale, **options)
+
+    def _runtime_multiplier(self, part: Part) -> float:
+        """pg_paper draws every kernel from one distribution and scales it when it is used (spec B.2)."""
+        if self.initializer != "pg_paper" or part.op not in ("c", "d", "tc"):
+            return 1.0
+        return runtime_multiplier(part.act, part.variables["kernel"])
+
+
+_KERNEL_LAYERS = {
+    "c": linear.SpectralConv2D,
+    "d": linear.SpectralDense,
+    "tc": linear.SpectralConv2DTranspose,
+    "sc": linear.SpectralSeparableConv2D,
+    "dcd": conditional.ConditionalDense,
+    "dck": conditional.ScaledDense,
+    "cck": conditional.ScaledConv2D,
+    "tcck": conditional.ScaledConv2DTranspose,
+}

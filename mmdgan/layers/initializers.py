@@ -75,3 +75,22 @@ class ActivationInitializer(keras.initializers.Initializer):
 def bias_initializer() -> keras.initializers.Initializer:
     """Truncated normal of stddev 1e-5: every bias of the original starts there."""
     return keras.initializers.TruncatedNormal(stddev=BIAS_STDDEV)
+
+
+def runtime_multiplier(activation: str, kernel_shape: tuple[int, ...]) -> float:
+    """Returns by what 'pg_paper' multiplies a kernel at run time, without spectral norm (spec B.2).
+
+    For kernels of convolutions, transposed or not, and dense layers; class, separable and projection kernels have no
+    multiplier. As released, fan_in is the product of all axes but the last, also of a transposed convolution's
+    kernel, and fan_out the last axis alone, without the receptive field.
+
+    Args:
+        activation: name as in a layer dictionary.
+        kernel_shape: (in, out), (k, k, in, out) or (k, k, out, in).
+    """
+    fan_in, fan_out = math.prod(kernel_shape[:-1]), kernel_shape[-1]
+    if activation == "relu":
+        return math.sqrt(2 / fan_in)
+    if activation == "lrelu":
+        return math.sqrt(2 / (1 + LEAKY_SLOPE**2) / fan_in)
+    return math.sqrt((32 if activation == "sigmoid" else 2) / (fan_in + fan_out))

@@ -1,7 +1,8 @@
 """Dense, convolution and transposed convolution layers whose kernels are divided by their spectral norm.
 
 The stored kernel is never overwritten: each forward pass multiplies it by ``gain / sigma`` (Wang et al. 2019,
-section 4). The layers are ordinary Keras layers and work in any Keras model.
+section 4). The layers are ordinary Keras layers and work in any Keras model. Those that know class labels are in
+`mmdgan.layers.conditional`.
 """
 
 from __future__ import annotations
@@ -10,26 +11,38 @@ import keras
 import tensorflow as tf
 
 from mmdgan.layers import initializers, scope
+from mmdgan.layers.layout import add_bias, channel_axis, in_channels_last
 from mmdgan.layers.spectral import dilated_kernel, spectral_norm, vector_shape
 
 SPECTRAL_MODES = ("pico", "pim")
 
+Kernels = tuple[tf.Tensor, ...]
+
 
 class SpectralLayer(keras.layers.Layer):
-    """A linear layer with a kernel, an optional bias, and an optional spectral norm.
+    """A linear layer with its kernels, an optional bias, and an optional spectral norm.
 
     Calling the layer with ``training=True`` advances its spectral vector by one power iteration, unless a
     training step shares the kernel among several calls (`mmdgan.layers.scope`).
 
     Args:
         spectral: 'pico' (iterate with the operator itself), 'pim' (with the kernel as a matrix) or None.
-        gain: multiplier of the normalised kernel (`act_k`); unused without spectral norm.
+        gain: multiplier of the kernel, behind its normalisation if there is one (`act_k`).
         use_bias: whether a bias is added.
         kernel_initializer: any Keras initialiser; default: the original's for a linear activation.
         bias_initializer: default: truncated normal of stddev 1e-5.
+
+    Attributes:
+        op: name of the operator in a layer dictionary, as `spectral_norm` takes it.
+        conditional: whether calls take class labels: ``layer(x, labels)``.
+        kernel_names: the weights that make up the kernel.
+        data_format: layout of images; flat features have their channels last.
     """
 
     op = ""
+    conditional = False
+    kernel_names: tuple[str, ...] = ("kernel",)
+    data_format = "channels_last"
 
     def __init__(
         self,
@@ -49,54 +62,55 @@ class SpectralLayer(keras.layers.Layer):
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer or initializers.ActivationInitializer())
         self.bias_initializer = keras.initializers.get(bias_initializer or initializers.bias_initializer())
-        self.kernel = self.bias = self.in_rand = None
+        self.bias = self.in_rand = None
 
-    def kernel_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int, ...]:
-        """Returns the kernel's shape for a batched input shape."""
-        raise NotImplementedError(f"{type(self).__name__} must say its kernel's shape.")
+    def kernel_shapes(self, input_shape: tuple[int | None, ...]) -> tuple[tuple[int, ...], ...]:
+        """Returns the shapes of the weights in `kernel_names` for a batched input shape."""
+        raise NotImplementedError(f"{type(self).__name__} must say its kernels' shapes.")
 
     def operator(self) -> dict:
         """Returns the keyword arguments of `spectral_norm` that describe this layer's operator."""
         return {}
 
     def build(self, input_shape):
-        shape = self.kernel_shape(input_shape)
-        # Spectral norms and the optimiser need the float32 master kernel whatever the compute dtype is.
-        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self.kernel_initializer, autocast=False)
+        for name, shape in zip(self.kernel_names, self.kernel_shapes(input_shape), strict=True):
+            # The original starts every conditional kernel at zero: all classes begin alike.
+            initializer = "zeros" if name == "c_kernel" else self.kernel_initializer
+            # Spectral norms and the optimiser need float32 master kernels whatever the compute dtype is.
+            setattr(self, name, self.add_weight(name=name, shape=shape, initializer=initializer, autocast=False))
         if self.use_bias:
             width = (self._channels,)
-            self.bias = self.add_weight(name="bias", shape=width, initializer=self.bias_initializer)
+            self.bias = self.add_weight(name="bias", shape=width, initializer=self.bias_initializer, autocast=False)
         if self.spectral:
-            op, matrix = self._spectral_op(shape)
-            vector = vector_shape(op, matrix, **self._spectral_sides())
-            if vector is not None:
-                self.in_rand = self.add_weight(
-                    name="in_rand",
-                    shape=vector,
-                    initializer=keras.initializers.TruncatedNormal(stddev=1.0),
-                    trainable=False,
-                    autocast=False,
-                )
+            self._build_vector()
 
-    def normalise(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-        """Returns (effective kernel, sigma, next vector) of the present kernel and vector; changes nothing."""
-        kernel = tf.convert_to_tensor(self.kernel)
-        op, matrix = self._spectral_op(tuple(kernel.shape))
-        options = self.operator() if self.spectral == "pico" else {}
+    def normalise(self, gradient_at: str = "vector") -> tuple[tf.Tensor | Kernels, tf.Tensor, tf.Tensor | None]:
+        """Returns (effective kernel, sigma, next vector) of the present kernel and vector; changes nothing.
+
+        The effective kernel is what the layer applies to its input: a tensor, or a tuple where it has several.
+
+        Args:
+            gradient_at: 'vector' or 'next', as in `spectral_norm`: a training step of the original's wants 'next'.
+        """
+        kernels = self._kernels()
+        op, operand, options = self._norm_problem(kernels)
         vector = None if self.in_rand is None else tf.convert_to_tensor(self.in_rand)
-        sigma, next_vector = spectral_norm(op, tf.reshape(kernel, matrix), vector, gradient_at="next", **options)
-        return kernel * (self.gain / sigma), sigma, next_vector
+        sigma, next_vector = spectral_norm(op, operand, vector, gradient_at=gradient_at, **options)
+        return self._effective(kernels, self.gain / sigma), sigma, next_vector
 
-    def effective_kernel(self, training: bool) -> tf.Tensor:
-        """Returns the kernel to apply, in the compute dtype."""
+    def effective_kernel(self, training: bool) -> tf.Tensor | Kernels:
+        """Returns the kernel (or tuple of kernels) to apply, in the compute dtype."""
         kernel = scope.shared_kernel(self)
         if kernel is None and self.spectral:
             kernel, _, next_vector = self.normalise()
             if training and next_vector is not None and scope.may_update_state():
                 self.in_rand.assign(next_vector)
         elif kernel is None:
-            kernel = tf.convert_to_tensor(self.kernel)
-        return tf.cast(kernel, self.compute_dtype)
+            kernel = self._effective(self._kernels(), self.gain)
+        return tf.nest.map_structure(lambda k: tf.cast(k, self.compute_dtype), kernel)
+
+    def call(self, inputs, training=False):
+        return self._add_bias(self._apply(inputs, self.effective_kernel(training)))
 
     def get_config(self) -> dict:
         return {
@@ -112,21 +126,53 @@ class SpectralLayer(keras.layers.Layer):
     def _channels(self) -> int:
         raise NotImplementedError(f"{type(self).__name__} must say its number of output channels.")
 
-    def _spectral_op(self, kernel_shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
-        """Returns the op whose norm is taken, and the kernel's shape for it."""
-        if self.spectral == "pim" and len(kernel_shape) == 4:
-            rows = kernel_shape[0] * kernel_shape[1] * kernel_shape[2]
-            return "d", (rows, kernel_shape[3])
-        return self.op, kernel_shape
+    @property
+    def _layout(self) -> str:
+        return "NCHW" if self.data_format == "channels_first" else "NHWC"
 
-    def _spectral_sides(self) -> dict:
-        operator = self.operator() if self.spectral == "pico" else {}
-        return {key: operator[key] for key in ("input_shape", "output_shape") if key in operator}
+    def _apply(self, inputs: tf.Tensor, kernel: tf.Tensor | Kernels) -> tf.Tensor:
+        """Returns the layer's linear map of its inputs with an effective kernel."""
+        raise NotImplementedError(f"{type(self).__name__} must say its linear map.")
+
+    def _kernels(self) -> Kernels:
+        return tuple(tf.convert_to_tensor(getattr(self, name)) for name in self.kernel_names)
+
+    def _effective(self, kernels: Kernels, multiplier: float | tf.Tensor) -> tf.Tensor | Kernels:
+        """Returns what the layer applies: its kernels, with a multiplier (of sigma's shape, or a number)."""
+        return kernels[0] * multiplier
+
+    def _norm_problem(self, kernels: Kernels) -> tuple[str, tf.Tensor | Kernels, dict]:
+        """Returns the op, the kernel (or pair) and the operator that `spectral_norm` takes."""
+        kernel = kernels[0]
+        if self.spectral == "pim" and kernel.shape.rank == 4:
+            return "d", tf.reshape(kernel, (-1, kernel.shape[-1])), {}
+        return self.op, kernel, self.operator()
+
+    def _add_bias(self, outputs: tf.Tensor) -> tf.Tensor:
+        if not self.use_bias:
+            return outputs
+        return add_bias(outputs, tf.convert_to_tensor(self.bias), self.data_format)
+
+    def _build_vector(self) -> None:
+        op, operand, options = self._norm_problem(self._kernels())
+        shapes = tf.nest.map_structure(lambda k: tuple(k.shape), operand)
+        sides = {key: options[key] for key in ("input_shape", "output_shape") if key in options}
+        shape = vector_shape(op, shapes, **sides)
+        if shape is not None:
+            self.in_rand = self.add_weight(
+                name="in_rand",
+                shape=shape,
+                initializer=keras.initializers.TruncatedNormal(stddev=1.0),
+                trainable=False,
+                autocast=False,
+                # All replicas compute the same vector; one of them writes it.
+                aggregation="only_first_replica",
+            )
 
 
 @keras.saving.register_keras_serializable(package="mmdgan")
 class SpectralDense(SpectralLayer):
-    """Dense layer (N, in) -> (N, units) with spectral norm; arguments of `SpectralLayer` besides.
+    """Dense layer (N, in) -> (N, units) with spectral norm; kernel (in, units). Arguments: `SpectralLayer` besides.
 
     Args:
         units: output features.
@@ -138,12 +184,8 @@ class SpectralDense(SpectralLayer):
         super().__init__(**kwargs)
         self.units = units
 
-    def kernel_shape(self, input_shape):
-        return (input_shape[-1], self.units)
-
-    def call(self, inputs, training=False):
-        outputs = tf.matmul(inputs, self.effective_kernel(training))
-        return tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias)) if self.use_bias else outputs
+    def kernel_shapes(self, input_shape):
+        return ((input_shape[-1], self.units),)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
@@ -154,6 +196,9 @@ class SpectralDense(SpectralLayer):
     @property
     def _channels(self) -> int:
         return self.units
+
+    def _apply(self, inputs, kernel):
+        return tf.matmul(inputs, kernel)
 
 
 class SpatialLayer(SpectralLayer):
@@ -202,12 +247,7 @@ class SpatialLayer(SpectralLayer):
         super().build(input_shape)
 
     def operator(self) -> dict:
-        return {
-            **self._sides,
-            "strides": self.strides,
-            "dilation": self.dilation,
-            "padding": self.padding,
-        }
+        return {**self._sides, "strides": self.strides, "dilation": self.dilation, "padding": self.padding}
 
     def get_config(self) -> dict:
         return {
@@ -228,7 +268,18 @@ class SpatialLayer(SpectralLayer):
         return (input_shape[0], *sides, self.filters)
 
     def _output_side(self, side: int) -> int:
-        raise NotImplementedError(f"{type(self).__name__} must say its output's side.")
+        window = 0 if self.padding == "SAME" else (self.kernel_size - 1) * self.dilation
+        return -((window - side) // self.strides)
+
+    def _convolve(self, inputs: tf.Tensor, kernel: tf.Tensor | Kernels, layout: str) -> tf.Tensor:
+        """Returns the layer's linear map of images in a layout, 'NHWC' or 'NCHW'."""
+        raise NotImplementedError(f"{type(self).__name__} must say its linear map.")
+
+    def _apply(self, inputs: tf.Tensor, kernel: tf.Tensor | Kernels) -> tf.Tensor:
+        if self.data_format == "channels_first" and inputs.dtype == tf.float64:
+            # TensorFlow's CPU kernels convolve channels_first images in single and half precision only.
+            return in_channels_last(lambda x: self._convolve(x, kernel, "NHWC"), inputs, self.data_format)
+        return self._convolve(inputs, kernel, self._layout)
 
     def _height_width_channels(self, shape) -> tuple[int, int, int]:
         if self.data_format == "channels_first":
@@ -236,17 +287,8 @@ class SpatialLayer(SpectralLayer):
         return tuple(shape[1:])
 
     @property
-    def _layout(self) -> str:
-        return "NCHW" if self.data_format == "channels_first" else "NHWC"
-
-    @property
     def _channels(self) -> int:
         return self.filters
-
-    def _add_bias(self, outputs: tf.Tensor) -> tf.Tensor:
-        if not self.use_bias:
-            return outputs
-        return tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias), data_format=self._layout)
 
 
 @keras.saving.register_keras_serializable(package="mmdgan")
@@ -255,23 +297,13 @@ class SpectralConv2D(SpatialLayer):
 
     op = "c"
 
-    def kernel_shape(self, input_shape):
+    def kernel_shapes(self, input_shape):
         channels = self._height_width_channels(input_shape)[2]
-        return (self.kernel_size, self.kernel_size, channels, self.filters)
+        return ((self.kernel_size, self.kernel_size, channels, self.filters),)
 
-    def call(self, inputs, training=False):
-        outputs = tf.nn.conv2d(
-            inputs,
-            dilated_kernel(self.effective_kernel(training), self.dilation),
-            strides=self.strides,
-            padding=self.padding,
-            data_format=self._layout,
-        )
-        return self._add_bias(outputs)
-
-    def _output_side(self, side: int) -> int:
-        window = 0 if self.padding == "SAME" else (self.kernel_size - 1) * self.dilation
-        return -((window - side) // self.strides)
+    def _convolve(self, inputs, kernel, layout):
+        kernel = dilated_kernel(kernel, self.dilation)
+        return tf.nn.conv2d(inputs, kernel, strides=self.strides, padding=self.padding, data_format=layout)
 
 
 @keras.saving.register_keras_serializable(package="mmdgan")
@@ -280,22 +312,89 @@ class SpectralConv2DTranspose(SpatialLayer):
 
     op = "tc"
 
-    def kernel_shape(self, input_shape):
+    def kernel_shapes(self, input_shape):
         channels = self._height_width_channels(input_shape)[2]
-        return (self.kernel_size, self.kernel_size, self.filters, channels)
+        return ((self.kernel_size, self.kernel_size, self.filters, channels),)
 
-    def call(self, inputs, training=False):
-        static = self.compute_output_shape(tuple(inputs.shape))
-        outputs = tf.nn.conv2d_transpose(
+    def _convolve(self, inputs, kernel, layout):
+        # Static sides where they are known, so that the output's shape is known too.
+        batch, *shape = keras.ops.shape(inputs)
+        sides = [self._output_side(side) for side in (shape[1:] if layout == "NCHW" else shape[:2])]
+        return tf.nn.conv2d_transpose(
             inputs,
-            self.effective_kernel(training),
-            output_shape=(tf.shape(inputs)[0], *static[1:]),
+            dilated_kernel(kernel, self.dilation),
+            output_shape=(batch, self.filters, *sides) if layout == "NCHW" else (batch, *sides, self.filters),
             strides=self.strides,
             padding=self.padding,
-            data_format=self._layout,
+            data_format=layout,
         )
-        return self._add_bias(outputs)
 
     def _output_side(self, side: int) -> int:
         window = 0 if self.padding == "SAME" else (self.kernel_size - 1) * self.dilation
         return side * self.strides + window
+
+
+@keras.saving.register_keras_serializable(package="mmdgan")
+class SpectralSeparableConv2D(SpatialLayer):
+    """Depthwise convolution, then 1x1 convolution, divided by the spectral norm of the two as one convolution.
+
+    Kernels: depthwise_kernel (k, k, in, 1) and pointwise_kernel (1, 1, in, out); their composite, the kernel
+    (k, k, in, out) of the equal plain convolution, is what `spectral_norm` iterates with. Arguments: as
+    `SpectralConv2D`.
+    """
+
+    op = "c"
+    kernel_names = ("depthwise_kernel", "pointwise_kernel")
+
+    def kernel_shapes(self, input_shape):
+        channels = self._height_width_channels(input_shape)[2]
+        return (self.kernel_size, self.kernel_size, channels, 1), (1, 1, channels, self.filters)
+
+    def _effective(self, kernels, multiplier):
+        depthwise, pointwise = kernels
+        return depthwise, pointwise * multiplier
+
+    def _norm_problem(self, kernels):
+        depthwise, pointwise = kernels
+        return super()._norm_problem((depthwise * pointwise,))
+
+    def _convolve(self, inputs, kernel, layout):
+        depthwise, pointwise = kernel
+        steps = (self.strides, self.strides)
+        inputs = tf.nn.depthwise_conv2d(
+            inputs,
+            dilated_kernel(depthwise, self.dilation),
+            strides=(1, 1, *steps) if layout == "NCHW" else (1, *steps, 1),
+            padding=self.padding,
+            data_format=layout,
+        )
+        return tf.nn.conv2d(inputs, pointwise, strides=1, padding="VALID", data_format=layout)
+
+
+@keras.saving.register_keras_serializable(package="mmdgan")
+class Bias(keras.layers.Layer):
+    """Adds one trainable number per channel, 'bias', that starts at a truncated normal of stddev 1e-5.
+
+    Args:
+        data_format: of images, 'channels_last' or 'channels_first'; flat features (N, F) have F channels.
+    """
+
+    conditional = False
+
+    def __init__(self, data_format: str = "channels_last", **kwargs):
+        super().__init__(**kwargs)
+        self.data_format = data_format
+
+    def build(self, input_shape):
+        width = (input_shape[channel_axis(len(input_shape), self.data_format)],)
+        initializer = initializers.bias_initializer()
+        self.bias = self.add_weight(name="bias", shape=width, initializer=initializer, autocast=False)
+
+    def call(self, inputs, training=False):
+        return add_bias(inputs, tf.convert_to_tensor(self.bias), self.data_format)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "data_format": self.data_format}

@@ -1,4 +1,4 @@
-"""Batch normalisation with the moving averages of the original (TensorFlow 1.8; spec B.3).
+"""Normalisation layers: batch norm as the original's (TensorFlow 1.8; spec B.3), per class, and over channels.
 
 Momentum 0.99, epsilon 1e-3. Images are normalised by the biased batch variance while the moving average is fed
 the unbiased one (n / (n - 1), n = N H W); flat features use the biased variance in both places.
@@ -9,10 +9,12 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from mmdgan.layers import scope
+from mmdgan.layers import initializers, scope
+from mmdgan.layers.layout import channel_axis, class_rows, class_shape
 
 MOMENTUM = 0.99
 EPSILON = 1e-3
+RESPONSE_EPSILON = 1e-10
 
 
 @keras.saving.register_keras_serializable(package="mmdgan")
@@ -20,33 +22,40 @@ class BatchNorm(keras.layers.Layer):
     """Batch normalisation over all axes but the channels'.
 
     Args:
-        data_format: 'channels_last' (N, H, W, C) or (N, F), or 'channels_first' (N, C, H, W).
+        data_format: 'channels_last' (N, H, W, C) or (N, F), or 'channels_first' (N, C, H, W) or (N, F).
+        center: whether the trainable 'beta' is added.
+        scale: whether the trainable 'gamma' multiplies.
     """
 
-    def __init__(self, data_format: str = "channels_last", **kwargs):
+    conditional = False
+
+    def __init__(self, data_format: str = "channels_last", center: bool = True, scale: bool = True, **kwargs):
         super().__init__(**kwargs)
         self.data_format = data_format
+        self.center = center
+        self.scale = scale
+        self.gamma = self.beta = None
 
     def build(self, input_shape):
-        channels = (input_shape[self._axis(len(input_shape))],)
+        channels = (input_shape[channel_axis(len(input_shape), self.data_format)],)
         options = {"shape": channels, "autocast": False}
-        self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
-        self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", trainable=False, **options)
-        self.moving_variance = self.add_weight(name="moving_variance", initializer="ones", trainable=False, **options)
+        if self.scale:
+            self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
+        if self.center:
+            self.beta = self.add_weight(name="beta", initializer="zeros", **options)
+        # Each replica averages its own batch: the stored average is the mean of theirs.
+        options.update(trainable=False, aggregation="mean")
+        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
+        self.moving_variance = self.add_weight(name="moving_variance", initializer="ones", **options)
 
     def call(self, inputs, training=False):
         if not training:
             mean, variance = (tf.convert_to_tensor(v) for v in (self.moving_mean, self.moving_variance))
             return self._normalise(inputs, mean, variance)
         if self._can_fuse(inputs):
+            gamma, beta = self._affine()
             outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-                inputs,
-                tf.convert_to_tensor(self.gamma),
-                tf.convert_to_tensor(self.beta),
-                epsilon=EPSILON,
-                data_format="NHWC",
-                is_training=True,
+                inputs, gamma, beta, epsilon=EPSILON, data_format="NHWC", is_training=True
             )
         else:
             outputs, mean, variance = self._normalise_by_moments(inputs)
@@ -58,10 +67,14 @@ class BatchNorm(keras.layers.Layer):
         return input_shape
 
     def get_config(self) -> dict:
-        return {**super().get_config(), "data_format": self.data_format}
+        config = {"data_format": self.data_format, "center": self.center, "scale": self.scale}
+        return {**super().get_config(), **config}
 
-    def _axis(self, rank: int) -> int:
-        return 1 if rank == 4 and self.data_format == "channels_first" else rank - 1
+    def _affine(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns gamma and beta, or what stands for them."""
+        gamma = tf.ones_like(self.moving_mean) if self.gamma is None else tf.convert_to_tensor(self.gamma)
+        beta = tf.zeros_like(self.moving_mean) if self.beta is None else tf.convert_to_tensor(self.beta)
+        return gamma, beta
 
     def _can_fuse(self, inputs: tf.Tensor) -> bool:
         """The fused kernel returns the unbiased variance; it has no float64 form, and no NCHW one on a CPU."""
@@ -69,7 +82,7 @@ class BatchNorm(keras.layers.Layer):
 
     def _normalise_by_moments(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         wide = tf.cast(inputs, self.variable_dtype)
-        axis = self._axis(inputs.shape.rank)
+        axis = channel_axis(inputs.shape.rank, self.data_format)
         axes = [a for a in range(inputs.shape.rank) if a != axis]
         mean, variance = tf.nn.moments(wide, axes)
         outputs = self._normalise(inputs, mean, variance)
@@ -80,12 +93,76 @@ class BatchNorm(keras.layers.Layer):
 
     def _normalise(self, inputs: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
         shape = [1] * inputs.shape.rank
-        shape[self._axis(inputs.shape.rank)] = -1
-        scale = tf.convert_to_tensor(self.gamma) * tf.math.rsqrt(variance + EPSILON)
-        offset = tf.convert_to_tensor(self.beta) - mean * scale
+        shape[channel_axis(inputs.shape.rank, self.data_format)] = -1
+        gamma, beta = self._affine()
+        scale = gamma * tf.math.rsqrt(variance + EPSILON)
+        offset = beta - mean * scale
         scale, offset = (tf.cast(tf.reshape(v, shape), inputs.dtype) for v in (scale, offset))
         return inputs * scale + offset
 
     def _update(self, moving: keras.Variable, batch: tf.Tensor) -> None:
-        if scope.may_update_state():
-            moving.assign(moving - (1 - MOMENTUM) * (moving - tf.stop_gradient(batch)))
+        scope.update(moving, moving - (1 - MOMENTUM) * (moving - tf.stop_gradient(batch)))
+
+
+@keras.saving.register_keras_serializable(package="mmdgan")
+class ConditionalBatchNorm(BatchNorm):
+    """Batch norm with scale and offset per class (Dumoulin et al. 2017): ``layer(x, labels)``, labels (N, 1).
+
+    Weights: scale and offset, (classes, channels) or for images (classes, 1, 1, channels), and the moving averages,
+    which all classes share.
+
+    Args:
+        num_class: number of classes.
+        data_format: as `BatchNorm`.
+    """
+
+    conditional = True
+
+    def __init__(self, num_class: int, data_format: str = "channels_last", **kwargs):
+        super().__init__(data_format, center=False, scale=False, **kwargs)
+        self.num_class = num_class
+
+    def build(self, input_shape):
+        shape = class_shape(self.num_class, tuple(input_shape), self.data_format)
+        options = {"shape": shape, "autocast": False}
+        self.class_scale = self.add_weight(name="scale", initializer="ones", **options)
+        self.class_offset = self.add_weight(name="offset", initializer=initializers.bias_initializer(), **options)
+        super().build(input_shape)
+
+    def call(self, inputs, labels, training=False):
+        outputs = super().call(inputs, training=training)
+        classes = (tf.convert_to_tensor(v) for v in (self.class_scale, self.class_offset))
+        scale, offset = (tf.cast(class_rows(v, labels, self.data_format), outputs.dtype) for v in classes)
+        return outputs * scale + offset
+
+    def get_config(self) -> dict:
+        config = {**super().get_config(), "num_class": self.num_class}
+        return {key: value for key, value in config.items() if key not in ("center", "scale")}
+
+
+@keras.saving.register_keras_serializable(package="mmdgan")
+class LocalResponseNorm(keras.layers.Layer):
+    """Divides each pixel's features by their root mean square over the channels (Karras et al. 2018, section 4.2).
+
+    Args:
+        data_format: as `BatchNorm`.
+    """
+
+    conditional = False
+
+    def __init__(self, data_format: str = "channels_last", **kwargs):
+        super().__init__(**kwargs)
+        self.data_format = data_format
+
+    def call(self, inputs, training=False):
+        # Squares of half-precision features overflow, and their epsilon vanishes.
+        wide = tf.cast(inputs, self.variable_dtype)
+        axis = channel_axis(inputs.shape.rank, self.data_format)
+        power = tf.reduce_mean(wide * wide, axis=axis, keepdims=True)
+        return tf.cast(wide * tf.math.rsqrt(power + RESPONSE_EPSILON), inputs.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "data_format": self.data_format}

@@ -1,8 +1,8 @@
 """What all calls of a network within one training step share: effective kernels, and whether state may change.
 
 One training step applies the critic several times (real, generated, penalty passes) with one spectral norm per
-kernel, and updates each spectral vector once. The scope is kept per thread, because `tf.distribute` traces each
-replica in a thread of its own.
+kernel, and updates each spectral vector once; each of these passes sees the moving averages from before the step.
+The scope is kept per thread, because `tf.distribute` traces each replica in a thread of its own.
 """
 
 from __future__ import annotations
@@ -26,6 +26,21 @@ def frozen_state() -> Iterator[None]:
     """Within the block, training-mode calls change no moving average and no spectral vector."""
     with _set("frozen", True):
         yield
+
+
+@contextlib.contextmanager
+def deferred_updates() -> Iterator[list[tuple[object, object]]]:
+    """Within the block, moving averages stay; gives the list of (variable, value) that they would have become."""
+    updates: list[tuple[object, object]] = []
+    with _set("updates", updates):
+        yield updates
+
+
+def update(variable, value) -> None:
+    """Assigns non-trainable state now, or when the step that defers its updates is done, or not at all."""
+    updates = getattr(_local, "updates", None)
+    if may_update_state():
+        variable.assign(value) if updates is None else updates.append((variable, value))
 
 
 def shared_kernel(layer: object):

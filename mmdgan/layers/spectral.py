@@ -4,6 +4,18 @@ PICO (Wang et al. 2019, section 4 and appendix C) iterates with the convolution 
 layer's true input size, stride and padding; PIM (Miyato et al. 2018, algorithm 1) iterates with the kernel
 reshaped to a matrix. Everything here is in (H, W, C) order and in float32 (float64 for a float64 kernel),
 whatever layout and precision the network runs in.
+
+| op | kernel | linear map of a class y | sigma |
+|---|---|---|---|
+| d | (in, out) | x K | () |
+| project | (classes, in) | x K | () |
+| c | (k, k, in, out) | conv(x) | () |
+| tc | (k, k, out, in) | conv_transpose(x) | () |
+| cd | (classes, in, out) or (classes, in) | x K[y] | (classes, 1, 1) or (classes, 1) |
+| dcd | (in, out), (classes, in, out) or (classes, in) | x (K + C[y]) | (classes, 1, 1) |
+| dck | (in, out), (classes, out) | (x K) (1 + s[y]) | (classes, 1) |
+| cck | (k, k, in, out), (classes, 1, 1, out) | conv(x) (1 + s[y]) | (classes, 1, 1, 1) |
+| tcck | (k, k, out, in), (classes, 1, 1, out) | conv_transpose(x) (1 + s[y]) | (classes, 1, 1, 1) |
 """
 
 from __future__ import annotations
@@ -16,27 +28,33 @@ import numpy as np
 import tensorflow as tf
 
 EPSILON = 1e-10
-OPS = ("c", "tc", "d", "project")
+OPS = ("c", "tc", "d", "project", "cd", "dcd", "dck", "cck", "tcck")
 
 
 @dataclasses.dataclass(frozen=True)
 class LinearMap:
-    """A linear operator A with its adjoint, seen from the side on which the iterated vector lives.
+    """A linear operator A, or one per class, with its adjoint, seen from the side where the iterated vector lives.
 
     Attributes:
         forward: A, from tensors of `vector_shape`.
         adjoint: the transpose of A, back to `vector_shape`.
-        vector_shape: shape of the vector, leading axis 1 included.
+        vector_shape: shape of the vector: a leading axis of 1, or of all classes, included.
+        per_class: whether axis 0 holds one vector, image and norm per class.
     """
 
     forward: Callable[[tf.Tensor], tf.Tensor]
     adjoint: Callable[[tf.Tensor], tf.Tensor]
     vector_shape: tuple[int, ...]
+    per_class: bool = False
+
+    def norm(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns |x|: a scalar, or per class with axes of 1 behind the first."""
+        return _class_norm(x) if self.per_class else tf.norm(x)
 
 
 def vector_shape(
     op: str,
-    kernel_shape: tuple[int, ...],
+    kernel_shape: tuple,
     *,
     input_shape: tuple[int, ...] | None = None,
     output_shape: tuple[int, ...] | None = None,
@@ -44,15 +62,25 @@ def vector_shape(
     """Returns the shape of the vector that `spectral_norm` iterates, or None for a closed form.
 
     Args:
-        op: 'c', 'tc', 'd' or 'project'.
-        kernel_shape: (k, k, in, out) for c, (k, k, out, in) for tc, (in, out) for d, (classes, in) for project.
-        input_shape: (H, W, C) of the layer's input (c, tc).
-        output_shape: (H, W, C) of the layer's output (c, tc).
+        op: one of `OPS`.
+        kernel_shape: the kernel's shape, or a pair of shapes, as in the module's table.
+        input_shape: (H, W, C) of the layer's input (c, tc, cck, tcck).
+        output_shape: (H, W, C) of the layer's output (c, tc, cck, tcck).
     """
     if op in ("d", "project"):
         return None if 1 in kernel_shape else (1, min(kernel_shape))
-    if op in ("c", "tc"):
-        return (1, *(input_shape if _on_input_side(op, input_shape, output_shape) else output_shape))
+    if op == "cd":
+        classes, *matrix = kernel_shape
+        return None if len(matrix) == 1 or 1 in matrix else (classes, 1, min(matrix))
+    if op == "dcd":
+        matrix, (classes, *_) = kernel_shape
+        return None if 1 in matrix else (classes, 1, min(matrix))
+    if op == "dck":
+        matrix, (classes, _) = kernel_shape
+        return None if matrix[1] == 1 else (classes, min(matrix))
+    if op in ("c", "tc", "cck", "tcck"):
+        number = kernel_shape[1][0] if op in ("cck", "tcck") else 1
+        return (number, *(input_shape if _on_input_side(op, input_shape, output_shape) else output_shape))
     raise ValueError(f"No spectral norm is defined for op {op!r}; known: {', '.join(OPS)}.")
 
 
@@ -72,41 +100,48 @@ def spectral_norm(
 
     With A the operator, ``sigma = |A v|`` for the given v, then ``v' = normalise(A^T normalise(A v))``. The
     gradient of sigma reaches the kernel through A v only; v is a constant. An unnormalised v (as at the very
-    first step of the original) scales sigma by |v|.
+    first step of the original) scales sigma by |v|. Class kernels have a vector and a sigma per class.
 
     Args:
-        op: 'c' convolution, 'tc' transposed convolution, 'd' dense, 'project' label projection.
-        kernel: (k, k, in, out) for c, (k, k, out, in) for tc, (in, out) for d, (classes, in) for project.
+        op: 'c' convolution, 'tc' transposed convolution, 'd' dense, 'project' label projection; of class kernels
+            'cd' and 'dcd' (a matrix per class, alone or added to a common one), 'dck', 'cck' and 'tcck' (a common
+            kernel whose outputs are scaled per class).
+        kernel: a tensor, or a pair for dcd, dck, cck and tcck; shapes in the module's table.
         vector: of shape `vector_shape(...)`; None where a closed form (the Frobenius norm) applies.
-        input_shape: (H, W, C) of the layer's input, for c and tc.
-        output_shape: (H, W, C) of the layer's output, for c and tc.
+        input_shape: (H, W, C) of the layer's input, for convolutions.
+        output_shape: (H, W, C) of the layer's output, for convolutions.
         strides: of the convolution.
         dilation: of the convolution.
         padding: 'SAME' or 'VALID'.
         gradient_at: the constant vector with which sigma is differentiated: 'vector' (the v given: the derivative
             of the returned value) or 'next'. In the released code's training step the new vector is stored
-            before the backward pass reads it, so that its gradient of sigma is <A v / |A v|, A v'>: the layers
-            use 'next', and reproduce its trajectories to rounding.
+            before the backward pass reads it, so that its gradient of sigma is <A v / |A v|, A v'>: training
+            uses 'next', and reproduces its trajectories to rounding.
 
     Returns:
-        (sigma, next_vector): a scalar tensor, and a tensor like `vector` without gradient (None in closed form).
+        (sigma, next_vector): sigma of the shape in the module's table, and a tensor like `vector` without
+        gradient (None in closed form).
     """
-    kernel = tf.convert_to_tensor(kernel)
-    expected = vector_shape(op, tuple(kernel.shape), input_shape=input_shape, output_shape=output_shape)
+    kernel = _tensors(kernel)
+    shapes = tf.nest.map_structure(lambda k: tuple(k.shape), kernel)
+    expected = vector_shape(op, shapes, input_shape=input_shape, output_shape=output_shape)
     if expected is None:
-        return tf.norm(kernel), None
+        return _closed_form(op, kernel), None
     if vector is None or tuple(vector.shape) != expected:
         found = None if vector is None else tuple(vector.shape)
         raise ValueError(f"The vector of op {op!r} with these shapes is {expected}, not {found}.")
     linear = linear_map(op, kernel, input_shape, output_shape, strides, dilation, padding)
     vector = tf.stop_gradient(tf.convert_to_tensor(vector))
     image = linear.forward(vector)
-    sigma = tf.norm(image)
+    sigma = linear.norm(image)
     image = tf.stop_gradient(image)
-    back = linear.adjoint(image / (tf.norm(image) + EPSILON))
-    next_vector = tf.stop_gradient(back / (tf.norm(back) + EPSILON))
+    image /= linear.norm(image) + EPSILON
+    back = linear.adjoint(image)
+    next_vector = tf.stop_gradient(back / (linear.norm(back) + EPSILON))
     if gradient_at == "next":
-        slope = tf.reduce_sum(image / (tf.norm(image) + EPSILON) * linear.forward(next_vector))
+        products = image * linear.forward(next_vector)
+        axes = list(range(1, products.shape.rank)) if linear.per_class else None
+        slope = tf.reduce_sum(products, axis=axes, keepdims=linear.per_class)
         sigma = tf.stop_gradient(sigma) + (slope - tf.stop_gradient(slope))
     return sigma, next_vector
 
@@ -121,66 +156,58 @@ def exact_spectral_norm(
     strides: int = 1,
     dilation: int = 1,
     padding: str = "SAME",
-) -> float:
+) -> float | np.ndarray:
     """The operator's largest singular value in float64: the yardstick for `spectral_norm`.
 
-    Dense kernels go through an SVD, convolutions through Lanczos iteration on A^T A (SciPy's `svds`).
+    Matrices go through an SVD, convolutions through Lanczos iteration on A^T A (SciPy's `svds`), class by class.
     The arguments are those of `spectral_norm`; `vector` is accepted and ignored.
-    """
-    kernel = np.asarray(kernel, np.float64)
-    if op in ("d", "project"):
-        return float(np.linalg.norm(kernel) if 1 in kernel.shape else np.linalg.norm(kernel, 2))
-    from scipy.sparse.linalg import LinearOperator, svds
 
-    linear = linear_map(op, tf.constant(kernel), input_shape, output_shape, strides, dilation, padding)
-    start = np.random.default_rng(0).standard_normal(linear.vector_shape)
-    rows = int(tf.size(linear.forward(tf.constant(start))))
-    columns = start.size
-    if min(rows, columns) == 1:
-        probe = start if columns > 1 else np.ones(1)
-        side = linear.forward if columns == 1 else lambda x: linear.adjoint(tf.ones_like(linear.forward(x)))
-        return float(np.linalg.norm(side(tf.constant(probe.reshape(linear.vector_shape)))))
-    image_shape = linear.forward(tf.constant(start)).shape
-    operator = LinearOperator(
-        (rows, columns),
-        matvec=lambda x: linear.forward(tf.reshape(x, linear.vector_shape)).numpy().ravel(),
-        rmatvec=lambda y: linear.adjoint(tf.reshape(y, image_shape)).numpy().ravel(),
-        dtype=np.float64,
-    )
-    return float(svds(operator, k=1, return_singular_vectors=False, tol=1e-10, random_state=0)[0])
+    Returns:
+        A number, or for class kernels an array of the shape that `spectral_norm` gives.
+    """
+    kernel = tf.nest.map_structure(lambda k: np.asarray(k, np.float64), kernel)
+    if op in ("d", "project"):
+        return float(np.linalg.norm(kernel, 2))
+    if op in ("cd", "dcd", "dck"):
+        matrices = kernel if op == "cd" else _class_matrices(op, *kernel)
+        rows = matrices.reshape(len(matrices), 1, -1) if matrices.ndim == 2 else matrices
+        sigma = np.linalg.norm(rows, 2, axis=(1, 2))
+        return sigma.reshape(-1, *[1] * (1 if op == "dck" or matrices.ndim == 2 else 2))
+    options = (input_shape, output_shape, strides, dilation, padding)
+    if op in ("c", "tc"):
+        return _lanczos(linear_map(op, tf.constant(kernel), *options))
+    common, scales = kernel
+    # A scale of the outputs is one of the kernel's output axis: the last of cck, the last but one of tcck.
+    scales = 1 + (scales[:, :, :, None, :] if op == "cck" else scales[..., None])
+    maps = (linear_map(op.removesuffix("ck"), tf.constant(common * scale), *options) for scale in scales)
+    return np.array([_lanczos(linear) for linear in maps]).reshape(-1, 1, 1, 1)
 
 
 def linear_map(
     op: str,
-    kernel: tf.Tensor,
-    input_shape: tuple[int, ...] | None,
-    output_shape: tuple[int, ...] | None,
+    kernel,
+    input_shape: tuple[int, ...] | None = None,
+    output_shape: tuple[int, ...] | None = None,
     strides: int = 1,
     dilation: int = 1,
     padding: str = "SAME",
 ) -> LinearMap:
     """Returns the operator of `kernel` with its adjoint; arguments as in `spectral_norm`."""
-    if op in ("d", "project"):
-        wide = kernel.shape[0] <= kernel.shape[1]
-        return LinearMap(
-            forward=lambda v: tf.matmul(v, kernel, transpose_b=not wide),
-            adjoint=lambda y: tf.matmul(y, kernel, transpose_b=wide),
-            vector_shape=(1, min(kernel.shape)),
-        )
-    # A transposed convolution is the adjoint of the convolution from its output to its input.
-    below, above = (input_shape, output_shape) if op == "c" else (output_shape, input_shape)
-    kernel = dilated_kernel(kernel, dilation)
-    options = {"strides": strides, "padding": padding}
-
-    def down(x):
-        return tf.nn.conv2d(x, kernel, **options)
-
-    def up(y):
-        return tf.nn.conv2d_transpose(y, kernel, output_shape=(1, *below), **options)
-
-    if _on_input_side(op, input_shape, output_shape) == (op == "c"):
-        return LinearMap(down, up, (1, *below))
-    return LinearMap(up, down, (1, *above))
+    kernel = _tensors(kernel)
+    if op in ("d", "project", "cd", "dcd"):
+        return _matrix_map(_class_matrices(op, *kernel) if op == "dcd" else kernel)
+    if op == "dck":
+        common, scales = kernel
+        linear = _matrix_map(common)
+        scaled = _scaled_map(linear, 1 + scales, behind=common.shape[0] <= common.shape[1])
+        return dataclasses.replace(scaled, vector_shape=(scales.shape[0], min(common.shape)))
+    if op in ("c", "tc"):
+        return _convolution_map(op, kernel, input_shape, output_shape, strides, dilation, padding)
+    common, scales = kernel
+    op = op.removesuffix("ck")
+    linear = _convolution_map(op, common, input_shape, output_shape, strides, dilation, padding, scales.shape[0])
+    # The scales belong to the layer's outputs, which are A's images when its vectors are inputs.
+    return _scaled_map(linear, 1 + scales, behind=_on_input_side(op, input_shape, output_shape))
 
 
 def dilated_kernel(kernel: tf.Tensor, dilation: int) -> tf.Tensor:
@@ -197,9 +224,104 @@ def dilated_kernel(kernel: tf.Tensor, dilation: int) -> tf.Tensor:
     return tf.reshape(spread, (size * dilation, size * dilation, *channels))[:extent, :extent]
 
 
+def _tensors(kernel):
+    """Returns a kernel or a pair of kernels as tensors."""
+    return (
+        tuple(map(tf.convert_to_tensor, kernel)) if isinstance(kernel, (tuple, list)) else tf.convert_to_tensor(kernel)
+    )
+
+
+def _class_norm(x: tf.Tensor) -> tf.Tensor:
+    # Not tf.norm, which over several axes is a matrix norm.
+    return tf.sqrt(tf.reduce_sum(x * x, axis=list(range(1, x.shape.rank)), keepdims=True))
+
+
+def _class_matrices(op: str, common, extra):
+    """Returns the matrices (classes, in, out) of dcd and dck, of tensors or arrays."""
+    if op == "dck":
+        return common * (1 + extra[:, None, :])
+    return common + (extra[..., None] if len(extra.shape) == 2 else extra)
+
+
+def _closed_form(op: str, kernel) -> tf.Tensor:
+    """Returns the Frobenius norm of a matrix of one row or column, or of each class's."""
+    if op in ("d", "project"):
+        return tf.norm(kernel)
+    if op == "dck":
+        common, scales = kernel
+        return tf.norm(common) * tf.abs(1 + scales)
+    return _class_norm(kernel if op == "cd" else _class_matrices(op, *kernel))
+
+
+def _matrix_map(matrix: tf.Tensor) -> LinearMap:
+    """The map x K, or x K[y] for matrices (classes, in, out), seen from its smaller side."""
+    *classes, rows, columns = matrix.shape
+    wide = rows <= columns
+    return LinearMap(
+        forward=lambda v: tf.matmul(v, matrix, transpose_b=not wide),
+        adjoint=lambda y: tf.matmul(y, matrix, transpose_b=wide),
+        vector_shape=(*classes, 1, min(rows, columns)),
+        per_class=bool(classes),
+    )
+
+
+def _convolution_map(op, kernel, input_shape, output_shape, strides, dilation, padding, number=1) -> LinearMap:
+    """The map of `number` images by a convolution ('c') or a transposed one ('tc')."""
+    # A transposed convolution is the adjoint of the convolution from its output to its input.
+    below, above = (input_shape, output_shape) if op == "c" else (output_shape, input_shape)
+    kernel = dilated_kernel(kernel, dilation)
+    options = {"strides": strides, "padding": padding}
+
+    def down(x):
+        return tf.nn.conv2d(x, kernel, **options)
+
+    def up(y):
+        return tf.nn.conv2d_transpose(y, kernel, output_shape=(number, *below), **options)
+
+    if _on_input_side(op, input_shape, output_shape) == (op == "c"):
+        return LinearMap(down, up, (number, *below))
+    return LinearMap(up, down, (number, *above))
+
+
+def _scaled_map(linear: LinearMap, scales: tf.Tensor, behind: bool) -> LinearMap:
+    """The maps of all classes whose layer multiplies the outputs of `linear`'s by scales[y].
+
+    Args:
+        linear: the common map.
+        scales: broadcast with the layer's outputs, classes first.
+        behind: whether these outputs are `linear`'s images rather than its vectors.
+    """
+    if behind:
+        forward, adjoint = (lambda v: linear.forward(v) * scales), (lambda y: linear.adjoint(y * scales))
+    else:
+        forward, adjoint = (lambda v: linear.forward(v * scales)), (lambda y: linear.adjoint(y) * scales)
+    return LinearMap(forward, adjoint, linear.vector_shape, per_class=True)
+
+
+def _lanczos(linear: LinearMap) -> float:
+    """Returns the largest singular value of a convolution's map, in float64."""
+    from scipy.sparse.linalg import LinearOperator, svds
+
+    start = np.random.default_rng(0).standard_normal(linear.vector_shape)
+    image = linear.forward(tf.constant(start)).numpy()
+    if not image.any():
+        return 0.0
+    if start.size == 1:
+        return float(np.linalg.norm(image / start))
+    if image.size == 1:
+        return float(np.linalg.norm(linear.adjoint(tf.ones_like(image))))
+    operator = LinearOperator(
+        (image.size, start.size),
+        matvec=lambda x: linear.forward(tf.reshape(x, start.shape)).numpy().ravel(),
+        rmatvec=lambda y: linear.adjoint(tf.reshape(y, image.shape)).numpy().ravel(),
+        dtype=np.float64,
+    )
+    return float(svds(operator, k=1, return_singular_vectors=False, tol=1e-10, random_state=0)[0])
+
+
 def _on_input_side(op: str, input_shape, output_shape) -> bool:
     """Whether the vector has the input's shape: the smaller side for c, the larger for tc, as the original."""
     if input_shape is None or output_shape is None:
         raise ValueError(f"Op {op!r} needs input_shape and output_shape, both (H, W, C).")
     smaller = math.prod(input_shape) <= math.prod(output_shape)
-    return smaller if op == "c" else not smaller
+    return smaller if op in ("c", "cck") else not smaller

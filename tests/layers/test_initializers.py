@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mmdgan.layers.initializers import ActivationInitializer, bias_initializer
+from mmdgan.layers.initializers import MODES, ActivationInitializer, bias_initializer, fans, runtime_multiplier
 
 SHAPE = (3, 3, 48, 64)
 FAN_IN, FAN_OUT = 9 * 48, 9 * 64
@@ -22,26 +22,67 @@ def uniform(bound):
     return stats.uniform(-bound, 2 * bound)
 
 
-@pytest.mark.parametrize(
-    ("activation", "mode", "expected"),
-    [
-        ("relu", "default", truncated(math.sqrt(2 / FAN_IN))),
-        ("lrelu", "default", truncated(math.sqrt(2 / 1.01 / FAN_IN))),
-        ("sigmoid", "default", uniform(math.sqrt(48 / FAN_AVERAGE))),
-        ("linear", "default", uniform(math.sqrt(3 / FAN_AVERAGE))),
-        ("tanh", "default", uniform(math.sqrt(3 / FAN_AVERAGE))),
-        ("relu", "sn_paper", truncated(0.02)),
-        ("linear", "pg_paper", truncated(1.0)),
-    ],
+ACTIVATIONS = (
+    "linear",
+    "relu",
+    "lrelu",
+    "elu",
+    "selu",
+    "softplus",
+    "softsign",
+    "sigmoid",
+    "tanh",
+    "crelu",
 )
-def test_distribution(activation, mode, expected):
+DEFAULTS = {
+    "relu": truncated(math.sqrt(2 / FAN_IN)),
+    "lrelu": truncated(math.sqrt(2 / 1.01 / FAN_IN)),
+    "sigmoid": uniform(math.sqrt(48 / FAN_AVERAGE)),
+}
+
+
+def stated(activation, mode):
+    """The distribution that the specification states for SHAPE."""
+    if mode == "default":
+        return DEFAULTS.get(activation, uniform(math.sqrt(3 / FAN_AVERAGE)))
+    return truncated({"sn_paper": 0.02, "pg_paper": 1.0}[mode])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_distribution(activation, mode):
+    expected = stated(activation, mode)
     kernel = np.ravel(ActivationInitializer(activation, mode, seed=3)(SHAPE, "float32"))
     assert stats.kstest(kernel, expected.cdf).pvalue > 1e-3
     # The wrong spread (VarianceScaling's correction by 0.8796) is far outside.
     assert stats.kstest(kernel / 0.8796, expected.cdf).pvalue < 1e-6
+    # The bound is kept, and reached.
     low, high = expected.support()
-    assert kernel.min() >= low * 1.000001
-    assert kernel.max() <= high * 1.000001
+    assert low * 1.000001 <= kernel.min() <= low * 0.999
+    assert high * 0.999 <= kernel.max() <= high * 1.000001
+
+
+def test_transposed_kernels_fans_are_swapped():
+    """As in the original, whose fans are those of the shape (k, k, out, in) as it stands."""
+    assert fans((3, 3, 48, 64)) == (432, 576)
+    kernel = np.ravel(ActivationInitializer("relu", seed=1)((3, 3, 64, 48), "float32"))
+    assert stats.kstest(kernel, truncated(math.sqrt(2 / 576)).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("activation", "shape", "expected"),
+    [
+        ("relu", (3, 3, 8, 16), math.sqrt(2 / 72)),
+        ("lrelu", (3, 3, 8, 16), math.sqrt(2 / 1.01 / 72)),
+        ("sigmoid", (3, 3, 8, 16), math.sqrt(32 / (72 + 16))),
+        ("linear", (3, 3, 8, 16), math.sqrt(2 / (72 + 16))),
+        ("tanh", (20, 9), math.sqrt(2 / 29)),
+        ("crelu", (20, 9), math.sqrt(2 / 29)),
+        ("relu", (20, 9), math.sqrt(2 / 20)),
+    ],
+)
+def test_runtime_multiplier(activation, shape, expected):
+    assert runtime_multiplier(activation, shape) == pytest.approx(expected, rel=1e-12)
 
 
 def test_dense_fans_are_the_two_axes():

@@ -1,0 +1,81 @@
+"""Where channels are in the two data formats: biases along them, and the rows that labels choose from class tensors.
+
+A class tensor is (classes, channels) for flat features and (classes, 1, 1, channels) for images of both formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+
+def channel_axis(rank: int, data_format: str) -> int:
+    """Returns the axis of channels: of images in `data_format`, or the last one of flat features."""
+    return 1 if rank == 4 and data_format == "channels_first" else rank - 1
+
+
+def in_channels_last(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor, data_format: str) -> tf.Tensor:
+    """Applies a function of (N, H, W, C) images to images in `data_format`.
+
+    For operations whose CPU kernels know one layout only; a GPU's graph optimiser removes needless transposes.
+    """
+    if data_format == "channels_last":
+        return function(x)
+    return tf.transpose(function(tf.transpose(x, (0, 2, 3, 1))), (0, 3, 1, 2))
+
+
+def add_bias(x: tf.Tensor, bias: tf.Tensor, data_format: str) -> tf.Tensor:
+    """Returns x plus one number per channel, in the dtype of x.
+
+    The bias's gradient is summed in the bias's own dtype: TensorFlow's CPU kernel sums bfloat16 in bfloat16, where
+    a sum of 65,536 ones stays at a few hundred.
+
+    Args:
+        x: images in `data_format`, or flat features.
+        bias: (channels,).
+        data_format: of images.
+    """
+    axis = channel_axis(x.shape.rank, data_format)
+    layout = "NCHW" if axis == 1 and x.shape.rank == 4 else "NHWC"
+    if x.dtype == bias.dtype:
+        return tf.nn.bias_add(x, bias, data_format=layout)
+
+    @tf.custom_gradient
+    def add(x, bias):
+        def gradients(upstream):
+            others = [a for a in range(x.shape.rank) if a != axis]
+            return upstream, tf.reduce_sum(tf.cast(upstream, bias.dtype), others)
+
+        return tf.nn.bias_add(x, tf.cast(bias, x.dtype), data_format=layout), gradients
+
+    return add(x, bias)
+
+
+def class_shape(num_class: int, input_shape: tuple, data_format: str) -> tuple[int, ...]:
+    """Returns the shape of a class tensor for a batched input shape."""
+    channels = input_shape[channel_axis(len(input_shape), data_format)]
+    return (num_class, *[1] * (len(input_shape) - 2), channels)
+
+
+def class_rows(values: tf.Tensor, labels: tf.Tensor, data_format: str = "channels_last") -> tf.Tensor:
+    """Returns values[y] for each label y, so that it broadcasts with the layer's images or features.
+
+    Args:
+        values: (classes, ...).
+        labels: integers (N, 1).
+        data_format: of the images that (classes, 1, 1, channels) belong to.
+
+    Returns:
+        (N, ...); for channels_first images (N, channels, 1, 1).
+
+    Raises:
+        ValueError: labels that are not integers.
+        tf.errors.InvalidArgumentError: a label outside [0, classes), on a CPU.
+    """
+    labels = tf.convert_to_tensor(labels)
+    if not labels.dtype.is_integer:
+        raise ValueError(f"Class labels must be integers, not {labels.dtype.name}: cast them, or give Input a dtype.")
+    # With one more axis of labels than it needs, gather_nd has a dense gradient, which every optimiser takes.
+    rows = tf.squeeze(tf.gather_nd(values, tf.reshape(tf.cast(labels, tf.int32), (-1, 1, 1))), 1)
+    return tf.transpose(rows, (0, 3, 1, 2)) if rows.shape.rank == 4 and data_format == "channels_first" else rows
