@@ -19,15 +19,26 @@ from mmdgan.losses.catalog import (
     score_size,
 )
 
-_NUMERIC = {"mmd2": "mmdgan.losses.mmd", "witness": "mmdgan.losses.mmd"}
+_NUMERIC = {
+    "cramer": "mmdgan.losses.mmd",
+    "gradient_penalty": "mmdgan.losses.penalties",
+    "jacobian_scale": "mmdgan.losses.penalties",
+    "mmd2": "mmdgan.losses.mmd",
+    "mmd2_normal": "mmdgan.losses.mmd",
+    "witness": "mmdgan.losses.mmd",
+}
 
 __all__ = [
     "GanLosses",
     "Loss",
     "canonical_name",
+    "cramer",
     "describe",
     "get",
+    "gradient_penalty",
+    "jacobian_scale",
     "mmd2",
+    "mmd2_normal",
     "names",
     "resolve_options",
     "score_size",

@@ -1,25 +1,21 @@
-"""The names of the losses, their options and defaults, without TensorFlow, so that `--help` is quick.
+"""The losses by their names, with options and defaults, without TensorFlow, so that `--help` is quick.
 
-One entry per loss, found by any of its names; the module that computes it is imported by the first call.
-Defaults are those of the original, i.e. the paper's settings; sources are given per entry.
+One entry per loss (`mmdgan.losses.entries`), found by any of its names; the module that computes it is
+imported by the first call.
 """
 
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from mmdgan.errors import ConfigError
+from mmdgan.losses.entries import ENTRIES, SCALE_WEIGHT, VARIANTS
 from mmdgan.losses.options import check_option, nearest
 
-_PAPER = "Wang et al. 2019"
-_SIGMAS = (1.0, math.sqrt(2.0), 2.0, math.sqrt(8.0), 4.0)
-_ALPHAS = (0.2, 0.5, 1.0, 2.0, 5.0)
-_BOUNDS = {"lower_bound": 0.25, "upper_bound": 4.0}
-_WEIGHTS = {"rep_weights": (0.0, -1.0), "rep_lambda": None}
+_KERNEL_OPTIONS = ("sigma", "alpha", "beta")
 
 
 class GanLosses(NamedTuple):
@@ -38,99 +34,23 @@ class LossInputs(NamedTuple):
     dis_penalty: Any
     dis_scale: Any
     seed: Any
-    state: dict[str, Any]
+    state: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class LossEntry:
-    """What is known of a loss before it is computed; fields not described here are those of `Loss`.
-
-    Attributes:
-        function: "module.name" under `mmdgan.losses`, called as
-            ``name(score_gen, score_data, inputs: LossInputs, **options) -> GanLosses``.
-        summary: one line: what it computes, the generator's loss first.
-        source: where it comes from.
-        aliases: its other names.
-        defaults: its options.
-    """
-
-    function: str
-    summary: str
-    source: str
-    aliases: tuple[str, ...] = ()
-    score_size: int = 16
-    shares_backward: bool = False
-    penalty: str | None = None
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+def _all_names() -> dict[str, tuple[str, str]]:
+    """Every name with the loss and the variant it stands for."""
+    found = {}
+    for canonical, entry in ENTRIES.items():
+        own = (canonical, *entry.aliases)
+        found |= dict.fromkeys(own, (canonical, "gp" if entry.needs_penalty else ""))
+        if entry.penalty_weight is not None:
+            found |= {f"{name}_gp": (canonical, "gp") for name in own}
+        if entry.scalable:
+            found |= {f"{name}_ds": (canonical, "ds") for name in own}
+    return found
 
 
-_CATALOG: dict[str, LossEntry] = {
-    "logistic": LossEntry(
-        "classic.logistic",
-        "non-saturating loss: softplus(-s_g); softplus(s_g) + softplus(-s_x)",
-        "Goodfellow et al. 2014",
-        aliases=("",),
-        score_size=1,
-    ),
-    "minimax": LossEntry(
-        "classic.minimax",
-        "zero-sum logistic loss: L_G = -L_D",
-        "Goodfellow et al. 2014, Eq. 1",
-        score_size=1,
-        shares_backward=True,
-    ),
-    "hinge": LossEntry(
-        "classic.hinge",
-        "hinge loss: -s_g; max(1 + s_g, 0) + max(1 - s_x, 0)",
-        "Miyato et al. 2018, Eq. 16, 17",
-        score_size=1,
-    ),
-    "wasserstein": LossEntry(
-        "classic.wasserstein",
-        "Wasserstein loss with gradient penalty: s_x - s_g; s_g - s_x + penalty",
-        "Gulrajani et al. 2017, Eq. 3",
-        score_size=1,
-        penalty="wasserstein",
-    ),
-    "fixed_g": LossEntry(
-        "mmd.fixed_g",
-        "MMD-rbf: MMD^2 summed over Gaussian widths sigma; L_D = -L_G",
-        f"{_PAPER}, Eq. 2, 3",
-        aliases=("mmd_g",),
-        shares_backward=True,
-        defaults={"sigma": _SIGMAS},
-    ),
-    "fixed_t": LossEntry(
-        "mmd.fixed_t",
-        "MMD-rq: MMD^2 summed over rational quadratic exponents alpha; L_D = -L_G",
-        f"{_PAPER}, section 2; Binkowski et al. 2018",
-        aliases=("mmd_t",),
-        shares_backward=True,
-        defaults={"alpha": _ALPHAS, "beta": 2.0},
-    ),
-    "mgb": LossEntry(
-        "mmd.mgb",
-        "MMD-rbf-b: one Gaussian, attractive critic loss on bounded distances",
-        f"{_PAPER}, Eq. 6",
-        defaults={"sigma": 1.0, **_BOUNDS},
-    ),
-    "rep": LossEntry(
-        "mmd.rep",
-        "MMD-rep: one Gaussian, repulsive critic loss E k_xx - E k_gg (rep_weights, rep_lambda)",
-        f"{_PAPER}, Eq. 4, 5",
-        aliases=("rep_mmd_g",),
-        defaults={**_WEIGHTS, "sigma": 1.0},
-    ),
-    "rmb": LossEntry(
-        "mmd.rmb",
-        "MMD-rep-b: repulsive critic loss on bounded distances, the paper's best",
-        f"{_PAPER}, Eq. 7",
-        aliases=("rep_b", "rep_mmd_b"),
-        defaults={**_WEIGHTS, "sigma": 1.0, **_BOUNDS, "cross_bound": False},
-    ),
-}
-
-_CANONICAL = {alias: name for name, entry in _CATALOG.items() for alias in (name, *entry.aliases)}
+_NAMES = _all_names()
 
 
 @dataclass(frozen=True)
@@ -138,20 +58,26 @@ class Loss:
     """A pair of losses for generator and critic, ready to be called.
 
     Attributes:
-        name: as it was typed, e.g. "rep_b" (run names use it).
-        canonical: the loss it stands for, e.g. "rmb" (log tags use it).
+        name: as it was typed, e.g. "rep_b_gp" (run names use it).
+        canonical: the loss it stands for, e.g. "rmb", without "_gp" or "_ds" (log tags use it).
         options: every option with the value it resolved to.
         score_size: width of the critic's last layer unless a person sets another.
         shares_backward: loss_dis == -loss_gen if no penalty is passed, so that one backward pass serves both.
-        penalty: kind of gradient penalty that must be passed as ``dis_penalty``, or None.
+        penalty: kind of gradient penalty (`mmdgan.losses.gradient_penalty`) that must be passed as
+            ``dis_penalty``, or None.
+        penalty_weight: default weight: of the penalty, or of the Jacobian in the scale; None if the loss has
+            neither.
+        uses_scale: `mmdgan.losses.jacobian_scale` must be passed as ``dis_scale``.
     """
 
     name: str
     canonical: str
-    options: Mapping[str, Any]
+    options: Mapping[str, Any] = field(hash=False)
     score_size: int
     shares_backward: bool
     penalty: str | None
+    penalty_weight: float | None
+    uses_scale: bool
 
     def __call__(self, score_gen, score_data, dis_penalty=None, dis_scale=None, seed=None, state=None) -> GanLosses:
         """Both losses of one batch of scores, in float32 (float64 if the scores are).
@@ -159,30 +85,60 @@ class Loss:
         Args:
             score_gen: (B, d) critic scores of generated samples.
             score_data: (B, d) critic scores of data.
-            dis_penalty: scalar, already weighted, added to the critic's loss by wasserstein, fixed_g,
-                fixed_t, mgb and the rep and rmb families; the others do not use it.
+            dis_penalty: scalar, already weighted, added to the critic's loss by all losses whose name ends in
+                "_gp", and by wasserstein, fixed_g, fixed_t, mgb and the rep and rmb families; the others do
+                not use it.
             dis_scale: scalar that multiplies the critic's loss of the rep and rmb families (rep subtracts 1
                 before); the others do not use it.
-            seed: for losses that draw random numbers; a (2,) integer tensor.
+            seed: (2,) integers, for losses that draw random numbers; by default TensorFlow's global generator
+                draws it.
             state: for losses with a memory: the previous call's ``state``, or `initial_state()`.
 
         Raises:
-            ConfigError: shapes that do not fit, or no penalty where the loss needs one.
+            ConfigError: shapes that do not fit, or no penalty or scale where the loss needs one.
         """
+        entry = ENTRIES[self.canonical]
         if self.penalty is not None and dis_penalty is None:
             raise ConfigError(
                 f"The loss {self.name!r} needs a gradient penalty of kind {self.penalty!r}: pass it, "
                 "weighted, as dis_penalty, or choose a loss that needs none, such as 'rep_b' or 'hinge'."
             )
-        module, function = _CATALOG[self.canonical].function.split(".")
-        compute = getattr(importlib.import_module(f"mmdgan.losses.{module}"), function)
-        state = self.initial_state() if state is None else state
-        inputs = LossInputs(self.canonical, dis_penalty, dis_scale, seed, state)
-        return compute(score_gen, score_data, inputs, **self.options)
+        if self.uses_scale and dis_scale is None:
+            raise ConfigError(
+                f"The loss {self.name!r} needs the scale that mmdgan.losses.jacobian_scale computes: pass it as "
+                f"dis_scale, or choose {self.canonical!r}, which needs none."
+            )
+        if not (entry.adds_penalty or self.penalty):
+            dis_penalty = None
+        compute = _load(entry.function)
+        return compute(score_gen, score_data, self._inputs(dis_penalty, dis_scale, seed, state), **self.options)
 
-    def initial_state(self) -> dict[str, Any]:
+    def initial_state(self) -> dict[str, float]:
         """The state to pass to the first call: empty for losses without a memory."""
-        return {}
+        return dict(ENTRIES[self.canonical].state)
+
+    def penalty_kernel(self, score_gen, score_data, seed=None, state=None) -> dict[str, Any]:
+        """The kernel options with which `mmdgan.losses.gradient_penalty` uses this loss's own kernel.
+
+        Args:
+            score_gen: (B, d), as in the call.
+            score_data: (B, d), as in the call.
+            seed: as in the call: the same seed draws the same width.
+            state: as in the call.
+
+        Returns:
+            sigma, or alpha and beta. For random-width losses sigma is the width of this step, a tensor
+            through which gradients pass; mixing losses have that of the unmixed scores, ins_noise that of the
+            noisy ones. Without MMD: {}.
+        """
+        if width := ENTRIES[self.canonical].width:
+            inputs = self._inputs(None, None, seed, state)
+            return {"sigma": _load(width)(score_gen, score_data, inputs, **self.options)}
+        return {name: self.options[name] for name in _KERNEL_OPTIONS if name in self.options}
+
+    def _inputs(self, dis_penalty, dis_scale, seed, state) -> LossInputs:
+        state = self.initial_state() if state is None else state
+        return LossInputs(self.canonical, dis_penalty, dis_scale, seed, state)
 
 
 def get(name: str, **options) -> Loss:
@@ -195,47 +151,51 @@ def get(name: str, **options) -> Loss:
     Raises:
         ConfigError: an unknown name or option (with the nearest valid one), or a value out of range.
     """
-    canonical = canonical_name(name)
-    entry = _CATALOG[canonical]
+    canonical, variant = _find(name)
+    entry = ENTRIES[canonical]
+    kind = canonical if entry.needs_penalty else f"{canonical}_gp"
     return Loss(
         name=name,
         canonical=canonical,
         options=resolve_options(name, **options),
         score_size=entry.score_size,
-        shares_backward=entry.shares_backward,
-        penalty=entry.penalty,
+        shares_backward=entry.zero_sum and not variant,
+        penalty=kind if variant == "gp" else None,
+        penalty_weight=_penalty_weight(canonical, variant),
+        uses_scale=variant == "ds",
     )
 
 
-def names() -> list[str]:
-    """Every name that `get` accepts, aliases right after the name they stand for."""
-    return [name for name in _CANONICAL if name]
+def names() -> dict[str, str]:
+    """Every name that `get` accepts, with one line each: what it computes (L_G; L_D), and the source.
+
+    Aliases follow the name they stand for, then come its variants with gradient penalty and with scale.
+    """
+    return {name: "{} ({})".format(*_summary(*found)) for name, found in _NAMES.items() if name}
 
 
 def canonical_name(name: str) -> str:
-    """The name that an alias stands for, e.g. "rmb" for "rep_b".
+    """The loss that an alias or variant stands for, e.g. "rmb" for "rep_b" and for "rep_b_gp".
 
     Raises:
         ConfigError: an unknown name.
     """
-    if not isinstance(name, str) or name not in _CANONICAL:
-        raise ConfigError(f"There is no loss named {name!r}{nearest(name, names())}.")
-    return _CANONICAL[name]
+    return _find(name)[0]
 
 
 def score_size(name: str) -> int:
     """Default width of the critic's last layer: 16 for MMD losses, 1 for those that judge single samples."""
-    return _CATALOG[canonical_name(name)].score_size
+    return ENTRIES[canonical_name(name)].score_size
 
 
 def describe() -> str:
-    """One line per loss: its names, what it computes (L_G; L_D), where it comes from."""
-    rows = [
-        (", ".join((name, *filter(None, entry.aliases))), entry.summary, entry.source)
-        for name, entry in _CATALOG.items()
-    ]
-    widths = [max(len(row[i]) for row in rows) for i in range(2)]
-    return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}" for a, b, c in rows)
+    """One line per loss and variant: its names, what it computes (L_G; L_D), where it comes from."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for name, found in _NAMES.items():
+        rows.setdefault(found, []).extend([name] if name else [])
+    cells = [(", ".join(row), *_summary(*found)) for found, row in rows.items()]
+    widths = [max(len(cell[i]) for cell in cells) for i in range(2)]
+    return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}" for a, b, c in cells)
 
 
 def resolve_options(name: str, **options) -> dict[str, Any]:
@@ -244,12 +204,16 @@ def resolve_options(name: str, **options) -> dict[str, Any]:
     Args:
         name: one of `names`.
         **options: None stands for "not given", and may be said of any loss's options.
-            sigma: Gaussian width(s): a list for fixed_g, one number for mgb, rep and rmb.
+            sigma: Gaussian width(s): a list for fixed_g and mmd_g_mix, one number for mgb, rep, rmb and sgm.
             alpha, beta: rational quadratic exponents (a list) and scale, for fixed_t.
             rep_weights: (w0, w1) with w0 - w1 = 1, for rep and rmb; or
             rep_lambda: the paper's lambda, short for rep_weights (1 - lambda, -lambda).
             lower_bound, upper_bound: bounds of squared distances, for mgb and rmb.
             cross_bound: bound the cross term of rmb for lambda < 0 as in Eq. 6 (the released code does not).
+            omega: mean kernel value of random-width losses: one number, or the range to draw it from.
+            ref_normal: mean squared distance within the reference normal of random-width losses but rgb.
+            mix_threshold: the running loss above which a critic's task is made harder, of the mixing losses
+                and ins_noise.
 
     Returns:
         Every option of this loss; rep_lambda has become rep_weights.
@@ -257,8 +221,8 @@ def resolve_options(name: str, **options) -> dict[str, Any]:
     Raises:
         ConfigError: as `get`.
     """
-    defaults = _CATALOG[canonical_name(name)].defaults
-    known_somewhere = {option for entry in _CATALOG.values() for option in entry.defaults}
+    defaults = ENTRIES[canonical_name(name)].defaults
+    known_somewhere = {option for entry in ENTRIES.values() for option in entry.defaults}
     resolved = dict(defaults)
     for option, value in options.items():
         if value is None and option in known_somewhere:
@@ -275,6 +239,30 @@ def resolve_options(name: str, **options) -> dict[str, Any]:
             f"{resolved['upper_bound']}: exchange them."
         )
     return resolved
+
+
+def _find(name: str) -> tuple[str, str]:
+    if not isinstance(name, str) or name not in _NAMES:
+        raise ConfigError(f"There is no loss named {name!r}{nearest(name, names())}.")
+    return _NAMES[name]
+
+
+def _load(path: str):
+    module, function = path.split(".")
+    return getattr(importlib.import_module(f"mmdgan.losses.{module}"), function)
+
+
+def _penalty_weight(canonical: str, variant: str) -> float | None:
+    return {"": None, "gp": ENTRIES[canonical].penalty_weight, "ds": SCALE_WEIGHT}[variant]
+
+
+def _summary(canonical: str, variant: str) -> tuple[str, str]:
+    """What a loss or variant computes, and its source."""
+    entry = ENTRIES[canonical]
+    if not variant or entry.needs_penalty:
+        return entry.summary, entry.source
+    summary, source = VARIANTS[variant]
+    return summary.format(name=canonical, weight=_penalty_weight(canonical, variant)), source
 
 
 def _weights(name: str, given: Any, resolved: dict[str, Any]) -> tuple[float, float]:

@@ -52,6 +52,24 @@ def rational_quadratic(distances: tf.Tensor, alpha: float = 1.0, beta: float = 2
     return tf.exp(-alpha * tf.math.log1p(distances / (beta * alpha)))
 
 
+def normal_means(squared_radii: tf.Tensor, dimension: tf.Tensor, variance, precision) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean values of the kernel ``exp(-precision D)`` against a normal y ~ N(mean, variance I), in closed form.
+
+    Args:
+        squared_radii: (N,) squared distances of a sample z from the normal's mean.
+        dimension: d, of the radii's dtype.
+        variance: of each coordinate of y.
+        precision: 1 / (2 sigma^2); a number or a scalar.
+
+    Returns:
+        ``E k(z, y)``, averaged over z, and ``E k(y, y')``, scalars.
+    """
+    half = 0.5 * dimension
+    shrink = 1.0 / (1.0 + 2.0 * precision * variance)
+    cross = tf.reduce_mean(shrink**half * tf.exp(-precision * shrink * squared_radii))
+    return cross, (1.0 + 4.0 * precision * variance) ** -half
+
+
 def gaussians(sigmas: Sequence[float]) -> list[KernelFunction]:
     """One Gaussian kernel function of squared distances per width."""
     return [lambda distances, s=s: gaussian(distances, s) for s in sigmas]
@@ -68,7 +86,8 @@ def mixture(kernel: str, **options) -> list[KernelFunction]:
     Args:
         kernel: "gaussian" or "rational_quadratic".
         **options: ``sigma`` (gaussian; default 1), or ``alpha`` (default 1) and ``beta`` (default 2).
-            ``sigma`` and ``alpha`` may be a number or a list: one member each.
+            ``sigma`` and ``alpha`` may be a number or a list: one member each. ``sigma`` may also be a
+            scalar tensor of the distances' dtype, to be differentiated.
 
     Raises:
         ConfigError: an unknown kernel or option, or a value that is not a positive number.
@@ -79,7 +98,10 @@ def mixture(kernel: str, **options) -> list[KernelFunction]:
     for option, value in options.items():
         if option not in values:
             raise ConfigError(f"The kernel {kernel!r} has no option {option!r}{nearest(option, values)}.")
-        values[option] = check_option(f"kernel {kernel!r}", option, value, DEFAULTS[kernel][option])
+        if option == "sigma" and tf.is_tensor(value):
+            values[option] = (value,)
+        else:
+            values[option] = check_option(f"kernel {kernel!r}", option, value, DEFAULTS[kernel][option])
     if kernel == "gaussian":
         return gaussians(values["sigma"])
     return rational_quadratics(values["alpha"], values["beta"])

@@ -1,41 +1,32 @@
 """Maximum mean discrepancy: the statistic, its witness function, and the losses made of it.
 
 Source: Wang, Sun, Halgamuge, "Improving MMD-GAN Training with Repulsive Loss Function", ICLR 2019 (equation
-numbers are its own). Notation: g generated and x data scores, D_ab their squared distances, E the mean over
-pairs i != j, **the cross term included** (Eq. S2). In log tags "xx" is generated-generated, "yy" data-data
-and "xy" generated-data, "_b" the bounded ones, "/d0" the first member of a mixture. How each loss function
-is called: `mmdgan.losses.catalog.LossEntry`.
+numbers are its own). Notation and log tags: `mmdgan.losses.pairs`; there "_b" marks the bounded distances and
+"/d0" the first member of a mixture. How each loss function is called: `mmdgan.losses.entries.LossEntry`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import tensorflow as tf
 
-from mmdgan.errors import ConfigError
 from mmdgan.losses import kernels
 from mmdgan.losses.catalog import GanLosses, LossInputs
-from mmdgan.losses.kernels import gaussian, mean_without_diagonal, squared_distances
+from mmdgan.losses.kernels import gaussians, mean_without_diagonal, normal_means, squared_distances
+from mmdgan.losses.options import check_option
+from mmdgan.losses.pairs import (
+    Pairs,
+    check_rows,
+    distance_logs,
+    kernel_means,
+    mixture_mmd2,
+    pair_distances,
+    score_distances,
+    with_penalty,
+)
 
-Logs = dict[str, tf.Tensor]
-
-
-class Pairs(NamedTuple):
-    """One quantity for the three kinds of pairs: generated-generated, data-data, generated-data."""
-
-    gg: tf.Tensor
-    xx: tf.Tensor
-    gx: tf.Tensor
-
-    def mmd2(self) -> tf.Tensor:
-        """``gg + xx - 2 gx``, the squared MMD if these are mean kernel values."""
-        return self.gg + self.xx - 2.0 * self.gx
-
-    def repulsion(self, rep_weights: tuple[float, float]) -> tf.Tensor:
-        """``w0 gx - gg - w1 xx``, the repulsive critic loss of mean kernel values (Eq. 4)."""
-        return rep_weights[0] * self.gx - self.gg - rep_weights[1] * self.xx
+_CRAMER_EPSILON = 1e-16
 
 
 def mmd2(x, y, kernel: str = "gaussian", unbiased: bool = True, **options) -> tf.Tensor:
@@ -61,14 +52,62 @@ def mmd2(x, y, kernel: str = "gaussian", unbiased: bool = True, **options) -> tf
     Raises:
         ConfigError: an unknown kernel or option, or shapes that do not fit.
     """
-    distances = _pair_distances("x", x, "y", y, least=2 if unbiased else 1)
-    own, cross = (mean_without_diagonal, _cross_mean) if unbiased else (tf.reduce_mean, tf.reduce_mean)
-    return tf.add_n(
-        [
-            Pairs(own(k(distances.gg)), own(k(distances.xx)), cross(k(distances.gx))).mmd2()
-            for k in kernels.mixture(kernel, **options)
-        ]
-    )
+    distances = pair_distances("x", x, "y", y, least=2 if unbiased else 1)
+    return tf.add_n([_estimate(distances, k, unbiased) for k in kernels.mixture(kernel, **options)])
+
+
+def cramer(x, y, unbiased: bool = True) -> tf.Tensor:
+    """The Cramer (energy) distance ``2 E|x - y| - E|x - x'| - E|y - y'|``: the MMD of the kernel ``-|a - b|``.
+
+    Source: Szekely & Rizzo 2004; Bellemare et al. 2017. A 1e-16 under the root keeps gradients finite.
+
+    Args:
+        x: (M, d).
+        y: (N, d).
+        unbiased: as in `mmd2`.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ConfigError: shapes that do not fit.
+    """
+    distances = pair_distances("x", x, "y", y, least=2 if unbiased else 1)
+    return _estimate(distances, lambda squared: -tf.sqrt(squared + _CRAMER_EPSILON), unbiased)
+
+
+def mmd2_normal(x, mean=0.0, variance: float = 1.0, sigma=1.0, unbiased: bool = True) -> tf.Tensor:
+    """Squared MMD between a sample and the normal N(mean, variance I), whose expectations are exact.
+
+    With the Gaussian kernel and w = sigma^2: ``E k_xy = (w / (w + v))^(d/2) exp(-|x - mean|^2 / (2 (w + v)))``,
+    averaged over x, and ``E k_yy = (w / (w + 2 v))^(d/2)``. (The original's function of this kind took w.)
+
+    Args:
+        x: (N, d).
+        mean: of the normal: a number, or (d,).
+        variance: v, of each coordinate.
+        sigma: kernel width, or several: the kernels are summed.
+        unbiased: the mean over pairs of x runs over i != j (at least 2 rows) or over all pairs.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ConfigError: shapes that do not fit, a width or variance that is not positive.
+    """
+    variance = check_option("normal reference", "variance", variance, 1.0)
+    [x] = kernels.as_floats(x)
+    mean = tf.cast(mean, x.dtype) if tf.is_tensor(mean) else tf.convert_to_tensor(mean, x.dtype)
+    check_rows("x", x, "x", x, least=2 if unbiased else 1)
+    own = mean_without_diagonal if unbiased else tf.reduce_mean
+    distances, from_mean = squared_distances(x, x), tf.reduce_sum(tf.square(x - mean), axis=1)
+    size = tf.cast(tf.shape(x)[1], x.dtype)
+    widths = check_option("kernel 'gaussian'", "sigma", sigma, kernels.DEFAULTS["gaussian"]["sigma"])
+    terms = []
+    for width in widths:
+        cross, reference = normal_means(from_mean, size, variance, 0.5 / width**2)
+        terms.append(own(kernels.gaussian(distances, width)) + reference - 2.0 * cross)
+    return tf.add_n(terms)
 
 
 def witness(z, x, y, kernel: str = "gaussian", **options) -> tf.Tensor:
@@ -88,8 +127,8 @@ def witness(z, x, y, kernel: str = "gaussian", **options) -> tf.Tensor:
         ConfigError: as `mmd2`.
     """
     z, x, y = kernels.as_floats(z, x, y)
-    _check_rows("z", z, "x", x, least=1)
-    _check_rows("z", z, "y", y, least=1)
+    check_rows("z", z, "x", x, least=1)
+    check_rows("z", z, "y", y, least=1)
     to_x, to_y = squared_distances(z, x), squared_distances(z, y)
     members = kernels.mixture(kernel, **options)
     return tf.add_n([tf.reduce_mean(k(to_x), axis=1) - tf.reduce_mean(k(to_y), axis=1) for k in members])
@@ -112,16 +151,17 @@ def mgb(
 
     Pairs of one kind attract at max(D, lower_bound), generated and data repel at min(D, upper_bound).
     """
-    distances = _score_distances(score_gen, score_data)
+    distances = score_distances(score_gen, score_data)
     bounded = Pairs(
         tf.maximum(distances.gg, lower_bound),
         tf.maximum(distances.xx, lower_bound),
         tf.minimum(distances.gx, upper_bound),
     )
-    means, logs = _kernel_means(distances, sigma, inputs.scope)
-    means_b, logs_b = _kernel_means(bounded, sigma, inputs.scope, suffix="_b")
-    loss_dis = _with_penalty(-means_b.mmd2(), inputs)
-    return GanLosses(means.mmd2(), loss_dis, {**logs, **logs_b, **_distance_logs(distances)}, inputs.state)
+    [kernel] = gaussians([sigma])
+    means, logs = kernel_means(distances, kernel, inputs.scope)
+    means_b, logs_b = kernel_means(bounded, kernel, inputs.scope, "_b")
+    loss_dis = with_penalty(-means_b.mmd2(), inputs)
+    return GanLosses(means.mmd2(), loss_dis, {**logs, **logs_b, **distance_logs(distances)}, inputs.state)
 
 
 def rep(score_gen, score_data, inputs: LossInputs, *, rep_weights: tuple[float, float], sigma: float) -> GanLosses:
@@ -129,12 +169,13 @@ def rep(score_gen, score_data, inputs: LossInputs, *, rep_weights: tuple[float, 
 
     A ``dis_penalty`` is added first; with a ``dis_scale`` the critic's loss then is ``(L_D - 1) dis_scale``.
     """
-    distances = _score_distances(score_gen, score_data)
-    means, logs = _kernel_means(distances, sigma, inputs.scope)
-    loss_dis = _with_penalty(means.repulsion(rep_weights), inputs)
+    distances = score_distances(score_gen, score_data)
+    [kernel] = gaussians([sigma])
+    means, logs = kernel_means(distances, kernel, inputs.scope)
+    loss_dis = with_penalty(means.repulsion(rep_weights), inputs)
     if inputs.dis_scale is not None:
         loss_dis = (loss_dis - 1.0) * tf.cast(inputs.dis_scale, loss_dis.dtype)
-    return GanLosses(means.mmd2(), loss_dis, {**logs, **_distance_logs(distances)}, inputs.state)
+    return GanLosses(means.mmd2(), loss_dis, {**logs, **distance_logs(distances)}, inputs.state)
 
 
 def rmb(
@@ -155,85 +196,34 @@ def rmb(
     ``cross_bound`` and lambda < 0: then at min(D, upper_bound), the paper's Eq. 6. A ``dis_penalty`` is added
     first, then the critic's loss is multiplied by a ``dis_scale`` (without the -1 of `rep`).
     """
-    distances = _score_distances(score_gen, score_data)
+    distances = score_distances(score_gen, score_data)
     attract = rep_weights[1] > 0
     bounded = Pairs(
         tf.maximum(distances.gg, lower_bound),
         tf.maximum(distances.xx, lower_bound) if attract else tf.minimum(distances.xx, upper_bound),
         tf.minimum(distances.gx, upper_bound) if attract and cross_bound else distances.gx,
     )
-    means, logs = _kernel_means(distances, sigma, inputs.scope)
-    means_b, logs_b = _kernel_means(bounded, sigma, inputs.scope, suffix="_b")
-    loss_dis = _with_penalty(means_b.repulsion(rep_weights), inputs)
+    [kernel] = gaussians([sigma])
+    means, logs = kernel_means(distances, kernel, inputs.scope)
+    means_b, logs_b = kernel_means(bounded, kernel, inputs.scope, "_b")
+    loss_dis = with_penalty(means_b.repulsion(rep_weights), inputs)
     if inputs.dis_scale is not None:
         loss_dis = loss_dis * tf.cast(inputs.dis_scale, loss_dis.dtype)
-    return GanLosses(means.mmd2(), loss_dis, {**logs, **logs_b, **_distance_logs(distances)}, inputs.state)
+    return GanLosses(means.mmd2(), loss_dis, {**logs, **logs_b, **distance_logs(distances)}, inputs.state)
 
 
 def _attractive(score_gen, score_data, inputs: LossInputs, members: Sequence[kernels.KernelFunction]) -> GanLosses:
-    distances = _score_distances(score_gen, score_data)
-    logs = _distance_logs(distances)
-    terms = []
-    for i, kernel in enumerate(members):
-        means = Pairs(*(mean_without_diagonal(kernel(d)) for d in distances))
-        logs.update(_mean_logs(means, inputs.scope, suffix=f"/d{i}"))
-        terms.append(means.mmd2())
-    loss_gen = tf.add_n(terms)
-    return GanLosses(loss_gen, _with_penalty(-loss_gen, inputs), logs, inputs.state)
+    distances = score_distances(score_gen, score_data)
+    loss_gen, logs = mixture_mmd2(distances, members, inputs.scope)
+    return GanLosses(loss_gen, with_penalty(-loss_gen, inputs), {**logs, **distance_logs(distances)}, inputs.state)
+
+
+def _estimate(distances: Pairs, kernel: kernels.KernelFunction, unbiased: bool) -> tf.Tensor:
+    own, cross = (mean_without_diagonal, _cross_mean) if unbiased else (tf.reduce_mean, tf.reduce_mean)
+    return Pairs(own(kernel(distances.gg)), own(kernel(distances.xx)), cross(kernel(distances.gx))).mmd2()
 
 
 def _cross_mean(matrix: tf.Tensor) -> tf.Tensor:
     """The mean over i != j of a square matrix, and over all entries of any other."""
     shape = tf.shape(matrix)
     return tf.where(shape[0] == shape[1], mean_without_diagonal(matrix), tf.reduce_mean(matrix))
-
-
-def _kernel_means(distances: Pairs, sigma: float, scope: str, suffix: str = "") -> tuple[Pairs, Logs]:
-    means = Pairs(*(mean_without_diagonal(gaussian(d, sigma)) for d in distances))
-    return means, _mean_logs(means, scope, suffix)
-
-
-def _mean_logs(means: Pairs, scope: str, suffix: str) -> Logs:
-    return {
-        f"{scope}/kxx{suffix}": means.gg,
-        f"{scope}/kxy{suffix}": means.gx,
-        f"{scope}/kyy{suffix}": means.xx,
-    }
-
-
-def _distance_logs(distances: Pairs) -> Logs:
-    return {
-        "squared_dist/dxx": distances.gg,
-        "squared_dist/dxy": distances.gx,
-        "squared_dist/dyy": distances.xx,
-    }
-
-
-def _with_penalty(loss_dis: tf.Tensor, inputs: LossInputs) -> tf.Tensor:
-    if inputs.dis_penalty is None:
-        return loss_dis
-    return loss_dis + tf.cast(inputs.dis_penalty, loss_dis.dtype)
-
-
-def _score_distances(score_gen, score_data) -> Pairs:
-    return _pair_distances("score_gen", score_gen, "score_data", score_data, least=2)
-
-
-def _pair_distances(name_a: str, a, name_b: str, b, least: int) -> Pairs:
-    a, b = kernels.as_floats(a, b)
-    _check_rows(name_a, a, name_b, b, least)
-    return Pairs(squared_distances(a, a), squared_distances(b, b), squared_distances(a, b))
-
-
-def _check_rows(name_a: str, a: tf.Tensor, name_b: str, b: tf.Tensor, least: int) -> None:
-    """Refuses shapes that leave no pairs of rows to compare; sizes unknown before the run pass."""
-    for name, rows in ((name_a, a), (name_b, b)):
-        if rows.shape.rank not in (None, 2):
-            raise ConfigError(f"An MMD compares rows: {name} must be (N, d), not {tuple(rows.shape)}.")
-        if rows.shape.rank == 2 and rows.shape[0] is not None and rows.shape[0] < least:
-            raise ConfigError(f"This MMD needs {least} rows or more, but {name} has {rows.shape[0]}.")
-    if not a.shape[1:].is_compatible_with(b.shape[1:]):
-        raise ConfigError(
-            f"An MMD compares rows of equal width, but {name_a} is {tuple(a.shape)} and {name_b} "
-            f"{tuple(b.shape)}: take both from the same critic."
-        )

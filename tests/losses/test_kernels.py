@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from double_loops import central_differences
 
 from mmdgan.errors import ConfigError
 from mmdgan.losses import kernels
@@ -48,16 +49,6 @@ def test_gradient_at_coincident_points_against_finite_differences():
     np.testing.assert_allclose(tape.gradient(loss, rows), central_differences(value, a), atol=1e-8)
 
 
-def central_differences(function, at, step=1e-5):
-    gradient = np.zeros_like(at)
-    for index in np.ndindex(*at.shape):
-        up, down = at.copy(), at.copy()
-        up[index] += step
-        down[index] -= step
-        gradient[index] = (function(up) - function(down)) / (2 * step)
-    return gradient
-
-
 def test_formulas():
     distances = np.array([0.0, 0.3, 2.0, 50.0])
     np.testing.assert_allclose(kernels.gaussian(distances, 1.5), np.exp(-distances / 4.5), rtol=1e-14)
@@ -86,3 +77,12 @@ def test_mean_without_diagonal_against_a_loop(shape):
 def test_mixture_errors(kernel, options, words):
     with pytest.raises(ConfigError, match=words):
         kernels.mixture(kernel, **options)
+
+
+def test_the_width_may_be_a_tensor():
+    sigma = tf.constant(0.7)
+    with tf.GradientTape() as tape:
+        tape.watch(sigma)
+        value = kernels.mixture("gaussian", sigma=sigma)[0](tf.constant(2.0))
+    exact = np.exp(-1 / 0.49)
+    np.testing.assert_allclose((value, tape.gradient(value, sigma)), (exact, exact * 2 / 0.7**3), rtol=1e-6)

@@ -1,11 +1,11 @@
 """MMD losses and statistics against double loops, published numbers, closed forms and finite differences."""
 
-import itertools
 import math
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from double_loops import gaussian, pair_mean, rational_quadratic, reference_mmd2, scores
 
 from mmdgan import losses
 from mmdgan.errors import ConfigError
@@ -13,29 +13,6 @@ from mmdgan.errors import ConfigError
 MMD_LOSSES = ("fixed_g", "fixed_t", "mgb", "rep", "rmb")
 SIGMAS = (1, 2**0.5, 2, 8**0.5, 4)
 ALPHAS = (0.2, 0.5, 1, 2, 5)
-
-
-def scores(rows=7, columns=3, seed=0, scale=1.0):
-    rng = np.random.default_rng(seed)
-    return rng.standard_normal((rows, columns)) * scale, rng.standard_normal((rows, columns)) * scale + 0.5
-
-
-def pair_mean(a, b, kernel, exclude=True):
-    """The mean of kernel(|a_i - b_j|^2) over pairs, by a double loop."""
-    pairs = [(i, j) for i, j in itertools.product(range(len(a)), range(len(b))) if not (exclude and i == j)]
-    return sum(kernel(float(np.sum((a[i] - b[j]) ** 2))) for i, j in pairs) / len(pairs)
-
-
-def gaussian(sigma=1.0):
-    return lambda distance: math.exp(-distance / (2 * sigma**2))
-
-
-def rational_quadratic(alpha, beta=2.0):
-    return lambda distance: (1 + distance / (beta * alpha)) ** -alpha
-
-
-def reference_mmd2(g, x, kernel):
-    return pair_mean(g, g, kernel) + pair_mean(x, x, kernel) - 2 * pair_mean(g, x, kernel)
 
 
 def reference(name, g, x, w=(0.0, -1.0), low=0.25, high=4.0, cross_bound=False):
@@ -281,3 +258,51 @@ def test_witness_averages_to_the_v_statistic():
 def test_witness_names_the_sample_that_does_not_fit():
     with pytest.raises(ConfigError, match=r"z is \(4, 2\) and y \(3, 5\)"):
         losses.witness(np.ones((4, 2)), np.ones((3, 2)), np.ones((3, 5)))
+
+
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_cramer_against_double_loops(unbiased):
+    x, y = scores(rows=6)
+    expected = sum(sign * pair_mean(a, b, math.sqrt, unbiased) for sign, a, b in ((2, x, y), (-1, x, x), (-1, y, y)))
+    assert float(losses.cramer(x, y, unbiased)) == pytest.approx(expected, rel=1e-7)
+
+
+def test_cramer_has_finite_gradients_at_coincident_points():
+    x, y = scores(rows=5)
+    x[1], y[2] = x[0], x[0]
+    x = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = losses.cramer(x, y)
+    assert np.abs(tape.gradient(value, x)).max() < 1
+
+
+@pytest.mark.parametrize("unbiased", [True, False])
+@pytest.mark.parametrize(("mean", "sigma"), [(0.3, 0.8), ([0.5, -1.0, 0.0], [0.7, 2.0])])
+def test_mmd2_normal_is_what_large_samples_of_the_normal_give(mean, sigma, unbiased):
+    x, _ = scores(rows=6)
+    y = np.random.default_rng(5).standard_normal((200_000, 3)) * np.sqrt(0.6) + np.array(mean)
+    expected = error = 0.0
+    for width in np.atleast_1d(sigma):
+        k = gaussian(width)
+        to_x = np.exp(-np.sum((y[:, None] - x[None]) ** 2, axis=2) / (2 * width**2)).mean(axis=1)
+        own = np.exp(-np.sum((y[::2] - y[1::2]) ** 2, axis=1) / (2 * width**2))
+        expected += pair_mean(x, x, k, unbiased) + own.mean() - 2 * to_x.mean()
+        error += np.sqrt(own.var() / len(own) + 4 * to_x.var() / len(to_x))
+    value = float(losses.mmd2_normal(x, mean, 0.6, sigma, unbiased))
+    assert error < 5e-3
+    assert abs(value - expected) < 4 * error
+    assert float(losses.mmd2_normal(x.astype(np.float32), mean, 0.6, sigma, unbiased)) == pytest.approx(value, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"x": np.ones((1, 2))}, "2 rows or more, but x has 1"),
+        ({"x": np.ones((4, 2)), "variance": -1}, "variance of the normal reference must be positive"),
+        ({"x": np.ones((4, 2)), "sigma": 0}, "sigma of the kernel 'gaussian' must be positive"),
+    ],
+)
+def test_mmd2_normal_errors(arguments, words):
+    with pytest.raises(ConfigError, match=words):
+        losses.mmd2_normal(**arguments)

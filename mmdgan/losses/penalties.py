@@ -1,0 +1,184 @@
+"""What is added to, or divides, a critic's loss to bound its slope: gradient penalties and the Jacobian's scale.
+
+Sources: Gulrajani et al. 2017 (Wasserstein), Binkowski et al. 2018 (the penalty on an MMD's witness function),
+Arbel et al. 2018 (the scaled MMD). The original defines them and never calls them (spec D.1). A critic here is
+any function from images (N, ...) to scores (N, d) that treats samples apart, as a network does in inference
+mode. Results can be differentiated for the critic's variables; at zero gradients they have finite ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from mmdgan.errors import ConfigError
+from mmdgan.losses import catalog
+from mmdgan.losses.entries import SCALE_WEIGHT
+from mmdgan.losses.kernels import DEFAULTS, as_floats
+from mmdgan.losses.mmd import witness
+from mmdgan.losses.options import check_option, nearest
+from mmdgan.losses.randomness import INTERPOLATION, stream
+
+Critic = Callable[[tf.Tensor], tf.Tensor]
+
+RELEASED_ALPHAS = (0.25, 0.5, 0.9, 2.0, 25.0)
+"""Exponents of fixed_t's witness in the original, which are not those of its loss."""
+
+_RELEASED = ("fixed_g", "fixed_t", "rep", "rmb")
+
+_NORM_EPSILON = 1e-12
+"""Under the root of a gradient's norm: its derivative at a zero gradient is then 0 instead of NaN."""
+
+
+def gradient_penalty(
+    kind: str,
+    critic: Critic,
+    real,
+    generated,
+    score_data=None,
+    score_gen=None,
+    uniform=None,
+    *,
+    seed=None,
+    legacy: bool = False,
+    **kernel_options,
+) -> tf.Tensor:
+    """``mean (|gradient of f at a point between a real and a generated sample| - 1)^2``, without a weight.
+
+    f is the sum of a sample's scores (kind "wasserstein"), or the witness function at its scores z:
+    ``mean_j k(z, score_data_j) - mean_j k(z, score_gen_j)`` with the kernel k of the loss that `kind` names,
+    never bounded. Gradients pass through score_data and score_gen too.
+
+    Args:
+        kind: "wasserstein" or the name of an MMD loss that ends in "_gp", e.g. "rep_gp" or "mmd_g_gp".
+        critic: images -> scores (N, d); see the module.
+        real: (N, ...) floating-point images (or codes: any shape).
+        generated: as `real`.
+        score_data: (M, d) the critic's scores of data; by default those of `real`. Not for "wasserstein".
+        score_gen: (M, d) the critic's scores of generated samples; by default those of `generated`.
+        uniform: N numbers in [0, 1] (any shape, e.g. (N, 1, 1, 1)): the share of `real` in each point; by
+            default they are drawn.
+        seed: (2,) integers for what is drawn; by default TensorFlow's global generator draws it.
+        legacy: use the kernels of the original's witness where it has one (fixed_g_gp, fixed_t_gp, rep_gp,
+            rmb_gp): Gaussians exp(-D / (2 sigma)) whose sigma is not squared, and `RELEASED_ALPHAS`.
+        **kernel_options: sigma; or alpha and beta; as `catalog.Loss.penalty_kernel` returns them. By default
+            those of the loss. Of a random-width loss without sigma: the loss's own options, such as omega,
+            and the width is drawn.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ConfigError: an unknown kind or option, or shapes that do not fit.
+    """
+    loss = _loss_with_penalty(kind)
+    real, generated = as_floats(real, generated)
+    points = _between(real, generated, uniform, seed)
+    if loss.canonical == "wasserstein":
+        catalog.resolve_options(kind, **kernel_options)
+        return _norms_from_one(lambda images: tf.reduce_sum(as_floats(critic(images))[0]), points)
+    score_data = critic(real) if score_data is None else score_data
+    score_gen = critic(generated) if score_gen is None else score_gen
+    score_data, score_gen = as_floats(score_data, score_gen)
+    kernel = _kernel(loss, kernel_options, score_gen, score_data, seed, legacy)
+    return _norms_from_one(
+        lambda images: tf.reduce_sum(witness(critic(images), score_data, score_gen, **kernel)), points
+    )
+
+
+def jacobian_scale(critic: Critic, real, weight: float = SCALE_WEIGHT) -> tf.Tensor:
+    """``1 / (1 + weight * mean J)`` with J of `jacobian_squared_norms`: the ``dis_scale`` of the "_ds" losses.
+
+    Args:
+        critic: images -> scores (N, d); see the module.
+        real: (N, ...) floating-point images.
+        weight: positive.
+
+    Raises:
+        ConfigError: another weight, or a critic whose number of scores is unknown.
+    """
+    weight = check_option("Jacobian's scale", "weight", weight, SCALE_WEIGHT)
+    return 1.0 / (1.0 + weight * tf.reduce_mean(jacobian_squared_norms(critic, real)))
+
+
+def jacobian_squared_norms(critic: Critic, real) -> tf.Tensor:
+    """Squared Frobenius norm of the critic's Jacobian at each sample: one backward pass per score.
+
+    Args:
+        critic: images -> scores (N, d); see the module.
+        real: (N, ...) floating-point images.
+
+    Returns:
+        (N,)
+
+    Raises:
+        ConfigError: a critic whose number of scores d is unknown.
+    """
+    [real] = as_floats(real)
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        tape.watch(real)
+        [scores] = as_floats(critic(real))
+        if scores.shape.rank != 2 or scores.shape[1] is None:
+            raise ConfigError(
+                "The Jacobian is taken score by score: let the critic return scores (N, d) with a known d, "
+                f"not {scores.shape}."
+            )
+        columns = tf.unstack(scores, axis=1)
+    gradients = [tape.gradient(column, real, unconnected_gradients="zero") for column in columns]
+    return tf.add_n([_squared_norms(gradient) for gradient in gradients])
+
+
+def _loss_with_penalty(kind: str) -> catalog.Loss:
+    kinds = [name for name in catalog.names() if catalog.get(name).penalty]
+    if kind not in kinds:
+        raise ConfigError(f"There is no gradient penalty of kind {kind!r}{nearest(kind, kinds)}.")
+    return catalog.get(kind)
+
+
+def _between(real: tf.Tensor, generated: tf.Tensor, uniform, seed) -> tf.Tensor:
+    """One point between each real sample and its generated partner."""
+    if not real.shape.is_compatible_with(generated.shape):
+        raise ConfigError(
+            "A gradient penalty is taken between real and generated samples: give equally many of one shape, "
+            f"not {tuple(real.shape)} and {tuple(generated.shape)}."
+        )
+    if uniform is None:
+        uniform = tf.random.stateless_uniform(tf.shape(real)[:1], stream(seed, INTERPOLATION))
+    share = tf.reshape(tf.cast(uniform, real.dtype), [-1] + [1] * (real.shape.rank - 1))
+    return share * real + (1.0 - share) * generated
+
+
+def _kernel(loss: catalog.Loss, given: dict[str, Any], score_gen, score_data, seed, legacy: bool) -> dict[str, Any]:
+    """Arguments of `witness` for the kernel of a loss."""
+    random_width = "omega" in loss.options
+    if not random_width:
+        options = {**loss.penalty_kernel(score_gen, score_data), **given}
+    elif "sigma" in given:
+        options = dict(given)
+    else:
+        options = catalog.get(loss.name, **given).penalty_kernel(score_gen, score_data, seed)
+    name = "rational_quadratic" if "alpha" in loss.options else "gaussian"
+    if legacy and loss.canonical in _RELEASED:
+        if name == "rational_quadratic":
+            options["alpha"] = RELEASED_ALPHAS
+        else:
+            sigmas = check_option("kernel 'gaussian'", "sigma", options["sigma"], DEFAULTS["gaussian"]["sigma"])
+            options["sigma"] = [math.sqrt(sigma) for sigma in sigmas]
+    if tf.is_tensor(options.get("sigma")):
+        options["sigma"] = tf.cast(options["sigma"], score_data.dtype)
+    return {"kernel": name, **options}
+
+
+def _norms_from_one(function: Callable[[tf.Tensor], tf.Tensor], points: tf.Tensor) -> tf.Tensor:
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(points)
+        value = function(points)
+    squares = _squared_norms(tape.gradient(value, points, unconnected_gradients="zero"))
+    return tf.reduce_mean(tf.square(tf.sqrt(squares + _NORM_EPSILON) - 1.0))
+
+
+def _squared_norms(gradient: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.square(gradient), axis=list(range(1, gradient.shape.rank)))

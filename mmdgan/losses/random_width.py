@@ -1,0 +1,155 @@
+"""MMD losses whose Gaussian kernel has a random width: rand_g, rgb, sym_rg.
+
+Source: the released code of Wang et al. 2019 (spec D). In each step a mean kernel value omega is drawn, and the
+width is chosen so that the kernel ``exp(-beta D)`` has this mean over generated-data pairs: a width that fits
+the scores at hand. Gradients pass through beta. Notation: `mmdgan.losses.pairs`. How each loss function is
+called: `mmdgan.losses.entries.LossEntry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from mmdgan.losses.catalog import GanLosses, LossInputs
+from mmdgan.losses.kernels import KernelFunction, as_floats, mean_without_diagonal, normal_means
+from mmdgan.losses.pairs import Logs, Pairs, distance_logs, kernel_means, score_distances, with_penalty
+from mmdgan.losses.randomness import WIDTH, stream
+
+EPSILON = 1e-10
+"""Added to the mean distance and to the derivative, as in the original, so that equal scores are no division by 0."""
+
+NEWTON_STEPS = 3
+
+BETA_BOUNDS = (0.125, 2.0)
+"""Of rgb: bounds of beta, and (not to be set in the original either) of beta D."""
+
+
+def rand_g(score_gen, score_data, inputs: LossInputs, *, omega: Sequence[float], ref_normal: float) -> GanLosses:
+    """L_G = R(g, x), L_D = N(x) - R(g, x): MMD^2 of both samples, and of the data from a normal around 0."""
+    distances = score_distances(score_gen, score_data)
+    omega = draw_omega(inputs.seed, omega, distances.gx.dtype)
+    loss_gen, logs = random_mmd2(distances, omega, inputs.scope)
+    from_normal = normal_mmd2(score_data, distances.xx, omega, ref_normal)
+    logs |= {"GANLoss/gr": loss_gen, "GANLoss/rn": from_normal, **distance_logs(distances)}
+    return GanLosses(loss_gen, with_penalty(from_normal - loss_gen, inputs), logs, inputs.state)
+
+
+def sym_rg(score_gen, score_data, inputs: LossInputs, *, omega: Sequence[float], ref_normal: float) -> GanLosses:
+    """L_G = R(g, x); L_D = (N(x) + N(g)) / 2 - R(g, x) with normals around 0.5 (data) and -0.5 (generated)."""
+    distances = score_distances(score_gen, score_data)
+    omega = draw_omega(inputs.seed, omega, distances.gx.dtype)
+    loss_gen, logs = random_mmd2(distances, omega, inputs.scope)
+    of_data = normal_mmd2(score_data, distances.xx, omega, ref_normal, mean=0.5)
+    of_gen = normal_mmd2(score_gen, distances.gg, omega, ref_normal, mean=-0.5)
+    loss_dis = 0.5 * (of_data + of_gen) - loss_gen
+    logs |= {"GANLoss/gr": loss_gen, "GANLoss/rn": of_data, "GANLoss/gn": of_gen, **distance_logs(distances)}
+    return GanLosses(loss_gen, with_penalty(loss_dis, inputs), logs, inputs.state)
+
+
+def rgb(score_gen, score_data, inputs: LossInputs, *, omega: Sequence[float]) -> GanLosses:
+    """L_G = MMD^2 with beta clipped to `BETA_BOUNDS`; L_D = 2 E k_xx - E k_gg - E k_gx on bounded distances.
+
+    The repulsive combination for weights (-1, -2), with the bounds of the attractive loss, as released:
+    beta D of pairs of one kind is at least 0.125, that of generated-data pairs at most 2.
+    """
+    distances = score_distances(score_gen, score_data)
+    omega = draw_omega(inputs.seed, omega, distances.gx.dtype)
+    beta = tf.clip_by_value(match_beta(distances.gx, omega), *BETA_BOUNDS)
+    means, logs = kernel_means(distances, _exponential(beta), inputs.scope)
+    low, high = (bound / beta for bound in BETA_BOUNDS)
+    bounded = Pairs(tf.maximum(distances.gg, low), tf.maximum(distances.xx, low), tf.minimum(distances.gx, high))
+    means_b, logs_b = kernel_means(bounded, _exponential(beta), inputs.scope, "_b")
+    loss_dis = with_penalty(means_b.repulsion((-1.0, -2.0)), inputs)
+    logs |= {**logs_b, **_width_logs(omega, beta, inputs.scope), **distance_logs(distances)}
+    return GanLosses(means.mmd2(), loss_dis, logs, inputs.state)
+
+
+def width(score_gen, score_data, inputs: LossInputs, *, omega: Sequence[float], **_) -> tf.Tensor:
+    """The kernel width sigma, exp(-D / (2 sigma^2)), that R(g, x) of these scores has at this seed."""
+    distances = score_distances(score_gen, score_data).gx
+    return _sigma(match_beta(distances, draw_omega(inputs.seed, omega, distances.dtype)))
+
+
+def clipped_width(score_gen, score_data, inputs: LossInputs, *, omega: Sequence[float]) -> tf.Tensor:
+    """As `width`, of rgb."""
+    distances = score_distances(score_gen, score_data).gx
+    beta = match_beta(distances, draw_omega(inputs.seed, omega, distances.dtype))
+    return _sigma(tf.clip_by_value(beta, *BETA_BOUNDS))
+
+
+def draw_omega(seed, omega: Sequence[float], dtype: tf.DType) -> tf.Tensor:
+    """The mean kernel value of this step: uniform in a range (low, high), or the one number given."""
+    if len(omega) == 1:
+        return tf.constant(omega[0], dtype)
+    low, high = (tf.constant(bound, dtype) for bound in omega)
+    return tf.random.stateless_uniform((), stream(seed, WIDTH), low, high, dtype)
+
+
+def random_mmd2(distances: Pairs, omega: tf.Tensor, scope: str, suffix: str = "") -> tuple[tf.Tensor, Logs]:
+    """R(g, x): squared MMD of the kernel ``exp(-beta D)`` whose mean over all gx pairs is omega; and its logs."""
+    beta = match_beta(distances.gx, omega)
+    means, logs = kernel_means(distances, _exponential(beta), scope, suffix)
+    return means.mmd2(), logs | _width_logs(omega, beta, scope, suffix)
+
+
+def normal_mmd2(scores, distances: tf.Tensor, omega: tf.Tensor, ref_normal: float, mean: float = 0.0) -> tf.Tensor:
+    """N(z): squared MMD of scores from the normal N(mean, ref_normal / (2 d) I), at the width matched to both.
+
+    Args:
+        scores: z, (B, d).
+        distances: their own squared distances, (B, B).
+        omega: the mean of the kernel between scores and normal.
+        ref_normal: mean squared distance of two draws from the normal.
+        mean: of each coordinate of the normal.
+    """
+    scores = tf.cast(as_floats(scores)[0], distances.dtype)
+    size = tf.cast(tf.shape(scores)[1], scores.dtype)
+    squared_radii = tf.reduce_sum(tf.square(scores - mean), axis=1)
+    variance = ref_normal / (2 * size)
+
+    def error_and_slope(beta):
+        shrink = 1.0 / (1.0 + 2.0 * variance * beta)
+        values = shrink ** (0.5 * size) * tf.exp(-beta * shrink * squared_radii)
+        slope = -0.5 * ref_normal * shrink * tf.reduce_mean(values) - tf.reduce_mean(shrink**2 * squared_radii * values)
+        return tf.reduce_mean(values) - omega, slope
+
+    start = -tf.math.log(omega) / (tf.reduce_mean(squared_radii) + 0.5 * ref_normal)
+    beta = _newton(start, error_and_slope)
+    cross, own = normal_means(squared_radii, size, variance, beta)
+    return mean_without_diagonal(tf.exp(-beta * distances)) + own - 2.0 * cross
+
+
+def match_beta(distances: tf.Tensor, omega: tf.Tensor) -> tf.Tensor:
+    """The beta at which the mean of ``exp(-beta D)`` over all entries is omega, after three Newton steps.
+
+    They start at the beta of equal distances, below the solution because the exponential is convex, and approach
+    it from there.
+    """
+
+    def error_and_slope(beta):
+        values = tf.exp(-beta * distances)
+        return tf.reduce_mean(values) - omega, -tf.reduce_mean(distances * values)
+
+    return _newton(-tf.math.log(omega) / tf.reduce_mean(distances + EPSILON), error_and_slope)
+
+
+def _newton(beta: tf.Tensor, error_and_slope: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
+    for _ in range(NEWTON_STEPS):
+        error, slope = error_and_slope(beta)
+        beta = beta - error / (slope + EPSILON)
+    return beta
+
+
+def _exponential(beta: tf.Tensor) -> KernelFunction:
+    return lambda distances: tf.exp(-beta * distances)
+
+
+def _sigma(beta: tf.Tensor) -> tf.Tensor:
+    """The width of ``exp(-beta D)``; where equal scores have made beta negative, a flat kernel."""
+    return tf.math.rsqrt(2.0 * tf.maximum(beta, EPSILON))
+
+
+def _width_logs(omega: tf.Tensor, beta: tf.Tensor, scope: str, suffix: str = "") -> Logs:
+    return {f"{scope}/omega": omega, f"{scope}/beta{suffix}": beta}
