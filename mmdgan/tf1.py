@@ -1,15 +1,19 @@
 """Variable names of the original's TensorFlow 1 checkpoints, and the way from them to our models.
 
-The original names a variable ``<net>/<layer>/<slot>/<variable>`` (spec A.4), its optimisers' slots
-``<variable>/Adam_0`` and so on. Kernels have the same axes here; tensors that follow the data format (the spectral
-vectors of convolutions) are transposed.
+The original names a variable ``<net>/<layer>/<slot>/<variable>`` (spec A.4), with batch norm's variables and spectral
+vectors one level deeper, and an optimiser's slots ``<variable>/Adam_0`` and so on (critic 0, generator 1). Kernels
+have the same axes here. What follows the data format there is channels last here: the spectral vectors of
+convolutions (1 or classes, H, W, C), in the shapes that the original gave them, and class tensors
+(classes, 1, 1, C).
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -17,20 +21,33 @@ import tensorflow as tf
 
 from mmdgan.errors import CheckpointError
 
+_DEEPER = {"gamma": "BN", "beta": "BN", "moving_mean": "BN", "moving_variance": "BN", "in_rand": "SN"}
+"""The level between slot and variable that the original has besides."""
+
 _SLOTS = ("_momentums", "_velocities", "momentums")
 """Where Keras optimisers keep their slots, in the order of TensorFlow 1's numbering."""
+
+_OPTIMIZERS = {"RMSprop": "RMSProp", "HeavyBall": "Momentum"}
+"""Names of the original's optimisers where ours are called otherwise."""
+
+_SLOT = re.compile(r"/(Adam|RMSProp|Momentum)_[01](_\d+)?$")
+_LAID_OUT = re.compile(r"/(in_rand|c_kernel|c_bias|scale|offset)$")
+
+_LOSS_STATE = {
+    "loss/average": re.compile(r"(.*/)?(coin/\w+_average|ins_noise/mmd_mean)"),
+    "loss/probability": re.compile(r"(.*/)?coin/prob"),
+    "loss/level": re.compile(r"(.*/)?ins_noise/sigma"),
+}
+"""The states of mixing losses and of instance noise in the original."""
+
+_FILE_ENDING = re.compile(r"\.(index|meta|data-\d+-of-\d+)$")
+_NAMED_AT_MOST = 5  # variables listed in an error message
 
 
 def original_name(variable: keras.Variable) -> str:
     """Returns a network variable's name in the original: 'dis/l1_f32/kernel/SN/in_rand'."""
-    *scope, layer, name = variable.path.split("/")
-    if name == "in_rand":
-        layer = f"{layer}/SN"
-    elif name == "bias":
-        layer = layer.replace("kernel", "bias")
-    elif layer == "BN":
-        layer = "BN/BN"
-    return "/".join([*scope, layer, name])
+    slot, name = variable.path.rsplit("/", 1)
+    return f"{slot}/{_DEEPER[name]}/{name}" if name in _DEEPER else variable.path
 
 
 def slot_variables(optimizer: keras.optimizers.Optimizer, network: keras.Model, index: int) -> dict:
@@ -42,7 +59,8 @@ def slot_variables(optimizer: keras.optimizers.Optimizer, network: keras.Model, 
         index: 0 for the critic's optimiser, 1 for the generator's.
 
     Returns:
-        tf.Variables under '<variable>/<Optimiser>_<index>[_<slot>]' and 'optimizer_<index>/iterations'.
+        tf.Variables under '<variable>/<Optimiser>_<index>[_<slot>]', the optimiser named as in the original (Adam,
+        RMSProp, Momentum), and 'optimizer_<index>/iterations'.
     """
     kind = type(optimizer).__name__
     slots = [getattr(optimizer, name) for name in _SLOTS if getattr(optimizer, name, None)]
@@ -50,8 +68,38 @@ def slot_variables(optimizer: keras.optimizers.Optimizer, network: keras.Model, 
     for i, variable in enumerate(network.trainable_variables):
         for number, slot in enumerate(slots):
             suffix = f"_{number}" if number else ""
-            state[f"{original_name(variable)}/{kind}_{index}{suffix}"] = slot[i].value
+            state[f"{original_name(variable)}/{_OPTIMIZERS.get(kind, kind)}_{index}{suffix}"] = slot[i].value
     return state
+
+
+def checkpoint_prefix(path: str | os.PathLike) -> str:
+    """Finds a checkpoint of TensorFlow 1.
+
+    Args:
+        path: its prefix ('.../cifar.ckpt-100000'), one of its files, or a folder with a file `checkpoint`, which
+            names the newest.
+
+    Raises:
+        CheckpointError: there is none; those in the same folder are listed.
+    """
+    path = Path(path)
+    folder = path if path.is_dir() else path.parent
+    prefix = Path(_FILE_ENDING.sub("", str(path)))
+    if path.is_dir():
+        try:
+            state = tf.train.get_checkpoint_state(str(path))
+        except tf.errors.OpError:
+            state = None
+        # The file may name a place on the computer where it was written.
+        prefix = folder / Path(state.model_checkpoint_path).name if state else folder / "checkpoint"
+    if not Path(f"{prefix}.index").is_file():
+        found = sorted(str(file.with_suffix("")) for file in folder.glob("*.index"))
+        there = f"{folder} holds {_listed(found)}" if found else f"there is none in {folder}"
+        raise CheckpointError(
+            f"There is no TensorFlow checkpoint {prefix}: {there}; give the common beginning of its files' names, such "
+            "as cifar.ckpt-100000."
+        )
+    return str(prefix)
 
 
 def import_checkpoint(
@@ -60,63 +108,120 @@ def import_checkpoint(
     """Loads a checkpoint of the original, or arrays under its names, into our variables.
 
     Args:
-        source: a TensorFlow 1 checkpoint's prefix ('.../cifar.ckpt-100000'), or arrays by original name.
+        source: a TensorFlow 1 checkpoint, as `checkpoint_prefix` takes it, or arrays by original name.
         target: a `GanStep` (optimiser slots and step too), a model, or a pair (generator, discriminator).
-        data_format: the layout in which the original ran: that of its spectral vectors.
+        data_format: the layout in which the original ran: that of its spectral vectors and class tensors.
 
     Raises:
-        CheckpointError: no checkpoint of that prefix; a variable that is missing or has another shape, by name.
-            Nothing is changed then.
+        CheckpointError: no readable checkpoint there; variables that are missing, that have another shape, or that
+            the networks have no place for, by name. Nothing is changed then.
     """
     if not isinstance(source, Mapping):
-        source = _read_checkpoint(os.fspath(source))
+        source = _read_checkpoint(checkpoint_prefix(source))
     wanted = _target_variables(target)
-    arrays = {name: _array(source, name, variable, data_format) for name, variable in wanted.items()}
+    arrays = _find(source, wanted, data_format)
+    _check(source, wanted, arrays)
     for name, variable in wanted.items():
-        variable.assign(arrays[name])
+        variable.assign(arrays[name].astype(variable.dtype.as_numpy_dtype))
 
 
 def _read_checkpoint(prefix: str) -> dict[str, np.ndarray]:
     try:
         reader = tf.train.load_checkpoint(prefix)
-    except (tf.errors.OpError, ValueError) as error:
+        return {name: np.asarray(reader.get_tensor(name)) for name in reader.get_variable_to_shape_map()}
+    except (tf.errors.OpError, RuntimeError, ValueError) as error:
         raise CheckpointError(
-            f"There is no readable checkpoint {prefix}; give its files' common prefix, such as cifar.ckpt-100000."
+            f"The checkpoint {prefix} cannot be read ({str(error).splitlines()[0]}); copy all its files again."
         ) from error
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
 def _target_variables(target) -> dict:
     """Returns the target's tf.Variables by name."""
     if hasattr(target, "state") and hasattr(target, "optimizer_dis"):
-        return target.state()
+        # The original's dynamic updates never worked: no checkpoint of it holds their state.
+        return {name: v for name, v in target.state().items() if not name.startswith("schedule/")}
     models: Sequence[keras.Model] = target if isinstance(target, (tuple, list)) else (target,)
     return {original_name(v): v.value for model in models for v in model.variables}
 
 
-def _array(source: Mapping[str, np.ndarray], name: str, variable, data_format: str) -> np.ndarray:
-    shape = tuple(variable.shape)
-    if name.startswith("optimizer_") and name not in source:
-        return np.asarray(_adam_steps(source, int(name.split("/")[0][-1])))
-    if name not in source:
-        raise CheckpointError(f"The checkpoint lacks {name!r}, of shape {shape}; is it of another architecture?")
-    array = np.asarray(source[name])
-    if name.endswith("/in_rand") and array.ndim == 4 and data_format == "channels_first":
-        array = array.transpose(0, 2, 3, 1)
-    if array.shape != shape:
+def _find(source: Mapping[str, np.ndarray], wanted: Mapping[str, tf.Variable], data_format: str) -> dict:
+    """Returns our arrays of those wanted variables that the source holds."""
+    found = {}
+    for name in wanted:
+        if name in source:
+            found[name] = _channels_last(name, np.asarray(source[name]), data_format)
+        elif name.startswith("optimizer_"):
+            steps = _optimizer_steps(source, wanted, int(name.split("/")[0][-1]))
+            found |= {} if steps is None else {name: np.asarray(steps)}
+        elif name in _LOSS_STATE:
+            theirs = next(filter(_LOSS_STATE[name].fullmatch, source), None)
+            found |= {} if theirs is None else {name: np.asarray(source[theirs])}
+    return found
+
+
+def _channels_last(name: str, array: np.ndarray, data_format: str) -> np.ndarray:
+    """Returns a variable, or a slot of one, as it is laid out here."""
+    moves = data_format == "channels_first" and array.ndim == 4 and _LAID_OUT.search(_SLOT.sub("", name))
+    return array.transpose(0, 2, 3, 1) if moves else array
+
+
+def _optimizer_steps(source: Mapping, wanted: Iterable[str], index: int) -> int | None:
+    """Returns how many updates an optimiser has made; None if the source does not say it.
+
+    Adam stores the powers beta1^(t + 1) and beta2^(t + 1), with betas 0.5 and 0.999 throughout the original. That of
+    beta1 is exact until it underflows. That of beta2 is not, but it tells whether the network was updated at every
+    global step.
+    """
+    step = int(source["global_step"]) if "global_step" in source else None
+    adams = [i for i in (0, 1) if any(name.endswith(f"/Adam_{i}") for name in wanted)]
+    if index not in adams:
+        return step
+    suffix = "_1" if adams.index(index) else ""
+    exact, rough = _exponent(source, f"beta1_power{suffix}", 0.5), _exponent(source, f"beta2_power{suffix}", 0.999)
+    if exact is not None:
+        return exact - 1
+    if rough is None or (step is not None and abs(rough - 1 - step) <= 1 + 0.01 * step):
+        return step
+    return rough - 1
+
+
+def _exponent(source: Mapping, name: str, base: float) -> int | None:
+    """Returns n of a stored base^n; None if it is missing or too small a float32."""
+    power = float(source.get(name, 0))
+    return round(math.log(power) / math.log(base)) if power > np.finfo(np.float32).tiny else None
+
+
+def _check(source: Mapping[str, np.ndarray], wanted: Mapping, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises one CheckpointError of everything that does not fit."""
+    networks = {name.split("/")[0] for name in wanted if name.count("/") > 1}
+    shapes = {name: tuple(variable.shape) for name, variable in wanted.items()}
+    problems = [
+        *_problem("it lacks", wanted.keys() - arrays.keys(), lambda name: f"{name} {shapes[name]}"),
+        *_problem(
+            "it has another shape of",
+            [name for name, array in arrays.items() if array.shape != shapes[name]],
+            lambda name: f"{name}, {arrays[name].shape} instead of {shapes[name]}",
+        ),
+        *_problem(
+            "it also has",
+            [n for n in source if n.split("/")[0] in networks and n not in wanted and not _SLOT.search(n)],
+        ),
+    ]
+    if problems:
         raise CheckpointError(
-            f"{name!r} has shape {array.shape} in the checkpoint and {shape} here; "
-            "is it of another architecture or data format?"
+            f"The checkpoint is not of these networks and optimisers: {'; '.join(problems)}. Give the dictionary, the "
+            "loss and the optimiser it was trained with."
         )
-    return array.astype(variable.dtype.as_numpy_dtype)
 
 
-def _adam_steps(source: Mapping[str, np.ndarray], index: int) -> int:
-    """Returns how many updates an optimiser has made: the original stores beta1^(t + 1)."""
-    name = "beta1_power" if index == 0 else f"beta1_power_{index}"
-    if name in source and float(source[name]) > 0:
-        # Adam's beta1 is 0.5 throughout the original; its powers stay exact until they underflow.
-        return round(math.log(float(source[name])) / math.log(0.5)) - 1
-    if "global_step" in source:
-        return int(source["global_step"])
-    raise CheckpointError(f"The checkpoint lacks both {name!r} and 'global_step': the optimiser's age is unknown.")
+def _problem(what: str, names: Collection[str], describe: Callable[[str], str] = str) -> list[str]:
+    """Returns a part of a sentence that names variables, those of networks before slots; nothing without names."""
+    ordered = sorted(names, key=lambda name: (_SLOT.search(name) is not None, name))
+    count = f"{len(names)} variable{'s' * (len(names) > 1)}"
+    return [f"{what} {count} ({_listed([describe(name) for name in ordered])})"] if names else []
+
+
+def _listed(items: Sequence[str]) -> str:
+    """Returns the first items, and how many more there are."""
+    shown = ", ".join(items[:_NAMED_AT_MOST])
+    return shown if len(items) <= _NAMED_AT_MOST else f"{shown} and {len(items) - _NAMED_AT_MOST} more"

@@ -2,6 +2,10 @@
 
     spectral_norm_cases()   list of dicts, one per operator, in this library's conventions (channels last)
     loss_cases()            list of dicts, one per loss and options
+    layer_cases()           list of dicts, one per layer dictionary: outputs, gradients, updates
+    penalty_case()          gradient penalties of one critic
+    slerp_case(), frechet_case()
+    tf1_checkpoint()        the variables of a checkpoint, by the original's names;  tf1_probe()  what its networks do
     TRAJECTORIES            names of the trajectories
     trajectory(case)        one of them: several whole training steps, a dict under the original's keys
 
@@ -26,25 +30,149 @@ def spectral_norm_cases() -> list[dict]:
     """Spectral norms of twelve successive steps, per operator, under the original's keys.
 
     Returns:
-        Dicts with ``name``; ``op`` ("c", "d", "tc", "project"); of convolutions also ``strides``, ``dilation``,
-        ``padding``, and ``input_shape``, ``output_shape`` (H, W, C); ``kernel0``; the vector ``v0`` before the first
-        step, ``v1`` after it and ``v12`` after the last, (1, n) or (1, H, W, C), if any; ``sigma`` (12,);
-        ``dsigma_dkernel0_at_iter3``: the gradient of the third step's sigma, at the vector before that step.
+        Dicts with ``name``; ``op`` ("c", "d", "tc", "project", "cd", "dcd", "dck", "cck"); of convolutions also
+        ``strides``, ``dilation``, ``padding``, and ``input_shape``, ``output_shape`` (H, W, C); ``kernel``, of dcd, dck
+        and cck a pair, with the class tensor of cck as (classes, 1, 1, C), and its parts ``kernel0``, ``kernel1``; the
+        vector ``v0`` before the first step, ``v1`` after it and ``v12`` after the last, if any: (1, n),
+        (1 or classes, H, W, C), (classes, 1, n) of cd and dcd, (classes, n) of dck; ``sigma`` of the twelve steps,
+        (12,) or (12, classes, 1, ...); ``dsigma_dkernel0_at_iter3``, and of pairs ``dsigma_dkernel1_at_iter3``: the
+        gradient of the third step's sigma (summed over classes), at the vector before that step.
     """
     arrays = _load("spectral_norm.npz")
     return [_spectral_norm_case(case, arrays) for case in json.loads(str(arrays["cases"]))]
 
 
 def loss_cases() -> list[dict]:
-    """Values and gradients of the losses.
+    """Values and gradients of the losses that draw nothing but a width, which is given (`omega`).
 
     Returns:
-        Dicts with ``name``; ``loss``, a loss name; ``options`` for `mmdgan.losses.get`; ``call``, the penalty or scale
-        to call it with; ``score_gen``, ``score_data`` (32, d); ``loss_gen``, ``loss_dis``; ``gradients``, a dict from
-        ("gen" or "dis", "gen" or "data") to the gradient of that player's loss for those scores, (32, d).
+        Dicts with ``name``; ``loss``, the original's name of it; ``options`` for `mmdgan.losses.get`; ``call``, the
+        penalty or scale to call it with; ``score_gen``, ``score_data`` (32, d); ``loss_gen``, ``loss_dis``;
+        ``gradients``, a dict from ("gen" or "dis", "gen" or "data") to the gradient of that player's loss for those
+        scores, (32, d).
     """
     arrays = _load("losses.npz")
     return [_loss_case(case, arrays) for case in json.loads(str(arrays["cases"]))]
+
+
+def layer_cases() -> list[dict]:
+    """Single layers of the original in training and in inference, in their own data format.
+
+    Returns:
+        Dicts with ``name``; ``design``, the layer dictionary; ``input_shape``, (C, H, W) or (F,); ``num_class``;
+        ``data_format``, in which the arrays are and in which the original ran;
+        ``variables``: dict of arrays by the original's names, "net/l/kernel/kernel";
+        ``input`` (6, ...), ``label`` (6, 1) or None, ``cotangent`` like the output;
+        ``out_train``, ``out_eval``: outputs in training and in inference, from these variables, as `sampled` gives
+        them;
+        ``gradients``: dict from "input" (`sampled` too) and each trainable variable's name to the gradient of
+        sum(out_train * cotangent), the spectral norm's taken at the vector as it was;
+        ``after_update``: dict of arrays: the other variables, and clipped scalars, after one training step.
+    """
+    arrays = _load("layers.npz")
+    cases = json.loads(str(arrays["cases"]))
+    return [_layer_case(case, drawn, arrays) for case, drawn in zip(cases, draw_layer_inputs(cases), strict=True)]
+
+
+def sampled(array: np.ndarray) -> np.ndarray:
+    """The elements of an output that are kept: every 7th of the flattened array; all of a small one.
+
+    7 divides the size of no last axis, so that all rows, columns and channels are met.
+    """
+    flat = np.asarray(array).ravel()
+    return flat[::7] if flat.size > 512 else flat
+
+
+def draw_layer_inputs(cases: list[dict]) -> list[dict]:
+    """What the layers were given: one sequence of random numbers, `numpy.random.RandomState(1)`.
+
+    Args:
+        cases: all of them in order, with ``input_shape`` (batch included), ``output_shape``, ``num_class`` and
+            ``variables``, a list of [name, shape].
+
+    Returns:
+        Dicts with ``input``, ``label``, ``cotangent``, ``variables`` as `layer_cases` describes them.
+    """
+    rng = np.random.RandomState(1)
+
+    def variable(name: str, shape: list[int]) -> np.ndarray:
+        kind = name.rsplit("/", 1)[-1]
+        if kind == "moving_variance":
+            return 0.5 + rng.rand(*shape)
+        normal = np.asarray(rng.randn(*shape))
+        if name.endswith("k_x/kernel"):
+            return np.asarray(0.3)
+        if kind == "in_rand":
+            return normal
+        return 0.2 * normal + (kind in ("gamma", "scale"))
+
+    found = []
+    for case in cases:
+        drawn = {"input": rng.randn(*case["input_shape"]).astype(np.float32), "label": None}
+        if case["num_class"]:
+            drawn["label"] = rng.randint(0, case["num_class"], size=(case["input_shape"][0], 1))
+        drawn["cotangent"] = rng.randn(*case["output_shape"]).astype(np.float32)
+        drawn["variables"] = {name: variable(name, shape).astype(np.float32) for name, shape in case["variables"]}
+        found.append(drawn)
+    return found
+
+
+def penalty_case() -> dict:
+    """Gradient penalties of one critic, as the original's unwired methods compute them (spec D.1).
+
+    Returns:
+        ``architecture``; ``variables``: the critic's, channels first; ``real``, ``generated`` (6, 3, 32, 32) and
+        ``uniform`` (6, 1, 1, 1): images to interpolate, the real ones' share; ``score_data``, ``score_gen`` (6, 8) in
+        inference; ``values``: penalties by kind: "wasserstein", of the summed scores; "fixed_g_gp" and "fixed_t_gp"
+        with the released witness; "rep_gp", "rmb_gp"; "scale": 1 / (0.1 J + 1); ``gradients``: of these values for
+        the variable "dis/l3/kernel/kernel", by kind.
+    """
+    arrays = _load("penalty.npz")
+    found = {name: arrays[name] for name in ("score_data", "score_gen")} | draw_penalty_inputs()
+    found["architecture"] = json.loads(str(arrays["architecture"]))
+    found["variables"] = _below(arrays, "variables/")
+    found["values"] = {kind: float(value) for kind, value in _below(arrays, "values/").items()}
+    found["gradients"] = _below(arrays, "gradients/")
+    return found
+
+
+def draw_penalty_inputs() -> dict[str, np.ndarray]:
+    """The images and shares of `penalty_case`, from `numpy.random.RandomState(1)`."""
+    rng = np.random.RandomState(1)
+    drawn = {"real": rng.uniform(-1, 1, (6, 3, 32, 32)), "generated": np.tanh(rng.randn(6, 3, 32, 32))}
+    drawn["uniform"] = rng.rand(6, 1, 1, 1)
+    return {name: array.astype(np.float32) for name, array in drawn.items()}
+
+
+def slerp_case() -> dict:
+    """Spherical interpolation: ``p0``, ``p1`` (16,), and ``points``, a dict from t to a point (16,)."""
+    arrays = _load("misc.npz")
+    points = {float(t): point for t, point in _below(arrays, "slerp/t").items()}
+    return {"p0": arrays["slerp/p0"], "p1": arrays["slerp/p1"], "points": points}
+
+
+def frechet_case() -> dict:
+    """Fréchet distance: features ``a``, ``b`` (600, 40) (rounded: README.md) and their distance, ``value``."""
+    arrays = _load("misc.npz")
+    return {"a": arrays["fid/a"], "b": arrays["fid/b"], "value": float(arrays["fid/value"])}
+
+
+def tf1_checkpoint() -> dict[str, np.ndarray]:
+    """All variables of a checkpoint of the original after 60 steps of the loss rep; Adam's slots are rounded."""
+    names = ("critic", "generator", "moments")
+    return {key: array for name in names for key, array in _load(f"tf1_checkpoint/{name}.npz").items()}
+
+
+def tf1_probe() -> dict:
+    """What the networks of `tf1_checkpoint` do in inference mode.
+
+    Returns:
+        ``architecture``; ``codes`` (4, 128) and ``generated_nchw`` made of them; ``images_uint8_nhwc`` (4, 32, 32, 3)
+        and their ``scores`` (4, 16).
+    """
+    arrays = _load("tf1_checkpoint/probe.npz")
+    arrays["images_uint8_nhwc"] = images_from_differences(arrays["images_uint8_nhwc"])
+    return arrays | {"architecture": json.loads(str(arrays["architecture"]))}
 
 
 def trajectory(case: str) -> dict[str, np.ndarray | str]:
@@ -139,6 +267,27 @@ def _load(name: str) -> dict[str, np.ndarray]:
     return unpack(np.load(FOLDER / name))
 
 
+def _below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+
+
+def _layer_case(case: dict, drawn: dict, arrays: Mapping[str, np.ndarray]) -> dict:
+    shape = case["input_shape"][1:]
+    if len(shape) == 3 and case["data_format"] == "channels_last":
+        shape = [shape[2], *shape[:2]]
+    name = case["name"]
+    return {
+        **{key: case[key] for key in ("name", "design", "num_class", "data_format")},
+        **drawn,
+        "input_shape": tuple(shape),
+        "out_train": arrays[f"{name}/out_train"],
+        # Stored once where training and inference do the same.
+        "out_eval": arrays.get(f"{name}/out_eval", arrays[f"{name}/out_train"]),
+        "gradients": _below(arrays, f"{name}/grad/"),
+        "after_update": _below(arrays, f"{name}/after_update/"),
+    }
+
+
 def _spectral_norm_case(case: dict, arrays: Mapping[str, np.ndarray]) -> dict:
     prefix = f"{case['name']}/"
     found = {key: value for key, value in case.items() if key != "kernel"}
@@ -149,8 +298,9 @@ def _spectral_norm_case(case: dict, arrays: Mapping[str, np.ndarray]) -> dict:
     for key, array in arrays.items():
         if key.startswith(prefix):
             key = key.removeprefix(prefix)
-            image = key.startswith("v") and array.ndim == 4
-            found[key] = array.transpose(0, 2, 3, 1) if image else array
+            channels_first = array.ndim == 4 and (key.startswith("v") or "kernel1" in key)
+            found[key] = array.transpose(0, 2, 3, 1) if channels_first else array
+    found["kernel"] = (found["kernel0"], found["kernel1"]) if "kernel1" in found else found["kernel0"]
     return found
 
 
@@ -160,8 +310,7 @@ def _loss_case(case: dict, arrays: Mapping[str, np.ndarray]) -> dict:
     columns = slice(0, 1) if case["one_dim"] else slice(None)
     return {
         "name": name,
-        # The penalty or scale is passed to the call, so the names that ask for one are not needed.
-        "loss": case["loss_type"].removesuffix("_gp").removesuffix("_ds"),
+        "loss": case["loss_type"],
         "call": {key: options.pop(key) for key in ("dis_penalty", "dis_scale") if key in options},
         "options": options,
         "score_gen": arrays["scores_gen_wide" if wide else "scores_gen"][:, columns],
