@@ -1,4 +1,4 @@
-"""A network for the embedded `sample` images, 3x32x32: the CIFAR-10 network at a quarter of its width."""
+"""Networks for the embedded `sample` images, 3x32x32: the CIFAR-10 network at a quarter of its width."""
 
 from __future__ import annotations
 
@@ -34,4 +34,31 @@ DCGAN_SMALL = {
 Command: python experiments/my_test_cifar.py --data sample --loss rep_b --architecture sample/DCGAN_SMALL
 Source: the CIFAR-10 network of Wang, Sun, Halgamuge (ICLR 2019) with every width divided by four; there is no
     published score.
+"""
+
+PROJECTION_SMALL = {
+    "input": DCGAN_SMALL["input"],
+    "code": DCGAN_SMALL["code"],
+    "generator": [
+        DCGAN_SMALL["generator"][0],
+        {"name": "l2_up", "out": 64, **_UP, "act_nm": "cbn"},
+        {"name": "l3_up", "out": 32, **_UP, "act_nm": "cbn"},
+        {"name": "l4_up", "out": 16, **_UP, "act_nm": "cbn"},
+        {"name": "l5_t32", "out": 3, "act": "tanh"},
+    ],
+    "discriminator": [
+        *DCGAN_SMALL["discriminator"][:-1],
+        {"name": "l8_s", "type": "project", "op": "d", "out": 1, "w_nm": "s", "act_k": ACT_K},
+    ],
+}
+"""DCGAN_SMALL with class labels: conditional batch normalisation in the generator, a label projection in the critic.
+
+438,899 trainable parameters in the generator, 388,993 in the critic.
+
+Command: python experiments/my_test_sample.py --architecture sample/PROJECTION_SMALL --num_class 10 --loss hinge
+    --max_step 3000
+Measured: about 7 min on one core of a 2-core Intel Xeon; FD[classifier] 3.3 and CS[classifier] 7.5 on 2,000 images; the
+    classifier finds the asked class in 87% of 4,000.
+Source: the projection critic of Miyato and Koyama (ICLR 2018) and the conditional batch normalisation of Dumoulin,
+    Shlens, Kudlur (ICLR 2017) in the network above; there is no published score.
 """

@@ -81,7 +81,7 @@ def our_tasks(architecture: dict, options: argparse.Namespace, real) -> dict[str
         def parts():
             with scope.frozen_state():
                 forward = gan._forward(real, None, None, None)
-                values = [forward.losses.gen, forward.losses.dis, [next_ for _, next_ in forward.vectors]]
+                values = [forward.losses.gen, forward.losses.dis, [value for _, value in forward.updates]]
                 if last == 1:
                     weights = [variable.value for variable in critic.trainable_variables]
                     values += forward.tape.gradient(forward.losses.dis, weights)

@@ -41,7 +41,7 @@ class Layer(nn.Module):
             raise ConfigError(f"the peer cannot build layer {spec.name!r}: no crelu, no spectral norm of tc.")
         self.spec = spec
         self.padding = 0 if spec.op == "d" else _padding(spec)
-        shape = spec.kernel_shape
+        shape = spec.part("kernel").variables["kernel"]
         # PyTorch's order: (out, in, k, k), for transposed convolutions (in, out, k, k), for dense (out, in).
         shape = shape[::-1] if spec.op == "d" else (shape[3], shape[2], *shape[:2])
         self.kernel = nn.Parameter(torch.randn(shape) * math.sqrt(2.0 / math.prod(shape[1:])))

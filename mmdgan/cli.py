@@ -7,14 +7,17 @@ run that diverged; 130 and 143 after Ctrl-C and SIGTERM. TensorFlow is imported 
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import math
 import os
 import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from absl import flags as absl_flags
 
@@ -22,6 +25,10 @@ from mmdgan import flags
 from mmdgan.errors import ConfigError, MmdGanError
 from mmdgan.experiment import Experiment
 from mmdgan.flags import option
+
+if TYPE_CHECKING:
+    from mmdgan.design import NetworkSpec
+    from mmdgan.runs import RunFolder
 
 BAD_USE, DIVERGED, INTERRUPTED, TERMINATED = 2, 3, 130, 143
 
@@ -35,6 +42,9 @@ class SampleOptions:
     count: int = option(400, "how many images")
     out: str | None = option(None, "NAME.npz, NAME.png or a folder; none: RUN/samples/<step>_<count>.png")
     step: int | None = option(None, "the checkpoint of this step; none: the newest")
+    class_: int | None = option(
+        None, "of a conditional run: images of this class alone; none: all in turn, of a grid one per column"
+    )
     seed: int = option(0, "of the latent codes")
 
 
@@ -79,18 +89,26 @@ def sample(argv: Sequence[str]) -> int:
     if options.count < 1:
         raise ConfigError(f"count is {options.count}; give at least 1.")
     _check_seed(options.seed)
+    import numpy as np
+
     from mmdgan import sampling
     from mmdgan.runs import RunFolder, check_image_target, counter, save_images
     from mmdgan.startup import prepare_tensorflow
 
     check_image_target(options.out)
     folder = RunFolder.open(parsed.arguments[0])
+    _check_class(folder, options.class_)
     prepare_tensorflow()
     generator, step = folder.load_generator(options.step)
     codes = sampling.random_codes(options.count, generator.spec.input_shape[0], options.seed)
-    images = sampling.generate(generator, codes, progress=counter("samples"))
-    out = options.out or folder.grid_file(step).with_name(f"{step}_{options.count}.png")
-    print(f"{options.count:,} samples of step {step:,}: {save_images(out, images)}")
+    of_class = "" if options.class_ is None else f"_class{options.class_}"
+    out = Path(options.out or folder.grid_file(step).with_name(f"{step}_{options.count}{of_class}.png"))
+    columns = math.ceil(math.sqrt(options.count)) if out.suffix.lower() == ".png" else None
+    labels = sampling.cycled_labels(options.count, generator.spec.num_class, columns)
+    if options.class_ is not None:
+        labels = np.full_like(labels, options.class_)
+    images = sampling.generate(generator, codes, labels, progress=counter("samples"))
+    print(f"{options.count:,} samples of step {step:,}: {save_images(out, images, columns, labels)}")
     return 0
 
 
@@ -116,35 +134,124 @@ def evaluate(argv: Sequence[str]) -> int:
     prepare_tensorflow()
     generator, step = folder.load_generator(step)
     scorer = Scorer.of(experiment, open_data(experiment))
-    scores = scorer.score(generator, generator.spec.input_shape[0], step)
+    scores = scorer.score(generator, step)
     folder.append(step, "evaluate", scores)
     print(f"{format_table(scores)}\nwritten to {folder.metrics_file}")
     return 0
+
+
+def import_tf1(argv: Sequence[str]) -> int:
+    """Turns a TensorFlow 1 checkpoint of the original into a run that samples, evaluates and resumes."""
+    command = f"{flags.program()} import-tf1"
+    usage = f"usage: {command} PREFIX --architecture FILE:NAME [--flag=value ...]\n\n{import_tf1.__doc__}"
+    parsed = flags.parse(Experiment(), argv, usage=usage, arguments=("PREFIX",))
+    from mmdgan.importing import import_run
+    from mmdgan.training.checkpoints import saved_steps
+
+    prefix, run = parsed.arguments[0], import_run(parsed.arguments[0], parsed.options)
+    step = saved_steps(run / "checkpoints")[-1]
+    print(f"{prefix} is now the run {run}, after step {step:,}.")
+    print(f"Samples:      {flags.program()} sample {run} --count 400")
+    print(f"Scores:       {flags.program()} evaluate {run}")
+    again = _resuming(parsed.options, Experiment.load(run), step)
+    print(f"Train it on:  {flags.program()} train {shlex.join(_changed_flags(again))}")
+    return 0
+
+
+def _resuming(asked: Experiment, made: Experiment, step: int) -> Experiment:
+    """The experiment that trains an imported run on: as it was asked for, but for what the checkpoint says."""
+    longer = asked.max_step if asked.max_step > step else 2 * step
+    size = None if made.score_size == asked.resolved().score_size else made.score_size
+    return dataclasses.replace(asked, restart=False, max_step=longer, score_size=asked.score_size or size)
+
+
+def _changed_flags(experiment: Experiment) -> list[str]:
+    """The flags that make this experiment of the default one."""
+    given = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
+    default = Experiment()
+    return [f"--{name}={flags.format_value(v)}" for name, v in given.items() if v != getattr(default, name)]
+
+
+def losses(argv: Sequence[str]) -> int:
+    """Prints every loss: its names, what it computes (generator's loss; critic's loss), where it comes from."""
+    usage = f"usage: {flags.program()} losses\n\n{losses.__doc__}"
+    flags.parse(_NoOptions(), argv, usage=usage)
+    from mmdgan.losses import describe
+
+    print(describe())
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class _NoOptions:
+    """A verb without flags."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SummaryOptions:
     """The flags of `summary`."""
 
+    num_class: int = option(0, "classes of conditional layers; 0: unconditional")
     score_size: int | None = option(None, "outputs of the last critic layer; none: the dictionary's")
+    input_shape: tuple[int, ...] | None = option(
+        None, "of a single network: C,H,W of images, or the number of features"
+    )
 
 
 def summary(argv: Sequence[str]) -> int:
-    """Prints tables of both networks of an architecture: shapes, parameters, multiply-adds."""
-    usage = f"usage: {flags.program()} summary FILE:NAME [--flag=value ...]\n\n{summary.__doc__}"
+    """Prints tables of the networks of a dictionary: resolved keys, shapes, parameters, multiply-adds.
+
+    NAME is an architecture with generator and critic, or a single network (a list of layer dictionaries, or a graph
+    with "layers" and "links"), which needs --input_shape.
+    """
+    usage = f"usage: {flags.program()} summary FILE:NAME [--flag=value ...]\n\n{inspect.cleandoc(summary.__doc__)}"
     parsed = flags.parse(SummaryOptions(), argv, usage=usage, arguments=("FILE:NAME",))
     from mmdgan import design
+    from mmdgan.design_files import load_dictionary
 
-    architecture = design.load_architecture(parsed.arguments[0])
-    if parsed.options.score_size is not None:
-        architecture = design.with_score_size(architecture, parsed.options.score_size)
-    print("\n\n".join(design.describe(spec) for spec in design.parse_architecture(architecture)))
+    reference, options = parsed.arguments[0], parsed.options
+    dictionary = load_dictionary(reference)
+    if isinstance(dictionary, Mapping) and "layers" not in dictionary:
+        if options.input_shape is not None:
+            raise ConfigError(f"{reference} is an architecture, which says its input; leave --input_shape out.")
+        if options.score_size is not None:
+            dictionary = design.with_score_size(dictionary, options.score_size)
+        specs = design.parse_architecture(dictionary, options.num_class)
+    else:
+        specs = [_single_network(reference, dictionary, options)]
+    print("\n\n".join(design.describe(spec) for spec in specs))
     return 0
+
+
+def _single_network(reference: str, network: list | Mapping, options: SummaryOptions) -> NetworkSpec:
+    """The specification of a network that belongs to no architecture."""
+    from mmdgan import design
+
+    if options.score_size is not None:
+        raise ConfigError(f"{reference} is a single network, which has no score size; leave --score_size out.")
+    if options.input_shape is None:
+        raise ConfigError(
+            f"{reference} is a single network: say what it is applied to, such as --input_shape=3,32,32 (C,H,W) or "
+            "--input_shape=128."
+        )
+    name = reference.replace("/", ":").rpartition(":")[2]
+    return design.parse_network(network, options.input_shape, name, options.num_class)
 
 
 def _check_seed(seed: int | None) -> None:
     if seed is not None and seed < 0:
         raise ConfigError(f"seed is {seed}; give a whole number of at least 0.")
+
+
+def _check_class(folder: RunFolder, number: int | None) -> None:
+    """Checks the number of a class of which samples are wanted."""
+    if number is None:
+        return
+    num_class = folder.read_config()["experiment"].get("num_class", 0)
+    if num_class < 2:
+        raise ConfigError(f"class is {number}, but {folder.path} is unconditional; leave it out.")
+    if not 0 <= number < num_class:
+        raise ConfigError(f"class is {number}; {folder.path} has the classes 0 to {num_class - 1}.")
 
 
 class Verb(NamedTuple):
@@ -159,7 +266,9 @@ VERBS = {
     "train": Verb(train, "[--flag=value ...]", "train a GAN, or resume its training"),
     "sample": Verb(sample, "RUN", "make images with a trained generator"),
     "evaluate": Verb(evaluate, "RUN", "score a trained generator"),
-    "summary": Verb(summary, "FILE:NAME", "show the networks of an architecture"),
+    "summary": Verb(summary, "FILE:NAME", "show the networks of an architecture, or one network"),
+    "losses": Verb(losses, "", "list the losses, with what they compute and their sources"),
+    "import-tf1": Verb(import_tf1, "PREFIX", "make a run of a checkpoint of the original"),
 }
 
 

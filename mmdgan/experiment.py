@@ -11,28 +11,35 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mmdgan import data, design
 from mmdgan.data.sidecar import read_sidecar
-from mmdgan.errors import ConfigError
+from mmdgan.errors import ConfigError, DesignError
+from mmdgan.experiment_checks import check
 from mmdgan.flags import format_value, option
 from mmdgan.losses import catalog as losses
-from mmdgan.metrics import METRICS
 from mmdgan.runs import RunFolder
 
-REPULSIVE = ("rep", "rmb")
-
-# What a resumed run must share with the run before; everything else may change in between.
-IDENTITY = (
-    "data loss rep_weights sigma alpha beta lower_bound upper_bound cross_bound score_size gain spectral "
-    "initializer precision batch_size optimizer lr_dis lr_gen end_lr imbalanced_update seed"
+_LOSS_OPTIONS = (
+    "rep_weights rep_lambda sigma alpha beta lower_bound upper_bound cross_bound omega ref_normal mix_threshold"
+).split()
+_IDENTITY = (
+    "data loss penalty_weight rep_weights sigma alpha beta lower_bound upper_bound cross_bound omega ref_normal "
+    "mix_threshold num_class score_size gain spectral initializer precision legacy batch_size optimizer lr_dis "
+    "lr_gen end_lr imbalanced_update seed"
 ).split()
 
-_LOSS_OPTIONS = "rep_weights rep_lambda sigma alpha beta lower_bound upper_bound cross_bound".split()
-_AT_LEAST_ONE = "rounds query_step save_every keep score_size max_step score_count".split()
-_POSITIVE = "lr_dis lr_gen end_lr gain save_secs".split()
+
+def _loss_names() -> str:
+    """The names of the losses, with the variants of each behind it: "rep[_gp|_ds]"."""
+    variants: dict[str, list[str]] = {}
+    for name in losses.names():
+        base = name.removesuffix("_gp").removesuffix("_ds")
+        variants.setdefault(base, []).extend([name.removeprefix(base)] if name != base else [])
+    return ", ".join(f"{base}[{'|'.join(ends)}]" if ends else base for base, ends in variants.items())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +49,13 @@ class Experiment:
     architecture: str = option(
         "cifar10/DCGAN", "the networks: a preset, or path/file.py:NAME for a dictionary of yours", "networks"
     )
+    num_class: int = option(
+        0, "classes of conditional networks, as many as the data set has; 0: unconditional", "networks"
+    )
     score_size: int | None = option(
-        None, "outputs of the last critic layer; none: 16 for MMD losses, 1 for the others", "networks"
+        None,
+        "outputs of the last critic layer; none: 1 if it projects labels, else 16 for MMD losses, 1 for the others",
+        "networks",
     )
     gain: float | None = option(
         None, "K: act_k = K^(1/L) on all L normalised layers; none: the dictionary's", "networks"
@@ -61,12 +73,19 @@ class Experiment:
     data_format: str | None = option(
         None, "none: channels_first on a GPU", "networks", ("channels_first", "channels_last", "none")
     )
+    legacy: bool = option(False, "label projections and penalties as the released code computes them", "networks")
 
     data: str = option("cifar10", "the data set: cifar10, sample, ...", "data")
     data_root: str = option("Data", "the folder that holds the data sets", "data")
     source: str | None = option(None, "official binary files or class folders to convert", "data")
 
-    loss: str = option("rep", "rep, rep_b, mmd_g, mmd_t, mgb, hinge, logistic, minimax", "training")
+    loss: str = option("rep", f"{_loss_names()}; `python -m mmdgan losses` explains them", "training")
+    penalty_weight: float | None = option(
+        None,
+        "weight of a _gp loss's or wasserstein's gradient penalty, or λ of a _ds loss's scale; none: 10 for "
+        "wasserstein, 1 for attractive _gp losses, 0.1 for repulsive ones and _ds",
+        "training",
+    )
     rep_weights: tuple[float, float] | None = option(
         None, "w0,w1 of the repulsive losses, w0 - w1 = 1; none: 0,-1", "training"
     )
@@ -77,13 +96,25 @@ class Experiment:
     lower_bound: float | None = option(None, "squared distances count as at least this (bounded losses)", "training")
     upper_bound: float | None = option(None, "or as at most this", "training")
     cross_bound: bool = option(False, "bound rep_b's cross term too, for λ < 0", "training")
+    omega: tuple[float, ...] | None = option(
+        None, "low,high or one number: mean kernel value between the players, of the random-width losses", "training"
+    )
+    ref_normal: float | None = option(
+        None, "mean squared distance within the normal that rand_g and its kin compare with", "training"
+    )
+    mix_threshold: float | None = option(
+        None, "loss above which the mixing losses exchange samples, and ins_noise adds noise", "training"
+    )
     batch_size: int = option(64, "images per step", "training")
     optimizer: str = option("adam", "adam has betas 0.5, 0.999", "training", ("adam", "rmsprop", "sgd", "momentum"))
     lr_dis: float = option(5e-4, "the critic's learning rate", "training")
     lr_gen: float = option(2e-4, "the generator's learning rate", "training")
     end_lr: float = option(1e-7, "learning rate at step 100,000, of sgd and momentum", "training")
-    imbalanced_update: tuple[int, int] | None = option(
-        None, "p_dis,p_gen: update a network every p-th step; one of them 1", "training"
+    imbalanced_update: tuple[int, int] | Literal["dynamic"] | None = option(
+        None,
+        "p_dis,p_gen: update a network every p-th step, one of them 1; dynamic: the critic more rarely the "
+        "larger the generator's loss, after 1,000 steps",
+        "training",
     )
     seed: int = option(0, "of weights, data order, codes and samples", "training")
 
@@ -135,24 +166,40 @@ class Experiment:
           DataError: no data set of that name.
           DesignError: an architecture that cannot be built.
         """
-        self._check()
+        check(self)
         options = losses.resolve_options(self.loss, **self._loss_options())
-        weights = options.get("rep_weights")
+        weights, penalty_weight = options.get("rep_weights"), self.loss_function().penalty_weight
         experiment = dataclasses.replace(
             self,
-            score_size=self.score_size or losses.score_size(self.loss),
+            score_size=self.networks()[2].output_shape[0],
+            penalty_weight=penalty_weight if self.penalty_weight is None else self.penalty_weight,
             rep_weights=tuple(weights) if weights else None,
             rep_lambda=None,
         )
         return dataclasses.replace(experiment, run_name=self.run_name or experiment._default_run_name())
 
     def networks(self) -> tuple[dict[str, Any], design.NetworkSpec, design.NetworkSpec]:
-        """The architecture with this experiment's score size and gain: (dictionary, generator, critic)."""
+        """The architecture with this experiment's score size and gain: (dictionary, generator, critic).
+
+        Raises:
+          DesignError: it cannot be built; for conditional layers without classes it names the flag.
+        """
         architecture = design.load_architecture(self.architecture)
-        architecture = design.with_score_size(architecture, self.score_size or losses.score_size(self.loss))
+        default = 1 if _ends_in_projection(architecture) else losses.score_size(self.loss)
+        architecture = design.with_score_size(architecture, self.score_size or default)
         if self.gain is not None:
             architecture = design.with_gain(architecture, self.gain)
-        return architecture, *design.parse_architecture(architecture)
+        try:
+            return architecture, *design.parse_architecture(architecture, self.num_class)
+        except DesignError as error:
+            layers = _conditional_layers(architecture) if self.num_class < 2 else []
+            if not layers:
+                raise
+            count = data.info(self.data, self.data_root).num_class or "N"
+            raise DesignError(
+                f"architecture {self.architecture} depends on class labels in {layers[0]}: give --num_class={count}, "
+                f"the number of classes of {self.data}."
+            ) from error
 
     def folder(self) -> RunFolder:
         """Where the run is, or will be."""
@@ -189,6 +236,8 @@ class Experiment:
         facts = {
             "run directory": f"{experiment.folder().path}{self._progress(experiment.folder())}",
             "data": self._where_data(),
+            "classes": f"{self.num_class}, by the labels of the data" if self.num_class else "none: unconditional",
+            "penalty": self._which_penalty(),
             "score size": self._why_score_size(),
             "samples, scores": f"after step {shown}",
         }
@@ -224,24 +273,35 @@ class Experiment:
         return losses.get(self.loss, **self._loss_options())
 
     def _loss_options(self) -> dict[str, Any]:
-        return {name: value for name in _LOSS_OPTIONS if (value := getattr(self, name)) not in (None, False)}
+        given = {name: value for name in _LOSS_OPTIONS if (value := getattr(self, name)) not in (None, False)}
+        # One number of a list-valued flag is a number: rep's sigma and a fixed omega are no lists.
+        return {k: v[0] if isinstance(v, tuple) and len(v) == 1 else v for k, v in given.items()}
 
     def _default_run_name(self) -> str:
         """The original's name of a run (spec E.8), with the loss as typed."""
         critic = self.networks()[2]
-        gains = [layer.act_k for layer in critic.layers if layer.w_nm == "s"]
+        gains = [part.gain for layer in critic.layers for part in layer.parts if part.spectral]
         name = f"sngan_{self.loss}_{self.lr_dis:.0e}_{self.lr_gen:.0e}_k{gains[0] if gains else 1:.3g}"
-        if losses.canonical_name(self.loss) in REPULSIVE:
+        if self.rep_weights is not None:
             name += "_{:.1f}_{:.1f}".format(*self.rep_weights)
         return name
 
+    def _which_penalty(self) -> str:
+        loss, weight = self.loss_function(), self.resolved().penalty_weight
+        if loss.uses_scale:
+            return f"none; the critic's loss is divided by 1 + {weight:g} times its mean squared Jacobian"
+        return "none" if loss.penalty is None else f"{weight:g} times the gradient penalty {loss.penalty}"
+
     def _why_score_size(self) -> str:
-        layer = self.networks()[2].layers[-1]
+        critic = self.networks()[2]
+        layer, size = critic.layers[critic.outputs[0]], critic.output_shape[0]
+        outputs = f"{size} output{'s' * (size > 1)} of critic layer {layer.name}"
         if self.score_size:
-            return f"{self.score_size} outputs of critic layer {layer.name}, as --score_size says"
-        size = losses.score_size(self.loss)
+            return f"{outputs}, as --score_size says"
+        if layer.type == "project":
+            return f"{outputs}, because a label projection has one"
         kind = "compares distributions of scores (an MMD loss)" if size > 1 else "judges each score by itself"
-        return f"{size} output{'s' * (size > 1)} of critic layer {layer.name}, because {self.loss} {kind}"
+        return f"{outputs}, because {self.loss} {kind}"
 
     def _where_data(self) -> str:
         """The images and where they would be taken from, in the order in which `data.open_data` looks."""
@@ -267,49 +327,27 @@ class Experiment:
             return " (new)"
         return " (exists: the run would be resumed)"
 
-    def _check(self) -> None:
-        for name in _AT_LEAST_ONE:
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ConfigError(f"{name} is {value}; give a whole number of at least 1.")
-        for name in _POSITIVE:
-            if (value := getattr(self, name)) is not None and not 0 < value < float("inf"):
-                raise ConfigError(f"{name} is {value}; give a positive number.")
-        for field in dataclasses.fields(self):
-            choices, value = field.metadata["choices"], format_value(getattr(self, field.name))
-            if choices and value not in choices:
-                raise ConfigError(f"{field.name} is {value}; the valid values are {', '.join(choices)}.")
-        if self.batch_size < 2:
-            raise ConfigError(f"batch_size is {self.batch_size}; give at least 2, for losses compare samples.")
-        if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"seed is {self.seed}; give a whole number from 0 to {2**32 - 1}.")
-        if min(self.grid) < 1:
-            raise ConfigError(f"grid is {format_value(self.grid)}; give rows,columns of at least 1 each.")
-        periods = self.imbalanced_update
-        if periods is not None and (min(periods) != 1 or max(periods) < 1):
-            shown = format_value(periods)
-            raise ConfigError(f"imbalanced_update is {shown}; give p_dis,p_gen, at least 1, one of them 1.")
-        if any(not 0 < step <= self.max_step for step in self.score_steps):
-            shown = format_value(self.score_steps)
-            raise ConfigError(f"score_steps is {shown}; give steps from 1 to max_step = {self.max_step}.")
-        if self.run_name is not None and (not self.run_name or set(self.run_name) & set("/\\")):
-            raise ConfigError(f"run_name is {self.run_name!r}; give a folder's name without slashes.")
-        if penalty := self.loss_function().penalty:
-            raise ConfigError(
-                f"loss {self.loss} needs a gradient penalty ({penalty}), which training does not compute; "
-                "choose one without, such as rep_b or hinge."
-            )
-        for metric in self.metrics:
-            if metric not in METRICS:
-                raise ConfigError(f"metrics has {metric!r}; the valid values are {', '.join(METRICS)}.")
-        if self.metrics and self.score_count is not None and self.score_count < 2:
-            raise ConfigError(f"score_count is {self.score_count}; give at least 2, for scores compare images.")
-        info = data.info(self.data, self.data_root)
-        image = tuple(self.networks()[1].output_shape)
-        if image != tuple(info.shape):
-            raise ConfigError(
-                f"architecture {self.architecture} makes images of {image} (C, H, W), but those of {self.data} are "
-                f"{tuple(info.shape)}; choose an architecture of that size."
-            )
+
+IDENTITY: dict[str, Any] = {
+    field.name: field.default for field in dataclasses.fields(Experiment) if field.name in _IDENTITY
+}
+"""What a resumed run must share with the run before, with what the runs had that knew no such field."""
+
+
+def _ends_in_projection(architecture: dict) -> bool:
+    """Whether the critic's output layer adds a label projection, which has one output whatever the loss."""
+    critics = [design.with_score_size(architecture, size)["discriminator"] for size in (1, 2)]
+    one, two = [critic["layers"] if isinstance(critic, Mapping) else critic for critic in critics]
+    return next(a for a, b in zip(one, two, strict=True) if a != b).get("type") == "project"
+
+
+def _conditional_layers(architecture: dict) -> list[str]:
+    """The layers that need class labels, as "gen/l2_up"; none if the architecture fails for another reason."""
+    try:
+        specs = design.parse_architecture(architecture, 2)
+    except DesignError:
+        return []
+    return [f"{spec.name}/{layer.name}" for spec in specs for layer in spec.layers if layer.conditional]
 
 
 def _versions() -> dict[str, str]:

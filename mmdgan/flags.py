@@ -1,8 +1,9 @@
 """Command-line flags made from a dataclass: one absl flag per field, with the instance's values as defaults.
 
 A field's annotation gives the flag's type (`str`, `int`, `float`, `bool`, a tuple of these written with
-commas, or any of these `| None`, written "none"); its metadata, made by `option`, gives the help text, the
-group under which `--help` lists it, and the valid values where they are few.
+commas, or any of these `| None`, written "none", or `| Literal["word"]`, written so); its metadata, made by
+`option`, gives the help text, the group under which `--help` lists it, and the valid values where they are few.
+A flag is called like its field; an underscore at the field's end, as in `class_`, is left out.
 """
 
 from __future__ import annotations
@@ -73,14 +74,14 @@ def parse(
     try:
         words = values(["mmdgan", *argv])[1:]
     except flags.UnrecognizedFlagError as error:
-        known = [field.name for field in dataclasses.fields(preset)] + list(switches)
+        known = [_flag_name(field) for field in dataclasses.fields(preset)] + list(switches)
         raise ConfigError(_unknown_flag(error.flagname, known)) from None
     except flags.Error as error:
         raise ConfigError(str(error)) from None
     if len(words) != len(arguments):
         wanted = " ".join(arguments) or "no words, only flags written --name=value"
         raise ConfigError(f"the command takes {wanted}; it was given {' '.join(words) or 'none'}.")
-    changed = {field.name: values[field.name].value for field in dataclasses.fields(preset)}
+    changed = {field.name: values[_flag_name(field)].value for field in dataclasses.fields(preset)}
     given = frozenset(name for name in switches if values[name].value)
     return Parsed(dataclasses.replace(preset, **changed), given, words)
 
@@ -94,7 +95,7 @@ def help_text(preset: Any, usage: str, switches: Mapping[str, str] | None = None
         value = "" if hints[field.name] is bool else f"={default}"
         choices = field.metadata["choices"]
         text = field.metadata["help"] + (f" [{'|'.join(choices)}]" if choices else "")
-        groups.setdefault(field.metadata["group"], []).append(_entry(f"--{field.name}{value}", text))
+        groups.setdefault(field.metadata["group"], []).append(_entry(f"--{_flag_name(field)}{value}", text))
     for name, text in (switches or {}).items():
         groups.setdefault("what to do", []).append(_entry(f"--{name}", text))
     blocks = [f"{title}:\n" + "\n".join(entries) for title, entries in groups.items()]
@@ -116,6 +117,10 @@ def nearest(word: str, known: Sequence[str]) -> str:
     return f" (did you mean {near[0]}?)" if near else ""
 
 
+def _flag_name(field: dataclasses.Field) -> str:
+    return field.name.removesuffix("_")
+
+
 def _unknown_flag(name: str, known: Sequence[str]) -> str:
     hint = nearest(name, [*known, *(f"no{flag}" for flag in known)]).replace("mean ", "mean --")
     return f"there is no flag --{name}{hint}; --help lists all flags."
@@ -132,13 +137,13 @@ def _define(preset: Any, switches: Mapping[str, str]) -> flags.FlagValues:
     values.set_gnu_getopt(True)
     hints = typing.get_type_hints(type(preset))
     for field in dataclasses.fields(preset):
-        default, text = getattr(preset, field.name), field.metadata["help"]
+        name, default, text = _flag_name(field), getattr(preset, field.name), field.metadata["help"]
         if hints[field.name] is bool:
-            flag = _switch(field.name, default, text)
+            flag = _switch(name, default, text)
         else:
             parser = _Parser(hints[field.name], field.metadata["choices"])
             # The default goes through the parser as text, which absl requires of custom flags.
-            flag = flags.Flag(parser, _Serializer(), field.name, format_value(default), text)
+            flag = flags.Flag(parser, _Serializer(), name, format_value(default), text)
         flags.DEFINE_flag(flag, values)
     for name, text in switches.items():
         flags.DEFINE_flag(_switch(name, False, text), values)
@@ -171,9 +176,13 @@ class _Parser(flags.ArgumentParser):
     """Turns a flag's text into a value of an annotated type."""
 
     def __init__(self, hint: Any, choices: Sequence[str] | None = None):
-        options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        # A union with a Literal is one of `typing`, not of `types`.
+        union = typing.get_origin(hint) in (types.UnionType, typing.Union)
+        options = typing.get_args(hint) if union else (hint,)
         self._optional = type(None) in options
-        self._type = next(option for option in options if option is not type(None))
+        literals = [option for option in options if typing.get_origin(option) is typing.Literal]
+        self._words = [word for literal in literals for word in typing.get_args(literal)]
+        self._type = next(option for option in options if option not in (type(None), *literals))
         self._choices = choices
         self.syntactic_help = str(hint)
 
@@ -181,6 +190,8 @@ class _Parser(flags.ArgumentParser):
         text = argument.strip() if isinstance(argument, str) else format_value(argument)
         if self._optional and text.lower() in ("none", ""):
             return None
+        if text in self._words:
+            return text
         if typing.get_origin(self._type) is not tuple:
             return self._scalar(text, self._type)
         kinds = typing.get_args(self._type)
@@ -188,7 +199,7 @@ class _Parser(flags.ArgumentParser):
         if kinds[-1] is Ellipsis:
             return tuple(self._scalar(part, kinds[0]) for part in parts)
         if len(parts) != len(kinds):
-            raise ValueError(f"it takes {len(kinds)} values separated by commas")
+            raise ValueError(f"it takes {len(kinds)} values separated by commas{self._alternatives()}")
         return tuple(self._scalar(part, kind) for part, kind in zip(parts, kinds, strict=True))
 
     def _scalar(self, text: str, kind: type) -> Any:
@@ -198,7 +209,11 @@ class _Parser(flags.ArgumentParser):
             return kind(text)
         except ValueError:
             noun = {int: "a whole number", float: "a number"}[kind]
-            raise ValueError(f"it takes {noun}" + (" or none" if self._optional else "")) from None
+            raise ValueError(f"it takes {noun}{self._alternatives()}") from None
+
+    def _alternatives(self) -> str:
+        """What a flag takes besides values of its type: " or none"."""
+        return "".join(f" or {word}" for word in [*self._words, *(["none"] if self._optional else [])])
 
 
 def program() -> str:

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mmdgan import design
 from mmdgan.errors import CheckpointError, ConfigError, DesignError
@@ -14,7 +14,6 @@ from mmdgan.startup import prepare_tensorflow
 
 if TYPE_CHECKING:
     from mmdgan.experiment import Experiment
-    from mmdgan.training import GanStep
 
 
 def import_run(prefix: str | os.PathLike, experiment: Experiment) -> Path:
@@ -49,9 +48,10 @@ def import_run(prefix: str | os.PathLike, experiment: Experiment) -> Path:
         )
     prepare_tensorflow()
     from mmdgan import tf1
+    from mmdgan.rounds import make_gan
     from mmdgan.training import Checkpoints
 
-    gan = _make_gan(experiment.resolved(), config["architecture"])
+    gan = make_gan(experiment.resolved(), config["architecture"])
     tf1.import_checkpoint(prefix, gan)
     folder.prepare(config, experiment.restart)
     try:
@@ -72,26 +72,3 @@ def _with_dictionarys_score_size(experiment: Experiment) -> Experiment:
     except DesignError:
         return experiment  # whoever builds it for the loss says what is wrong, or needs no number from it
     return dataclasses.replace(experiment, score_size=size)
-
-
-def _make_gan(experiment: Experiment, architecture: dict[str, Any]) -> GanStep:
-    """Both networks, the loss and the optimisers of a resolved experiment."""
-    from mmdgan import build_discriminator, build_generator
-    from mmdgan.training import GanStep
-
-    e = experiment
-    names = ("data_format", "precision", "spectral", "initializer", "legacy")
-    options = {name: getattr(e, name) for name in names}
-    return GanStep(
-        build_generator(architecture, e.num_class, **options),
-        build_discriminator(architecture, e.num_class, **options),
-        e.loss_function(),
-        e.lr_dis,
-        e.lr_gen,
-        e.optimizer,
-        end_lr=e.end_lr,
-        imbalanced_update=e.imbalanced_update,
-        penalty_weight=e.penalty_weight,
-        legacy=e.legacy,
-        seed=e.seed,
-    )

@@ -6,7 +6,7 @@ import dataclasses
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from mmdgan.errors import ConfigError
+from mmdgan.errors import ConfigError, DataError
 from mmdgan.experiment import IDENTITY
 from mmdgan.runs import RunFolder, counter, save_images
 from mmdgan.startup import prepare_tensorflow
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from mmdgan.data import ImageData
     from mmdgan.experiment import Experiment
+    from mmdgan.training import GanStep
 
 
 class TrainingRun:
@@ -36,6 +37,7 @@ class TrainingRun:
             self.folder.check(config, IDENTITY)
         prepare_tensorflow()
         self.data = open_data(self.experiment)
+        self._check_labels()
         config["data"] = {
             "count": self.data.count,
             "source": self.data.source,
@@ -48,37 +50,17 @@ class TrainingRun:
         self._build()
 
     def _build(self) -> None:
-        import keras
-
-        from mmdgan import build_discriminator, build_generator
         from mmdgan.data import Pipeline
-        from mmdgan.training import Checkpoints, GanStep, Monitor, Progress, Trainer
+        from mmdgan.training import Checkpoints, Monitor, Progress, Trainer
 
         e = self.experiment
-        keras.utils.set_random_seed(e.seed)
-        options = {
-            "data_format": e.data_format,
-            "precision": e.precision,
-            "spectral": e.spectral,
-            "initializer": e.initializer,
-        }
-        generator = build_generator(self.architecture, **options)
-        self.gan = GanStep(
-            generator,
-            build_discriminator(self.architecture, **options),
-            e.loss_function(),
-            e.lr_dis,
-            e.lr_gen,
-            e.optimizer,
-            end_lr=e.end_lr,
-            imbalanced_update=e.imbalanced_update,
-            seed=e.seed,
-        )
+        self.gan = make_gan(e, self.architecture)
         self.checkpoints = Checkpoints(self.folder.checkpoints, self.gan.state(), keep=e.keep)
         self.monitor = Monitor(self.folder.logs)
+        stream = {"seed": e.seed, "data_format": self.gan.generator.data_format, "labels": e.num_class >= 2}
         self.trainer = Trainer(
             self.gan,
-            Pipeline(self.data, e.batch_size, seed=e.seed, data_format=generator.data_format),
+            Pipeline(self.data, e.batch_size, **stream),
             checkpoints=self.checkpoints,
             monitor=self.monitor,
             progress=Progress(total=e.max_step),
@@ -86,6 +68,20 @@ class TrainingRun:
             save_secs=e.save_secs,
             query_step=e.query_step,
         )
+
+    def _check_labels(self) -> None:
+        """Checks that the images that were found have the labels a conditional run needs."""
+        wanted, data = self.experiment.num_class, self.data
+        if wanted and data.labels is None:
+            raise DataError(
+                f"num_class is {wanted}, but the images of {data.name} that were found ({data.source}) have no "
+                "labels; train without classes, or give a --source with labels."
+            )
+        if wanted and data.num_class != wanted:
+            raise DataError(
+                f"num_class is {wanted}, but the images of {data.name} that were found ({data.source}) are of "
+                f"{data.num_class} classes; give --num_class={data.num_class}."
+            )
 
     def execute(self) -> dict[str, Any]:
         """Trains round after round; returns what `Experiment.run` does."""
@@ -121,10 +117,11 @@ class TrainingRun:
         if not self.folder.grid_file(step).is_file():
             rows, columns = e.grid
             codes = sampling.grid_codes(rows * columns, self.gan.code_size, e.seed)
-            images = sampling.generate(self.gan.generator, codes)
+            labels = sampling.cycled_labels(rows * columns, e.num_class, columns)
+            images = sampling.generate(self.gan.generator, codes, labels)
             print(f"Samples after step {step:,}: {save_images(self.folder.grid_file(step), images, columns)}")
         if self.scorer and not any(record["step"] == step for record in self._rounds_scored()):
-            scores = self.scorer.score(self.gan.generator, self.gan.code_size, step)
+            scores = self.scorer.score(self.gan.generator, step)
             self.folder.append(step, "train", scores)
             known = {f"scores/{s['metric']}": s["value"] for s in scores if s["value"] is not None}
             self.monitor.scalars(step, known)
@@ -158,6 +155,37 @@ class TrainingRun:
             "grid": grid if grid.is_file() else None,
             "scores": records[-1]["scores"] if records else {},
         }
+
+
+def make_gan(experiment: Experiment, architecture: dict[str, Any]) -> GanStep:
+    """Both networks with fresh weights, the loss and the optimisers.
+
+    Args:
+      experiment: resolved.
+      architecture: of `experiment.networks()`.
+    """
+    import keras
+
+    from mmdgan import build_discriminator, build_generator
+    from mmdgan.training import GanStep
+
+    e = experiment
+    keras.utils.set_random_seed(e.seed)
+    names = ("data_format", "precision", "spectral", "initializer", "legacy")
+    options = {name: getattr(e, name) for name in names}
+    return GanStep(
+        build_generator(architecture, e.num_class, **options),
+        build_discriminator(architecture, e.num_class, **options),
+        e.loss_function(),
+        e.lr_dis,
+        e.lr_gen,
+        e.optimizer,
+        end_lr=e.end_lr,
+        imbalanced_update=e.imbalanced_update,
+        penalty_weight=e.penalty_weight,
+        legacy=e.legacy,
+        seed=e.seed,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,18 +223,18 @@ class Scorer:
         evaluate.check_request(e.metrics, count, extractor)
         return cls(data, extractor, e.metrics, count, e.seed)
 
-    def score(self, generator: keras.Model, code_size: int, step: int) -> list[dict[str, Any]]:
-        """One record per score, of `count` generated and as many real images."""
+    def score(self, generator: keras.Model, step: int) -> list[dict[str, Any]]:
+        """One record per score, of `count` generated and as many real images; labels are uniform."""
         from mmdgan import sampling
         from mmdgan.data import Pipeline
         from mmdgan.metrics.evaluate import evaluate_images
 
-        codes = sampling.score_codes(self.count, code_size, self.seed)
-        generated: np.ndarray = sampling.generate(generator, codes, progress=counter("samples to score"))
+        codes = sampling.score_codes(self.count, generator.spec.input_shape[0], self.seed)
+        labels = sampling.score_labels(self.count, generator.spec.num_class, self.seed)
+        generated: np.ndarray = sampling.generate(generator, codes, labels, progress=counter("samples to score"))
         real = Pipeline(self.data, 1).real_images(self.count, self.seed)
-        return evaluate_images(
-            generated, real, self.extractor, self.metrics, seed=self.seed, step=step, data=self.data.name
-        )
+        about = {"seed": self.seed, "step": step, "data": self.data.name, "labels": labels}
+        return evaluate_images(generated, real, self.extractor, self.metrics, **about)
 
 
 def open_data(experiment: Experiment) -> ImageData:

@@ -79,13 +79,14 @@ class RunFolder:
             ) from None
         return config
 
-    def check(self, config: Mapping[str, Any], identity: Sequence[str]) -> None:
+    def check(self, config: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
         """Checks that the run in this directory, if there is one, can be resumed with a configuration.
 
         Args:
           config: what config.json would hold; JSON-able, with the keys "experiment", "architecture" and, once
             the data are open, "data".
-          identity: the fields of "experiment" that both must share; the architecture must be the same too.
+          identity: the fields of "experiment" that both must share, with the values of runs made before there was
+            such a field; the architecture must be the same too.
 
         Raises:
           ConfigError: they differ; the fields are named.
@@ -95,8 +96,8 @@ class RunFolder:
         before, config = self.read_config(), json.loads(json.dumps(config))
         differing = [
             f"{name} ({_brief(old)} there, {_brief(new)} now)"
-            for name in identity
-            if (old := before["experiment"].get(name)) != (new := config["experiment"][name])
+            for name, absent in identity.items()
+            if (old := before["experiment"].get(name, absent)) != (new := config["experiment"][name])
         ]
         if before["architecture"] != config["architecture"]:
             reference = config["experiment"]["architecture"]
@@ -172,8 +173,10 @@ class RunFolder:
         if not saved_steps(self.checkpoints):
             raise CheckpointError(f"{self.path} has no checkpoint yet; train it first, or wait for the first one.")
         config = self.read_config()
-        options = {name: config["experiment"][name] for name in ("precision", "spectral", "initializer")}
-        model = build_generator(config["architecture"], **options)
+        experiment = config["experiment"]
+        options = {name: experiment[name] for name in ("precision", "spectral", "initializer")}
+        num_class, legacy = experiment.get("num_class", 0), experiment.get("legacy", False)
+        model = build_generator(config["architecture"], num_class, legacy=legacy, **options)
         return model, restore_model(self.checkpoints, model, step)
 
 
@@ -193,24 +196,26 @@ def check_image_target(path: str | os.PathLike | None) -> None:
         raise ConfigError(f"{path} would be a folder; name a .npz, a .png (a grid), or a plain folder.")
 
 
-def save_images(path: str | os.PathLike, images: Any, columns: int | None = None) -> Path:
+def save_images(path: str | os.PathLike, images: Any, columns: int | None = None, labels: Any | None = None) -> Path:
     """Writes images, uint8 (N, H, W, C), in the form that the path's ending names.
 
     Args:
       path: *.npz (key `images`), *.png (a grid), or a folder, which gets one PNG per image.
+      images: uint8 (N, H, W, C).
       columns: images per row of a grid.
+      labels: int (N, 1) or None: the key `labels` of a *.npz, int32 (N,).
 
     Raises:
       ConfigError: another kind of file, or a place that cannot be written to.
     """
     check_image_target(path)
     try:
-        return _save_images(Path(path), images, columns)
+        return _save_images(Path(path), images, columns, labels)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written ({error.strerror or error}); name another place.") from error
 
 
-def _save_images(path: Path, images: Any, columns: int | None) -> Path:
+def _save_images(path: Path, images: Any, columns: int | None, labels: Any | None) -> Path:
     import numpy as np
 
     from mmdgan import pictures
@@ -222,7 +227,8 @@ def _save_images(path: Path, images: Any, columns: int | None) -> Path:
         return pictures.save_folder(path, images)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.partial.npz")
-    np.savez_compressed(partial, images=images)
+    arrays = {"images": images} if labels is None else {"images": images, "labels": np.reshape(labels, -1)}
+    np.savez_compressed(partial, **arrays)
     os.replace(partial, path)
     return path
 

@@ -26,6 +26,19 @@ TINY = {
         {"name": "l3_s", "op": "d", "out": 16, "w_nm": "s", "act_k": 2.0},
     ],
 }
+
+CONDITIONAL = {
+    **TINY,
+    "generator": [
+        TINY["generator"][0],
+        {**TINY["generator"][1], "act_nm": "cbn"},
+        TINY["generator"][2],
+    ],
+    "discriminator": [
+        *TINY["discriminator"][:2],
+        {"name": "l3_s", "type": "project", "op": "d", "out": 1, "w_nm": "s", "act_k": 2.0},
+    ],
+}
 """
 
 
@@ -54,6 +67,27 @@ def tiny_run(tiny_architecture, tmp_path_factory):
         results=str(tmp_path_factory.mktemp("results")),
         keep=1,
         keep_rounds=True,
+    )
+    return experiment, experiment.run()["folder"]
+
+
+@pytest.fixture(scope="session")
+def conditional_run(tiny_architecture, tmp_path_factory):
+    """A finished class-conditional run of two steps, without scores: (its experiment, its directory)."""
+    from mmdgan.experiment import Experiment
+
+    experiment = Experiment(
+        architecture=tiny_architecture.replace(":TINY", ":CONDITIONAL"),
+        data="sample",
+        num_class=10,
+        loss="rep_gp",
+        batch_size=8,
+        max_step=2,
+        rounds=1,
+        grid=(2, 12),
+        metrics=(),
+        lr_gen=0.05,
+        results=str(tmp_path_factory.mktemp("results")),
     )
     return experiment, experiment.run()["folder"]
 
@@ -107,3 +141,20 @@ def script_environment() -> dict[str, str]:
     """The environment of a subprocess that finds this checkout's mmdgan, installed or not."""
     path = os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])
     return {**os.environ, "PYTHONPATH": path}
+
+
+def pytest_collection_finish(session) -> None:
+    """Gives TensorFlow two logical CPUs, so that tests can run two replicas on any machine.
+
+    Only where a test module has imported it: tests that need no TensorFlow start without it.
+    """
+    if "tensorflow" not in sys.modules:
+        return
+    import tensorflow as tf
+
+    [cpu] = tf.config.list_physical_devices("CPU")
+    try:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    except RuntimeError as error:
+        message = "A test module computes with TensorFlow while it is imported; let a test or fixture do that."
+        raise pytest.UsageError(message) from error

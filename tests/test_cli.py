@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -98,6 +99,12 @@ def test_help_names_every_verb(capsys):
         (["sample", "nowhere"], "nowhere is no run directory, it does not exist"),
         (["evaluate", "nowhere"], "nowhere is no run directory"),
         (["summary", "cifar10/NONE"], "NONE"),
+        (["summary", "cifar10/DCGAN", "--input_shape=3,32,32"], "cifar10/DCGAN is an architecture"),
+        (["summary", "sample/PROJECTION_SMALL"], "num_class"),
+        (["train", "--architecture=sample/PROJECTION_SMALL", "--data=sample"], "give --num_class=10"),
+        (["train", "--loss=rep", "--penalty_weight=1"], "loss rep has no penalty"),
+        (["losses", "rep"], "takes no words"),
+        (["import-tf1"], "takes PREFIX; it was given none"),
     ],
 )
 def test_mistakes_exit_with_2_and_one_sentence(argv, sentence, capsys, tmp_path, monkeypatch):
@@ -125,26 +132,55 @@ def test_no_data_and_no_network_exits_with_2(monkeypatch, capsys, tmp_path):
     assert "Data/cifar10" in sentence and "--source PATH" in sentence and "--data sample" in sentence
 
 
-def test_summary_shows_both_networks(capsys):
-    assert _status("summary", "cifar10/DCGAN") == 0
-    text = capsys.readouterr().out
-    assert "3,811,907" in text and "5,983,760" in text
-    assert _status("summary", "cifar10/DCGAN", "--score_size=1") == 0
-    assert "5,860,865" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize("step", [None, 2])
 def test_sample_in_every_form(tiny_run, tmp_path, step, capsys):
     run, at = str(tiny_run[1]), [] if step is None else [f"--step={step}"]
     assert _status("sample", run, "--count=7", f"--out={tmp_path}/a.npz", *at) == 0
     assert _status("sample", run, "--count=7", f"--out={tmp_path}/folder", *at) == 0
     assert _status("sample", run, "--count=7", f"--out={tmp_path}/a.png", *at) == 0
+    assert set(np.load(tmp_path / "a.npz")) == {"images"}
     images = np.load(tmp_path / "a.npz")["images"]
     assert images.dtype == np.uint8 and images.shape == (7, 32, 32, 3)
     files = sorted((tmp_path / "folder").iterdir())
     np.testing.assert_array_equal(np.stack([np.array(Image.open(file)) for file in files]), images)
     assert np.array(Image.open(tmp_path / "a.png")).shape == (96, 96, 3)
     assert f"7 samples of step {step or 4}" in capsys.readouterr().out
+
+
+def test_samples_of_a_conditional_run(conditional_run, tmp_path, capsys):
+    run, out = str(conditional_run[1]), tmp_path / "a.npz"
+
+    def arrays(*argv: str) -> tuple[np.ndarray, np.ndarray]:
+        assert _status("sample", run, f"--out={out}", *argv) == 0
+        made = np.load(out)
+        return made["images"], made["labels"]
+
+    images, labels = arrays("--count=23")
+    assert labels.dtype == np.int32 and labels.tolist() == [i % 10 for i in range(23)]
+    threes, labels = arrays("--count=23", "--class=3")
+    assert labels.tolist() == [3] * 23
+    np.testing.assert_array_equal(threes[3::10], images[3::10])
+    assert (threes[4::10] != images[4::10]).any()
+    assert _status("sample", run, "--count=9", f"--out={tmp_path}/a.png") == 0
+    grid = np.array(Image.open(tmp_path / "a.png")).reshape(3, 32, 3, 32, 3).transpose(0, 2, 1, 3, 4)
+    for column in range(3):  # three columns: the classes 0, 1, 2
+        of_class, _ = arrays("--count=9", f"--class={column}")
+        np.testing.assert_array_equal(grid[:, column], of_class[column::3])
+    assert _status("sample", run, "--count=2", "--class=7") == 0
+    assert "2_2_class7.png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("run", "number", "sentence"),
+    [
+        ("conditional_run", 10, "class is 10; .* has the classes 0 to 9"),
+        ("conditional_run", -1, "class is -1; .* has the classes 0 to 9"),
+        ("tiny_run", 0, "class is 0, but .* is unconditional"),
+    ],
+)
+def test_classes_that_a_run_does_not_have(run, number, sentence, request, capsys):
+    assert _status("sample", str(request.getfixturevalue(run)[1]), f"--class={number}") == cli.BAD_USE
+    assert re.search(sentence, capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from PIL import Image
 from mmdgan import experiment as experiment_module
 from mmdgan.errors import CheckpointError, ConfigError, DataError, DesignError, MetricError
 from mmdgan.experiment import Experiment
+from mmdgan.rounds import make_gan
 from mmdgan.runs import RunFolder
 
 
@@ -24,13 +25,15 @@ from mmdgan.runs import RunFolder
         ({"loss": "rmb", "rep_weights": (0.5, -0.5)}, "sngan_rmb_5e-04_2e-04_k1.68_0.5_-0.5"),
         ({"loss": "mmd_g", "lr_dis": 1e-4}, "sngan_mmd_g_1e-04_2e-04_k1.68"),
         ({"loss": "hinge", "gain": 256.0}, "sngan_hinge_5e-04_2e-04_k2"),
+        ({"loss": "rep_gp", "penalty_weight": 3.0}, "sngan_rep_gp_5e-04_2e-04_k1.68_0.0_-1.0"),
+        ({"loss": "wasserstein"}, "sngan_wasserstein_5e-04_2e-04_k1.68"),
     ],
 )
 def test_run_names_are_the_originals(changes, name):
     assert Experiment(**changes).folder().path.name == name
 
 
-@pytest.mark.parametrize(("loss", "outputs"), [("rep", 16), ("mmd_t", 16), ("hinge", 1), ("logistic", 1)])
+@pytest.mark.parametrize(("loss", "outputs"), [("rep", 16), ("mmd_t_gp", 16), ("hinge", 1), ("logistic", 1)])
 def test_score_size_follows_the_loss(loss, outputs):
     assert Experiment(loss=loss).networks()[2].output_shape == (outputs,)
     assert Experiment(loss=loss, score_size=5).networks()[2].output_shape == (5,)
@@ -46,7 +49,14 @@ def test_gain_spreads_over_the_critics_layers():
     [
         ({"loss": "repp"}, "no loss named 'repp'.*rep"),
         ({"loss": "hinge", "rep_lambda": 1.0}, "rep_lambda"),
-        ({"loss": "wasserstein"}, "wasserstein needs a gradient penalty"),
+        ({"penalty_weight": 1.0}, "penalty_weight is 1.0, but loss rep has no penalty.*rep_gp"),
+        ({"penalty_weight": -1.0, "loss": "rep_gp"}, "penalty_weight is -1.0; give a positive number"),
+        ({"loss": "rand_g", "omega": (0.9, 0.1)}, "omega"),
+        ({"loss": "rep", "omega": (0.5,)}, "no option 'omega'"),
+        ({"num_class": 9}, "num_class is 9, but cifar10 has 10 classes; give 10"),
+        ({"num_class": 10}, "no layer of architecture cifar10/DCGAN depends on class labels"),
+        ({"imbalanced_update": "dinamic"}, "imbalanced_update is dinamic; give p_dis,p_gen"),
+        ({"imbalanced_update": (1,)}, "imbalanced_update is 1; give p_dis,p_gen"),
         ({"rep_weights": (0.0, 1.0)}, "w0 - w1 = 1"),
         ({"batch_size": 1}, "batch_size is 1; give at least 2"),
         ({"max_step": 0}, "max_step is 0"),
@@ -74,6 +84,27 @@ def test_bad_values_are_named(changes, sentence):
 def test_unknown_architecture_is_a_design_error():
     with pytest.raises(DesignError, match="cifar10"):
         Experiment(architecture="cifar10/DCGANN").resolved()
+
+
+def test_every_setting_reaches_the_training_step(tiny_architecture):
+    experiment = Experiment(
+        architecture=tiny_architecture.replace(":TINY", ":CONDITIONAL"),
+        data="sample",
+        num_class=10,
+        loss="sgm_gp",
+        mix_threshold=0.7,
+        penalty_weight=2.5,
+        legacy=True,
+        imbalanced_update="dynamic",
+        lr_dis=0.5,
+        lr_gen=0.25,
+        seed=7,
+    ).resolved()
+    gan = make_gan(experiment, experiment.networks()[0])
+    assert (gan.penalty_weight, gan.legacy, gan.num_class, gan.seed) == (2.5, True, 10, 7)
+    assert gan.generator.legacy and gan.discriminator.legacy
+    assert gan.loss.options["mix_threshold"] == 0.7 and "schedule/loss_gen" in gan.state()
+    assert [float(o.learning_rate) for o in (gan.optimizer_dis, gan.optimizer_gen)] == [0.5, 0.25]
 
 
 @pytest.mark.parametrize(

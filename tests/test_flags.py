@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import pytest
 
@@ -24,6 +25,8 @@ class Settings:
     many: tuple[float, ...] = option((), "any numbers", "numbers")
     maybe: float | None = option(None, "perhaps", "numbers")
     both: tuple[int, int] | None = option(None, "perhaps two", "numbers")
+    word: tuple[int, int] | Literal["auto"] | None = option(None, "perhaps two, or a word", "numbers")
+    class_: int | None = option(None, "a word of Python's", "numbers")
 
 
 def _parse(*argv: str, **options) -> Settings:
@@ -45,6 +48,9 @@ def _parse(*argv: str, **options) -> Settings:
         (("--maybe=2", "--both=5,6"), {"maybe": 2.0, "both": (5, 6)}),
         (("--maybe=2", "--maybe=none"), {}),
         (("--count=1_000",), {"count": 1000}),
+        (("--word=1,2",), {"word": (1, 2)}),
+        (("--word=auto",), {"word": "auto"}),
+        (("--class=4",), {"class_": 4}),
     ],
 )
 def test_values(argv, changed):
@@ -57,7 +63,14 @@ def test_the_preset_gives_the_defaults():
     assert parse(preset, ["--noquick"], usage="").options == dataclasses.replace(preset, quick=False)
 
 
-@pytest.mark.parametrize("experiment", [Experiment(), Experiment(gain=64.0, imbalanced_update=(1, 5))])
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        Experiment(),
+        Experiment(gain=64.0, imbalanced_update=(1, 5), loss="rand_g_gp", omega=(0.1, 0.5), num_class=10, legacy=True),
+        Experiment(imbalanced_update="dynamic", penalty_weight=2.5, mix_threshold=0.3),
+    ],
+)
 def test_every_field_of_an_experiment_comes_back_from_its_flags(experiment):
     argv = [f"--{f.name}={format_value(getattr(experiment, f.name))}" for f in dataclasses.fields(experiment)]
     assert parse(Experiment(), argv, usage="").options == experiment
@@ -74,6 +87,9 @@ def test_every_field_of_an_experiment_comes_back_from_its_flags(experiment):
         (["--rate=fast"], "--rate=fast.*a number"),
         (["--pair=1"], "--pair=1.*2 values separated by commas"),
         (["--both=1,2,3"], "--both=1,2,3.*2 values"),
+        (["--word=1"], "--word=1.*2 values separated by commas or auto or none"),
+        (["--word=a,b"], "--word=a,b.*a whole number or auto or none"),
+        (["--clas=4"], r"no flag --clas \(did you mean --class\?\)"),
         (["--maybe=x"], "--maybe=x.*a number or none"),
         (["--quick=perhaps"], "--quick=perhaps: it takes true or false$"),
         (["word"], "takes no words.*given word"),
@@ -98,7 +114,7 @@ def test_help_shows_groups_defaults_and_nothing_of_absl(capsys):
     text = capsys.readouterr().out
     assert stop.value.code == 0
     assert text.startswith("usage\n\nwords:\n") and "\nnumbers:\n" in text
-    for shown in ("--pair=1,2", "--maybe=none", "--quick", "[red|blue]"):
+    for shown in ("--pair=1,2", "--maybe=none", "--quick", "[red|blue]", "--class=none"):
         assert shown in text
     assert "flagfile" not in text and "helpfull" not in text
     assert max(map(len, text.splitlines())) <= 100

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from mmdgan import build_generator, load_architecture
-from mmdgan.sampling import generate, grid_codes, random_codes, score_codes, to_uint8
+from mmdgan.sampling import (
+    cycled_labels,
+    generate,
+    grid_codes,
+    random_codes,
+    score_codes,
+    score_labels,
+    to_uint8,
+)
 
 
 def test_codes_are_standard_normal_and_reproducible():
@@ -29,6 +37,27 @@ def test_grid_scores_and_samples_use_different_codes():
     for first in range(3):
         for second in range(first):
             assert np.abs(streams[first] - streams[second]).max() > 0.1
+
+
+def test_labels_of_a_grid_cycle_by_column():
+    labels = cycled_labels(15, 3, columns=5)
+    assert labels.dtype == np.int32 and labels.shape == (15, 1)
+    np.testing.assert_array_equal(labels.reshape(3, 5), [[0, 1, 2, 0, 1]] * 3)
+    np.testing.assert_array_equal(cycled_labels(7, 3)[:, 0], [0, 1, 2, 0, 1, 2, 0])
+
+
+def test_labels_of_scores_are_uniform_and_begin_alike():
+    labels = score_labels(6000, 4, seed=3)
+    assert labels.dtype == np.int32 and labels.shape == (6000, 1)
+    np.testing.assert_allclose(np.bincount(labels[:, 0]) / 6000, 1 / 4, atol=0.03)
+    np.testing.assert_array_equal(score_labels(50, 4, seed=3), labels[:50])
+    assert (score_labels(50, 4, seed=4) != labels[:50]).any()
+
+
+@pytest.mark.parametrize("num_class", [0, 1])
+def test_unconditional_generators_get_no_labels(num_class):
+    assert cycled_labels(5, num_class) is None
+    assert score_labels(5, num_class) is None
 
 
 def test_pixels_are_rounded_clipped_and_inverted_exactly():
@@ -69,10 +98,15 @@ def test_channels_first_models_give_the_same_pictures(generator):
 
 
 def test_a_conditional_generator_gets_its_labels(tiny_architecture):
-    conditional = build_generator(load_architecture(tiny_architecture), num_class=3)
+    architecture = load_architecture(tiny_architecture.replace(":TINY", ":CONDITIONAL"))
+    conditional = build_generator(architecture, num_class=3)
+    for variable in conditional.trainable_variables:
+        if variable.path.endswith("scale"):  # ones: classes would not differ
+            variable.assign([[[[1.0] * 6]], [[[2.0] * 6]], [[[3.0] * 6]]])
     codes, labels = random_codes(5, 8), np.array([[0], [1], [2], [0], [1]])
     direct = conditional({"x": codes, "y": labels}, training=False).numpy()
     np.testing.assert_array_equal(generate(conditional, codes, labels, batch_size=2), to_uint8(direct))
+    assert (generate(conditional, codes, labels * 0) != to_uint8(direct)).any()
 
 
 def test_many_rounds_of_samples_bring_no_warning(generator, caplog, monkeypatch):

@@ -15,7 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from mmdgan.errors import ConfigError
-from mmdgan.losses import random_width
+from mmdgan.losses import random_width, randomness
 from mmdgan.losses.catalog import GanLosses, LossInputs
 from mmdgan.losses.kernels import as_floats, gaussians
 from mmdgan.losses.pairs import Logs, Pairs, distance_logs, mixture_mmd2, score_distances, with_penalty
@@ -89,7 +89,7 @@ def add_noise(score_gen, score_data, inputs: LossInputs) -> tuple[tf.Tensor, tf.
     [level] = _floats(inputs.state, "level")
     noisy = []
     for scores, which in zip(as_floats(score_gen, score_data), (NOISE_GEN, NOISE_DATA), strict=True):
-        normal = tf.random.stateless_normal(tf.shape(scores), stream(inputs.seed, which), dtype=scores.dtype)
+        normal = randomness.normal(tf.shape(scores), stream(inputs.seed, which), dtype=scores.dtype)
         noisy.append(scores + tf.cast(tf.math.log1p(level), scores.dtype) * normal)
     return noisy[0], noisy[1]
 
@@ -160,7 +160,7 @@ def _mixed_distances(score_gen, score_data, inputs: LossInputs) -> tuple[Pairs, 
             f"{tuple(score_gen.shape)} and {tuple(score_data.shape)}."
         )
     [probability] = _floats(inputs.state, "probability")
-    coins = tf.random.stateless_uniform(tf.shape(score_gen)[:1], stream(inputs.seed, COIN))
+    coins = randomness.uniform(tf.shape(score_gen)[:1], stream(inputs.seed, COIN))
     return score_distances(*mix(score_gen, score_data, coins > probability)), probability
 
 

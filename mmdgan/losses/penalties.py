@@ -15,7 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from mmdgan.errors import ConfigError
-from mmdgan.losses import catalog
+from mmdgan.losses import catalog, randomness
 from mmdgan.losses.entries import SCALE_WEIGHT
 from mmdgan.losses.kernels import DEFAULTS, as_floats
 from mmdgan.losses.mmd import witness
@@ -146,7 +146,7 @@ def _between(real: tf.Tensor, generated: tf.Tensor, uniform, seed) -> tf.Tensor:
             f"not {tuple(real.shape)} and {tuple(generated.shape)}."
         )
     if uniform is None:
-        uniform = tf.random.stateless_uniform(tf.shape(real)[:1], stream(seed, INTERPOLATION))
+        uniform = randomness.uniform(tf.shape(real)[:1], stream(seed, INTERPOLATION))
     share = tf.reshape(tf.cast(uniform, real.dtype), [-1] + [1] * (real.shape.rank - 1))
     return share * real + (1.0 - share) * generated
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from mmdgan.losses import randomness
 from mmdgan.losses.catalog import GanLosses, LossInputs
 from mmdgan.losses.kernels import KernelFunction, as_floats, mean_without_diagonal, normal_means
 from mmdgan.losses.pairs import Logs, Pairs, distance_logs, kernel_means, score_distances, with_penalty
@@ -84,7 +85,7 @@ def draw_omega(seed, omega: Sequence[float], dtype: tf.DType) -> tf.Tensor:
     if len(omega) == 1:
         return tf.constant(omega[0], dtype)
     low, high = (tf.constant(bound, dtype) for bound in omega)
-    return tf.random.stateless_uniform((), stream(seed, WIDTH), low, high, dtype)
+    return randomness.uniform((), stream(seed, WIDTH), low, high, dtype)
 
 
 def random_mmd2(distances: Pairs, omega: tf.Tensor, scope: str, suffix: str = "") -> tuple[tf.Tensor, Logs]:

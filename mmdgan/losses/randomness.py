@@ -1,14 +1,20 @@
 """Streams of random numbers of one step: each a function of the step's seed (design decision 5).
 
 The same seed gives the same numbers wherever they are needed, so that a penalty can use the kernel width that
-the loss draws.
+the loss draws. The algorithm is named because TensorFlow's own choice depends on the device. XLA on a CPU (2.21)
+reads Philox's counter differently and gives other numbers for the same seed: draw outside of what it compiles.
 """
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 
 WIDTH, COIN, NOISE_GEN, NOISE_DATA, INTERPOLATION = range(5)
+
+uniform = functools.partial(tf.random.stateless_uniform, alg="philox")
+normal = functools.partial(tf.random.stateless_normal, alg="philox")
 
 
 def stream(seed, which: int) -> tf.Tensor:

@@ -53,6 +53,7 @@ def evaluate_images(
     seed: int,
     step: int,
     data: str = "",
+    labels: np.ndarray | None = None,
     force: bool = False,
     progress: Callable | None = None,
 ) -> list[dict]:
@@ -66,6 +67,8 @@ def evaluate_images(
         seed: the seed of the latent codes and of the choice of real images, for the record.
         step: the training step of the generator, for the record.
         data: name of the real images, for the record.
+        labels: integers (N, 1), the classes that the generated images were asked for; then the share of images in
+            which a classifier of the same classes finds them is a score too.
         force: compute Fréchet distances of fewer images than features + 1, and mark them.
         progress: takes one sentence at a time.
 
@@ -97,6 +100,8 @@ def evaluate_images(
         records.extend(_timed(_SCORES[metric](sets, extractor.label)))
     if hasattr(extractor, "class_names"):
         records.extend(_timed(_classes(sets, extractor)))
+        if labels is not None and extractor.label == "classifier":
+            records.extend(_timed(_asked_classes(sets, extractor, labels)))
     return [{**record, **protocol} for record in records]
 
 
@@ -237,6 +242,19 @@ def _classes(sets: ImageSets, extractor: Extractor) -> Iterator[dict]:
         "note": f"share of the rarest class, {names[rarest]} ({shares_real[rarest]:.1%} of the real images)",
         "shares": dict(zip(names, shares.tolist(), strict=True)),
         "shares_real": dict(zip(names, shares_real.tolist(), strict=True)),
+    }
+
+
+def _asked_classes(sets: ImageSets, extractor: Extractor, labels: np.ndarray) -> Iterator[dict]:
+    """In what share of the generated images the classifier finds the class that was asked for."""
+    asked = np.asarray(labels).reshape(-1)
+    found = sets.logits_gen.argmax(axis=1) == asked
+    shares = {name: float(found[asked == i].mean()) for i, name in enumerate(extractor.class_names) if i in asked}
+    worst = min(shares, key=lambda name: shares[name])
+    yield {
+        **_record(f"asked class[{extractor.label}]", float(found.mean()), len(found)),
+        "note": f"share of images in which the asked class is found; least for {worst} ({shares[worst]:.1%})",
+        "shares": shares,
     }
 
 

@@ -1,8 +1,11 @@
-"""One simultaneous update of both players (spec E.2, E.4).
+"""One simultaneous update of both players (spec E.2, E.4), with the penalties of D.1.
 
 The generator runs once; the critic sees real and generated images with the same effective kernels; both gradients
 come from that one forward pass and both updates are applied. Every quantity is computed from the values before
 the step: weights, moving averages and spectral vectors change only after the gradients are known.
+
+Losses do not compute penalties; the step does. It runs the critic once more, in inference mode but with the same
+effective kernels, so that a kernel has one spectral norm per step.
 """
 
 from __future__ import annotations
@@ -18,10 +21,12 @@ from mmdgan import tf1
 from mmdgan.errors import ConfigError, DataError
 from mmdgan.layers import scope
 from mmdgan.layers.blocks import batch_shape
+from mmdgan.losses import randomness
 from mmdgan.networks import Network
 from mmdgan.training.optimizers import make_optimizer
+from mmdgan.training.schedule import UpdateSchedule
 
-_CODES, _LABELS, _LOSS = range(3)
+_CODES, _LABELS, _LOSS, _INTERPOLATION, _UPDATE = range(5)
 """Streams of random numbers within one step."""
 
 
@@ -31,12 +36,13 @@ class _Forward:
 
     tape: tf.GradientTape
     losses: Any
+    regularisers: dict[str, tf.Tensor]
     real: tf.Tensor
     generated: tf.Tensor
     score_gen: tf.Tensor
     score_data: tf.Tensor
     sigmas: dict[str, tf.Tensor]
-    vectors: list[tuple[Any, tf.Tensor]]
+    updates: list[tuple[Any, tf.Tensor]]
 
 
 class GanStep(tf.Module):
@@ -50,14 +56,18 @@ class GanStep(tf.Module):
         lr_gen: learning rate of the generator.
         optimizer: 'adam', 'rmsprop', 'sgd' or 'momentum', or a pair of names (critic, generator).
         end_lr: rate of sgd and momentum at step 100,000.
-        imbalanced_update: (p_dis, p_gen), one of them 1: at global step n a network is updated if n mod p == 0.
+        imbalanced_update: (p_dis, p_gen) or 'dynamic', as in `mmdgan.training.schedule`; None: both at every step.
+        penalty_weight: multiplies the loss's gradient penalty, or the squared Jacobian in the scale of the `_ds`
+            losses; None: the loss's own default.
+        legacy: compute penalties with the released witness (`mmdgan.losses.gradient_penalty`).
         seed: of codes, labels and the loss's own random numbers; these are functions of (seed, step).
 
     Attributes:
         iterations: number of steps taken (tf.Variable, int64): the original's global step.
 
     Raises:
-        ConfigError: an unknown optimiser or loss, or update periods without a 1.
+        ConfigError: an unknown optimiser or loss, a schedule that is none, a penalty's weight for a loss without
+            one, or networks of different numbers of classes.
     """
 
     def __init__(
@@ -70,7 +80,9 @@ class GanStep(tf.Module):
         optimizer: str | Sequence[str] = "adam",
         *,
         end_lr: float = 1e-7,
-        imbalanced_update: Sequence[int] | None = None,
+        imbalanced_update: Sequence[int] | str | None = None,
+        penalty_weight: float | None = None,
+        legacy: bool = False,
         seed: int = 0,
     ):
         super().__init__(name="gan_step")
@@ -80,7 +92,10 @@ class GanStep(tf.Module):
         self.discriminator = discriminator
         self.loss = losses.get(loss) if isinstance(loss, str) else loss
         self.seed = int(seed)
-        self.periods = _periods(imbalanced_update)
+        self.schedule = UpdateSchedule(imbalanced_update)
+        self.penalty_weight = _penalty_weight(self.loss, penalty_weight)
+        self.legacy = legacy
+        _check_classes(generator, discriminator)
         names = (optimizer, optimizer) if isinstance(optimizer, str) else tuple(optimizer)
         if len(names) != 2:
             raise ConfigError(f"optimizer must be one name or two (critic, generator), not {optimizer!r}.")
@@ -109,16 +124,17 @@ class GanStep(tf.Module):
         Args:
             real: (B, H, W, C) or (B, C, H, W) as the networks' data format; uint8, or float in [-1, 1].
             codes: (B, code) latent codes; by default standard normal, a function of (seed, step).
-            labels: (B, 1) int classes of `real`; needed by conditional networks only.
+            labels: (B, 1) int classes of `real`; needed by conditional critics only.
             labels_gen: (B, 1) classes to generate; by default uniform, a function of (seed, step).
 
         Returns:
-            Scalars by name: loss_gen and loss_dis, of the forward pass before the update.
+            Scalars by name, of the forward pass before the update: loss_gen, loss_dis, and what the step computed
+            for the critic's loss: dis_penalty (weighted) or dis_scale.
+
+        Raises:
+            DataError: images of another shape or type, or no labels for a conditional critic.
         """
-        update = (True, True)
-        if self.periods is not None:
-            step = int(self.iterations)
-            update = tuple(step % period == 0 for period in self.periods)
+        update = self.schedule.updates(self.iterations, lambda: randomness.uniform((), self._seed(_UPDATE)))
         return self._train(real, codes, labels, labels_gen, *update)
 
     def inspect(self, real, labels=None, num_images: int = 8) -> dict[str, dict[str, tf.Tensor]]:
@@ -146,7 +162,7 @@ class GanStep(tf.Module):
             network = getattr(self, net)
             state |= tf1.slot_variables(optimizer, network, index)
         state |= {f"loss/{name}": variable for name, variable in self.loss_state.items()}
-        return state | {"global_step": self.iterations}
+        return state | self.schedule.state() | {"global_step": self.iterations}
 
     @property
     def _networks(self) -> tuple[Network, Network]:
@@ -160,35 +176,35 @@ class GanStep(tf.Module):
             self.optimizer_dis.apply(gradients_dis, self.discriminator.trainable_variables)
         if update_gen:
             self.optimizer_gen.apply(gradients_gen, self.generator.trainable_variables)
-        for vector, value in forward.vectors:
-            vector.assign(value)
+        for variable, value in forward.updates:
+            variable.assign(value)
         for name, value in forward.losses.state.items():
             self.loss_state[name].assign(value)
+        self.schedule.observe(forward.losses.gen)
         self.iterations.assign_add(1)
-        return {"loss_gen": forward.losses.gen, "loss_dis": forward.losses.dis}
+        return {"loss_gen": forward.losses.gen, "loss_dis": forward.losses.dis, **forward.regularisers}
 
     @tf.function(autograph=False)
     def _inspect(self, real, labels, num_images: int):
-        with scope.frozen_state():
-            forward = self._forward(real, None, labels, None, watch_images=True)
-            codes, fake_labels = self._draw(num_images)
-            generated = self.generate(codes, fake_labels)
-        logs = forward.losses.logs
-        scalars = {tag: value for tag, value in logs.items() if value.shape.rank == 0}
-        scalars |= {"GANLoss/gen": forward.losses.gen, "GANLoss/dis": forward.losses.dis}
-        scalars |= {f"kernel_norm/{name}": sigma for name, sigma in forward.sigmas.items()}
-        scalars |= {
+        forward = self._forward(real, None, labels, None, watch_images=True)
+        generated = self.generate(*self._draw(num_images))
+        logs = {
+            **forward.losses.logs,
+            "GANLoss/gen": forward.losses.gen,
+            "GANLoss/dis": forward.losses.dis,
+            **{f"GANLoss/{name}": value for name, value in forward.regularisers.items()},
+            **{f"kernel_norm/{name}": sigma for name, sigma in forward.sigmas.items()},
             "learning_rate/dis": self.optimizer_dis.learning_rate,
             "learning_rate/gen": self.optimizer_gen.learning_rate,
         }
-        histograms = {tag: value for tag, value in logs.items() if value.shape.rank != 0}
-        histograms |= self._histograms(forward)
-        real = _channels_last(_to_float(real), self.generator.data_format)
-        images = {"Ir": real[:num_images], "Ig": tf.clip_by_value(generated, -1, 1)}
+        logs = {tag: tf.convert_to_tensor(value) for tag, value in logs.items()}
+        real = _channels_last(forward.real, self.discriminator.data_format)
         return {
-            "scalars": {tag: tf.convert_to_tensor(value) for tag, value in scalars.items()},
-            "histograms": histograms,
-            "images": images,
+            "scalars": {tag: value for tag, value in logs.items() if value.shape.rank == 0},
+            # Several numbers under one tag: the norms of a kernel's classes.
+            "histograms": {tag: value for tag, value in logs.items() if value.shape.rank != 0}
+            | self._histograms(forward),
+            "images": {"Ir": real[:num_images], "Ig": tf.clip_by_value(generated, -1, 1)},
         }
 
     def _histograms(self, forward: _Forward) -> dict[str, tf.Tensor]:
@@ -211,39 +227,38 @@ class GanStep(tf.Module):
         )
 
     def _forward(self, real, codes, labels, labels_gen, watch_images: bool = False) -> _Forward:
-        """Runs both networks and the loss under a persistent tape."""
-        real = _to_float(real)
-        expected = batch_shape(self.discriminator.spec.input_shape, self.discriminator.data_format)
-        if not real.shape.is_compatible_with(expected):
-            raise DataError(f"Real images must have shape {expected} for this critic, not {tuple(real.shape)}.")
-        drawn, drawn_labels = self._draw(tf.shape(real)[0], labels_gen)
-        codes = drawn if codes is None else tf.convert_to_tensor(codes)
+        """Runs both networks and the loss under a persistent tape; changes no variable."""
+        real = self._checked_images(real)
+        codes, labels_gen = self._draw(tf.shape(real)[0], codes, labels_gen)
+        labels = self._checked_labels(labels)
         state = {name: tf.convert_to_tensor(variable) for name, variable in self.loss_state.items()}
-        with tf.GradientTape(persistent=True) as tape:
+        with tf.GradientTape(persistent=True) as tape, scope.deferred_updates() as averages:
             if watch_images:
                 tape.watch(real)
-            norms = {layer: layer.normalise() for layer in self._spectral_layers()}
+            norms = {layer: layer.normalise(gradient_at="next") for layer in self._spectral_layers()}
             with scope.shared_kernels({id(layer): norm[0] for layer, norm in norms.items()}):
-                generated = self._generator(codes, drawn_labels, training=True)
-                score_gen, score_data = self._scores(real, generated, labels, drawn_labels)
-            losses = self.loss(score_gen, score_data, seed=self._seed(_LOSS), state=state)
+                generated = self._generator(codes, labels_gen, training=True)
+                score_gen, score_data = self._scores(real, generated, labels, labels_gen)
+                regularisers = self._regularisers(real, generated, labels, score_gen, score_data, state)
+            losses = self.loss(score_gen, score_data, seed=self._seed(_LOSS), state=state, **regularisers)
         names = {layer: name for net in self._networks for name, layer in net.spectral_layers().items()}
         return _Forward(
             tape=tape,
             losses=losses,
+            regularisers=regularisers,
             real=real,
             generated=generated,
             score_gen=score_gen,
             score_data=score_data,
             sigmas={names[layer]: norm[1] for layer, norm in norms.items()},
-            vectors=[(layer.in_rand, norm[2]) for layer, norm in norms.items() if norm[2] is not None],
+            updates=[*averages, *((layer.in_rand, norm[2]) for layer, norm in norms.items() if norm[2] is not None)],
         )
 
     def _spectral_layers(self) -> list:
         return [layer for net in self._networks for layer in net.spectral_layers().values()]
 
     def _generator(self, codes, labels, training: bool) -> tf.Tensor:
-        inputs = codes if self.num_class < 2 else {"x": codes, "y": labels}
+        inputs = codes if labels is None else {"x": codes, "y": labels}
         return self.generator(inputs, training=training)
 
     def _scores(self, real, generated, labels, labels_gen) -> tuple[tf.Tensor, tf.Tensor]:
@@ -254,14 +269,42 @@ class GanStep(tf.Module):
         """
         if not self.discriminator.couples_batch():
             return self._critic(generated, labels_gen), self._critic(real, labels)
-        images = tf.concat([real, tf.cast(generated, real.dtype)], 0)
+        images = tf.concat([real, generated], 0)
         both = None if labels is None else tf.concat([labels, labels_gen], 0)
         scores = self._critic(images, both)
         return scores[tf.shape(real)[0] :], scores[: tf.shape(real)[0]]
 
-    def _critic(self, images, labels) -> tf.Tensor:
-        inputs = images if self.num_class < 2 else {"x": images, "y": labels}
-        return self.discriminator(inputs, training=True)
+    def _critic(self, images, labels, training: bool = True) -> tf.Tensor:
+        inputs = images if labels is None else {"x": images, "y": labels}
+        return self.discriminator(inputs, training=training)
+
+    def _regularisers(self, real, generated, labels, score_gen, score_data, state) -> dict[str, tf.Tensor]:
+        """What the loss wants besides scores, by the name of its argument: {} for most losses (spec D.1).
+
+        The critic runs in inference mode; interpolates between real and generated images keep the real labels.
+        """
+        from mmdgan import losses
+
+        def critic(images):
+            return self._critic(images, labels, training=False)
+
+        if self.loss.uses_scale:
+            return {"dis_scale": losses.jacobian_scale(critic, real, self.penalty_weight)}
+        if self.loss.penalty is None:
+            return {}
+        count = tf.shape(real)[0]
+        penalty = losses.gradient_penalty(
+            self.loss.penalty,
+            critic,
+            real,
+            generated,
+            score_data,
+            score_gen,
+            randomness.uniform((count, 1, 1, 1), self._seed(_INTERPOLATION)),
+            legacy=self.legacy,
+            **self.loss.penalty_kernel(score_gen, score_data, self._seed(_LOSS), state),
+        )
+        return {"dis_penalty": self.penalty_weight * penalty}
 
     def _gradients(self, forward: _Forward) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Gradients of each player's loss for its own variables: (critic's, generator's)."""
@@ -278,13 +321,32 @@ class GanStep(tf.Module):
             tape.gradient(losses.gen, gen, unconnected_gradients=zero),
         )
 
-    def _draw(self, count, labels=None) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Draws (codes, labels) of this step; given labels are kept."""
-        codes = tf.random.stateless_normal((count, self.code_size), self._seed(_CODES))
-        if labels is None and self.num_class >= 2:
-            seed = self._seed(_LABELS)
-            labels = tf.random.stateless_uniform((count, 1), seed, 0, self.num_class, tf.int32)
-        return codes, labels
+    def _draw(self, count, codes=None, labels=None) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Returns (codes, labels) of this step; what is not given is drawn."""
+        if codes is None:
+            codes = randomness.normal((count, self.code_size), self._seed(_CODES))
+        if self.num_class < 2:
+            return tf.convert_to_tensor(codes), None
+        if labels is None:
+            labels = randomness.uniform((count, 1), self._seed(_LABELS), 0, self.num_class, tf.int32)
+        return tf.convert_to_tensor(codes), _to_labels(labels)
+
+    def _checked_images(self, real) -> tf.Tensor:
+        """Real images as floats in [-1, 1], of the critic's shape."""
+        real = _to_float(real, self.discriminator.variable_dtype)
+        expected = batch_shape(self.discriminator.spec.input_shape, self.discriminator.data_format)
+        if not real.shape.is_compatible_with(expected):
+            raise DataError(f"Real images must have shape {expected} for this critic, not {tuple(real.shape)}.")
+        return real
+
+    def _checked_labels(self, labels) -> tf.Tensor | None:
+        """Labels of real images; None for unconditional networks, which do not need them."""
+        if labels is None and self.discriminator.conditional:
+            raise DataError(
+                f"The critic is conditional on {self.num_class} classes and was given images alone: pass their "
+                "labels too, int (B, 1)."
+            )
+        return None if labels is None or self.num_class < 2 else _to_labels(labels)
 
     def _seed(self, stream: int) -> tf.Tensor:
         """A stateless seed for one stream of random numbers at the present step."""
@@ -295,26 +357,40 @@ _DIS = ("discriminator", 0)
 _GEN = ("generator", 1)
 
 
-def _periods(imbalanced_update: Sequence[int] | None) -> tuple[int, int] | None:
-    if imbalanced_update is None:
-        return None
-    periods = tuple(imbalanced_update)
-    whole = all(isinstance(p, int) and p >= 1 for p in periods)
-    if len(periods) != 2 or not whole or 1 not in periods:
+def _penalty_weight(loss, given: float | None) -> float | None:
+    """The weight to use of a loss's penalty or scale; None for a loss that has neither."""
+    if given is not None and loss.penalty_weight is None:
         raise ConfigError(
-            f"imbalanced_update must be two periods (critic, generator), one of them 1; got {imbalanced_update!r}."
+            f"penalty_weight is {given}, but the loss {loss.name!r} has no penalty to weigh; leave it out."
         )
-    return None if math.prod(periods) == 1 else periods
+    if given is not None and not 0 < given < math.inf:
+        raise ConfigError(f"penalty_weight is {given}; give a positive number.")
+    return loss.penalty_weight if given is None else float(given)
 
 
-def _to_float(images) -> tf.Tensor:
-    """uint8 0..255 to [-1, 1] by v / 127.5 - 1; floating-point images pass."""
+def _check_classes(generator: Network, discriminator: Network) -> None:
+    counts = [network.spec.num_class if network.spec.num_class >= 2 else 0 for network in (generator, discriminator)]
+    if counts[0] != counts[1]:
+        raise ConfigError(
+            f"The generator has {counts[0]} classes and the critic {counts[1]}: build both with the same num_class."
+        )
+
+
+def _to_float(images, dtype: str) -> tf.Tensor:
+    """uint8 0..255 to [-1, 1] by v / 127.5 - 1; of floating-point images only the type changes."""
     images = tf.convert_to_tensor(images)
     if images.dtype == tf.uint8:
-        return tf.cast(images, tf.float32) / 127.5 - 1
+        return tf.cast(images, dtype) / 127.5 - 1
     if not images.dtype.is_floating:
         raise DataError(f"Images must be uint8 (0 to 255) or floating-point in [-1, 1], not {images.dtype.name}.")
-    return images
+    return tf.cast(images, dtype)
+
+
+def _to_labels(labels) -> tf.Tensor:
+    labels = tf.convert_to_tensor(labels)
+    if not labels.dtype.is_integer:
+        raise DataError(f"Labels must be integers of shape (B, 1), not {labels.dtype.name} {tuple(labels.shape)}.")
+    return tf.cast(labels, tf.int32)
 
 
 def _channels_last(images: tf.Tensor, data_format: str) -> tf.Tensor:

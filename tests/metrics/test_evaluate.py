@@ -93,6 +93,17 @@ def test_a_missing_class_shows():
     assert record["shares_real"]["green"] == pytest.approx(1 / 3)
 
 
+def test_the_classes_asked_for_are_looked_for():
+    asked = np.arange(90)[:, None] % 3
+    asked[[0, 3, 4]] = 2  # two of red and one of green
+    records = {r["metric"]: r for r in _evaluate(labels=asked, metrics=())}
+    assert list(records) == ["classes[classifier]", "asked class[classifier]"]
+    record = records["asked class[classifier]"]
+    assert record["value"] == pytest.approx(87 / 90) and record["count"] == 90
+    assert record["shares"] == pytest.approx({"red": 1.0, "green": 1.0, "blue": 30 / 33})
+    assert "least for blue (90.9%)" in record["note"]
+
+
 @pytest.mark.parametrize(
     ("function", "metric"),
     [

@@ -52,13 +52,16 @@ def test_the_norm_is_computed_once_per_kernel_and_step(real, monkeypatch):
 
 
 def test_both_gradients_come_from_the_values_before_the_step(real):
-    """The update equals Adam's on gradients taken by hand, eagerly, with one concatenated critic pass."""
+    """The gradients equal those taken by hand, eagerly, with one concatenated critic pass."""
     gan, twin = make_gan("hinge"), make_gan("hinge")
     codes = np.random.default_rng(1).standard_normal((6, 5)).astype("float32")
     images = tf.cast(real, tf.float32) / 127.5 - 1
     with tf.GradientTape(persistent=True) as tape:
         generated = twin.generator(codes, training=True)
-        scores = twin.discriminator(tf.concat([images, generated], 0), training=False)
+        layers = twin.discriminator.spectral_layers().values()
+        kernels = {id(layer): layer.normalise(gradient_at="next")[0] for layer in layers}
+        with step_module.scope.shared_kernels(kernels):
+            scores = twin.discriminator(tf.concat([images, generated], 0), training=False)
         data, fake = scores[:6], scores[6:]
         loss_dis = tf.reduce_mean(tf.nn.relu(1 + fake)) + tf.reduce_mean(tf.nn.relu(1 - data))
         loss_gen = -tf.reduce_mean(fake)
@@ -139,6 +142,23 @@ def test_imbalanced_update_follows_the_periods(real):
     assert changed == [(True, True), (True, False), (True, False), (True, True), (True, False)]
     assert int(gan.iterations) == 5
     assert int(gan.optimizer_gen.iterations) == 2
+
+
+def test_dynamic_update_takes_the_loss_of_the_step_before(real):
+    """From step 1,000 on: with a loss of 1e6 the critic rests, with one below 0.1 it is updated."""
+    gan = make_gan(imbalanced_update="dynamic")
+    gan.iterations.assign(1000)
+    rests = []
+    for remembered in (1e6, 0.0):
+        gan.state()["schedule/loss_gen"].assign(remembered)
+        before = snapshot(gan)
+        loss = gan.step(real)["loss_gen"]
+        after = snapshot(gan)
+        rests.append((before["dis/l1/kernel/kernel"] == after["dis/l1/kernel/kernel"]).all())
+        assert (before["gen/l1/kernel/kernel"] != after["gen/l1/kernel/kernel"]).any()
+        assert (before["dis/l1/kernel/SN/in_rand"] != after["dis/l1/kernel/SN/in_rand"]).any()
+        assert float(after["schedule/loss_gen"]) == float(loss)
+    assert rests == [True, False]
 
 
 @pytest.mark.parametrize("periods", [(2, 3), (0, 1), (1,), (1.5, 1)])

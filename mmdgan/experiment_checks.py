@@ -1,0 +1,99 @@
+"""Checks of an experiment before anything is done: without TensorFlow, without reading an image."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from mmdgan import data
+from mmdgan.errors import ConfigError
+from mmdgan.flags import format_value
+from mmdgan.metrics import METRICS
+
+if TYPE_CHECKING:
+    from mmdgan.experiment import Experiment
+
+_AT_LEAST_ONE = "rounds query_step save_every keep score_size max_step score_count".split()
+_POSITIVE = "lr_dis lr_gen end_lr gain penalty_weight save_secs".split()
+
+
+def check(e: Experiment) -> None:
+    """Checks every field of an experiment, alone and against the data set, the loss and the networks.
+
+    Raises:
+      ConfigError: a value that is not valid; it names the field and the valid values.
+      DataError: no data set of that name.
+      DesignError: an architecture that cannot be built.
+    """
+    _check_fields(e)
+    _check_choices(e)
+    _check_loss(e)
+    _check_networks(e)
+
+
+def _check_fields(e: Experiment) -> None:
+    """Checks numbers and names by themselves."""
+    for name in _AT_LEAST_ONE:
+        if (value := getattr(e, name)) is not None and value < 1:
+            raise ConfigError(f"{name} is {value}; give a whole number of at least 1.")
+    for name in _POSITIVE:
+        if (value := getattr(e, name)) is not None and not 0 < value < float("inf"):
+            raise ConfigError(f"{name} is {value}; give a positive number.")
+    if e.batch_size < 2:
+        raise ConfigError(f"batch_size is {e.batch_size}; give at least 2, for losses compare samples.")
+    if not 0 <= e.seed < 2**32:
+        raise ConfigError(f"seed is {e.seed}; give a whole number from 0 to {2**32 - 1}.")
+    if min(e.grid) < 1:
+        raise ConfigError(f"grid is {format_value(e.grid)}; give rows,columns of at least 1 each.")
+    if e.run_name is not None and (not e.run_name or set(e.run_name) & set("/\\")):
+        raise ConfigError(f"run_name is {e.run_name!r}; give a folder's name without slashes.")
+
+
+def _check_choices(e: Experiment) -> None:
+    """Checks what must be one of a few values, and what depends on another field."""
+    for field in dataclasses.fields(e):
+        choices, value = field.metadata["choices"], format_value(getattr(e, field.name))
+        if choices and value not in choices:
+            raise ConfigError(f"{field.name} is {value}; the valid values are {', '.join(choices)}.")
+    periods = e.imbalanced_update
+    if periods not in (None, "dynamic") and (isinstance(periods, str) or len(periods) != 2 or min(periods) != 1):
+        shown = format_value(periods)
+        raise ConfigError(f"imbalanced_update is {shown}; give p_dis,p_gen, one of them 1, or dynamic.")
+    if any(not 0 < step <= e.max_step for step in e.score_steps):
+        shown = format_value(e.score_steps)
+        raise ConfigError(f"score_steps is {shown}; give steps from 1 to max_step = {e.max_step}.")
+    for metric in e.metrics:
+        if metric not in METRICS:
+            raise ConfigError(f"metrics has {metric!r}; the valid values are {', '.join(METRICS)}.")
+    if e.metrics and e.score_count is not None and e.score_count < 2:
+        raise ConfigError(f"score_count is {e.score_count}; give at least 2, for scores compare images.")
+
+
+def _check_loss(e: Experiment) -> None:
+    """Checks that the loss has a use for what is given of it."""
+    if e.loss_function().penalty_weight is None and e.penalty_weight is not None:
+        raise ConfigError(
+            f"penalty_weight is {e.penalty_weight}, but loss {e.loss} has no penalty; leave it out, or choose a loss "
+            "that has one, such as rep_gp or wasserstein."
+        )
+
+
+def _check_networks(e: Experiment) -> None:
+    """Checks that the networks fit the images and the classes of the data set."""
+    info = data.info(e.data, e.data_root)
+    if e.num_class and e.num_class != info.num_class:
+        has = f"{info.num_class} classes" if info.num_class else "no classes"
+        raise ConfigError(f"num_class is {e.num_class}, but {e.data} has {has}; give {info.num_class}.")
+    _, generator, critic = e.networks()
+    if e.num_class and not (generator.conditional or critic.conditional):
+        raise ConfigError(
+            f"num_class is {e.num_class}, but no layer of architecture {e.architecture} depends on class "
+            "labels; leave it out, or choose an architecture with conditional layers, such as "
+            "sample/PROJECTION_SMALL."
+        )
+    image = tuple(generator.output_shape)
+    if image != tuple(info.shape):
+        raise ConfigError(
+            f"architecture {e.architecture} makes images of {image} (C, H, W), but those of {e.data} are "
+            f"{tuple(info.shape)}; choose an architecture of that size."
+        )
