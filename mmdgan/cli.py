@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from absl import flags as absl_flags
 
 from mmdgan import flags
-from mmdgan.errors import ConfigError, MmdGanError
+from mmdgan.errors import ConfigError, DesignError, MmdGanError
 from mmdgan.experiment import Experiment
 from mmdgan.flags import option
 
@@ -216,7 +216,11 @@ def summary(argv: Sequence[str]) -> int:
             raise ConfigError(f"{reference} is an architecture, which says its input; leave --input_shape out.")
         if options.score_size is not None:
             dictionary = design.with_score_size(dictionary, options.score_size)
-        specs = design.parse_architecture(dictionary, options.num_class)
+        try:
+            specs = design.parse_architecture(dictionary, options.num_class)
+        except DesignError as error:
+            hint = " Give --num_class." if options.num_class < 2 and "num_class" in str(error) else ""
+            raise DesignError(f"{error}{hint}") from None
     else:
         specs = [_single_network(reference, dictionary, options)]
     print("\n\n".join(design.describe(spec) for spec in specs))

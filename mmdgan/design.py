@@ -75,7 +75,10 @@ def parse_architecture(architecture: Mapping, num_class: int = 0) -> tuple[Netwo
             names = listed(spec.output_shapes)
             raise Place(spec.name).error("outputs", f"must be one layer, the network's single output, not {names}")
     if gen.output_shape != image:
+        last = gen.layers[gen.outputs[0]]
         key = "out" if gen.output_shape[1:] == image[1:] else "strides"
+        if len(gen.output_shape) == 1 or last.out_reshape is not None:
+            key = "out_reshape"
         raise _output_place(gen, architecture["generator"]).error(
             key,
             f"the generator's output {gen.output_shape} must equal the architecture's 'input' {image}; "

@@ -69,6 +69,8 @@ def _resolve(place: Place, written: Mapping) -> tuple[dict, list[str]]:
     options = {**dict.fromkeys(KEYS), "act_k": 1.0}
 
     def read(key: str, lengths: tuple[int, ...] = ()) -> None:
+        if key == "out" and written.get(key) is None:
+            raise place.error(key, "is missing; give the number of channels or features that the layer puts out")
         try:
             options[key] = KEYS[key].resolve(written.get(key, KEYS[key].default), lengths)
         except ValueError as error:

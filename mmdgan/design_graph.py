@@ -131,7 +131,8 @@ def _indices(at: Place, key: str, written: object, index_of: Mapping[str, int]) 
         raise at.error(key, f"must be a non-empty list of names, not {shown(written)}")
     for name in written:
         if not isinstance(name, str) or name not in index_of:
-            raise at.error(key, f"there is no layer {shown(name)}{nearest(name, index_of)}")
+            known = listed(list(index_of)[:10]) + (", ..." if len(index_of) > 10 else "")
+            raise at.error(key, f"there is no layer {shown(name)}{nearest(name, index_of)}; there are {known}")
     return [index_of[name] for name in written]
 
 

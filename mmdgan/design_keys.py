@@ -83,7 +83,7 @@ class Place:
         parts = [self.network]
         if self.index is not None:
             number = f"layers[{self.index}]"
-            parts.append(f"layer {shown(self.layer)} ({number})" if self.layer else f"layer {number}")
+            parts.append(f"layer {shown(self.layer)} ({number})" if self.layer else number)
         if key is not None:
             parts.append(f"key {key!r}")
         return DesignError(f"{', '.join(parts)}: {message}.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from mmdgan.design import NetworkSpec, parse_architecture, parse_network
@@ -29,6 +30,14 @@ PRECISIONS = {
     "float64": "float64",
 }
 DATA_FORMATS = ("channels_first", "channels_last")
+
+# The original's words for the same values.
+_ALIASES = {
+    "NCHW": "channels_first",
+    "NHWC": "channels_last",
+    "PICO": "pico",
+    "PIM": "pim",
+}
 
 
 BLOCKS = {
@@ -83,7 +92,7 @@ class Network(keras.Model):
         legacy: bool = False,
     ):
         _check("precision", precision, PRECISIONS)
-        _check("spectral", spectral, SPECTRAL_MODES)
+        spectral = _check("spectral", spectral, SPECTRAL_MODES)
         _check("initializer", initializer, MODES)
         super().__init__(name=name, dtype=PRECISIONS[precision])
         self.spec: NetworkSpec = parse_network(layers, tuple(input_shape), name=name, num_class=num_class)
@@ -109,8 +118,15 @@ class Network(keras.Model):
             block.build(batch_shape(block.spec.input_shape, self.data_format))
         self.built = True
 
+    def __call__(self, inputs, *args, **kwargs):
+        # Checked here, because Keras rewrites what `call` raises.
+        self._check_inputs(*_features_and_labels(inputs))
+        return super().__call__(inputs, *args, **kwargs)
+
     def call(self, inputs, training=False):
-        x, labels = self._inputs_and_labels(inputs)
+        x, labels = _features_and_labels(inputs)
+        x = tf.cast(x, self.compute_dtype)
+        labels = tf.convert_to_tensor(labels) if self.conditional else None
         results: list[tf.Tensor] = []
         for block, route in zip(self.blocks, self.spec.routes, strict=True):
             sources = [x if source < 0 else results[source] for source in route.sources]
@@ -160,25 +176,21 @@ class Network(keras.Model):
             "legacy": self.legacy,
         }
 
-    def _inputs_and_labels(self, inputs) -> tuple[tf.Tensor, tf.Tensor | None]:
-        x, labels = (inputs["x"], inputs.get("y")) if isinstance(inputs, Mapping) else (inputs, None)
-        x = tf.cast(x, self.compute_dtype)
+    def _check_inputs(self, x, labels) -> None:
+        shape, expected = _shape(x), batch_shape(self.spec.input_shape, self.data_format)
+        if not tf.TensorShape(shape).is_compatible_with(expected):
+            raise DataError(f"The network {self.name!r} takes inputs of shape {expected}, not {shape}.")
         if not self.conditional:
-            return x, None
+            return
         if labels is None:
             raise DataError(
                 f"The network {self.name!r} is conditional on {self.spec.num_class} classes: call it with "
                 '{"x": tensor, "y": int labels (N, 1)}.'
             )
-        labels = tf.convert_to_tensor(labels)
-        if not labels.dtype.is_integer or not labels.shape.is_compatible_with((x.shape[0], 1)):
-            raise DataError(
-                f"Labels of the network {self.name!r} must be integers of shape (N, 1), not {labels.dtype.name} "
-                f"{tuple(labels.shape)}."
-            )
-        if tf.executing_eagerly() and not bool(tf.reduce_all((labels >= 0) & (labels < self.spec.num_class))):
-            raise DataError(f"Labels of the network {self.name!r} must lie in 0..{self.spec.num_class - 1}.")
-        return x, labels
+        check_labels(labels, self.spec.num_class, f"the network {self.name!r}")
+        if not tf.TensorShape(_shape(labels)).is_compatible_with((shape[0], 1)):
+            owner = f"Labels of the network {self.name!r}"
+            raise DataError(f"{owner} must be integers of shape ({shape[0] or 'N'}, 1), not {_shape(labels)}.")
 
     def _join(self, sources: Sequence[tf.Tensor], route: Route) -> tf.Tensor:
         """The input of a layer: of one source or several, whole or one slice of its channels."""
@@ -219,14 +231,42 @@ def resolve_data_format(data_format: str | None) -> str:
     """Returns the layout to run in: as asked, or channels_first exactly if a GPU is visible."""
     if data_format is None:
         return "channels_first" if tf.config.list_physical_devices("GPU") else "channels_last"
-    _check("data_format", data_format, DATA_FORMATS)
-    return data_format
+    return _check("data_format", data_format, DATA_FORMATS)
+
+
+def check_labels(labels, num_class: int, owner: str) -> None:
+    """Refuses class labels that are not integers, or, where their values are known, not below `num_class`.
+
+    Raises:
+        DataError: names `owner`.
+    """
+    dtype = keras.backend.standardize_dtype(getattr(labels, "dtype", None) or np.asarray(labels).dtype)
+    if "int" not in dtype:
+        raise DataError(f"Labels of {owner} must be integers of shape (N, 1), not {dtype} {_shape(labels)}.")
+    known = (
+        not hasattr(labels, "dtype")
+        or isinstance(labels, np.ndarray)
+        or isinstance(labels, tf.__internal__.EagerTensor)
+    )
+    if known and np.size(labels) and not (np.min(labels) >= 0 and np.max(labels) < num_class):
+        raise DataError(f"Labels of {owner} must lie in 0..{num_class - 1}, not {np.min(labels)}..{np.max(labels)}.")
+
+
+def _features_and_labels(inputs) -> tuple:
+    return (inputs["x"], inputs.get("y")) if isinstance(inputs, Mapping) else (inputs, None)
+
+
+def _shape(x) -> tuple:
+    """The static shape of an array, a tensor or a symbolic one."""
+    return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
 
 
 def _build_player(spec: NetworkSpec, options: dict) -> Network:
     return build_network(spec.config, spec.input_shape, spec.name, spec.num_class, **options)
 
 
-def _check(field: str, value: str, valid) -> None:
+def _check(field: str, value: str, valid) -> str:
+    value = _ALIASES.get(value, value)
     if value not in valid:
         raise ConfigError(f"{field} {value!r} is not one of {', '.join(valid)}.")
+    return value

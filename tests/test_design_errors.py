@@ -48,7 +48,7 @@ class TestLayerErrors:
             ({"out": 4, "act_k": float("nan")}, ["key 'act_k'", "finite"]),
             ({"out": 4, "act_k": 10**400}, ["key 'act_k'", "finite"]),
             ({"out": 4, "act_k": Fraction(1, 10**400)}, ["key 'act_k'", "above 0"]),
-            ({}, ["key 'out'", "must be a positive integer, not None"]),
+            ({}, ["key 'out'", "is missing; give the number of channels or features"]),
             ({"out": 0}, ["key 'out'", "from 1 to"]),
             ({"out": 4.0}, ["key 'out'", "must be a positive integer, not 4.0"]),
             ({"out": True}, ["key 'out'", "not True"]),
@@ -134,7 +134,7 @@ class TestLayerErrors:
         failing_layer({"out": 4, "op": "tc"}, "such as [7, 1, 1]", shape=(7,))
 
     def test_names(self):
-        failing(lambda: parse_network([{"out": 4}], (3, 8, 8)), "net, layer layers[0]", "'name'", "needs a name")
+        failing(lambda: parse_network([{"out": 4}], (3, 8, 8)), "net, layers[0]", "'name'", "needs a name")
         for name in ("", "a/b", 3, "a b", "_a", "-a", "é", "a:b", "\ud800"):
             failing(lambda name=name: one({"out": 4}, name=name), "layers[0], key 'name'", "first a letter or digit")
         assert [one({"out": 4}, name=name).name for name in ("l1", "0", "a.b-c_D")] == ["l1", "0", "a.b-c_D"]
@@ -146,7 +146,7 @@ class TestLayerErrors:
         failing(lambda: parse_network(layers, (3, 8, 8)), "net: must be a non-empty list of layer dictionaries")
 
     def test_a_layer_that_is_no_dictionary(self):
-        failing(lambda: parse_network(["d"], (3,)), "net, layer layers[0]: must be a dictionary", "not 'd'")
+        failing(lambda: parse_network(["d"], (3,)), "net, layers[0]: must be a dictionary", "not 'd'")
 
     @pytest.mark.parametrize("shape", [(3, 8), 3, None, (3, 0, 8), (3, 8, "8")])
     def test_input_shape(self, shape):

@@ -1,6 +1,7 @@
 """Whatever the dictionary language accepts is built by Keras, and has the shapes and counts that were inferred."""
 
 import numpy as np
+import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,11 @@ def test_accepted_dictionaries_are_built_with_the_inferred_shapes(drawn, spectra
     x = np.random.default_rng(0).standard_normal((2, *shape)).astype("float32")
     inputs = {"x": x, "y": np.array([[0], [num_class - 1]], "int32")} if net.conditional else x
     for training in (False, True):
-        outputs = net(inputs, training=training)
+        with tf.GradientTape() as tape:
+            outputs = net(inputs, training=training)
+            total = tf.add_n([tf.reduce_sum(output) for output in tf.nest.flatten(outputs)])
+        # Gradients too: TensorFlow's kernels for them have ended whole processes.
+        tape.gradient(total, [variable.value for variable in net.trainable_variables])
         outputs = outputs if isinstance(outputs, dict) else {net.blocks[net.spec.outputs[0]].name: outputs}
         assert set(outputs) == set(net.spec.output_shapes)
         for name, output in outputs.items():

@@ -11,8 +11,9 @@ import keras
 import tensorflow as tf
 
 from mmdgan.layers import initializers, scope
+from mmdgan.layers.convolution import convolve, convolve_transposed, dilated_kernel
 from mmdgan.layers.layout import add_bias, channel_axis, in_channels_last
-from mmdgan.layers.spectral import dilated_kernel, spectral_norm, vector_shape
+from mmdgan.layers.spectral import spectral_norm, vector_shape
 
 SPECTRAL_MODES = ("pico", "pim")
 
@@ -302,8 +303,7 @@ class SpectralConv2D(SpatialLayer):
         return ((self.kernel_size, self.kernel_size, channels, self.filters),)
 
     def _convolve(self, inputs, kernel, layout):
-        kernel = dilated_kernel(kernel, self.dilation)
-        return tf.nn.conv2d(inputs, kernel, strides=self.strides, padding=self.padding, data_format=layout)
+        return convolve(inputs, kernel, self.strides, self.dilation, self.padding, layout)
 
 
 @keras.saving.register_keras_serializable(package="mmdgan")
@@ -320,14 +320,8 @@ class SpectralConv2DTranspose(SpatialLayer):
         # Static sides where they are known, so that the output's shape is known too.
         batch, *shape = keras.ops.shape(inputs)
         sides = [self._output_side(side) for side in (shape[1:] if layout == "NCHW" else shape[:2])]
-        return tf.nn.conv2d_transpose(
-            inputs,
-            dilated_kernel(kernel, self.dilation),
-            output_shape=(batch, self.filters, *sides) if layout == "NCHW" else (batch, *sides, self.filters),
-            strides=self.strides,
-            padding=self.padding,
-            data_format=layout,
-        )
+        shape = (batch, self.filters, *sides) if layout == "NCHW" else (batch, *sides, self.filters)
+        return convolve_transposed(inputs, kernel, shape, self.strides, self.dilation, self.padding, layout)
 
     def _output_side(self, side: int) -> int:
         window = 0 if self.padding == "SAME" else (self.kernel_size - 1) * self.dilation

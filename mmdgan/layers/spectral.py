@@ -27,6 +27,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from mmdgan.errors import ConfigError
+from mmdgan.layers.convolution import convolve, convolve_transposed
+
 EPSILON = 1e-10
 OPS = ("c", "tc", "d", "project", "cd", "dcd", "dck", "cck", "tcck")
 
@@ -81,7 +84,7 @@ def vector_shape(
     if op in ("c", "tc", "cck", "tcck"):
         number = kernel_shape[1][0] if op in ("cck", "tcck") else 1
         return (number, *(input_shape if _on_input_side(op, input_shape, output_shape) else output_shape))
-    raise ValueError(f"No spectral norm is defined for op {op!r}; known: {', '.join(OPS)}.")
+    raise ConfigError(f"No spectral norm is defined for op {op!r}; known: {', '.join(OPS)}.")
 
 
 def spectral_norm(
@@ -129,9 +132,9 @@ def spectral_norm(
         return _closed_form(op, kernel), None
     if vector is None or tuple(vector.shape) != expected:
         found = None if vector is None else tuple(vector.shape)
-        raise ValueError(f"The vector of op {op!r} with these shapes is {expected}, not {found}.")
+        raise ConfigError(f"The vector of op {op!r} with these shapes is {expected}, not {found}.")
     linear = linear_map(op, kernel, input_shape, output_shape, strides, dilation, padding)
-    vector = tf.stop_gradient(tf.convert_to_tensor(vector))
+    vector = tf.stop_gradient(tf.cast(vector, tf.nest.flatten(kernel)[0].dtype))
     image = linear.forward(vector)
     sigma = linear.norm(image)
     image = tf.stop_gradient(image)
@@ -210,20 +213,6 @@ def linear_map(
     return _scaled_map(linear, 1 + scales, behind=_on_input_side(op, input_shape, output_shape))
 
 
-def dilated_kernel(kernel: tf.Tensor, dilation: int) -> tf.Tensor:
-    """Returns the kernel ((k - 1) d + 1, ..., in, out) whose plain convolution is the dilated one.
-
-    TensorFlow has no gradient of a dilated convolution on a CPU; with zeros between the kernel's entries it has.
-    """
-    if dilation == 1:
-        return kernel
-    size, _, *channels = kernel.shape
-    gap = [0, dilation - 1]
-    spread = tf.pad(tf.reshape(kernel, (size, 1, size, 1, *channels)), [[0, 0], gap, [0, 0], gap, [0, 0], [0, 0]])
-    extent = (size - 1) * dilation + 1
-    return tf.reshape(spread, (size * dilation, size * dilation, *channels))[:extent, :extent]
-
-
 def _tensors(kernel):
     """Returns a kernel or a pair of kernels as tensors."""
     return (
@@ -269,14 +258,13 @@ def _convolution_map(op, kernel, input_shape, output_shape, strides, dilation, p
     """The map of `number` images by a convolution ('c') or a transposed one ('tc')."""
     # A transposed convolution is the adjoint of the convolution from its output to its input.
     below, above = (input_shape, output_shape) if op == "c" else (output_shape, input_shape)
-    kernel = dilated_kernel(kernel, dilation)
-    options = {"strides": strides, "padding": padding}
+    options = (strides, dilation, padding, "NHWC")
 
     def down(x):
-        return tf.nn.conv2d(x, kernel, **options)
+        return convolve(x, kernel, *options)
 
     def up(y):
-        return tf.nn.conv2d_transpose(y, kernel, output_shape=(number, *below), **options)
+        return convolve_transposed(y, kernel, (number, *below), *options)
 
     if _on_input_side(op, input_shape, output_shape) == (op == "c"):
         return LinearMap(down, up, (number, *below))
@@ -300,7 +288,7 @@ def _scaled_map(linear: LinearMap, scales: tf.Tensor, behind: bool) -> LinearMap
 
 def _lanczos(linear: LinearMap) -> float:
     """Returns the largest singular value of a convolution's map, in float64."""
-    from scipy.sparse.linalg import LinearOperator, svds
+    from scipy.sparse.linalg import ArpackError, LinearOperator, svds
 
     start = np.random.default_rng(0).standard_normal(linear.vector_shape)
     image = linear.forward(tf.constant(start)).numpy()
@@ -316,12 +304,28 @@ def _lanczos(linear: LinearMap) -> float:
         rmatvec=lambda y: linear.adjoint(tf.reshape(y, image.shape)).numpy().ravel(),
         dtype=np.float64,
     )
-    return float(svds(operator, k=1, return_singular_vectors=False, tol=1e-10, random_state=0)[0])
+    try:
+        return float(svds(operator, k=1, return_singular_vectors=False, tol=1e-10, random_state=0)[0])
+    except ArpackError:  # Lanczos has no further direction to go where singular values coincide
+        return _iterated(operator, start.ravel())
+
+
+def _iterated(operator, vector: np.ndarray) -> float:
+    """Returns the largest singular value by power iteration until it stays."""
+    sigma = previous = 0.0
+    for _ in range(100_000):
+        vector = vector / np.linalg.norm(vector)
+        image = operator.matvec(vector)
+        sigma, vector = float(np.linalg.norm(image)), operator.rmatvec(image)
+        if abs(sigma - previous) <= 1e-13 * sigma:
+            break
+        previous = sigma
+    return sigma
 
 
 def _on_input_side(op: str, input_shape, output_shape) -> bool:
     """Whether the vector has the input's shape: the smaller side for c, the larger for tc, as the original."""
     if input_shape is None or output_shape is None:
-        raise ValueError(f"Op {op!r} needs input_shape and output_shape, both (H, W, C).")
+        raise ConfigError(f"Op {op!r} needs input_shape and output_shape, both (H, W, C).")
     smaller = math.prod(input_shape) <= math.prod(output_shape)
     return smaller if op in ("c", "cck") else not smaller

@@ -138,6 +138,12 @@ class Loss:
 
     def _inputs(self, dis_penalty, dis_scale, seed, state) -> LossInputs:
         state = self.initial_state() if state is None else state
+        if set(state) != set(self.initial_state()):
+            wanted, given = (", ".join(map(str, names)) or "nothing" for names in (self.initial_state(), state))
+            raise ConfigError(
+                f"The state of the loss {self.name!r} holds {wanted}, not {given}: begin with initial_state(), then "
+                "pass what the last call gave."
+            )
         return LossInputs(self.canonical, dis_penalty, dis_scale, seed, state)
 
 

@@ -147,7 +147,10 @@ def _between(real: tf.Tensor, generated: tf.Tensor, uniform, seed) -> tf.Tensor:
         )
     if uniform is None:
         uniform = randomness.uniform(tf.shape(real)[:1], stream(seed, INTERPOLATION))
-    share = tf.reshape(tf.cast(uniform, real.dtype), [-1] + [1] * (real.shape.rank - 1))
+    uniform = tf.cast(uniform, real.dtype)
+    if None not in (count := uniform.shape.num_elements(), real.shape[0]) and count != real.shape[0]:
+        raise ConfigError(f"A gradient penalty needs one uniform number per sample: {real.shape[0]}, not {count}.")
+    share = tf.reshape(uniform, [-1] + [1] * (real.shape.rank - 1))
     return share * real + (1.0 - share) * generated
 
 

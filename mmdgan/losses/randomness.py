@@ -11,6 +11,8 @@ import functools
 
 import tensorflow as tf
 
+from mmdgan.errors import ConfigError
+
 WIDTH, COIN, NOISE_GEN, NOISE_DATA, INTERPOLATION = range(5)
 
 uniform = functools.partial(tf.random.stateless_uniform, alg="philox")
@@ -26,4 +28,7 @@ def stream(seed, which: int) -> tf.Tensor:
     """
     if seed is None:
         seed = tf.random.uniform((2,), maxval=tf.int32.max, dtype=tf.int32)
-    return tf.random.experimental.stateless_fold_in(tf.convert_to_tensor(seed), which)
+    seed = tf.convert_to_tensor(seed)
+    if not seed.dtype.is_integer or not seed.shape.is_compatible_with((2,)):
+        raise ConfigError(f"A seed is two integers, such as (0, 1), not {seed.dtype.name} {tuple(seed.shape)}.")
+    return tf.random.experimental.stateless_fold_in(seed, which)

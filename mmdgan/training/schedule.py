@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
 
 import tensorflow as tf
 
@@ -28,7 +29,7 @@ class UpdateSchedule:
     def __init__(self, imbalanced_update: Sequence[int] | str | None):
         self._periods = None
         self._loss_gen: tf.Variable | None = None
-        if imbalanced_update == DYNAMIC:
+        if isinstance(imbalanced_update, str) and imbalanced_update == DYNAMIC:
             self._loss_gen = tf.Variable(0.0, trainable=False, name="loss_gen")
         elif imbalanced_update is not None:
             self._periods = _periods(imbalanced_update)
@@ -59,8 +60,9 @@ class UpdateSchedule:
 
 
 def _periods(imbalanced_update: Sequence[int] | str) -> tuple[int, int] | None:
-    periods = () if isinstance(imbalanced_update, str) else tuple(imbalanced_update)
-    whole = all(isinstance(p, int) and p >= 1 for p in periods)
+    several = isinstance(imbalanced_update, Iterable) and not isinstance(imbalanced_update, str)
+    periods = tuple(imbalanced_update) if several else ()
+    whole = all(isinstance(p, Integral) and p >= 1 for p in periods)
     if len(periods) != 2 or not whole or 1 not in periods:
         raise ConfigError(
             f"imbalanced_update must be two periods (critic, generator), one of them 1, or {DYNAMIC!r}; "

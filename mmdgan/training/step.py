@@ -11,7 +11,6 @@ effective kernels, so that a kernel has one spectral norm per step.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +21,8 @@ from mmdgan.errors import ConfigError, DataError
 from mmdgan.layers import scope
 from mmdgan.layers.blocks import batch_shape
 from mmdgan.losses import randomness
-from mmdgan.networks import Network
+from mmdgan.networks import Network, check_labels
+from mmdgan.training.checks import channels_last, check_pair, resolve_penalty_weight, to_float, to_labels
 from mmdgan.training.optimizers import make_optimizer
 from mmdgan.training.schedule import UpdateSchedule
 
@@ -90,12 +90,12 @@ class GanStep(tf.Module):
 
         self.generator = generator
         self.discriminator = discriminator
-        self.loss = losses.get(loss) if isinstance(loss, str) else loss
+        self.loss = losses.get(loss) if loss is None or isinstance(loss, str) else loss
         self.seed = int(seed)
         self.schedule = UpdateSchedule(imbalanced_update)
-        self.penalty_weight = _penalty_weight(self.loss, penalty_weight)
+        self.penalty_weight = resolve_penalty_weight(self.loss, penalty_weight)
         self.legacy = legacy
-        _check_classes(generator, discriminator)
+        check_pair(generator, discriminator)
         names = (optimizer, optimizer) if isinstance(optimizer, str) else tuple(optimizer)
         if len(names) != 2:
             raise ConfigError(f"optimizer must be one name or two (critic, generator), not {optimizer!r}.")
@@ -134,6 +134,7 @@ class GanStep(tf.Module):
         Raises:
             DataError: images of another shape or type, or no labels for a conditional critic.
         """
+        self._check_label_values(labels, labels_gen)
         update = self.schedule.updates(self.iterations, lambda: randomness.uniform((), self._seed(_UPDATE)))
         return self._train(real, codes, labels, labels_gen, *update)
 
@@ -150,10 +151,14 @@ class GanStep(tf.Module):
         """
         return self._inspect(real, labels, num_images)
 
-    @tf.function(autograph=False, reduce_retracing=True)
     def generate(self, codes, labels=None) -> tf.Tensor:
         """Returns images (N, H, W, C) in [-1, 1] of codes (N, code) [and labels (N, 1)], in inference mode."""
-        return _channels_last(self._generator(codes, labels, training=False), self.generator.data_format)
+        self._check_label_values(labels)
+        return self._generate(codes, labels)
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def _generate(self, codes, labels) -> tf.Tensor:
+        return channels_last(self._generator(codes, labels, training=False), self.generator.data_format)
 
     def state(self) -> dict[str, tf.Variable]:
         """Returns every variable that a checkpoint must hold, under the original's names."""
@@ -198,7 +203,7 @@ class GanStep(tf.Module):
             "learning_rate/gen": self.optimizer_gen.learning_rate,
         }
         logs = {tag: tf.convert_to_tensor(value) for tag, value in logs.items()}
-        real = _channels_last(forward.real, self.discriminator.data_format)
+        real = channels_last(forward.real, self.discriminator.data_format)
         return {
             "scalars": {tag: value for tag, value in logs.items() if value.shape.rank == 0},
             # Several numbers under one tag: the norms of a kernel's classes.
@@ -329,11 +334,11 @@ class GanStep(tf.Module):
             return tf.convert_to_tensor(codes), None
         if labels is None:
             labels = randomness.uniform((count, 1), self._seed(_LABELS), 0, self.num_class, tf.int32)
-        return tf.convert_to_tensor(codes), _to_labels(labels)
+        return tf.convert_to_tensor(codes), to_labels(labels)
 
     def _checked_images(self, real) -> tf.Tensor:
         """Real images as floats in [-1, 1], of the critic's shape."""
-        real = _to_float(real, self.discriminator.variable_dtype)
+        real = to_float(real, self.discriminator.variable_dtype)
         expected = batch_shape(self.discriminator.spec.input_shape, self.discriminator.data_format)
         if not real.shape.is_compatible_with(expected):
             raise DataError(f"Real images must have shape {expected} for this critic, not {tuple(real.shape)}.")
@@ -346,7 +351,13 @@ class GanStep(tf.Module):
                 f"The critic is conditional on {self.num_class} classes and was given images alone: pass their "
                 "labels too, int (B, 1)."
             )
-        return None if labels is None or self.num_class < 2 else _to_labels(labels)
+        return None if labels is None or self.num_class < 2 else to_labels(labels)
+
+    def _check_label_values(self, *given) -> None:
+        """Refuses labels that a compiled step could not name: of another type, or of a class that does not exist."""
+        for labels in given:
+            if labels is not None and self.num_class >= 2:
+                check_labels(labels, self.num_class, "this step")
 
     def _seed(self, stream: int) -> tf.Tensor:
         """A stateless seed for one stream of random numbers at the present step."""
@@ -355,43 +366,3 @@ class GanStep(tf.Module):
 
 _DIS = ("discriminator", 0)
 _GEN = ("generator", 1)
-
-
-def _penalty_weight(loss, given: float | None) -> float | None:
-    """The weight to use of a loss's penalty or scale; None for a loss that has neither."""
-    if given is not None and loss.penalty_weight is None:
-        raise ConfigError(
-            f"penalty_weight is {given}, but the loss {loss.name!r} has no penalty to weigh; leave it out."
-        )
-    if given is not None and not 0 < given < math.inf:
-        raise ConfigError(f"penalty_weight is {given}; give a positive number.")
-    return loss.penalty_weight if given is None else float(given)
-
-
-def _check_classes(generator: Network, discriminator: Network) -> None:
-    counts = [network.spec.num_class if network.spec.num_class >= 2 else 0 for network in (generator, discriminator)]
-    if counts[0] != counts[1]:
-        raise ConfigError(
-            f"The generator has {counts[0]} classes and the critic {counts[1]}: build both with the same num_class."
-        )
-
-
-def _to_float(images, dtype: str) -> tf.Tensor:
-    """uint8 0..255 to [-1, 1] by v / 127.5 - 1; of floating-point images only the type changes."""
-    images = tf.convert_to_tensor(images)
-    if images.dtype == tf.uint8:
-        return tf.cast(images, dtype) / 127.5 - 1
-    if not images.dtype.is_floating:
-        raise DataError(f"Images must be uint8 (0 to 255) or floating-point in [-1, 1], not {images.dtype.name}.")
-    return tf.cast(images, dtype)
-
-
-def _to_labels(labels) -> tf.Tensor:
-    labels = tf.convert_to_tensor(labels)
-    if not labels.dtype.is_integer:
-        raise DataError(f"Labels must be integers of shape (B, 1), not {labels.dtype.name} {tuple(labels.shape)}.")
-    return tf.cast(labels, tf.int32)
-
-
-def _channels_last(images: tf.Tensor, data_format: str) -> tf.Tensor:
-    return tf.transpose(images, (0, 2, 3, 1)) if data_format == "channels_first" else images

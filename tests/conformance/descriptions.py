@@ -76,6 +76,8 @@ class Description:
             if part.spectral:
                 found.add(("spectral", self.options.get("spectral", "pico"), part.op))
             found |= {(key, part.op, getattr(part, key)) for key in ("padding", "strides", "dilation")}
+            if part.kernel == 1 and part.strides > 1:
+                found.add(("gaps", part.op))
         return frozenset(found)
 
 
@@ -214,6 +216,12 @@ _CHANNELWISE = [
     _one("response_norm_flat", FLAT, op="d", out=4, act_nm="lrn", act="tanh"),
 ]
 
+_GAPS = [
+    _one(f"{op}_gaps", op=op, out=3, kernel=1, strides=2, act="tanh", w_nm="s")
+    for op in ("c", "tc", "sc", "cck", "tcck")
+]
+"""Windows that skip pixels."""
+
 _RESHAPES_AND_POOLS = [
     _one("identity_images", op="i", act="tanh", act_nm="cbn"),
     _one("identity_flat", FLAT, op="i", act="softplus", act_nm="bn"),
@@ -303,6 +311,7 @@ NETWORKS = (
     *_KERNELS,
     *_WEIGHTS,
     *_CHANNELWISE,
+    *_GAPS,
     *_RESHAPES_AND_POOLS,
     *_SCALES,
     *_RESIDUAL,

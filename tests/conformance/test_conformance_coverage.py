@@ -15,7 +15,7 @@ from mmdgan import losses, networks
 from mmdgan.design import parse_network
 from mmdgan.design_blocks import BLOCK_OPS
 from mmdgan.design_graph import HOWS
-from mmdgan.design_keys import DENSE, KEYS, NON_LOCAL_TYPES, RESIDUAL_TYPES, SCALINGS
+from mmdgan.design_keys import DENSE, KEYS, NON_LOCAL_TYPES, POOLS, RESIDUAL_TYPES, SCALINGS
 from mmdgan.errors import DesignError
 from mmdgan.layers.blocks import _KERNEL_LAYERS
 from mmdgan.layers.initializers import MODES
@@ -73,6 +73,7 @@ def test_every_kernel_in_every_mode():
 def test_every_window_with_every_padding_stride_and_hole():
     assert not missing(("padding", op, padding) for op in WINDOWS for padding in accepted("padding"))
     assert not missing(("strides", op, strides) for op in WINDOWS for strides in (1, 2))
+    assert not missing(("gaps", op) for op in WINDOWS if op not in POOLS)
     # Transposed convolutions take no dilation.
     assert not missing(("dilation", op, 2) for op in WINDOWS if not op.startswith("t"))
 

@@ -176,7 +176,7 @@ def test_labels_are_asked_for_and_checked():
         net(x)
     with pytest.raises(DataError, match="'net' is conditional on 3 classes"):
         net({"x": x})
-    with pytest.raises(DataError, match=r"integers of shape \(N, 1\)"):
+    with pytest.raises(DataError, match=r"integers of shape \(5, 1\), not \(5,\)\.$"):
         net({"x": x, "y": LABELS[:, 0]})
     with pytest.raises(DataError, match=r"integers of shape \(N, 1\), not float32"):
         net({"x": x, "y": LABELS.astype("float32")})
@@ -186,3 +186,11 @@ def test_labels_are_asked_for_and_checked():
     np.testing.assert_array_equal(plain(x), plain({"x": x, "y": LABELS}))
     with pytest.raises(DesignError, match="num_class"):
         network({"op": "d", "out": 4, "bias": "cb"}, (7,), num_class=0)
+
+
+def test_inputs_of_another_shape_are_refused():
+    """A flat input used to end the process in TensorFlow's own check, and another size was computed."""
+    net = network({"out": 3, "w_nm": "s"})
+    for shape in ((5, 144), (5, 5, 5, 4), (5, 4, 6, 6)):
+        with pytest.raises(DataError, match=r"^The network 'net' takes inputs of shape \(None, 6, 6, 4\), not \(5, "):
+            net(np.zeros(shape, "float32"))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mmdgan.errors import ConfigError
 from mmdgan.layers.spectral import exact_spectral_norm, linear_map, spectral_norm, vector_shape
 from tests.golden_data import spectral_norm_cases
 
@@ -288,16 +289,29 @@ def test_dilated_operator():
 
 
 def test_unknown_op_is_named():
-    with pytest.raises(ValueError, match="'pool'"):
+    with pytest.raises(ConfigError, match="'pool'"):
         vector_shape("pool", (3, 3))
 
 
 def test_missing_shapes_and_foreign_vectors_are_named():
     kernel, vector = np.ones((3, 3, 2, 2), "float32"), np.ones((1, 5, 4, 2), "float32")
     sides = {"input_shape": (4, 4, 2), "output_shape": (4, 4, 2)}
-    with pytest.raises(ValueError, match="'c' needs input_shape and output_shape"):
+    with pytest.raises(ConfigError, match="'c' needs input_shape and output_shape"):
         spectral_norm("c", kernel, vector)
-    with pytest.raises(ValueError, match=r"is \(1, 4, 4, 2\), not \(1, 5, 4, 2\)"):
+    with pytest.raises(ConfigError, match=r"is \(1, 4, 4, 2\), not \(1, 5, 4, 2\)"):
         spectral_norm("c", kernel, vector, **sides)
-    with pytest.raises(ValueError, match=r"is \(1, 2\), not None"):
+    with pytest.raises(ConfigError, match=r"is \(1, 2\), not None"):
         spectral_norm("d", kernel[0, 0], None)
+
+
+def test_exact_norms_where_all_singular_values_coincide():
+    identity = np.eye(3, dtype="float32")[None, None] * 2
+    assert exact_spectral_norm("c", identity, input_shape=(6, 6, 3), output_shape=(6, 6, 3)) == pytest.approx(2.0)
+    spread = np.ones((3, 3, 1, 1), "float32")
+    sides = {"input_shape": (4, 4, 1), "output_shape": (12, 12, 1), "strides": 3}
+    assert exact_spectral_norm("tc", spread, **sides) == pytest.approx(3.0)
+
+
+def test_the_vector_takes_the_kernels_dtype():
+    sigma, following = spectral_norm("d", np.eye(3), np.ones((1, 3), "float32"))
+    assert sigma.dtype == following.dtype == tf.float64 and float(sigma) == pytest.approx(np.sqrt(3))

@@ -264,3 +264,20 @@ def test_errors(name, options, words):
 def test_a_missing_penalty_or_scale_is_named(name, words):
     with pytest.raises(ConfigError, match=words):
         losses.get(name)(np.ones((4, 1)), np.ones((4, 1)))
+
+
+def test_a_foreign_state_or_seed_is_refused():
+    scores_gen, scores_data = scores()
+    with pytest.raises(ConfigError, match="state of the loss 'sgm' holds average, probability, not level"):
+        losses.get("sgm")(scores_gen, scores_data, seed=(1, 2), state={"level": 0.0})
+    with pytest.raises(ConfigError, match="state of the loss 'rep' holds nothing, not average"):
+        losses.get("rep")(scores_gen, scores_data, state={"average": 0.0})
+    for seed in (3, (1, 2, 3), (0.5, 1.0)):
+        with pytest.raises(ConfigError, match="A seed is two integers"):
+            losses.get("rand_g")(scores_gen, scores_data, seed=seed)
+
+
+def test_a_penalty_needs_one_uniform_number_per_sample():
+    images = np.ones((4, 3), "float32")
+    with pytest.raises(ConfigError, match="one uniform number per sample: 4, not 3"):
+        losses.gradient_penalty("wasserstein", lambda x: x, images, images, uniform=np.ones((3, 1)))

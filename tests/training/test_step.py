@@ -237,3 +237,28 @@ def test_optimizer_pair_and_loss_object():
 def test_images_of_another_layout_are_named(real):
     with pytest.raises(DataError, match=r"\(None, 8, 8, 3\).*\(6, 3, 8, 8\)"):
         make_gan().step(real.transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"imbalanced_update": 3}, "imbalanced_update must be two periods"),
+        ({"penalty_weight": "1", "loss": "rep_gp"}, "penalty_weight is '1'; give a positive number"),
+        ({"loss": None}, "There is no loss named None"),
+    ],
+)
+def test_a_step_that_cannot_be_made_says_why(options, message):
+    with pytest.raises(ConfigError, match=message):
+        make_gan(**options)
+
+
+def test_networks_of_unlike_data_formats_are_refused():
+    generator = mmdgan.build_generator(ARCHITECTURE, data_format="channels_first")
+    critic = mmdgan.build_discriminator(ARCHITECTURE, data_format="channels_last")
+    with pytest.raises(ConfigError, match="generator is channels_first and the critic channels_last"):
+        GanStep(generator, critic, "rep", 1e-3, 1e-3)
+
+
+def test_periods_may_be_numpys():
+    gan = make_gan(imbalanced_update=np.array([2, 1]))
+    assert gan.schedule.updates(tf.constant(3), lambda: None) == (False, True)

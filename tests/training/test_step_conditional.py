@@ -126,6 +126,16 @@ def test_networks_of_different_classes_are_refused():
         make_gan(classes=(3, 4))
 
 
+def test_classes_that_do_not_exist_are_refused_before_the_step(real):
+    gan = make_gan()
+    for wrong in ({"labels": LABELS + 3}, {"labels": LABELS, "labels_gen": LABELS - 1}):
+        with pytest.raises(DataError, match=r"^Labels of this step must lie in 0\.\.2, not "):
+            gan.step(real, **wrong)
+    with pytest.raises(DataError, match=r"^Labels of this step must lie in 0\.\.2, not "):
+        gan.generate(CODES, LABELS + 2)
+    assert int(gan.iterations) == 0
+
+
 def test_an_unconditional_critic_needs_no_labels(real):
     mixed = {**CONDITIONAL, "discriminator": ARCHITECTURE["discriminator"]}
     gan = make_gan("rep", mixed)
