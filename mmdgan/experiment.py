@@ -273,7 +273,8 @@ class Experiment:
         return losses.get(self.loss, **self._loss_options())
 
     def _loss_options(self) -> dict[str, Any]:
-        given = {name: value for name in _LOSS_OPTIONS if (value := getattr(self, name)) not in (None, False)}
+        values = {name: getattr(self, name) for name in _LOSS_OPTIONS}
+        given = {name: value for name, value in values.items() if value is not None and value is not False}
         # One number of a list-valued flag is a number: rep's sigma and a fixed omega are no lists.
         return {k: v[0] if isinstance(v, tuple) and len(v) == 1 else v for k, v in given.items()}
 

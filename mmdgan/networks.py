@@ -32,13 +32,8 @@ PRECISIONS = {
 DATA_FORMATS = ("channels_first", "channels_last")
 
 # The original's words for the same values.
-_ALIASES = {
-    "NCHW": "channels_first",
-    "NHWC": "channels_last",
-    "PICO": "pico",
-    "PIM": "pim",
-}
-
+_DATA_FORMAT_ALIASES = {"NCHW": "channels_first", "NHWC": "channels_last"}
+_SPECTRAL_ALIASES = {"PICO": "pico", "default": "pico", "PIM": "pim", "sn_paper": "pim"}
 
 BLOCKS = {
     "default": DefaultBlock,
@@ -92,7 +87,8 @@ class Network(keras.Model):
         legacy: bool = False,
     ):
         _check("precision", precision, PRECISIONS)
-        spectral = _check("spectral", spectral, SPECTRAL_MODES)
+        spectral = _SPECTRAL_ALIASES.get(spectral, spectral)
+        _check("spectral", spectral, SPECTRAL_MODES)
         _check("initializer", initializer, MODES)
         super().__init__(name=name, dtype=PRECISIONS[precision])
         self.spec: NetworkSpec = parse_network(layers, tuple(input_shape), name=name, num_class=num_class)
@@ -231,7 +227,9 @@ def resolve_data_format(data_format: str | None) -> str:
     """Returns the layout to run in: as asked, or channels_first exactly if a GPU is visible."""
     if data_format is None:
         return "channels_first" if tf.config.list_physical_devices("GPU") else "channels_last"
-    return _check("data_format", data_format, DATA_FORMATS)
+    data_format = _DATA_FORMAT_ALIASES.get(data_format, data_format)
+    _check("data_format", data_format, DATA_FORMATS)
+    return data_format
 
 
 def check_labels(labels, num_class: int, owner: str) -> None:
@@ -243,13 +241,11 @@ def check_labels(labels, num_class: int, owner: str) -> None:
     dtype = keras.backend.standardize_dtype(getattr(labels, "dtype", None) or np.asarray(labels).dtype)
     if "int" not in dtype:
         raise DataError(f"Labels of {owner} must be integers of shape (N, 1), not {dtype} {_shape(labels)}.")
-    known = (
-        not hasattr(labels, "dtype")
-        or isinstance(labels, np.ndarray)
-        or isinstance(labels, tf.__internal__.EagerTensor)
-    )
-    if known and np.size(labels) and not (np.min(labels) >= 0 and np.max(labels) < num_class):
-        raise DataError(f"Labels of {owner} must lie in 0..{num_class - 1}, not {np.min(labels)}..{np.max(labels)}.")
+    if isinstance(labels, keras.KerasTensor) or (tf.is_tensor(labels) and not hasattr(labels, "numpy")):
+        return  # symbolic: the values come later
+    values = np.asarray(labels)
+    if values.size and not 0 <= values.min() <= values.max() < num_class:
+        raise DataError(f"Labels of {owner} must lie in 0..{num_class - 1}, not {values.min()}..{values.max()}.")
 
 
 def _features_and_labels(inputs) -> tuple:
@@ -265,8 +261,6 @@ def _build_player(spec: NetworkSpec, options: dict) -> Network:
     return build_network(spec.config, spec.input_shape, spec.name, spec.num_class, **options)
 
 
-def _check(field: str, value: str, valid) -> str:
-    value = _ALIASES.get(value, value)
+def _check(field: str, value: str, valid) -> None:
     if value not in valid:
         raise ConfigError(f"{field} {value!r} is not one of {', '.join(valid)}.")
-    return value

@@ -253,7 +253,7 @@ class TestResolvedKeys:
     )
     def test_bias(self, written, resolved):
         layer = one({"out": 4, "bias": written}, num_class=2)
-        assert layer.bias is resolved or layer.bias == resolved != False  # noqa: E712
+        assert (type(layer.bias), layer.bias) == (type(resolved), resolved)
         assert (layer.part("bias") is None) == (not resolved)
 
     @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ class TestResolvedKeys:
     )
     def test_norms_override_biases(self, norm, bias, left):
         layer = one({"out": 4, "bias": bias, "act_nm": norm}, num_class=2)
-        assert layer.bias is left or layer.bias == left != False  # noqa: E712
+        assert (type(layer.bias), layer.bias) == (type(left), left)
         assert layer.act_nm == {"b": "bn", "BN": "bn"}.get(norm, norm)
 
     @pytest.mark.parametrize(

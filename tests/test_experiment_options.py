@@ -68,6 +68,7 @@ def test_every_option_of_a_loss_is_a_flag():
     assert Experiment(loss="rand_g", omega=(0.2, 0.4)).loss_function().options["omega"] == (0.2, 0.4)
     mixed = Experiment(loss="sgm", mix_threshold=0.7).loss_function()
     assert mixed.options["mix_threshold"] == 0.7
+    assert Experiment(loss="sgm", mix_threshold=0.0).loss_function().options["mix_threshold"] == 0.0
 
 
 def test_what_changes_the_numbers_must_be_the_same_in_a_resumed_run():

@@ -98,6 +98,23 @@ def test_precision(precision, compute):
     np.testing.assert_allclose(images, reference[0](codes), atol=3e-2)
 
 
+@pytest.mark.parametrize(
+    ("option", "word", "meaning"),
+    [
+        ("data_format", "NCHW", "channels_first"),
+        ("data_format", "NHWC", "channels_last"),
+        ("spectral", "PICO", "pico"),
+        ("spectral", "default", "pico"),
+        ("spectral", "PIM", "pim"),
+        ("spectral", "sn_paper", "pim"),
+    ],
+)
+def test_the_originals_words_are_taken(option, word, meaning):
+    critic = networks(**{option: word})[1]
+    assert critic.get_config() == networks(**{option: meaning})[1].get_config()
+    assert getattr(critic, option) == meaning
+
+
 def test_saved_and_loaded(tmp_path):
     generator, critic = networks(spectral="pim", data_format="channels_last")
     images = generator(np.ones((2, 5), "float32"), training=True)

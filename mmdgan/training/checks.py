@@ -44,14 +44,6 @@ def to_float(images, dtype: str) -> tf.Tensor:
     return tf.cast(images, dtype)
 
 
-def to_labels(labels) -> tf.Tensor:
-    """Integer labels (B, 1) as int32."""
-    labels = tf.convert_to_tensor(labels)
-    if not labels.dtype.is_integer:
-        raise DataError(f"Labels must be integers of shape (B, 1), not {labels.dtype.name} {tuple(labels.shape)}.")
-    return tf.cast(labels, tf.int32)
-
-
 def channels_last(images: tf.Tensor, data_format: str) -> tf.Tensor:
     """Images (N, H, W, C) of images in `data_format`."""
     return tf.transpose(images, (0, 2, 3, 1)) if data_format == "channels_first" else images

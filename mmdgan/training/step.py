@@ -22,7 +22,7 @@ from mmdgan.layers import scope
 from mmdgan.layers.blocks import batch_shape
 from mmdgan.losses import randomness
 from mmdgan.networks import Network, check_labels
-from mmdgan.training.checks import channels_last, check_pair, resolve_penalty_weight, to_float, to_labels
+from mmdgan.training.checks import channels_last, check_pair, resolve_penalty_weight, to_float
 from mmdgan.training.optimizers import make_optimizer
 from mmdgan.training.schedule import UpdateSchedule
 
@@ -149,6 +149,7 @@ class GanStep(tf.Module):
         Returns:
             "scalars", "histograms" and "images", each a dict by the original's tags (spec E.7).
         """
+        self._check_label_values(labels)
         return self._inspect(real, labels, num_images)
 
     def generate(self, codes, labels=None) -> tf.Tensor:
@@ -334,7 +335,7 @@ class GanStep(tf.Module):
             return tf.convert_to_tensor(codes), None
         if labels is None:
             labels = randomness.uniform((count, 1), self._seed(_LABELS), 0, self.num_class, tf.int32)
-        return tf.convert_to_tensor(codes), to_labels(labels)
+        return tf.convert_to_tensor(codes), tf.cast(labels, tf.int32)
 
     def _checked_images(self, real) -> tf.Tensor:
         """Real images as floats in [-1, 1], of the critic's shape."""
@@ -351,7 +352,7 @@ class GanStep(tf.Module):
                 f"The critic is conditional on {self.num_class} classes and was given images alone: pass their "
                 "labels too, int (B, 1)."
             )
-        return None if labels is None or self.num_class < 2 else to_labels(labels)
+        return None if labels is None or self.num_class < 2 else tf.cast(labels, tf.int32)
 
     def _check_label_values(self, *given) -> None:
         """Refuses labels that a compiled step could not name: of another type, or of a class that does not exist."""

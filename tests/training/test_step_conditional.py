@@ -133,6 +133,8 @@ def test_classes_that_do_not_exist_are_refused_before_the_step(real):
             gan.step(real, **wrong)
     with pytest.raises(DataError, match=r"^Labels of this step must lie in 0\.\.2, not "):
         gan.generate(CODES, LABELS + 2)
+    with pytest.raises(DataError, match=r"^Labels of this step must be integers of shape \(N, 1\), not float32"):
+        gan.inspect(real, LABELS.astype(np.float32))
     assert int(gan.iterations) == 0
 
 
