@@ -1,7 +1,7 @@
 """What TensorBoard shows of a run, written through tf.summary under the original's tags (original.md E.7).
 
 A resumed run writes a new event file. Of the steps that a killed run had written beyond its last checkpoint,
-TensorBoard shows the new ones alone.
+TensorBoard shows the new ones alone; so does `read_scalars`, which gives the scalars back as arrays.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import tensorflow as tf
 
 from mmdgan.pictures import image_grid
 from mmdgan.sampling import to_uint8
+from mmdgan.training.event_files import Scalars, read_scalars
+
+__all__ = ["Monitor", "Scalars", "read_scalars"]
 
 _BUCKETS = 30  # TensorBoard's own default
 

@@ -282,8 +282,7 @@ class _Callbacks:
             return
         import keras
 
-        count = trainer.pipeline.data.count
-        self._epoch_steps = max(1, count // trainer.pipeline.batch_size)
+        self._epoch_steps = max(1, trainer.pipeline.order.length // trainer.pipeline.batch_size)
         self._list = keras.callbacks.CallbackList(
             list(callbacks),
             model=self._model,
