@@ -128,10 +128,13 @@ def _line(error: BaseException, path: Path) -> str:
 def _offer_presets() -> None:
     """Make `import architectures` and `import mmdgan.architectures` work, installed or not, from any folder."""
     start = next((file for folder in preset_folders() if (file := folder / "__init__.py").is_file()), None)
+    folders = [str(folder.resolve()) for folder in preset_folders()]
     for name in ("architectures", "mmdgan.architectures"):
-        if start is None or importlib.util.find_spec(name) is not None:
+        found = importlib.util.find_spec(name)
+        # A person's own folder ./architectures has no origin if it has no __init__.py; it must not hide the presets.
+        if start is None or (found is not None and found.origin is not None):
             continue
-        spec = importlib.util.spec_from_file_location(name, start, submodule_search_locations=[str(start.parent)])
+        spec = importlib.util.spec_from_file_location(name, start, submodule_search_locations=folders)
         package = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(package)
         sys.modules[name] = package

@@ -339,16 +339,25 @@ class Preset:
         name: what `mmdgan.load_architecture` takes.
         loss: to train it with.
         num_class: of its conditional layers.
+        twin: a preset of the same layers, but for their widths, that is built and trained in its place; for large
+            networks.
     """
 
     name: str
     loss: str = "rep_b"
     num_class: int = 0
+    twin: str = ""
 
 
 PRESETS = (
+    Preset("celeba/DCGAN", twin="celeba/DCGAN_QUARTER"),
+    Preset("celeba/DCGAN_QUARTER"),
     Preset("cifar10/DCGAN"),
     Preset("cifar10/DCGAN_QUARTER"),
+    Preset("lsun/DCGAN", twin="celeba/DCGAN_QUARTER"),
     Preset("sample/DCGAN_SMALL"),
     Preset("sample/PROJECTION_SMALL", loss="hinge", num_class=10),
+    Preset("stl10/DCGAN", twin="stl10/DCGAN_QUARTER"),
+    Preset("stl10/DCGAN_PAPER", twin="cifar10/DCGAN_QUARTER"),
+    Preset("stl10/DCGAN_QUARTER"),
 )
