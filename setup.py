@@ -20,6 +20,8 @@ setup(
     package_dir={"mmdgan.architectures": "architectures"},
     install_requires=[
         "absl-py",
+        # The checksums of TFRecords.
+        "google-crc32c",
         # tensorflow-datasets 4.9.10 imports it without declaring it.
         "importlib_resources",
         "keras>=3.8",
@@ -39,7 +41,9 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]"],
-        "test": ["hypothesis", "pytest", "ruff"],
+        # LSUN as it is published.
+        "lsun": ["lmdb"],
+        "test": ["hypothesis", "lmdb", "pytest", "ruff"],
     },
     entry_points={"console_scripts": ["mmdgan = mmdgan.__main__:console"]},
 )

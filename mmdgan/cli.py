@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from absl import flags as absl_flags
 
-from mmdgan import flags
+from mmdgan import cli_data, flags
 from mmdgan.errors import ConfigError, DesignError, MmdGanError
 from mmdgan.experiment import Experiment
 from mmdgan.flags import option
@@ -267,6 +267,7 @@ class Verb(NamedTuple):
 
 
 VERBS = {
+    "prepare": Verb(cli_data.prepare, "WHAT", "make a data set of images, or verify one"),
     "train": Verb(train, "[--flag=value ...]", "train a GAN, or resume its training"),
     "sample": Verb(sample, "RUN", "make images with a trained generator"),
     "evaluate": Verb(evaluate, "RUN", "score a trained generator"),

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mmdgan import data, design
-from mmdgan.data.sidecar import read_sidecar
+from mmdgan.data.memory import CACHES
 from mmdgan.errors import ConfigError, DesignError
 from mmdgan.experiment_checks import check
+from mmdgan.experiment_facts import facts
 from mmdgan.flags import format_value, option
 from mmdgan.losses import catalog as losses
 from mmdgan.runs import RunFolder
@@ -27,9 +28,9 @@ _LOSS_OPTIONS = (
     "rep_weights rep_lambda sigma alpha beta lower_bound upper_bound cross_bound omega ref_normal mix_threshold"
 ).split()
 _IDENTITY = (
-    "data loss penalty_weight rep_weights sigma alpha beta lower_bound upper_bound cross_bound omega ref_normal "
-    "mix_threshold num_class score_size gain spectral initializer precision legacy batch_size optimizer lr_dis "
-    "lr_gen end_lr imbalanced_update seed"
+    "data flip same_class loss penalty_weight rep_weights sigma alpha beta lower_bound upper_bound cross_bound omega "
+    "ref_normal mix_threshold num_class score_size gain spectral initializer precision legacy batch_size optimizer "
+    "lr_dis lr_gen end_lr imbalanced_update seed"
 ).split()
 
 
@@ -77,7 +78,16 @@ class Experiment:
 
     data: str = option("cifar10", "the data set: cifar10, sample, ...", "data")
     data_root: str = option("Data", "the folder that holds the data sets", "data")
-    source: str | None = option(None, "official binary files or class folders to convert", "data")
+    source: str | None = option(None, "a copy of it to convert, as `prepare --source` takes it", "data")
+    cache: str = option(
+        "auto",
+        "where the images are: in memory, or on disk and read as they are needed (stream); auto: in memory if "
+        "they take at most half of what is available",
+        "data",
+        CACHES,
+    )
+    flip: bool = option(False, "mirror each image, left and right, by the toss of a coin", "data")
+    same_class: bool = option(False, "batches of images of one class each", "data")
 
     loss: str = option("rep", f"{_loss_names()}; `python -m mmdgan losses` explains them", "training")
     penalty_weight: float | None = option(
@@ -201,6 +211,30 @@ class Experiment:
                 f"the number of classes of {self.data}."
             ) from error
 
+    def cache_mode(self) -> str:
+        """Where the images are to be: as `cache` says, or where they are in the run that would be resumed.
+
+        Returns:
+          "memory", "stream", or "auto": whatever suits the machine.
+
+        Raises:
+          ConfigError: `cache` contradicts the run, whose images would come in another order.
+        """
+        folder = self.folder()
+        if self.restart or not folder.config_file.is_file():
+            return self.cache
+        known = folder.read_config().get("data")
+        if known is None:  # a run that was imported and has not trained yet
+            return self.cache
+        mode = known.get("mode", "memory")  # all that versions without the field could
+        if self.cache not in ("auto", mode):
+            raise ConfigError(
+                f"cache is {self.cache}, but {folder.path} holds a run with cache {mode}, and its images would come in "
+                "another order: leave --cache out, give --restart to begin anew (the earlier run is moved aside), or "
+                "another --run_name."
+            )
+        return mode
+
     def folder(self) -> RunFolder:
         """Where the run is, or will be."""
         experiment = self if self.run_name else self.resolved()
@@ -231,17 +265,7 @@ class Experiment:
         """What `run` would do: configuration and networks; without TensorFlow, without writing."""
         experiment = self.resolved()
         _, generator, critic = experiment.networks()
-        stops = experiment.stops()
-        shown = ", ".join(f"{step:,}" for step in (stops if len(stops) < 10 else [*stops[:8], stops[-1]]))
-        facts = {
-            "run directory": f"{experiment.folder().path}{self._progress(experiment.folder())}",
-            "data": self._where_data(),
-            "classes": f"{self.num_class}, by the labels of the data" if self.num_class else "none: unconditional",
-            "penalty": self._which_penalty(),
-            "score size": self._why_score_size(),
-            "samples, scores": f"after step {shown}",
-        }
-        lines = [f"{name:<18}{value}" for name, value in facts.items()]
+        lines = [f"{name:<18}{value}" for name, value in facts(self).items()]
         return "\n\n".join(
             [
                 "\n".join(lines),
@@ -286,47 +310,6 @@ class Experiment:
         if self.rep_weights is not None:
             name += "_{:.1f}_{:.1f}".format(*self.rep_weights)
         return name
-
-    def _which_penalty(self) -> str:
-        loss, weight = self.loss_function(), self.resolved().penalty_weight
-        if loss.uses_scale:
-            return f"none; the critic's loss is divided by 1 + {weight:g} times its mean squared Jacobian"
-        return "none" if loss.penalty is None else f"{weight:g} times the gradient penalty {loss.penalty}"
-
-    def _why_score_size(self) -> str:
-        critic = self.networks()[2]
-        layer, size = critic.layers[critic.outputs[0]], critic.output_shape[0]
-        outputs = f"{size} output{'s' * (size > 1)} of critic layer {layer.name}"
-        if self.score_size:
-            return f"{outputs}, as --score_size says"
-        if layer.type == "project":
-            return f"{outputs}, because a label projection has one"
-        kind = "compares distributions of scores (an MMD loss)" if size > 1 else "judges each score by itself"
-        return f"{outputs}, because {self.loss} {kind}"
-
-    def _where_data(self) -> str:
-        """The images and where they would be taken from, in the order in which `data.open_data` looks."""
-        info, root = data.info(self.data, self.data_root), Path(self.data_root)
-        loose = sorted((root / self.data).glob("*.tfrecords"))
-        loose += [root / file for file in info.legacy if (root / file).is_file()]
-        if self.data == "sample":
-            place = "made on the spot"
-        elif read_sidecar(root / self.data, self.data) is not None:
-            place = f"in {root / self.data}"
-        elif self.source is not None:
-            place = f"to be converted from {self.source} into {root / self.data}"
-        elif loose:
-            place = f"in {loose[0]}"
-        else:
-            place = f"not in {root} yet: TensorFlow Datasets would download it; --source=PATH converts a copy"
-        count = f"{info.count:,} images " if info.count else "images "
-        return f"{self.data}: {count}{info.shape} (C, H, W), {place}"
-
-    @staticmethod
-    def _progress(folder: RunFolder) -> str:
-        if not folder.config_file.is_file():
-            return " (new)"
-        return " (exists: the run would be resumed)"
 
 
 IDENTITY: dict[str, Any] = {

@@ -28,6 +28,7 @@ def check(e: Experiment) -> None:
     _check_fields(e)
     _check_choices(e)
     _check_loss(e)
+    _check_data(e)
     _check_networks(e)
 
 
@@ -76,6 +77,14 @@ def _check_loss(e: Experiment) -> None:
             f"penalty_weight is {e.penalty_weight}, but loss {e.loss} has no penalty; leave it out, or choose a loss "
             "that has one, such as rep_gp or wasserstein."
         )
+
+
+def _check_data(e: Experiment) -> None:
+    """Checks that the data set can be taken as asked for."""
+    if e.same_class and not data.info(e.data, e.data_root).num_class:
+        raise ConfigError(f"same_class is true, but {e.data} has no classes; leave it out, or prepare it with labels.")
+    if e.data == "sample" and e.cache == "stream":
+        raise ConfigError("cache is stream, but sample is made on the spot, in memory; leave it out.")
 
 
 def _check_networks(e: Experiment) -> None:

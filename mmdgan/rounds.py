@@ -6,6 +6,7 @@ import dataclasses
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from mmdgan.data import memory
 from mmdgan.errors import ConfigError, DataError
 from mmdgan.experiment import IDENTITY
 from mmdgan.runs import RunFolder, counter, save_images
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mmdgan.data import ImageData
+    from mmdgan.data.stored import StoredImages
     from mmdgan.experiment import Experiment
     from mmdgan.training import GanStep
 
@@ -35,19 +37,31 @@ class TrainingRun:
         config = experiment.config()
         if not experiment.restart:
             self.folder.check(config, IDENTITY)
+        mode = self.experiment.cache_mode()
         prepare_tensorflow()
-        self.data = open_data(self.experiment)
+        self.data = open_data(self.experiment, mode)
         self._check_labels()
-        config["data"] = {
-            "count": self.data.count,
-            "source": self.data.source,
-            "fingerprint": self.data.fingerprint(),
-        }
+        config["data"] = self._data_facts()
         if not experiment.restart:
             self.folder.check(config, IDENTITY)
         self.scorer = Scorer.of(self.experiment, self.data)
         self.folder.prepare(config, experiment.restart)
         self._build()
+
+    def _data_facts(self) -> dict[str, Any]:
+        """What config.json holds of the images; says where they are, if that is not in memory."""
+        data, known = self.data, {}
+        if data.mode == "stream":
+            size = data.count * data.shape[0] * data.shape[1] * data.shape[2]
+            print(f"The images of {data.name} are {memory.explain(data.mode, size)}.")
+        if self.folder.config_file.is_file() and not self.experiment.restart:
+            known = self.folder.read_config().get("data", {})
+        fingerprint = data.fingerprint()
+        if known.get("fingerprint") not in (None, fingerprint) and data.mode == "memory":
+            # The version before knew images by their content alone, and so may the run.
+            content = data.content_digest()
+            fingerprint = content if content == known["fingerprint"] else fingerprint
+        return {"count": data.count, "source": data.source, "fingerprint": fingerprint, "mode": data.mode}
 
     def _build(self) -> None:
         from mmdgan.data import Pipeline
@@ -58,6 +72,7 @@ class TrainingRun:
         self.checkpoints = Checkpoints(self.folder.checkpoints, self.gan.state(), keep=e.keep)
         self.monitor = Monitor(self.folder.logs)
         stream = {"seed": e.seed, "data_format": self.gan.generator.data_format, "labels": e.num_class >= 2}
+        stream |= {"flip": e.flip, "same_class": e.same_class}
         self.trainer = Trainer(
             self.gan,
             Pipeline(self.data, e.batch_size, **stream),
@@ -72,9 +87,10 @@ class TrainingRun:
     def _check_labels(self) -> None:
         """Checks that the images that were found have the labels a conditional run needs."""
         wanted, data = self.experiment.num_class, self.data
-        if wanted and data.labels is None:
+        if (wanted or self.experiment.same_class) and not data.labelled:
+            flag = f"num_class is {wanted}" if wanted else "same_class is true"
             raise DataError(
-                f"num_class is {wanted}, but the images of {data.name} that were found ({data.source}) have no "
+                f"{flag}, but the images of {data.name} that were found ({data.source}) have no "
                 "labels; train without classes, or give a --source with labels."
             )
         if wanted and data.num_class != wanted:
@@ -192,14 +208,14 @@ def make_gan(experiment: Experiment, architecture: dict[str, Any]) -> GanStep:
 class Scorer:
     """Scores images of a generator against a data set: with one extractor, for one choice of metrics."""
 
-    data: ImageData
+    data: ImageData | StoredImages
     extractor: Any
     metrics: tuple[str, ...]
     count: int
     seed: int
 
     @classmethod
-    def of(cls, experiment: Experiment, data: ImageData) -> Scorer | None:
+    def of(cls, experiment: Experiment, data: ImageData | StoredImages) -> Scorer | None:
         """The scorer an experiment asks for; None if it asks for no metrics.
 
         Raises:
@@ -237,8 +253,14 @@ class Scorer:
         return evaluate_images(generated, real, self.extractor, self.metrics, **about)
 
 
-def open_data(experiment: Experiment) -> ImageData:
-    """The data set of an experiment; DataError names the ways to get it."""
+def open_data(experiment: Experiment, cache: str | None = None) -> ImageData | StoredImages:
+    """The data set of an experiment; DataError names the ways to get it.
+
+    Args:
+      experiment: which one, and where.
+      cache: "auto", "memory" or "stream"; by default the experiment's.
+    """
     from mmdgan import data
 
-    return data.open_data(experiment.data, data_root=experiment.data_root, source=experiment.source)
+    e = experiment
+    return data.open_data(e.data, data_root=e.data_root, source=e.source, cache=cache or e.cache)

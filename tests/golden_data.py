@@ -5,6 +5,7 @@
     layer_cases()           list of dicts, one per layer dictionary: outputs, gradients, updates
     penalty_case()          gradient penalties of one critic
     slerp_case(), frechet_case()
+    raw_image_cases()       images that were resized and cropped
     tf1_checkpoint()        the variables of a checkpoint, by the original's names;  tf1_probe()  what its networks do
     TRAJECTORIES            names of the trajectories
     trajectory(case)        one of them: several whole training steps, a dict under the original's keys
@@ -155,6 +156,32 @@ def frechet_case() -> dict:
     """Fréchet distance: features ``a``, ``b`` (600, 40) (rounded: README.md) and their distance, ``value``."""
     arrays = _load("misc.npz")
     return {"a": arrays["fid/a"], "b": arrays["fid/b"], "value": float(arrays["fid/value"])}
+
+
+def raw_image_cases() -> list[dict]:
+    """Images that the original's converter resized, cropped and converted (spec G.2).
+
+    Returns:
+        Dicts with ``source_png``, the content of a PNG file; ``resize``, ``crop``: (width, height) or None;
+        ``shape``, (C, H, W) of the result; ``region``, slices of its rows and columns; ``result``, uint8 (C, h, w):
+        the result there, which is all that depends on what was kept of the source.
+    """
+    arrays = dict(np.load(FOLDER / "raw_image.npz"))
+    cases = []
+    for name in sorted({key.split("/")[0] for key in arrays}):
+        case = _below(arrays, f"{name}/")
+        top, bottom, left, right = case["region"].tolist()
+        cases.append(
+            {
+                "source_png": case["source_png"].tobytes(),
+                "resize": tuple(case["resize_wh"].tolist()) or None,
+                "crop": tuple(case["crop_wh"].tolist()) or None,
+                "shape": tuple(case["shape"].tolist()),
+                "region": (slice(top, bottom), slice(left, right)),
+                "result": case["result"],
+            }
+        )
+    return cases
 
 
 def tf1_checkpoint() -> dict[str, np.ndarray]:

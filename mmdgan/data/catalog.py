@@ -1,19 +1,16 @@
-"""The data sets known by name: their form, and where each is looked for."""
+"""The data sets known by name: the form that each has once it is converted, and what is known of its origin.
+
+A data set that was prepared from somebody's own images is known by the sidecar in its folder.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from mmdgan.data.sidecar import Sidecar, read_sidecar
+from mmdgan.data.sidecar import Sidecar, read_sidecar, sidecar_path
 from mmdgan.errors import DataError
-
-if TYPE_CHECKING:
-    from mmdgan.data.images import ImageData
-    from mmdgan.data.sources.base import ImageSource
 
 
 @dataclass(frozen=True)
@@ -22,28 +19,37 @@ class DataInfo:
 
     Attributes:
         name: the name a person gives it, and its folder's.
-        shape: (C, H, W) of one image.
-        num_class: number of classes.
+        shape: (C, H, W) of one image once it is converted.
+        num_class: number of classes; 0 without labels.
         count: number of training images; None when unknown.
-        class_names: one name per class.
+        class_names: one name per class; empty when they come from the source.
+        size: (width, height) that each image of the source must have; None for any size.
+        resize: (width, height) to which the conversion scales images, as `Geometry` does; None for no resizing.
+        crop: (width, height) of the centre that it then cuts out; None for all.
         tfds: its name in TensorFlow Datasets; empty when it is not fetched from there.
-        legacy: the original's files below the data folder, the labelled ones first.
+        tfds_splits: the splits' names there where they are not ours, ours first.
+        legacy: the original's files below the data folder, as patterns, the labelled ones first.
         homepage: where it is explained.
         address: where it can be downloaded.
     """
 
     name: str
     shape: tuple[int, int, int]
-    num_class: int
+    num_class: int = 0
     count: int | None = None
     class_names: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    resize: tuple[int, int] | None = None
+    crop: tuple[int, int] | None = None
     tfds: str = ""
+    tfds_splits: tuple[tuple[str, str], ...] = ()
     legacy: tuple[str, ...] = ()
     homepage: str = ""
     address: str = ""
 
 
 _CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
+_FASHION_CLASSES = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
 
 CATALOG = {
     info.name: info
@@ -54,10 +60,80 @@ CATALOG = {
             num_class=10,
             count=50_000,
             class_names=tuple(_CIFAR10_CLASSES.split()),
+            size=(32, 32),
             tfds="cifar10",
             legacy=("cifar_NCHW/cifar_xy.tfrecords", "cifar_NCHW/cifar.tfrecords"),
             homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
             address="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+        ),
+        DataInfo(
+            name="stl10",
+            shape=(3, 48, 48),
+            count=100_000,
+            size=(96, 96),
+            resize=(48, 48),
+            tfds="stl10",
+            tfds_splits=(("train", "unlabelled"), ("labelled", "train")),
+            legacy=("stl_NCHW/stl.tfrecords",),
+            homepage="https://cs.stanford.edu/~acoates/stl10/",
+            address="http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",
+        ),
+        DataInfo(
+            name="celeba",
+            shape=(3, 64, 64),
+            count=202_599,
+            size=(178, 218),
+            resize=(72, 88),
+            crop=(64, 64),
+            tfds="celeb_a",
+            # The original trains on all images, which TensorFlow Datasets divides.
+            tfds_splits=(("train", "train+validation+test"),),
+            legacy=("celebA_NCHW/celebA_*.tfrecords",),
+            homepage="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
+        ),
+        DataInfo(
+            name="lsun",
+            shape=(3, 64, 64),
+            count=3_033_042,
+            resize=(64, 64),
+            crop=(64, 64),
+            tfds="lsun/bedroom",
+            legacy=("lsun_NCHW/lsun_*.tfrecords",),
+            homepage="https://www.yf.io/p/lsun",
+            address="http://dl.yf.io/lsun/scenes/bedroom_train_lmdb.zip",
+        ),
+        DataInfo(
+            name="imagenet",
+            shape=(3, 128, 128),
+            num_class=1000,
+            count=1_281_167,
+            resize=(128, 128),
+            crop=(128, 128),
+            tfds="imagenet2012",
+            legacy=("imagenet_NCHW/imagenet_*.tfrecords",),
+            homepage="https://www.image-net.org/download.php",
+        ),
+        DataInfo(
+            name="mnist",
+            shape=(1, 28, 28),
+            num_class=10,
+            count=60_000,
+            class_names=tuple("0123456789"),
+            size=(28, 28),
+            tfds="mnist",
+            homepage="http://yann.lecun.com/exdb/mnist/",
+            address="https://storage.googleapis.com/cvdf-datasets/mnist/train-images-idx3-ubyte.gz",
+        ),
+        DataInfo(
+            name="fashion_mnist",
+            shape=(1, 28, 28),
+            num_class=10,
+            count=60_000,
+            class_names=tuple(_FASHION_CLASSES.split(",")),
+            size=(28, 28),
+            tfds="fashion_mnist",
+            homepage="https://github.com/zalandoresearch/fashion-mnist",
+            address="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-images-idx3-ubyte.gz",
         ),
         DataInfo(
             name="sample",
@@ -71,154 +147,61 @@ CATALOG = {
 }
 
 
-def names() -> list[str]:
-    """The names of all data sets."""
-    return sorted(CATALOG)
+def names(data_root: str | Path = "Data") -> list[str]:
+    """The names of all data sets: the catalogue's, and those that were prepared below the data folder."""
+    prepared = {path.stem for path in Path(data_root).glob("*/*.json") if path.stem == path.parent.name}
+    return sorted(CATALOG.keys() | prepared)
 
 
 def info(name: str, data_root: str | Path = "Data") -> DataInfo:
     """What is known of a data set without reading an image.
 
     Args:
-        name: the data set's name.
-        data_root: the folder of the data sets; what was converted there gives the number of images.
+        name: the data set's name: the catalogue's, or that of a set that was prepared below the data folder.
+        data_root: the folder of the data sets; what was converted there gives shape, classes and number of images.
 
     Returns:
-        its entry in the catalogue.
+        its entry in the catalogue, corrected by the sidecar of its records.
 
     Raises:
         DataError: an unknown name, with the nearest known one.
     """
-    if name not in CATALOG:
-        near = difflib.get_close_matches(str(name).lower(), CATALOG, 1, 0.5)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise DataError(f"There is no data set named {name!r}: {hint}The names are {', '.join(names())}.")
-    entry = CATALOG[name]
-    sidecar = read_sidecar(Path(data_root) / name, name)
-    return replace(entry, count=sidecar.count, class_names=sidecar.class_names) if sidecar else entry
-
-
-def open_data(
-    name: str,
-    *,
-    data_root: str | Path = "Data",
-    source: str | Path | None = None,
-    progress: Callable[[str], object] = print,
-) -> ImageData:
-    """Opens a data set, converting it first if need be.
-
-    Looked for, in this order: records in `<data_root>/<name>/`; the original's files below `data_root`;
-    `source`; TensorFlow Datasets. A source that is named wins over records that do not say what they were
-    made from, such as the original's; these stay where they are.
-
-    Args:
-        name: the data set's name.
-        data_root: the folder of the data sets.
-        source: a copy to convert: the official binary files or one folder of images per class.
-        progress: takes lines of text.
-
-    Returns:
-        the images in memory.
-
-    Raises:
-        DataError: an unknown name, no data, broken data, or records that were made from another source.
-    """
-    entry = info(name, data_root)
-    if name == "sample":
-        if source is not None:
-            raise DataError(f"The data set sample is made on the spot and takes no source; leave {source} out.")
-        from mmdgan.data.sample import make_sample
-
-        return make_sample()
-    folder = Path(data_root) / name
-    sidecar = read_sidecar(folder, name)
-    if sidecar is not None:
-        if source is not None:
-            _check_origin(source, sidecar, folder)
-        return _read(sidecar, folder)
-    loose = _loose_records(entry, Path(data_root))
-    if loose and source is None:
-        return _read_loose(entry, loose, progress)
-    if loose:
-        progress(f"{loose[0]} is left aside, because the source {source} is named.")
-    from mmdgan.data.convert import convert, find_source
-
-    found = find_source(source, entry) if source is not None else _fetch(entry, folder, progress)
-    return _read(convert(found, entry, folder, progress), folder)
-
-
-def _read(sidecar: Sidecar, folder: Path) -> ImageData:
-    from mmdgan.data.images import ImageData
-    from mmdgan.data.tfrecords import read_records
-
-    files = [folder / shard.file for shard in sidecar.shards]
-    images, labels = read_records(files, sidecar.shape, [shard.count for shard in sidecar.shards])
-    if (labels is not None) != sidecar.labels:
-        raise DataError(f"The records in {folder} and their sidecar disagree on labels; convert them again.")
-    return ImageData(
-        name=sidecar.name,
-        images=images,
-        labels=labels,
-        class_names=sidecar.class_names,
-        num_class=len(sidecar.class_names),
-        folder=folder,
-        source=str(sidecar.origin),
-    )
-
-
-def _loose_records(entry: DataInfo, data_root: Path) -> list[Path]:
-    """Records without a sidecar, such as the original's, in the data set's folder or at their old place."""
-    files = sorted((data_root / entry.name).glob("*.tfrecords"))
-    return files or [data_root / file for file in entry.legacy if (data_root / file).is_file()][:1]
-
-
-def _read_loose(entry: DataInfo, files: list[Path], progress: Callable[[str], object]) -> ImageData:
-    from mmdgan.data.images import ImageData
-    from mmdgan.data.tfrecords import check_shards, read_records
-
-    check_shards(files)
-    images, labels = read_records(files, entry.shape)
-    what = f"{len(images):,} images {'without' if labels is None else 'with'} labels"
-    progress(f"Read {what} from records in {files[0].parent} that do not say what they were made from")
-    return ImageData(
-        name=entry.name,
-        images=images,
-        labels=labels,
-        class_names=() if labels is None else entry.class_names,
-        num_class=0 if labels is None else entry.num_class,
-        folder=files[0].parent,
-        source=f"records {files[0].resolve()}",
-    )
-
-
-def _check_origin(source: str | Path, sidecar: Sidecar, folder: Path) -> None:
-    """Raises a DataError when records were made from something else than the source that is named now."""
-    from mmdgan.data.convert import find_source
-
-    path = Path(source).expanduser()
-    same = str(path.resolve()) == sidecar.origin.path
-    if same and path.exists():
-        same = find_source(path, CATALOG[sidecar.name]).origin == sidecar.origin
-    if not same:
+    name = str(name)
+    if ":" in name:
         raise DataError(
-            f"The records in {folder} were made from {sidecar.origin} ({sidecar.origin.files} files, "
-            f"{sidecar.origin.bytes:,} bytes), not from {source} as it is now: leave the source out to use "
-            f"them, or move {folder} aside to convert again."
+            f"{name} must be converted before it can be used: python -m mmdgan prepare {name} --name NAME --size SIZE, "
+            "then --data NAME."
         )
-
-
-def _fetch(entry: DataInfo, folder: Path, progress: Callable[[str], object]) -> ImageSource:
-    """The data set from TensorFlow Datasets, or the one sentence that names all the other ways."""
-    from mmdgan.data.sources.tfds import fetch
-
-    places = [str(folder), *(str(folder.parent / file) for file in entry.legacy)]
-    progress(f"{entry.name} is not in {folder}; asking TensorFlow Datasets")
-    try:
-        return fetch(entry.tfds, entry.address, progress)
-    except DataError as error:
+    sidecar = read_sidecar(Path(data_root) / name, name) if _is_file_name(name) and name != "sample" else None
+    if sidecar is not None:
+        return _described(sidecar)
+    if name not in CATALOG:
+        if unfinished(name, data_root):
+            raise DataError(
+                f"The data set {name} in {Path(data_root) / name} is not finished: give the command that prepared it "
+                "once more, and it goes on where it stopped."
+            )
+        known = names(data_root)
+        near = difflib.get_close_matches(name.lower(), known, 1, 0.5)
+        hint = f"did you mean {near[0]}? " if near else ""
         raise DataError(
-            f"There is no data for {entry.name}: no records in {', '.join(places)}, no source named, and "
-            f"TensorFlow Datasets could not fetch it ({error}); name a copy with --source PATH (the official "
-            "binary files or one folder of images per class), connect to the network, or train on the "
-            "embedded set with --data sample."
-        ) from error
+            f"There is no data set named {name!r}: {hint}The names are {', '.join(known)}; your own images become "
+            "one by python -m mmdgan prepare folder:PATH --name NAME --size SIZE."
+        )
+    return CATALOG[name]
+
+
+def unfinished(name: str, data_root: str | Path = "Data") -> bool:
+    """Whether a conversion of this data set was begun and not finished."""
+    folder = Path(data_root) / name
+    return _is_file_name(name) and (folder / ".partial").is_dir() and not sidecar_path(folder, name).is_file()
+
+
+def _is_file_name(name: str) -> bool:
+    return 0 < len(name.encode(errors="replace")) < 200 and not set(name) & set("/\\\0") and name not in (".", "..")
+
+
+def _described(sidecar: Sidecar) -> DataInfo:
+    entry = CATALOG.get(sidecar.name) or DataInfo(sidecar.name, sidecar.shape)
+    names = sidecar.class_names
+    return replace(entry, shape=sidecar.shape, count=sidecar.count, class_names=names, num_class=len(names))

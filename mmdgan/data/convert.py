@@ -1,101 +1,194 @@
-"""Any source of images to TFRecords with their sidecar, with a line of progress."""
+"""Any source of images to TFRecords with their sidecar: on all cores, restartable, the same input to the same bytes."""
 
 from __future__ import annotations
 
 import math
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import mmdgan
 from mmdgan.data.catalog import DataInfo
-from mmdgan.data.sidecar import Sidecar
-from mmdgan.data.sources import cifar_binary, class_folders
-from mmdgan.data.sources.base import Blocks, ImageSource
-from mmdgan.data.tfrecords import write_records
+from mmdgan.data.geometry import Geometry
+from mmdgan.data.shard_jobs import Receipt, ShardJob, kept_receipt, make_shard
+from mmdgan.data.sidecar import Sidecar, sidecar_path
+from mmdgan.data.sources.base import ImageSource
+from mmdgan.data.unfinished import Unfinished
+from mmdgan.data.workers import available_cores, run_jobs
 from mmdgan.errors import DataError
+from mmdgan.training.progress import duration
 
-SHARD_BYTES = 32 * 2**20
+SHARD_BYTES = 32 * 2**20  # of images in a file, about; the number of files does not depend on the machine
+FEW_IMAGES = 2000  # are converted before worker processes would have started
 PROGRESS_SECONDS = 2.0
+_RECORD_OVERHEAD = 64  # bytes of a record around its image, at most
 
 
-def find_source(path: str | Path, info: DataInfo) -> ImageSource:
-    """Recognises by its content what a person named as the source of a data set.
-
-    Args:
-        path: a file or a folder.
-        info: the data set that it should be.
-
-    Returns:
-        the source; nothing but names and sizes was read.
-
-    Raises:
-        DataError: a path that does not exist or holds nothing that is known.
-    """
-    path = Path(path).expanduser()
-    if not path.exists():
-        raise DataError(f"The source {path} of {info.name} does not exist.")
-    source = cifar_binary.find(path, info.class_names) if info.name == "cifar10" else None
-    source = source or class_folders.find(path, info.shape, info.num_class)
-    if source is None:
-        hint = "unpack it first" if path.is_file() else "name the folder that holds them"
-        raise DataError(
-            f"The source {path} holds neither {info.name}'s official binary files nor one folder of images "
-            f"per class: {hint}."
-        )
-    return source
-
-
-def convert(source: ImageSource, info: DataInfo, folder: Path, progress: Callable[[str], object] = print) -> Sidecar:
+def convert(
+    source: ImageSource,
+    info: DataInfo,
+    folder: Path,
+    *,
+    geometry: Geometry,
+    options: dict[str, Any],
+    skip_broken: bool = False,
+    workers: int | None = None,
+    progress: Callable[[str], object] = print,
+) -> Sidecar:
     """Converts a source to records `<name>-<shard>-of-<shards>.tfrecords` and `<name>.json`.
+
+    An interrupted conversion leaves its finished files in `<folder>/.partial`; the same call goes on from there.
 
     Args:
         source: what to read.
-        info: the data set that it should be.
-        folder: where the records go; it is made if need be.
+        info: the data set that it should be: name, shape, number of classes (0 for any).
+        folder: where the records go; it is made if need be. What is in their way is kept as `<file>.old`.
+        geometry: how the images are resized and cropped.
+        options: how the data set is made, for its sidecar: JSON values by name.
+        skip_broken: leave out images that are broken, and list them in the sidecar.
+        workers: the number of processes; all cores by default. What is written does not depend on it.
         progress: takes lines of text: images so far, images/s, time left.
 
     Returns:
         the sidecar, which was written last.
 
     Raises:
-        DataError: images of another shape, another number of classes, or a folder that cannot be written.
+        DataError: a broken image, images of another shape, another number of classes, too small a disk, a folder that
+            cannot be written, or a worker process that was killed.
     """
-    if source.class_names and len(source.class_names) != info.num_class:
-        raise DataError(
-            f"{source.origin} has {len(source.class_names)} classes where {info.name} has {info.num_class}."
+    _check(source, info)
+    prepared = sidecar_path(folder, info.name).exists()
+    workers = workers or available_cores()
+    with Unfinished(folder) as unfinished:
+        if not prepared and sidecar_path(folder, info.name).exists():
+            raise DataError(
+                f"Another process has converted {info.name} into {folder} meanwhile: run the command again."
+            )
+        jobs = _jobs(source, info, unfinished.path, geometry, options, skip_broken)
+        receipts = _kept(jobs, folder, workers)
+        pending = [i for i in range(len(jobs)) if i not in receipts]
+        images = sum(len(jobs[i].part) for i in pending)
+        _check_space(info, images, folder)
+        note = f" ({source.note})" if source.note else ""
+        progress(f"Converting {source.origin} to {folder}: {source.count:,} images{note}")
+        if receipts:
+            progress(f"{len(receipts)} of {len(jobs)} shards are kept from an interrupted conversion")
+        meter = _Meter(info.name, source.count, source.count - images, progress)
+        if images < FEW_IMAGES:
+            workers = 1
+        done = _results([jobs[i] for i in pending], workers, meter, unfinished.lock)
+        receipts.update((pending[i], receipt) for i, receipt in done)
+        sidecar = _sidecar(source, info, [receipts[i] for i in range(len(jobs))], options)
+        unfinished.finish(sidecar)
+    return sidecar
+
+
+def _check(source: ImageSource, info: DataInfo) -> None:
+    if source.count == 0:
+        raise DataError(f"{source.origin} holds no images.")
+    classes = len(source.class_names)
+    if classes and info.num_class and classes != info.num_class:
+        raise DataError(f"{source.origin} has {classes} classes where {info.name} has {info.num_class}.")
+
+
+def _jobs(
+    source: ImageSource,
+    info: DataInfo,
+    folder: Path,
+    geometry: Geometry,
+    options: dict[str, Any],
+    skip_broken: bool,
+) -> list[ShardJob]:
+    """One job per file; the files' numbers of images differ by one at most."""
+    shards = min(source.count, max(1, math.ceil(source.count * math.prod(info.shape) / SHARD_BYTES)))
+    ends = [shard * source.count // shards for shard in range(shards + 1)]
+    return [
+        ShardJob(
+            file=folder / f"{info.name}-{shard:05d}-of-{shards:05d}.tfrecords",
+            part=source.part(ends[shard], ends[shard + 1]),
+            shape=info.shape,
+            geometry=geometry,
+            size=source.size or info.size,
+            num_class=len(source.class_names),
+            options=options,
+            skip_broken=skip_broken,
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"The folder {folder} cannot be made ({error.strerror}).") from error
-    note = f" ({source.note})" if source.note else ""
-    progress(f"Converting {source.origin} to {folder}: {source.count:,} images{note}")
-    shards = max(1, math.ceil(source.count * math.prod(info.shape) / SHARD_BYTES))
-    blocks = _watched(source, info, progress)
-    sidecar = Sidecar(
+        for shard in range(shards)
+    ]
+
+
+def _kept(jobs: list[ShardJob], folder: Path, workers: int) -> dict[int, Receipt]:
+    """The receipts of the jobs that were done before."""
+    with ThreadPoolExecutor(workers) as pool:
+        receipts = list(pool.map(lambda job: kept_receipt(job, folder), jobs))
+    return {i: receipt for i, receipt in enumerate(receipts) if receipt is not None}
+
+
+def _check_space(info: DataInfo, images: int, folder: Path) -> None:
+    needed = images * (math.prod(info.shape) + _RECORD_OVERHEAD)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise DataError(
+            f"{info.name} takes another {readable_bytes(needed)} in {folder}, whose disk has {readable_bytes(free)} "
+            "free: make room, or name a folder on another disk with --data_root."
+        )
+
+
+def _results(jobs: list[ShardJob], workers: int, meter: _Meter, lock: int) -> Iterator[tuple[int, Receipt]]:
+    if workers == 1 or len(jobs) < 2:
+        for i, job in enumerate(jobs):
+            yield i, make_shard(job, meter.add)
+    else:
+        # The workers hold the lock, too: were this process killed, a new one must not meet them at their work.
+        yield from run_jobs(make_shard, jobs, workers, meter.add, [lock])
+
+
+def _sidecar(source: ImageSource, info: DataInfo, receipts: list[Receipt], options: dict[str, Any]) -> Sidecar:
+    skipped = tuple(image for receipt in receipts for image in receipt.skipped)
+    if len(skipped) == source.count:
+        raise DataError(
+            f"All {source.count:,} images of {source.origin} are broken, the first of them as follows: "
+            f"{skipped[0].name} {skipped[0].reason}."
+        )
+    return Sidecar(
         name=info.name,
         shape=info.shape,
         labels=bool(source.class_names),
         class_names=source.class_names,
         origin=source.origin,
-        shards=write_records(folder, info.name, blocks, source.count, shards),
+        shards=tuple(receipt.shard for receipt in receipts),
+        options=options,
+        skipped=skipped,
+        version=mmdgan.__version__,
     )
-    sidecar.write(folder)
-    return sidecar
 
 
-def _watched(source: ImageSource, info: DataInfo, progress: Callable[[str], object]) -> Blocks:
-    """The source's blocks, with their shape checked and progress told."""
-    start = last = time.monotonic()
-    done = 0
-    for images, labels in source.blocks():
-        if images.shape[1:] != info.shape:
-            raise DataError(f"{source.origin} holds images {images.shape[1:]} where {info.name} has {info.shape}.")
-        yield images, labels
-        done += len(images)
+class _Meter:
+    """Counts images and tells their number, rate and the time left, every other second and in the end."""
+
+    def __init__(self, name: str, total: int, done: int, progress: Callable[[str], object]) -> None:
+        self._name, self._total, self._done, self._progress = name, total, done, progress
+        self._before = done
+        self._start = self._last = time.monotonic()
+
+    def add(self, images: int) -> None:
+        self._done += images
         now = time.monotonic()
-        if now - last >= PROGRESS_SECONDS or done == source.count:
-            rate = done / max(now - start, 1e-9)
-            left = (source.count - done) / rate
-            progress(f"{info.name}: {done:,} of {source.count:,} images, {rate:,.0f} images/s, {left:.0f} s left")
-            last = now
+        if now - self._last < PROGRESS_SECONDS and (self._done < self._total or not images):
+            return
+        self._last = now
+        rate = (self._done - self._before) / max(now - self._start, 1e-9)
+        left = f"{duration((self._total - self._done) / rate)} left" if rate else "time left unknown"
+        self._progress(f"{self._name}: {self._done:,} of {self._total:,} images, {rate:,.0f} images/s, {left}")
+
+
+def readable_bytes(count: int) -> str:
+    """A number of bytes as "147.2 MiB"."""
+    size, units = float(count), ["bytes", "KiB", "MiB", "GiB", "TiB"]
+    while size >= 1024 and len(units) > 1:
+        size /= 1024
+        del units[0]
+    return f"{size:.1f} {units[0]}" if size != count else f"{count} bytes"

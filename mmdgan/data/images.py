@@ -1,4 +1,7 @@
-"""ImageData: a whole image data set in memory, as every part of the library takes it."""
+"""ImageData: a whole image data set in memory. `StoredImages` is its twin for sets that stay on disk.
+
+Whoever needs images takes them by number, in blocks, so that both kinds will do.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,14 @@ import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
+from mmdgan.data.memory import choose_cache
 from mmdgan.errors import DataError
+
+__all__ = ["ImageData", "choose_cache"]
 
 
 @dataclass(eq=False)
@@ -26,7 +33,11 @@ class ImageData:
         source: what the images were made from, in words.
         groups: int64 (N,), or None. Images of one group show the same original thing, so that a fair test set
             holds out whole groups.
+        digest: what `fingerprint` returns, where the files' checksums tell it; None for the images' own.
+        mode: "memory".
     """
+
+    mode: ClassVar[str] = "memory"
 
     name: str
     images: np.ndarray
@@ -36,6 +47,7 @@ class ImageData:
     folder: Path | None = None
     source: str = ""
     groups: np.ndarray | None = None
+    digest: str | None = None
 
     def __post_init__(self) -> None:
         """Checks that the parts belong together.
@@ -68,12 +80,33 @@ class ImageData:
         """The shape (C, H, W) of one image."""
         return tuple(self.images.shape[1:])
 
+    @property
+    def labelled(self) -> bool:
+        """Whether each image has a label."""
+        return self.labels is not None
+
+    def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Some of the images.
+
+        Args:
+            indices: their numbers, int64 (n,), in any order; one may come more than once.
+
+        Returns:
+            copies of the images, uint8 (n, C, H, W), and of their labels, int64 (n,), or None.
+        """
+        return self.images[indices], None if self.labels is None else self.labels[indices].astype(np.int64, copy=False)
+
     def fingerprint(self) -> str:
-        """A hexadecimal digest of the images and labels: equal exactly when the data are."""
-        return self._fingerprint
+        """A hexadecimal digest: equal exactly when the data are, among sets that know their files' checksums or
+        among those that do not."""
+        return self.digest or self.content_digest()
+
+    def content_digest(self) -> str:
+        """A hexadecimal digest of the images and labels themselves."""
+        return self._content_digest
 
     @functools.cached_property
-    def _fingerprint(self) -> str:
+    def _content_digest(self) -> str:
         digest = hashlib.blake2b(repr(self.images.shape).encode(), digest_size=16)
         for start in range(0, self.count, 4096):
             digest.update(np.ascontiguousarray(self.images[start : start + 4096]))

@@ -2,117 +2,131 @@
 
 The stream of images is epoch after epoch, each in its own order; step s takes the images s*B .. s*B + B - 1
 of it, so a batch may straddle two epochs and every image is seen equally often. The order depends on (seed,
-epoch) alone: a resumed run sees exactly what an undisturbed one would have seen.
+epoch) alone: a resumed run sees exactly what an undisturbed one would have seen. What the original's reader can
+do beside that (same-class batches, one class, skipping, a number of passes) is here too.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmdgan.data.images import ImageData
+from mmdgan.data import order
 from mmdgan.data.shuffling import permutation
 from mmdgan.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from mmdgan.data.images import ImageData
+    from mmdgan.data.stored import StoredImages
+
 PREFETCH = 4
-_REAL_IMAGES_STREAM = 2**63  # far from any epoch's number, so that no training order repeats it
+_BLOCK_BYTES = 2**24  # of images that are turned at a time
 
 
 class Pipeline:
-    """Batches of uint8 images (and labels) of one data set."""
+    """Batches of uint8 images (and labels) of one data set.
+
+    Attributes:
+        data: the data set.
+        batch_size: images per step, B, of all workers together.
+        steps: the number of batches; None for no end.
+        order: which image comes at which position of the stream.
+    """
 
     def __init__(
         self,
-        data: ImageData,
+        data: ImageData | StoredImages,
         batch_size: int,
         *,
         seed: int = 0,
         data_format: str = "channels_last",
         labels: bool = False,
+        flip: bool = False,
+        same_class: bool = False,
+        only_class: int | None = None,
+        skip: int = 0,
+        epochs: int | None = None,
+        worker: tuple[int, int] = (0, 1),
     ) -> None:
         """Prepares the stream; no image is touched yet.
 
         Args:
-            data: the data set.
-            batch_size: images per batch, B.
+            data: the data set, in memory or stored on disk.
+            batch_size: images per step, B.
             seed: with the epoch's number it gives the order.
             data_format: "channels_last" for (B, H, W, C), "channels_first" for (B, C, H, W).
             labels: whether batches hold "y" too.
+            flip: whether images are mirrored, left and right, by the toss of a coin for each.
+            same_class: whether all images of a batch are of one class; `order.same_class` says how.
+            only_class: leave out all images but those of this class.
+            skip: leave out the first images of the set, this many.
+            epochs: how many passes; after the last one the stream ends, with a smaller batch if need be. None for
+                no end.
+            worker: (i, R): batches hold the i-th of R equal parts of the step's images, and the others are not read.
 
         Raises:
-            ConfigError: a batch size below 1 or an unknown data format.
-            DataError: labels wanted of a data set without labels, or an empty data set.
+            ConfigError: an option out of range, or a batch that R workers cannot share equally.
+            DataError: labels wanted of a data set without labels, or no images (left).
         """
-        if batch_size < 1:
-            raise ConfigError(f"batch_size is {batch_size}; give at least 1.")
-        if data_format not in ("channels_last", "channels_first"):
-            raise ConfigError(f"data_format is {data_format!r}; give channels_last or channels_first.")
-        if labels and data.labels is None:
+        _check(data, batch_size, data_format, skip, epochs, worker)
+        if (labels or same_class or only_class is not None) and not data.labelled:
             raise DataError(f"The data set {data.name} has no labels; train without classes or prepare it with labels.")
-        if data.count == 0:
-            raise DataError(f"The data set {data.name} holds no images.")
         self.data = data
         self.batch_size = batch_size
         self.seed = seed
         self.data_format = data_format
         self.labels = labels
-        self._order = functools.lru_cache(maxsize=2)(functools.partial(permutation, data.count, seed))
+        self.flip = flip
+        self._worker, self._workers = worker
+        self._pool = _pool(data, skip, only_class)
+        self.order = _order(data, self._pool, seed, batch_size if same_class else None)
+        self._end = None if epochs is None else epochs * self.order.length
+        self.steps = None if self._end is None else -(-self._end // batch_size)
 
     def indices(self, step: int) -> np.ndarray:
-        """The numbers of the images of a step's batch, int64 (B,)."""
-        epoch, start = divmod(step * self.batch_size, self.data.count)
-        parts, missing = [], self.batch_size
-        while missing:
-            part = self._order(epoch)[start : start + missing]
-            parts.append(part)
-            missing -= len(part)
-            epoch, start = epoch + 1, 0
-        return np.concatenate(parts)
+        """The numbers of the images of a step's batch, int64 (B,): of this worker's part of it."""
+        return self.order.indices(*self._positions(step))
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """The batch of a step, counted from 0.
 
         Returns:
             "x": uint8 (B, H, W, C) or (B, C, H, W); with labels also "y": int32 (B, 1).
+
+        Raises:
+            ConfigError: a step before the first one or after the last one.
+            DataError: a stored image that cannot be read.
         """
-        indices = self.indices(step)
-        images = self.data.images[indices]
-        if self.data_format == "channels_last":
-            images = channels_last(images)
-        batch = {"x": images}
-        if self.labels:
-            batch["y"] = self.data.labels[indices].astype(np.int32)[:, None]
-        return batch
+        return self._batch(step, *self.data.take(self.indices(step)))
 
     def dataset(self, first_step: int = 0) -> tf.data.Dataset:
-        """The endless stream of batches from a step on, prepared in the background.
+        """The stream of batches from a step on, prepared in the background.
+
+        Stored images are read a window ahead, so that up to two windows of them (512 MiB) are in memory.
 
         Returns:
-            a tf.data.Dataset whose elements are the dictionaries of `batch`.
+            a tf.data.Dataset whose elements are the dictionaries of `batch`. Iterating over it raises a DataError
+            for a stored image that cannot be read.
         """
         import tensorflow as tf
 
-        def batches() -> Iterator[dict[str, np.ndarray]]:
-            step = first_step
-            while True:
-                yield self.batch(step)
-                step += 1
+        from mmdgan.data.tf_batches import named_errors
 
+        size = None if self._end and self._end % self.batch_size else self.batch_size // self._workers
         channels, height, width = self.data.shape
         shape = (height, width, channels) if self.data_format == "channels_last" else self.data.shape
-        signature = {"x": tf.TensorSpec((self.batch_size, *shape), tf.uint8)}
+        signature = {"x": tf.TensorSpec((size, *shape), tf.uint8)}
         if self.labels:
-            signature["y"] = tf.TensorSpec((self.batch_size, 1), tf.int32)
-        return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(PREFETCH)
+            signature["y"] = tf.TensorSpec((size, 1), tf.int32)
+        return named_errors(lambda: self._batches(first_step), signature, PREFETCH)
 
     def real_images(self, count: int, seed: int = 0) -> np.ndarray:
-        """Different images of the set in random order, for comparison with generated ones.
+        """Different images of the set in random order, for comparison with generated ones; they are never flipped.
 
         Args:
             count: how many.
@@ -122,12 +136,68 @@ class Pipeline:
             uint8 (count, H, W, C), whatever the pipeline's data format.
 
         Raises:
-            DataError: more images wanted than there are.
+            DataError: more images wanted than there are, or one that cannot be read.
         """
-        if count > self.data.count:
-            raise DataError(f"{count} different images of {self.data.name} are wanted; it holds {self.data.count}.")
-        chosen = permutation(self.data.count, seed, _REAL_IMAGES_STREAM)[:count]
-        return channels_last(self.data.images[chosen])
+        there = self._pool if isinstance(self._pool, int) else len(self._pool)
+        if count > there:
+            raise DataError(f"{count} different images of {self.data.name} are wanted; it holds {there}.")
+        chosen = permutation(there, seed, order.REAL_IMAGES)[:count]
+        chosen = chosen if isinstance(self._pool, int) else self._pool[chosen]
+        channels, height, width = self.data.shape
+        images = np.empty((count, height, width, channels), np.uint8)
+        places = np.argsort(chosen, kind="stable")  # stored images are read in the order of the files
+        block = max(1, _BLOCK_BYTES // images[:1].size)
+        for start in range(0, count, block):
+            part = places[start : start + block]
+            images[part] = channels_last(self.data.take(chosen[part])[0])
+        return images
+
+    def _positions(self, step: int) -> tuple[int, int]:
+        """The first position of this worker's part of a step, and the one after its last."""
+        if step < 0 or (self.steps is not None and step >= self.steps):
+            raise ConfigError(f"There is no batch {step}: the stream has {self.steps or 'endlessly many'}, from 0 on.")
+        start, size = step * self.batch_size, self.batch_size
+        if self._end is not None:
+            size = min(size, self._end - start)
+        return start + size * self._worker // self._workers, start + size * (self._worker + 1) // self._workers
+
+    def _own(self, start: int, stop: int) -> np.ndarray:
+        """This worker's positions from start up to stop, int64 (n,)."""
+        if self._workers == 1:
+            return np.arange(start, stop)
+        steps = range(start // self.batch_size, -(-stop // self.batch_size))
+        parts = [np.arange(*self._positions(step)) for step in steps]
+        positions = np.concatenate(parts)
+        return positions[(positions >= start) & (positions < stop)]
+
+    def _batches(self, first_step: int) -> Iterator[dict[str, np.ndarray]]:
+        """The batches from a step on; stored images are read ahead."""
+        step = first_step
+        with self._taking(first_step) as take:
+            while step != self.steps:
+                yield self._batch(step, *take(*self._positions(step)))
+                step += 1
+
+    @contextmanager
+    def _taking(self, first_step: int) -> Iterator[Callable]:
+        """A function (start, stop) -> images and labels at positions that are asked for in ascending order."""
+        if self.data.mode == "memory" or first_step == self.steps:
+            yield lambda start, stop: self.data.take(self.order.indices(start, stop))
+            return
+        from mmdgan.data.readahead import ReadAhead
+
+        with ReadAhead(self.data, self.order, self._positions(first_step)[0], self._end, self._own) as reader:
+            yield reader.take
+
+    def _batch(self, step: int, images: np.ndarray, labels: np.ndarray | None) -> dict[str, np.ndarray]:
+        """A batch as training takes it, of images uint8 (n, C, H, W) and labels int64 (n,)."""
+        if self.flip:
+            mirrored = order.coins(*self._positions(step), self.seed)
+            images[mirrored] = images[mirrored, :, :, ::-1]
+        batch = {"x": channels_last(images) if self.data_format == "channels_last" else images}
+        if self.labels:
+            batch["y"] = labels.astype(np.int32)[:, None]
+        return batch
 
 
 def channels_last(images: np.ndarray) -> np.ndarray:
@@ -137,3 +207,46 @@ def channels_last(images: np.ndarray) -> np.ndarray:
     for channel in range(channels):  # three times as quick as a copy of the transpose
         result[..., channel] = images[:, channel]
     return result
+
+
+def _check(data, batch_size: int, data_format: str, skip: int, epochs: int | None, worker: tuple[int, int]) -> None:
+    """Checks the options of a pipeline that need no labels."""
+    if batch_size < 1:
+        raise ConfigError(f"batch_size is {batch_size}; give at least 1.")
+    if data_format not in ("channels_last", "channels_first"):
+        raise ConfigError(f"data_format is {data_format!r}; give channels_last or channels_first.")
+    if skip < 0:
+        raise ConfigError(f"skip is {skip}; give 0 or more.")
+    if epochs is not None and epochs < 1:
+        raise ConfigError(f"epochs is {epochs}; give at least 1, or None for no end.")
+    number, workers = worker
+    if not 0 <= number < workers:
+        raise ConfigError(f"worker is {worker}; give (i, R) with i from 0 to R - 1.")
+    if batch_size % workers:
+        raise ConfigError(f"batch_size is {batch_size}, which {workers} workers cannot share; give a multiple of it.")
+    if data.count == 0:
+        raise DataError(f"The data set {data.name} holds no images.")
+    if skip >= data.count:
+        raise DataError(f"skip is {skip}, but the data set {data.name} holds {data.count} images.")
+
+
+def _pool(data, skip: int, only_class: int | None) -> np.ndarray | int:
+    """The numbers of the images that are used, ascending; their count when it is all of them."""
+    if only_class is None:
+        return np.arange(skip, data.count) if skip else data.count
+    if not 0 <= only_class < data.num_class:
+        raise ConfigError(f"only_class is {only_class}; {data.name} has the classes 0 to {data.num_class - 1}.")
+    pool = skip + np.flatnonzero(data.labels[skip:] == only_class)
+    if not len(pool):
+        raise DataError(f"The data set {data.name} holds no images of class {only_class}.")
+    return pool
+
+
+def _order(data, pool: np.ndarray | int, seed: int, batch_of_class: int | None) -> order.Order:
+    """The order of a data set: its kind depends on where the images are, and on whether batches are of one class."""
+    if batch_of_class is not None:
+        window = None if data.mode == "memory" else data.window
+        return order.same_class(pool, data.labels, seed, batch_of_class, window)
+    if data.mode == "memory":
+        return order.shuffled(pool, seed)
+    return order.windowed(pool, seed, data.chunk, data.window)

@@ -6,14 +6,17 @@ It is written last, so records without it are an unfinished conversion.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmdgan.errors import DataError
 
-FORMAT = 1
+FORMAT = 2
+_READABLE = (1, FORMAT)  # format 1 knew neither sizes and checksums of shards nor how the images were made
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,27 @@ class Origin:
 
 @dataclass(frozen=True)
 class Shard:
-    """One file of records, by its name in the folder."""
+    """One file of records.
+
+    Attributes:
+        file: its name in the folder.
+        count: the number of its images; 0 only where all of them were skipped.
+        bytes: its size; None in sidecars of format 1.
+        sha256: the hexadecimal SHA-256 of its content; None in sidecars of format 1.
+    """
 
     file: str
     count: int
+    bytes: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An image that was left out, and why, as the rest of a sentence that begins with its name."""
+
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -55,6 +75,9 @@ class Sidecar:
         class_names: one name per class; empty without labels.
         origin: what the images were made from.
         shards: the files in the order of their images.
+        options: how the images were made: "split", "labels", and "resize" and "crop" as [width, height] or None.
+        skipped: what was broken and left out.
+        version: of this library, when it wrote them.
     """
 
     name: str
@@ -63,11 +86,23 @@ class Sidecar:
     class_names: tuple[str, ...]
     origin: Origin
     shards: tuple[Shard, ...]
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    skipped: tuple[Skipped, ...] = ()
+    version: str = ""
 
     @property
     def count(self) -> int:
         """The number of images in all shards."""
         return sum(shard.count for shard in self.shards)
+
+    def fingerprint(self) -> str | None:
+        """A hexadecimal digest of what the records hold; None when their checksums are not known."""
+        if any(shard.sha256 is None for shard in self.shards):
+            return None
+        digest = hashlib.blake2b(repr(self.shape).encode(), digest_size=16)
+        for shard in self.shards:
+            digest.update(bytes.fromhex(shard.sha256))
+        return digest.hexdigest()
 
     def write(self, folder: Path) -> None:
         """Writes `<name>.json` into a folder, under a temporary name first."""
@@ -98,20 +133,41 @@ def read_sidecar(folder: Path, name: str) -> Sidecar | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version, count = content.pop("format"), content.pop("count")
-        if version == FORMAT:
-            sidecar = Sidecar(
-                **{
-                    **content,
-                    "shape": tuple(int(side) for side in content["shape"]),
-                    "class_names": tuple(content["class_names"]),
-                    "origin": Origin(**content["origin"]),
-                    "shards": tuple(Shard(**shard) for shard in content["shards"]),
-                }
-            )
+        sidecar = _sidecar(content) if version in _READABLE else None
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise DataError(f"{path} does not describe a data set ({error}); {remedy}.") from error
-    if version != FORMAT:
-        raise DataError(f"{path} has format {version}, this version reads format {FORMAT}; {remedy}.")
-    if sidecar.count != count or sidecar.name != name or len(sidecar.shape) != 3:
+    if sidecar is None:
+        raise DataError(f"{path} has format {version}, this version reads formats up to {FORMAT}; {remedy}.")
+    if sidecar.count != count or sidecar.name != name:
         raise DataError(f"{path} contradicts itself; {remedy}.")
     return sidecar
+
+
+def _sidecar(content: dict[str, Any]) -> Sidecar:
+    """The sidecar of a file's content; ValueError, KeyError or TypeError where that is none."""
+    sidecar = Sidecar(
+        **{
+            **content,
+            "shape": tuple(content["shape"]),
+            "class_names": tuple(content["class_names"]),
+            "origin": Origin(**content["origin"]),
+            "shards": tuple(Shard(**shard) for shard in content["shards"]),
+            "skipped": tuple(Skipped(**skipped) for skipped in content.get("skipped", ())),
+        }
+    )
+    if len(sidecar.shape) != 3 or not all(_is_count(side) and side for side in sidecar.shape):
+        raise ValueError("its shape is not (C, H, W)")
+    if not isinstance(sidecar.labels, bool) or not all(isinstance(name, str) for name in sidecar.class_names):
+        raise ValueError("its labels or class names are of another kind")
+    for shard in sidecar.shards:
+        if not isinstance(shard.file, str) or Path(shard.file).name != shard.file or not _is_count(shard.count):
+            raise ValueError(f"{shard.file!r} with {shard.count!r} images is no shard")
+        if not (shard.bytes is None or _is_count(shard.bytes)):
+            raise ValueError(f"the size of {shard.file} is no number of bytes")
+        if shard.sha256 is not None and len(bytes.fromhex(shard.sha256)) != 32:
+            raise ValueError(f"the checksum of {shard.file} is no SHA-256")
+    return sidecar
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -1,130 +1,402 @@
-"""TFRecords in the original's format: one Example per image.
+"""Files of records in the original's format: one tf.train.Example per image, as `records` describes it.
 
-'x' is one bytes feature, the image's uint8 values in (C, H, W) order; 'y', optional, is one int64, its class.
-The records hold no shape: it comes from the sidecar, or from the catalogue for the original's own files.
+Every checksum is verified whenever a record is read. TensorFlow is not needed.
 """
 
 from __future__ import annotations
 
-import mmap
+import hashlib
+import math
 import os
 import re
-import struct
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from mmdgan.data.frames import (
+    REMEDY,
+    Frames,
+    MisframedError,
+    RecordError,
+    corrupt,
+    guess,
+    read_pieces,
+    read_record,
+    read_rows,
+    size_of,
+    walk_all,
+)
+from mmdgan.data.records import FRAME, HEAD, Layout, encode, framed, head, masked_crcs
 from mmdgan.data.sidecar import Shard
 from mmdgan.errors import DataError
 
 SUFFIX = ".tfrecords"
-_READ_BATCH = 512
-_FRAME = 16  # bytes around a record's data: length (8), its checksum (4), the data's checksum (4)
-_STALE_SECONDS = 3600
+
+_BUFFER = 2**20  # bytes that a writer collects
+_BLOCK = 2**24  # bytes of images between two looks at the clock
+_EXTRA = 2**24  # bytes that a record may hold beside the image
+_LONG = 2**14  # bytes of an image from which on labels are read without it
+_LAYOUTS = 8  # that are kept per length of a record
+_PROGRESS_SECONDS = 2.0
 
 
-def serialize(image: np.ndarray, label: int | None = None) -> bytes:
-    """One image uint8 (C, H, W) and its label as a tf.train.Example; the same input gives the same bytes."""
-    import tensorflow as tf
+class ShardWriter:
+    """Writes one file of records; on leaving the context it is complete and on the disk.
 
-    features = {"x": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image.tobytes()]))}
-    if label is not None:
-        features["y"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[int(label)]))
-    example = tf.train.Example(features=tf.train.Features(feature=features))
-    return example.SerializeToString(deterministic=True)
+        with ShardWriter(path) as writer:
+            writer.write(image, label)
+        shard = writer.shard("cifar10-00000-of-00005.tfrecords")
 
+    After an error the unfinished file stays, for the caller to remove.
 
-def write_records(
-    folder: Path,
-    name: str,
-    blocks: Iterable[tuple[np.ndarray, np.ndarray | None]],
-    count: int,
-    num_shards: int = 1,
-) -> tuple[Shard, ...]:
-    """Writes images as `<name>-<shard>-of-<shards>.tfrecords`; the names appear when all are complete.
-
-    Args:
-        folder: where; it exists. A file of the same name in it is kept with `.old` after its name.
-        name: the data set's name.
-        blocks: images uint8 (n, C, H, W) with labels (n,) or None, in order.
-        count: the number of images in all blocks.
-        num_shards: the number of files; their sizes differ by one image at most.
-
-    Returns:
-        the files and how many images each holds.
-
-    Raises:
-        DataError: another number of images than announced, or a file that cannot be written.
+    Attributes:
+        path: the file.
+        count: images so far.
+        bytes: their size in the file.
     """
-    ends = [(shard + 1) * count // num_shards for shard in range(num_shards)]
-    files = [folder / f"{name}-{shard:05d}-of-{num_shards:05d}{SUFFIX}" for shard in range(num_shards)]
-    images = ((image, label) for block in blocks for image, label in _pairs(*block))
-    with _temporary(files) as temporaries:
-        written = 0
-        for file, temporary, end in zip(files, temporaries, ends, strict=True):
-            with _writer(temporary, file) as writer:
-                for image, label in images:
-                    writer.write(serialize(image, label))
-                    written += 1
-                    if written == end:
-                        break
-        if written != count or next(images, None) is not None:
-            raise DataError(f"The source of {name} gave another number of images than the {count} it announced.")
-        for file, temporary in zip(files, temporaries, strict=True):
-            if file.exists():
-                file.replace(file.with_name(f"{file.name}.old"))
-            temporary.replace(file)
-    starts = [0, *ends]
-    return tuple(Shard(file.name, end - start) for file, start, end in zip(files, starts, ends, strict=False))
+
+    def __init__(self, path: str | Path) -> None:
+        """Nothing is opened yet."""
+        self.path = Path(path)
+        self.count = 0
+        self.bytes = 0
+        self._digest = hashlib.sha256()
+        self._pending = bytearray()
+
+    def __enter__(self) -> ShardWriter:
+        with self._named():
+            self._stream = open(self.path, "wb", buffering=0)
+        return self
+
+    def __exit__(self, kind: type | None, *rest: object) -> None:
+        with self._named(), self._stream:
+            if kind is None:
+                self._flush()
+                os.fsync(self._stream.fileno())
+
+    def write(self, image: np.ndarray, label: int | None = None) -> None:
+        """Adds one image uint8 (C, H, W) and its label.
+
+        Raises:
+            DataError: the file cannot be written, such as on a full disk.
+            TypeError: an image of another type.
+        """
+        if image.dtype != np.uint8:
+            raise TypeError(f"images in records are uint8, not {image.dtype}")
+        record = framed(encode(image.tobytes(), label))
+        self._pending += record
+        self.bytes += len(record)
+        self.count += 1
+        if len(self._pending) >= _BUFFER:
+            with self._named():
+                self._flush()
+
+    def shard(self, file_name: str) -> Shard:
+        """What was written, for the sidecar, under the name that the file will have."""
+        return Shard(file_name, self.count, self.bytes, self._digest.hexdigest())
+
+    def _flush(self) -> None:
+        content, self._pending = self._pending, bytearray()
+        self._digest.update(content)
+        rest = memoryview(content)
+        while rest:
+            rest = rest[self._stream.write(rest) :]
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be written: {error.strerror}.") from error
+
+
+class RecordFile:
+    """A file of records, read by their numbers.
+
+    It can be pickled and used by several threads at once: no file stays open between two calls.
+
+    Attributes:
+        path: the file.
+        image_bytes: C*H*W of an image.
+        shard: what the sidecar says of it, or None.
+    """
+
+    def __init__(self, path: str | Path, image_bytes: int, shard: Shard | None = None) -> None:
+        """Looks at the file's size only, if that is as it should be; what is in it is read when it is needed.
+
+        Raises:
+            DataError: a missing file, or one of another size than the sidecar says.
+        """
+        self.path = Path(path)
+        self.image_bytes = image_bytes
+        self.shard = shard
+        self._frames: Frames | None = None
+        self._labelled = False
+        self._layouts: dict[int, list[Layout]] = {}
+        size = size_of(self.path)
+        if shard is not None and shard.bytes not in (None, size):
+            self._checked(walk_all(self.path))  # which says better what is wrong
+            raise DataError(f"{self.path} has {size:,} bytes where {shard.bytes:,} are expected; {REMEDY}.")
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_frames": None, "_layouts": {}}
+
+    @property
+    def count(self) -> int:
+        """The number of records: the sidecar's if the file has the size that it says, else the file's own.
+
+        Raises:
+            DataError: as `check`.
+        """
+        if self.shard is not None and self.shard.bytes is not None:
+            return self.shard.count
+        return self.check().count
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the first record has a label, and so must all; False for an empty file.
+
+        Raises:
+            DataError: as `check`.
+        """
+        self.check()
+        return self._labelled
+
+    def check(self) -> Frames:
+        """Checks once the first record, and that the lengths of all add up to the file and to the expected count.
+
+        Raises:
+            DataError: a file that is damaged or foreign, or holds another number of records.
+        """
+        if self._frames is None:
+            if size_of(self.path):
+                expected = None if self.shard is None else self.shard.count
+                frames = self._checked(guess(self.path, expected))
+                self._labelled = self._learn(frames, 0).labelled
+            else:
+                frames = self._checked(Frames(0))
+            self._frames = frames
+        return self._frames
+
+    def read(self, numbers: np.ndarray, images: np.ndarray | None, labels: np.ndarray) -> bool:
+        """Reads some records, in the order in which they stand in the file, neighbours at once.
+
+        Args:
+            numbers: int64 (n,), counted from 0, in any order.
+            images: filled, uint8 (n, image_bytes); None to read the labels only.
+            labels: filled, int64 (n,); left alone without labels.
+
+        Returns:
+            whether there are labels.
+
+        Raises:
+            DataError: a record that is corrupt, of another length or foreign, or that has a label where the first
+                has none, or the other way round.
+            IndexError: a number outside the file.
+        """
+        self._read(self._gather, np.asarray(numbers, np.int64), images, labels)
+        return self._labelled
+
+    def scan_labels(self) -> np.ndarray | None:
+        """The labels int64 (count,) of all records, or None.
+
+        Of long records only the bytes around the images are read, whose checksums cannot be verified then.
+
+        Raises:
+            DataError: as `read`.
+        """
+        count = self.check().count
+        if not self._labelled:
+            return None
+        labels = np.empty(count, np.int64)
+        for part in _blocks(count, self.image_bytes):
+            read = self._gather if self.image_bytes < _LONG else self._scan
+            self._read(read, np.arange(part.start, part.stop), None, labels[part])
+        return labels
+
+    def _read(self, read: Callable, numbers: np.ndarray, *into: np.ndarray | None) -> None:
+        """Reads with `_gather` or `_scan`, a second time if not all records have the length that they seemed to."""
+        frames = self.check()
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < frames.count:
+            raise IndexError(f"{self.path} has the records 0 to {frames.count - 1}")
+        try:
+            read(frames, numbers, *into)
+        except MisframedError:
+            self._frames = self._checked(walk_all(self.path))  # names what is wrong, if anything is
+            try:
+                read(self._frames, numbers, *into)
+            except MisframedError:
+                raise DataError(f"{self.path} was changed while it was read; start again.") from None
+
+    def _gather(self, frames: Frames, numbers: np.ndarray, images: np.ndarray | None, labels: np.ndarray) -> None:
+        """Reads whole records."""
+        places = np.argsort(numbers, kind="stable")
+        numbers = numbers[places]
+        starts, stops = frames.bounds(numbers)
+        self._check_lengths(numbers, stops - starts)
+        for some, rows in read_rows(self.path, starts, stops):
+            self._take(rows, numbers[some], places[some], images, labels)
+
+    def _scan(self, frames: Frames, numbers: np.ndarray, images: None, labels: np.ndarray) -> None:
+        """Reads the labels of records, in the order of the file, from the bytes around their images."""
+        starts, stops = frames.bounds(numbers)
+        self._check_lengths(numbers, stops - starts)
+        for size in np.unique(stops - starts):
+            chosen = np.flatnonzero(stops - starts == size)
+            length = int(size) - FRAME
+            around = length - self.image_bytes
+            heads = read_pieces(self.path, starts[chosen], HEAD + around)
+            tails = read_pieces(self.path, stops[chosen] + (HEAD - FRAME) - around, around)
+            if (heads[:, :HEAD] != np.frombuffer(head(length), np.uint8)).any():
+                raise MisframedError
+            for layout, some in self._sorted(heads[:, HEAD:], tails, length, numbers[chosen]):
+                labels[chosen[some]] = layout.labels(heads[some, HEAD:], tails[some])
+
+    def _take(
+        self,
+        rows: np.ndarray,
+        numbers: np.ndarray,
+        places: np.ndarray,
+        images: np.ndarray | None,
+        labels: np.ndarray,
+    ) -> None:
+        """Verifies records of one length, uint8 (k, length), and puts images and labels into their places."""
+        data = rows[:, HEAD : HEAD - FRAME]
+        length = data.shape[1]
+        if (rows[:, :HEAD] != np.frombuffer(head(length), np.uint8)).any():
+            raise MisframedError
+        stored = np.ascontiguousarray(rows[:, HEAD - FRAME :]).view("<u4")[:, 0]
+        wrong = masked_crcs(data, len(data)) != stored
+        if wrong.any():
+            raise corrupt(self.path, numbers[wrong].min())
+        around = length - self.image_bytes
+        for layout, some in self._sorted(data[:, :around], data[:, length - around :], length, numbers):
+            some = slice(None) if len(some) == len(places) else some
+            where = _as_slice(places[some])
+            if images is not None:
+                images[where] = data[some, layout.start : layout.start + self.image_bytes]
+            if layout.labelled:
+                labels[where] = layout.labels(data[some, :around], data[some, length - around :])
+
+    def _sorted(
+        self, heads: np.ndarray, tails: np.ndarray, length: int, numbers: np.ndarray
+    ) -> Iterator[tuple[Layout, np.ndarray]]:
+        """Records of one length by their layouts, with the places (k,) of those that have it, ascending."""
+        layouts = self._layouts.setdefault(length, [])
+        left, tried = np.arange(len(numbers)), 0
+        while len(left):
+            if tried < len(layouts):
+                layout, tried = layouts[tried], tried + 1
+            else:
+                layout = self._learn(self.check(), int(numbers[left[0]]))
+                if layout.labelled != self._labelled:
+                    has = ("no label", "one") if self._labelled else ("a label", "none")
+                    raise RecordError(self.path, int(numbers[left[0]]), f"has {has[0]} 'y' where record 0 has {has[1]}")
+                if len(layouts) < _LAYOUTS:
+                    layouts.append(layout)
+                    tried += 1
+                if not layout.matches(heads[left[:1]], tails[left[:1]]).all():
+                    raise MisframedError  # the record was another one a moment ago
+            fits = layout.matches(heads[left], tails[left])
+            if fits.any():
+                yield layout, left[fits]
+                left = left[~fits]
+
+    def _learn(self, frames: Frames, number: int) -> Layout:
+        """Reads one record by itself, and says what is wrong with it if anything is."""
+        starts, stops = frames.bounds(np.array([number]))
+        self._check_lengths([number], stops - starts, longest_only=True)
+        try:
+            layout = Layout(read_record(self.path, frames, number))
+        except ValueError as error:
+            raise RecordError(self.path, number, str(error)) from error
+        if layout.image_bytes != self.image_bytes:
+            expected = f"where {self.image_bytes} are expected"
+            raise RecordError(self.path, number, f"holds an image of {layout.image_bytes} bytes {expected}")
+        return layout
+
+    def _check_lengths(self, numbers: Sequence[int], sizes: np.ndarray, longest_only: bool = False) -> None:
+        """Raises a DataError when a record is too short for an image, or longer than is read into memory."""
+        long = sizes > self.image_bytes + FRAME + _EXTRA
+        if long.any():
+            what = f"has {sizes[long][0]:,} bytes where an image of {self.image_bytes:,} is expected"
+            raise RecordError(self.path, int(np.asarray(numbers)[long][0]), what)
+        short = sizes < self.image_bytes + FRAME
+        if short.any() and not longest_only:
+            self._learn(self.check(), int(np.asarray(numbers)[short][0]))
+
+    def _checked(self, frames: Frames) -> Frames:
+        if self.shard is not None and self.shard.count != frames.count:
+            raise _miscounted(self.path, frames.count, self.shard.count)
+        return frames
 
 
 def read_records(
-    files: Sequence[Path], shape: tuple[int, int, int], counts: Sequence[int] | None = None
+    files: Sequence[Path],
+    shape: tuple[int, int, int],
+    shards: Sequence[Shard] | None = None,
+    progress: Callable[[str], object] | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Reads files of records into memory, checking every checksum.
+    """Reads files of records into memory.
 
     Args:
         files: in the order of their images.
         shape: (C, H, W) of one image.
-        counts: the number of images that each file should hold, when known.
+        shards: what the sidecar says of the files.
+        progress: takes a line of text every two seconds.
 
     Returns:
         images uint8 (N, C, H, W), and labels int64 (N,) or None.
 
     Raises:
-        DataError: a file that is missing, empty or shorter than `counts` says, a record with a wrong
-            checksum, of another length or with foreign features, labels in some of the records only. The file
-            and the record (counted from 0) are named.
+        DataError: a file that is missing, empty or not as its shard says, a record that is corrupt, of another
+            length or foreign, labels in some of the records only. The file and the record (counted from 0) are
+            named.
     """
-    found = [count_records(file) for file in files]
-    for file, number, expected in zip(files, found, counts or found, strict=True):
-        if number == 0 or number != expected:
-            raise DataError(
-                f"{file} holds {number} records where {expected or 'some'} are expected; convert the data set again."
-            )
-    images = np.empty((sum(found), *shape), np.uint8)
-    labels = np.empty(sum(found), np.int64)
-    labelled, start = set(), 0
-    for file, number in zip(files, found, strict=True):
-        part = slice(start, start + number)
-        labelled.add(_read_file(file, images[part].reshape(number, -1), labels[part]))
-        start += number
+    size = math.prod(shape)
+    sources = [RecordFile(file, size, shard) for file, shard in zip(files, shards or [None] * len(files), strict=True)]
+    for source in sources:
+        if source.check().count == 0 and source.shard is None:
+            raise _miscounted(source.path, 0, None)
+    total = sum(source.check().count for source in sources)
+    labelled = {source.labelled for source in sources if source.check().count}
     if len(labelled) > 1:
         raise DataError(f"Some of the files in {files[0].parent} hold labels and some do not.")
-    return images, labels if labelled.pop() else None
+    try:
+        images, labels = np.empty((total, size), np.uint8), np.empty(total, np.int64)
+    except MemoryError as error:
+        raise DataError(f"The {total:,} images in {files[0].parent} do not fit into memory.") from error
+    done, last = 0, time.monotonic()
+    for source in sources:
+        for part in _blocks(source.check().count, size):
+            into = slice(done, done + part.stop - part.start)
+            source.read(np.arange(part.start, part.stop), images[into], labels[into])
+            done = into.stop
+            if progress is not None and time.monotonic() - last >= _PROGRESS_SECONDS:
+                progress(f"Read {done:,} of {total:,} images from {files[0].parent}")
+                last = time.monotonic()
+    return images.reshape(total, *shape), labels if True in labelled else None
 
 
-def check_shards(files: Sequence[Path]) -> None:
-    """Raises a DataError when one of the files `...-<shard>-of-<shards>.tfrecords` is missing."""
+def missing_shards(files: Sequence[Path]) -> dict[Path, Path]:
+    """The files that are missing, each with one that says by its name `...-<shard>-of-<shards>` that it should be."""
+    missing = {}
     for file in files:
         match = re.fullmatch(r"(.*)-\d{5}-of-(\d{5})", file.stem)
         for shard in range(int(match[2]) if match else 0):
             other = file.with_name(f"{match[1]}-{shard:05d}-of-{match[2]}{SUFFIX}")
             if not other.is_file():
-                raise DataError(f"{other} is missing beside {file.name}; convert the data set again.")
+                missing.setdefault(other, file)
+    return missing
+
+
+def check_shards(files: Sequence[Path]) -> None:
+    """Raises a DataError when one of the files `...-<shard>-of-<shards>.tfrecords` is missing."""
+    for other, file in missing_shards(files).items():
+        raise DataError(f"{other} is missing beside {file.name}; convert the data set again.")
 
 
 def count_records(file: Path) -> int:
@@ -133,115 +405,23 @@ def count_records(file: Path) -> int:
     Raises:
         DataError: a missing file, or one whose lengths do not add up to its size.
     """
-    if not file.is_file():
-        raise DataError(f"{file} is missing; convert the data set again.")
-    size = file.stat().st_size
-    if size == 0:
-        return 0
-    with open(file, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        position = count = 0
-        while position + _FRAME <= size:
-            position += _FRAME + struct.unpack_from("<Q", content, position)[0]
-            count += 1
-    if position != size:
-        raise _first_fault(file, None, whole=False)
-    return count
+    return walk_all(file).count
 
 
-def _read_file(file: Path, images: np.ndarray, labels: np.ndarray) -> bool:
-    """Fills images (n, C*H*W) and labels (n,) from one file; returns whether it holds labels."""
-    import tensorflow as tf
-
-    features = {"x": tf.io.FixedLenFeature([], tf.string), "y": tf.io.RaggedFeature(tf.int64)}
-    records = tf.data.TFRecordDataset(str(file)).batch(_READ_BATCH)
-    parsed = records.map(lambda batch: tf.io.parse_example(batch, features)).prefetch(2)
-    labelled, start = set(), 0
-    try:
-        for batch in parsed:
-            values = batch["x"].numpy()
-            part = slice(start, start + len(values))
-            images[part] = np.frombuffer(b"".join(values), np.uint8).reshape(len(values), -1)
-            numbers = np.unique(batch["y"].row_lengths())
-            if numbers.tolist() == [1]:
-                labels[part] = batch["y"].values
-            elif numbers.tolist() != [0]:
-                raise ValueError("not one label each")
-            labelled.add(bool(numbers[0]))
-            start = part.stop
-    except (tf.errors.OpError, ValueError) as error:
-        raise _first_fault(file, images.shape[1], whole=True) from error
-    if len(labelled) != 1:
-        raise DataError(f"{file} holds labels in some of its records only.")
-    return labelled.pop()
+def _blocks(count: int, image_bytes: int) -> Iterator[slice]:
+    """Cuts images into blocks between which a person can be told how far it is."""
+    step = max(1, _BLOCK // max(1, image_bytes))
+    return (slice(start, min(count, start + step)) for start in range(0, count, step))
 
 
-def _first_fault(file: Path, size: int | None, whole: bool) -> DataError:
-    """The error that names the first faulty record of a file, found by reading one at a time.
-
-    A tail shorter than a record's header ends TensorFlow's reading without an error; `whole` says that the
-    lengths add up to the file's size.
-    """
-    import tensorflow as tf
-
-    number = 0
-    remedy = "get the file anew or convert the data set again"
-    try:
-        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
-            fault = _fault(record, size)
-            if fault:
-                return DataError(f"Record {number} of {file} {fault}; {remedy}.")
-            number += 1
-    except tf.errors.DataLossError:
-        whole = False
-    if not whole:
-        return DataError(f"Record {number} of {file} is corrupt: its checksum or its end is wrong; {remedy}.")
-    return DataError(f"{file} cannot be read: some records have a label 'y' and some do not; {remedy}.")
+def _miscounted(path: Path, found: int, expected: int | None) -> DataError:
+    wanted = "some" if expected is None else expected
+    return DataError(f"{path} holds {found} records where {wanted} are expected; convert the data set again.")
 
 
-def _fault(record: bytes, size: int | None) -> str | None:
-    """What is wrong with one record whose image should have `size` bytes (None: unknown), or None."""
-    import tensorflow as tf
-    from google.protobuf.message import DecodeError
-
-    try:
-        features = tf.train.Example.FromString(record).features.feature
-    except DecodeError:
-        return "is not a tf.train.Example"
-    values = features["x"].bytes_list.value if "x" in features else ()
-    if len(values) != 1:
-        return f"has no image 'x' of one bytes value (its features: {', '.join(sorted(features)) or 'none'})"
-    if size is not None and len(values[0]) != size:
-        return f"holds an image of {len(values[0])} bytes where {size} are expected"
-    if "y" in features and len(features["y"].int64_list.value) != 1:
-        return "has a label 'y' that is not one integer"
-    return None
-
-
-def _pairs(images: np.ndarray, labels: np.ndarray | None) -> Iterator[tuple[np.ndarray, int | None]]:
-    return zip(images, [None] * len(images) if labels is None else labels, strict=True)
-
-
-@contextmanager
-def _writer(temporary: Path, file: Path) -> Iterator:
-    """A TFRecordWriter whose failures (no space, no permission) name the file meant."""
-    import tensorflow as tf
-
-    try:
-        with tf.io.TFRecordWriter(str(temporary)) as writer:
-            yield writer
-    except tf.errors.OpError as error:
-        raise DataError(f"{file} cannot be written: {error.message}.") from error
-
-
-@contextmanager
-def _temporary(files: Sequence[Path]) -> Iterator[list[Path]]:
-    """Names to write under until all is complete; what is left of them goes, and so do a killed process's."""
-    for part in files[0].parent.glob(f"*{SUFFIX}.*.part"):
-        if time.time() - part.stat().st_mtime > _STALE_SECONDS:
-            part.unlink(missing_ok=True)
-    temporaries = [file.with_name(f"{file.name}.{os.getpid()}.part") for file in files]
-    try:
-        yield temporaries
-    finally:
-        for temporary in temporaries:
-            temporary.unlink(missing_ok=True)
+def _as_slice(places: np.ndarray) -> slice | np.ndarray:
+    """Consecutive places as a slice, which copies faster."""
+    first, last = int(places[0]), int(places[-1])
+    if last - first + 1 == len(places) and (np.diff(places) == 1).all():
+        return slice(first, last + 1)
+    return places

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import keras
 
     from mmdgan.data import ImageData
+    from mmdgan.data.stored import StoredImages
 
 RECIPE = 1  # part of the cache's name: raise it with any change to the network or its training
 FEATURES = 128
@@ -51,7 +52,9 @@ class ClassifierFeatures:
 
     feature_count = FEATURES
 
-    def __init__(self, data: ImageData, folder: Path, *, label: str = "classifier", progress: Callable = print) -> None:
+    def __init__(
+        self, data: ImageData | StoredImages, folder: Path, *, label: str = "classifier", progress: Callable = print
+    ) -> None:
         """Nothing is trained or read before the first use.
 
         Args:
@@ -167,7 +170,7 @@ def build_classifier(input_shape: tuple[int, int, int], num_class: int) -> keras
     return Model(images, [features, logits], name="classifier")
 
 
-def train_classifier(model: keras.Model, data: ImageData, progress: Callable) -> dict:
+def train_classifier(model: keras.Model, data: ImageData | StoredImages, progress: Callable) -> dict:
     """Trains the classifier with Adam and a cosine schedule, on all but a tenth of the images.
 
     Args:
@@ -191,7 +194,8 @@ def train_classifier(model: keras.Model, data: ImageData, progress: Callable) ->
         while len(queue) < BATCH:
             queue = np.concatenate([queue, order.permutation(train)])
         chosen, queue = queue[:BATCH], queue[BATCH:]
-        loss = step(_prepare(_images(data, chosen), shape), tf.constant(data.labels[chosen]))
+        images, labels = _take(data, chosen)
+        loss = step(_prepare(images, shape), tf.constant(labels))
         now = time.monotonic()
         if now - said > 10:
             left = (now - begun) / number * (steps - number)
@@ -200,14 +204,15 @@ def train_classifier(model: keras.Model, data: ImageData, progress: Callable) ->
     right = 0
     for start in range(0, len(test), EXTRACT_BATCH):
         chosen = test[start : start + EXTRACT_BATCH]
-        _, logits = model(_prepare(_images(data, chosen), shape), training=False)
-        right += int(np.sum(np.argmax(logits, axis=1) == data.labels[chosen]))
+        images, labels = _take(data, chosen)
+        _, logits = model(_prepare(images, shape), training=False)
+        right += int(np.sum(np.argmax(logits, axis=1) == labels))
     accuracy = right / len(test)
     progress(f"Trained in {time.monotonic() - begun:.0f} s: {accuracy:.1%} of {len(test):,} held-out images are right.")
     return {"accuracy": accuracy, "trained_on": len(train), "tested_on": len(test)}
 
 
-def split_indices(data: ImageData) -> tuple[np.ndarray, np.ndarray]:
+def split_indices(data: ImageData | StoredImages) -> tuple[np.ndarray, np.ndarray]:
     """Divides a data set into images to train on and a held-out tenth; images of one group stay together.
 
     Args:
@@ -250,9 +255,10 @@ def _training_step(model: keras.Model, steps: int) -> Callable:
     return step
 
 
-def _images(data: ImageData, chosen: np.ndarray) -> np.ndarray:
-    """The chosen images, uint8 (n, H, W, C)."""
-    return np.ascontiguousarray(data.images[chosen].transpose(0, 2, 3, 1))
+def _take(data: ImageData | StoredImages, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The chosen images, uint8 (n, H, W, C), and their labels, int64 (n,)."""
+    images, labels = data.take(chosen)
+    return np.ascontiguousarray(images.transpose(0, 2, 3, 1)), labels
 
 
 def _prepare(images: np.ndarray | tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:

@@ -12,6 +12,7 @@ from mmdgan.errors import MetricError
 
 if TYPE_CHECKING:
     from mmdgan.data import ImageData
+    from mmdgan.data.stored import StoredImages
     from mmdgan.metrics.classifier import ClassifierFeatures
 
 CHOICES = ("auto", "inception", "classifier")
@@ -37,7 +38,7 @@ class Extractor(Protocol):
 
 def resolve(
     features: str,
-    data: ImageData,
+    data: ImageData | StoredImages,
     *,
     inception: str | Path | None = None,
     classifier_data: str | None = None,
@@ -82,7 +83,11 @@ def resolve(
 
 
 def _instead(
-    missing: MetricError, data: ImageData, classifier_data: str | None, data_root: str | Path, progress: Callable
+    missing: MetricError,
+    data: ImageData | StoredImages,
+    classifier_data: str | None,
+    data_root: str | Path,
+    progress: Callable,
 ) -> ClassifierFeatures:
     """The classifier that `auto` takes when there is no Inception graph, and the sentence that says so."""
     try:
@@ -94,7 +99,7 @@ def _instead(
 
 
 def _classifier(
-    data: ImageData, classifier_data: str | None, data_root: str | Path, progress: Callable
+    data: ImageData | StoredImages, classifier_data: str | None, data_root: str | Path, progress: Callable
 ) -> ClassifierFeatures:
     from mmdgan.metrics.classifier import ClassifierFeatures
 
@@ -104,7 +109,7 @@ def _classifier(
 
         data = open_data(classifier_data, data_root=data_root, progress=progress)
         label = f"classifier:{classifier_data}"
-    if data.labels is None:
+    if not data.labelled:
         raise MetricError(
             f"The data set {data.name} has no labels to train a classifier on: name a labelled one with "
             "--classifier_data, give the 2015 Inception graph with --inception, or train without scores by --metrics=."

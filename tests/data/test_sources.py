@@ -1,29 +1,25 @@
-"""Every form of source: found by its content, converted whole, its faults named."""
+"""CIFAR-10's official files in every form: found by their content, read in parts, their faults named."""
 
 from __future__ import annotations
 
-import http.server
-import socket
-import sys
-import threading
-import time
+import gzip
+import os
+import pickle
+import tarfile
 
 import handmade
+import handmade_binaries as made
 import numpy as np
 import pytest
-from PIL import Image
 
 from mmdgan.data import info
-from mmdgan.data.convert import convert, find_source
-from mmdgan.data.sidecar import Origin
-from mmdgan.data.sources import tfds as tfds_source
-from mmdgan.data.sources.base import ImageSource
-from mmdgan.data.sources.class_folders import read_image
-from mmdgan.data.tfrecords import read_records
+from mmdgan.data.sources import cifar, stretches, tables
+from mmdgan.data.sources.base import Request
 from mmdgan.errors import DataError
 
 CIFAR = info("cifar10", "nowhere")
 LABELS = np.arange(23) * 7 % 10
+FORMS = {"binary": (made.cifar_binary, "cifar-10-batches-bin"), "python": (made.cifar_python, "cifar-10-batches-py")}
 
 
 @pytest.fixture
@@ -31,11 +27,18 @@ def pictures():
     return handmade.images(23)
 
 
-def converted(source, folder):
-    """Converts and reads back: (sidecar, images, labels, lines of progress)."""
-    lines = []
-    sidecar = convert(source, CIFAR, folder, lines.append)
-    return sidecar, *read_records([folder / shard.file for shard in sidecar.shards], CIFAR.shape), lines
+def find(path, **wanted):
+    return cifar.find(path, Request(CIFAR, **wanted))
+
+
+def archive(path, form, pictures, gz=True, change=None):
+    """An official archive of these pictures; `change` edits its files."""
+    make, around = FORMS[form]
+    files = make(pictures, LABELS)
+    if change is not None:
+        change(files)
+    path.write_bytes(made.tar(files, around, gz))
+    return path
 
 
 @pytest.mark.parametrize("pattern", ["data_batch_{}.bin", "cifar_{}.bin"])
@@ -43,198 +46,264 @@ def converted(source, folder):
 def test_cifar_binary(tmp_path, pictures, pattern, around):
     folder = handmade.cifar_folder(tmp_path / "cifar-10-batches-bin", pictures, LABELS, pattern)
     (folder / "test_batch.bin").write_bytes(bytes(3073))
-    source = find_source(tmp_path if around else folder, CIFAR)
-    sidecar, images, labels, lines = converted(source, tmp_path / "out")
+    source = find(tmp_path if around else folder)
+    images, labels = made.gathered(source)
     assert np.array_equal(images, pictures) and np.array_equal(labels, LABELS)
-    assert sidecar.count == 23 and sidecar.labels and sidecar.class_names == CIFAR.class_names
-    assert (sidecar.origin.kind, sidecar.origin.files, sidecar.origin.bytes) == (
-        "CIFAR-10 binary",
-        5,
-        23 * 3073,
-    )
-    assert "23 images" in lines[0] and "23 of 23 images" in lines[-1] and "0 s left" in lines[-1]
+    assert source.count == 23 and source.class_names == CIFAR.class_names and source.size == (32, 32)
+    assert str(source.origin) == f"CIFAR-10 binary {tmp_path if around else folder}"
+    assert (source.origin.files, source.origin.bytes) == (5, 23 * 3073)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("gz", [True, False])
+@pytest.mark.parametrize("place", ["official", "renamed", "around"])
+def test_archives_as_downloaded(tmp_path, pictures, form, gz, place):
+    name = "mine.dat" if place == "renamed" else f"cifar-10-{form}.tar" + ".gz" * gz
+    file = archive(tmp_path / name, form, pictures, gz)
+    path = tmp_path if place == "around" else file
+    for step in (1, 7, 23):
+        images, labels = made.gathered(find(path), step)
+        assert np.array_equal(images, pictures) and np.array_equal(labels, LABELS)
+    source = find(path, split="test")
+    images, labels = made.gathered(source)
+    assert np.array_equal(images, pictures[:3]) and np.array_equal(labels, LABELS[:3])
+    assert str(source.origin) == f"CIFAR-10 {form} {file}"
+    assert (source.origin.files, source.origin.bytes) == (1, file.stat().st_size)
+    assert next(source.part(2, 3).items()).name.startswith(f"record 2 of {file}: test_batch")
+    assert [path.name for path in tmp_path.iterdir()] == [name]  # nothing is unpacked
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_the_python_folder(tmp_path, pictures, around):
+    folder = made.folder(tmp_path / "cifar-10-batches-py", made.cifar_python(pictures, LABELS))
+    source = find(tmp_path if around else folder)
+    images, labels = made.gathered(source)
+    assert np.array_equal(images, pictures) and np.array_equal(labels, LABELS)
+    assert source.class_names == CIFAR.class_names and source.origin.files == 5
+    images, labels = made.gathered(find(folder / "data_batch_2"))
+    part = np.array_split(np.arange(23), 5)[1]
+    assert np.array_equal(images, pictures[part]) and np.array_equal(labels, LABELS[part])
+
+
+def test_python_batches_written_anew(tmp_path, pictures):
+    for protocol in range(2, 6):
+        batch = {"data": pictures.reshape(23, 3072), "labels": LABELS if protocol > 3 else LABELS.tolist()}
+        file = tmp_path / "data_batch_1"
+        file.write_bytes(pickle.dumps(batch, protocol))
+        images, labels = made.gathered(find(file))
+        assert np.array_equal(images, pictures) and np.array_equal(labels, LABELS)
 
 
 def test_one_cifar_file_without_names(tmp_path, pictures):
     folder = handmade.cifar_folder(tmp_path, pictures, LABELS)
     (folder / "batches.meta.txt").unlink()
-    sidecar, images, labels, _ = converted(find_source(folder / "data_batch_2.bin", CIFAR), tmp_path / "out")
+    (folder / "data_batch_2.bin").rename(folder / "second.bin")
+    source = find(folder / "second.bin")
+    images, labels = made.gathered(source)
     part = np.array_split(np.arange(23), 5)[1]
     assert np.array_equal(images, pictures[part]) and np.array_equal(labels, LABELS[part])
-    assert sidecar.class_names == CIFAR.class_names
+    assert source.class_names == CIFAR.class_names
 
 
-def test_faulty_cifar_files_are_named(tmp_path, pictures):
+@pytest.mark.parametrize("form", FORMS)
+def test_without_labels(tmp_path, pictures, form):
+    make, _ = FORMS[form]
+    source = find(made.folder(tmp_path, make(pictures, LABELS)), labels="none")
+    images, labels = made.gathered(source)
+    assert np.array_equal(images, pictures) and labels is None and source.class_names == ()
+    wrong = LABELS.copy()
+    wrong[6] = 10  # a file that is out of step shows by its labels, wanted or not
+    made.folder(tmp_path, make(pictures, wrong))
+    with pytest.raises(DataError, match="Record 1 of .*data_batch_2.* has label 10 where there are 0 to 9"):
+        made.gathered(find(tmp_path, labels="none"))
+
+
+def test_parts_say_what_they_read(tmp_path, pictures):
+    folder = handmade.cifar_folder(tmp_path, pictures, LABELS)
+    source = find(folder)
+    states = {source.part(a, b).state() for a in range(23) for b in range(a + 1, 24)}
+    assert len(states) == 23 * 24 // 2 and len(pickle.dumps(source.part(0, 23))) < 2000
+    assert (
+        find(folder).part(3, 9).state() == source.part(3, 9).state() != find(folder, labels="none").part(3, 9).state()
+    )
+    assert source.part(0, 5) == find(folder).part(0, 5) and len(source.part(4, 17)) == 13
+    part = source.part(0, 7)
+    os.utime(folder / "data_batch_2.bin", ns=(1, 1))
+    assert find(folder).part(0, 7).state() != part.state()
+    with pytest.raises(DataError, match="data_batch_2.bin was changed while it was being read"):
+        list(part.items())
+    (folder / "data_batch_1.bin").unlink()
+    with pytest.raises(DataError, match="data_batch_1.bin cannot be read .No such file"):
+        list(part.items())
+
+
+def test_faulty_cifar_files_are_named(tmp_path, pictures, monkeypatch):
     folder = handmade.cifar_folder(tmp_path, pictures, LABELS)
     meta, batch = folder / "batches.meta.txt", folder / "data_batch_3.bin"
-    content, names = batch.read_bytes(), meta.read_text()
-    meta.write_text("cat\ndog\n")
-    with pytest.raises(DataError, match="batches.meta.txt names 2 classes where CIFAR-10 has 10"):
-        find_source(folder, CIFAR)
-    meta.write_text(names)
+    content, names = batch.read_bytes(), meta.read_bytes()
+    for wrong, message in ((b"cat\ndog\n", "names 2 classes where there are 10"), (b"\xff" * 20, "is no text")):
+        meta.write_bytes(wrong)
+        with pytest.raises(DataError, match=f"batches.meta.txt {message}"):
+            find(folder)
+    meta.write_bytes(names)
     for broken in (content[:-1], content + b"\0", b""):
         batch.write_bytes(broken)
         with pytest.raises(DataError, match=rf"data_batch_3.bin holds {len(broken)} bytes.* 3073 bytes per record"):
-            find_source(folder, CIFAR)
+            find(folder)
     batch.write_bytes(content[:3073] + b"\x0a" + content[3074:])
-    with pytest.raises(DataError, match="Record 1 of .*data_batch_3.bin has label 10 where CIFAR-10 has 0 to 9"):
-        converted(find_source(folder, CIFAR), tmp_path / "out")
-    assert not list((tmp_path / "out").iterdir())
+    with pytest.raises(DataError, match="Record 1 of .*data_batch_3.bin has label 10 where there are 0 to 9"):
+        made.gathered(find(folder))
+    monkeypatch.setattr(tables, "BLOCK", 2 * 3073)
+    batch.write_bytes(content[: 3 * 3073] + b"\xff" + content[3 * 3073 + 1 :])
+    with pytest.raises(DataError, match="Record 3 of .*data_batch_3.bin has label 255"):
+        made.gathered(find(folder))
     batch.unlink()
-    with pytest.raises(DataError, match="lacks data_batch_3.bin: unpack the official archive again"):
-        find_source(folder, CIFAR)
+    with pytest.raises(DataError, match="lacks data_batch_3.bin: download the official archive again"):
+        find(folder)
+    with pytest.raises(DataError, match="lacks test_batch.bin"):
+        find(folder, split="test")
 
 
-@pytest.mark.parametrize("train", [False, True])
-def test_class_folders(tmp_path, pictures, train):
-    root = tmp_path / "images"
-    handmade.class_folders(root / "train" if train else root, pictures, LABELS)
-    if train:
-        handmade.class_folders(root / "test", pictures[:10], LABELS[:10])
-    (root / "train" if train else root).joinpath("cat", "notes.txt").write_text("not an image")
-    sidecar, images, labels, lines = converted(find_source(root, CIFAR), tmp_path / "out")
-    order = np.argsort(LABELS, kind="stable")
-    assert np.array_equal(images, pictures[order]) and np.array_equal(labels, LABELS[order])
-    assert sidecar.class_names == CIFAR.class_names and sidecar.origin.files == 23
-    assert "1 other files are left aside" in lines[0]
+def test_splits(tmp_path, pictures):
+    folder = made.folder(tmp_path, made.cifar_binary(pictures, LABELS))
+    with pytest.raises(DataError, match="cifar10 has no split 'valid' in its official files: it has train, test"):
+        find(folder, split="valid")
+    with pytest.raises(DataError, match="test_batch.bin is not of the split train"):
+        find(folder / "test_batch.bin")
+    with pytest.raises(DataError, match="data_batch_1.bin is not of the split test"):
+        find(folder / "data_batch_1.bin", split="test")
+    assert find(folder / "test_batch.bin", split="test").count == 3
+    renamed = handmade.cifar_folder(tmp_path / "renamed", pictures, LABELS, "cifar_{}.bin")
+    with pytest.raises(DataError, match="lacks the batches of the split test"):
+        find(renamed, split="test")
 
 
-def test_images_of_other_modes_become_rgb(tmp_path, pictures):
-    grey = pictures[0, 0]
-    Image.fromarray(grey).save(tmp_path / "grey.png")
-    assert np.array_equal(read_image(tmp_path / "grey.png", (3, 32, 32)), np.stack([grey] * 3))
-    Image.fromarray(pictures[0].transpose(1, 2, 0)).save(tmp_path / "x.jpg", quality=95, subsampling=0)
-    error = read_image(tmp_path / "x.jpg", (3, 32, 32)).astype(float) - pictures[0]
-    assert 0 < np.abs(error).mean() < 10  # a JPEG of noise: close, not equal
+def faulty_batches() -> list[tuple[str, object]]:
+    """What a batch of the Python version must not be, by a part of the sentence."""
+    data, labels = np.zeros((2, 3072), np.uint8), [1, 2]
+    return [
+        ("has no 'data' of bytes", {"labels": labels}),
+        ("has no 'data' of bytes", {"data": data.astype(np.int16), "labels": labels}),
+        ("has no 'data' of bytes", {"data": data[:, :-1].copy(), "labels": labels}),
+        ("has no 'data' of bytes", {"data": data[0], "labels": labels}),
+        ("has no 'data' of bytes", {"data": data[:0], "labels": []}),
+        ("has no 'data' of bytes", {"data": b"x" * 6144, "labels": labels}),
+        ("has no 'labels' of 2 integers", {"data": data}),
+        ("has no 'labels' of 2 integers", {"data": data, "labels": [1]}),
+        ("has no 'labels' of 2 integers", {"data": data, "labels": [1, "2"]}),
+        ("has no 'labels' of 2 integers", {"data": data, "labels": [1, True]}),
+        ("Record 1 of .* has label -1 where", {"data": data, "labels": [1, -(10**30)]}),
+        ("Record 0 of .* has label 10 where", {"data": data, "labels": np.array([10, 1])}),
+        ("holds no dict", [data, labels]),
+        ("holds a value of type int where a text is expected", {7: data}),
+        ("no number", {"data": data.astype(object), "labels": labels}),
+    ]
 
 
-def test_faulty_folders_are_named(tmp_path, pictures):
-    root = handmade.class_folders(tmp_path / "images", pictures, LABELS)
-    broken = root / "dog" / "broken.png"
-    Image.new("RGB", (32, 31)).save(broken)
-    with pytest.raises(DataError, match="broken.png is 32x31 pixels where 32x32 are expected"):
-        converted(find_source(root, CIFAR), tmp_path / "out")
-    good = next((root / "cat").glob("*.png")).read_bytes()
-    for content in (b"", b"not an image", good[: len(good) // 2]):
-        broken.write_bytes(content)
-        with pytest.raises(DataError, match="broken.png cannot be read as an image"):
-            converted(find_source(root, CIFAR), tmp_path / "out")
-    assert not list((tmp_path / "out").iterdir())
-    broken.unlink()
-    (root / "zebra").mkdir()
-    with pytest.raises(DataError, match="holds 11 folders where 10 classes are expected: airplane, "):
-        find_source(root, CIFAR)
-    (root / "zebra").rmdir()
-    for file in (root / "frog").iterdir():
-        file.unlink()
-    with pytest.raises(DataError, match="frog holds no images"):
-        find_source(root, CIFAR)
+@pytest.mark.parametrize(("message", "batch"), faulty_batches())
+def test_faulty_python_batches_are_named(tmp_path, message, batch):
+    (tmp_path / "data_batch_1").write_bytes(pickle.dumps(batch, 2))
+    with pytest.raises(DataError, match=f"data_batch_1.* {message}|^{message}"):
+        find(tmp_path / "data_batch_1")
 
 
-def test_paths_that_are_no_source(tmp_path):
-    with pytest.raises(DataError, match="missing of cifar10 does not exist"):
-        find_source(tmp_path / "missing", CIFAR)
-    with pytest.raises(DataError, match="holds neither .*: name the folder that holds them"):
-        find_source(tmp_path, CIFAR)
-    archive = tmp_path / "cifar-10-binary.tar.gz"
-    archive.write_bytes(b"x")
-    with pytest.raises(DataError, match="holds neither .*: unpack it first"):
-        find_source(archive, CIFAR)
+def test_faulty_archives_are_named(tmp_path, pictures):
+    file = tmp_path / "cifar-10-binary.tar.gz"
+    for content in (b"", b"x", b"\x1f\x8b", gzip.compress(b"no tar" * 200)):
+        file.write_bytes(content)
+        with pytest.raises(DataError, match="cifar-10-binary.tar.gz is no tar or tar.gz"):
+            find(file)
+    file.write_bytes(made.tar({"photo.png": b"x"}))
+    with pytest.raises(DataError, match="holds no batches of CIFAR-10: it is another archive"):
+        find(file)
+    archive(file, "binary", pictures, change=lambda files: files.pop("data_batch_4.bin"))
+    with pytest.raises(DataError, match="cifar-10-binary.tar.gz lacks data_batch_4.bin"):
+        find(file)
+    archive(file, "binary", pictures, change=lambda files: files.update({"old/data_batch_4.bin": bytes(3073)}))
+    with pytest.raises(DataError, match="holds data_batch_4.bin twice"):
+        find(file)
+    archive(file, "python", pictures, change=lambda files: files.update({"batches.meta": pickle.dumps({}, 2)}))
+    with pytest.raises(DataError, match="batches.meta has no list 'label_names'"):
+        find(file)
 
 
-def test_a_source_must_be_the_data_set_it_is_named(tmp_path, pictures):
-    def source(class_names=CIFAR.class_names, images=pictures):
-        return ImageSource(Origin("made", "up"), 23, class_names, lambda: iter([(images, LABELS)]))
-
-    with pytest.raises(DataError, match="made up has 2 classes where cifar10 has 10"):
-        converted(source(class_names=("a", "b")), tmp_path / "out")
-    with pytest.raises(DataError, match=r"images \(3, 32, 31\) where cifar10 has \(3, 32, 32\)"):
-        converted(source(images=pictures[..., 1:]), tmp_path / "out")
-    (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="The folder .*file/out cannot be made"):
-        converted(source(), tmp_path / "file" / "out")
+def test_what_is_something_else(tmp_path):
+    assert find(tmp_path) is None and find(tmp_path / "missing") is None
+    for name, content in (("a.zip", b"PK\3\4"), ("b.tar", made.tar({"cat/1.png": b"x"}, gz=False)), ("c", b"")):
+        (tmp_path / name).write_bytes(content)
+        assert find(tmp_path / name) is None
 
 
-def image_folder_builder(root, pictures):
-    """TensorFlow Datasets' own builder of a folder of images, prepared without network."""
-    import tensorflow_datasets as tfds
-
-    handmade.class_folders(root / "train", pictures, LABELS)
-    return tfds.folder_dataset.ImageFolder(str(root), shape=(32, 32, 3))
-
-
-def test_tensorflow_datasets(tmp_path, pictures, monkeypatch):
-    import tensorflow_datasets as tfds
-
-    builder = image_folder_builder(tmp_path / "images", pictures)
-    monkeypatch.setattr(builder, "is_prepared", lambda: True)
-    monkeypatch.setattr(tfds, "builder", lambda name: builder)
-    source = tfds_source.fetch("cifar10", "http://127.0.0.1:9", print)
-    sidecar, images, labels, _ = converted(source, tmp_path / "out")
-    assert sidecar.count == 23 and sidecar.class_names == CIFAR.class_names
-    assert sidecar.origin.path == "image_folder/1.0.0"
-    found = {(int(label), image.tobytes()) for image, label in zip(images, labels, strict=True)}
-    assert found == {(int(label), image.tobytes()) for image, label in zip(pictures, LABELS, strict=True)}
+@pytest.mark.parametrize("gz", [True, False])
+def test_truncated_archives(tmp_path, pictures, gz):
+    file = archive(tmp_path / "cifar-10-python.tar", "python", pictures, gz)
+    content = file.read_bytes()
+    end = len(content)
+    if not gz:  # its end is a block of zeros, and any number more
+        with tarfile.open(file) as opened:
+            last = opened.getmembers()[-1]
+            end = last.offset_data + -(-last.size // 512) * 512
+    for length in (*np.random.default_rng(0).integers(600, end, 60), end - 1, end if not gz else end - 8):
+        file.write_bytes(content[:length])
+        with pytest.raises(DataError, match="truncated"):
+            find(file)
 
 
-class UnpreparedBuilder:
-    """Stands for a builder whose download fails."""
-
-    url_infos = {}
-    data_dir = "cache/cifar10"
-
-    def is_prepared(self):
-        return False
-
-    def download_and_prepare(self):
-        raise OSError("disk full\nmore")
-
-
-def test_a_failing_download_is_a_sentence(monkeypatch):
-    import tensorflow_datasets as tfds
-
-    lines = []
-    monkeypatch.setattr(tfds, "builder", lambda name: UnpreparedBuilder())
-    monkeypatch.setattr(tfds_source, "unreachable", lambda address: None)
-    with pytest.raises(DataError, match="^OSError: disk full$"):
-        tfds_source.fetch("cifar10", "http://example.org/x", lines.append)
-    assert lines == ["TensorFlow Datasets has no cifar10 in cache/cifar10 yet; trying http://example.org/x"]
-    monkeypatch.setattr(tfds_source, "unreachable", lambda address: "no network")
-    with pytest.raises(DataError, match=r"http://example.org/x cannot be reached \(no network\)"):
-        tfds_source.fetch("cifar10", "http://example.org/x", lines.append)
-    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    with pytest.raises(DataError, match="the Python package tensorflow_datasets is missing"):
-        tfds_source.fetch("cifar10", "http://example.org/x", lines.append)
+@pytest.mark.parametrize("form", FORMS)
+def test_flipped_bits_in_a_tar_gz_are_noticed(tmp_path, pictures, form):
+    file = archive(tmp_path / f"cifar-10-{form}.tar.gz", form, pictures[:6])
+    content, random = file.read_bytes(), np.random.default_rng(1)
+    for position in (*range(20), *random.integers(0, len(content), 60)):
+        broken = bytearray(content)
+        broken[position] ^= 1 << random.integers(8)
+        file.write_bytes(broken)
+        try:
+            source = find(file)
+        except DataError as error:
+            assert str(file) in str(error)
+            continue
+        assert 3 <= position < 10  # flags, date and the like in the head of a gzip file
+        images, labels = made.gathered(source)
+        assert np.array_equal(images, pictures[:6]) and np.array_equal(labels, LABELS[:6])
 
 
-def test_an_address_that_does_not_answer(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        assert "refused" in tfds_source.unreachable(address)
-        silent.listen()
-        start = time.monotonic()
-        assert tfds_source.unreachable(address, 0.3)
-        assert time.monotonic() - start < 2
+def test_flipped_bits_in_the_headers_of_a_tar_are_noticed(tmp_path, pictures):
+    file = archive(tmp_path / "cifar-10-binary.tar", "binary", pictures[:6], gz=False)
+    with tarfile.open(file) as opened:
+        headers = [entry.offset for entry in opened if entry.isfile()]
+    content, random, named = file.read_bytes(), np.random.default_rng(2), 0
+    for _ in range(200):
+        broken = bytearray(content)
+        broken[random.choice(headers) + random.integers(512)] ^= 1 << random.integers(8)
+        file.write_bytes(broken)
+        try:
+            images, labels = made.gathered(find(file))
+            assert np.array_equal(images, pictures[:6]) and np.array_equal(labels, LABELS[:6])
+        except DataError as error:
+            assert "damaged tar header" in str(error)
+            named += 1
+    assert named > 190
 
 
-def test_a_name_that_is_looked_up_for_ever(monkeypatch):
-    over = threading.Event()
-
-    def look_up(request, timeout):
-        over.wait(5)
-        raise OSError("given up")
-
-    monkeypatch.setattr(tfds_source.urllib.request, "urlopen", look_up)
-    start = time.monotonic()
-    assert tfds_source.unreachable("http://example.org/", 0.2) == "no answer within 0.2 seconds"
-    assert time.monotonic() - start < 2
-    over.set()
-
-
-def test_an_address_that_answers(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
-        threading.Thread(target=server.handle_request, daemon=True).start()
-        assert tfds_source.unreachable(f"http://127.0.0.1:{server.server_port}/") is None  # answers "501"
+def test_sizes_that_lie(tmp_path, pictures, monkeypatch):
+    for size in (2**62, 2**87, -1):  # base-256, as GNU tar writes large numbers
+        entry = tarfile.TarInfo("data_batch_1.bin")
+        header = bytearray(entry.tobuf(tarfile.GNU_FORMAT))
+        header[124:136] = tarfile.itn(size, 12, tarfile.GNU_FORMAT)
+        header[148:156] = b" " * 8
+        header[148:156] = b"%06o\0 " % sum(header)
+        content = tarfile.TarInfo("readme.html").tobuf() + header
+        for form in (content, gzip.compress(content)):
+            (tmp_path / "x").write_bytes(form)
+            with pytest.raises(DataError, match="negative size at byte 512" if size < 0 else "truncated|more than"):
+                find(tmp_path / "x")
+    file = archive(tmp_path / "cifar-10-binary.tar.gz", "binary", pictures)
+    assert find(file).count == 23
+    monkeypatch.setattr(stretches, "LIMIT", 20_000)
+    with pytest.raises(DataError, match="unpacks to more than 20,000 bytes, as no official file does"):
+        find(file)
+    monkeypatch.undo()
+    file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()) + bytes(2**22)))
+    monkeypatch.setattr(stretches, "LIMIT", 2**22)
+    with pytest.raises(DataError, match="unpacks to more than"):
+        find(file)

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER.parent.parent))
@@ -25,6 +26,8 @@ MOMENT_BITS = {"cifar_hinge": 10}
 PROBES = 4
 FEATURE_BITS = 10
 PENALTIES = {"wasserstein_sum_scores": "wasserstein", "smmd_scale": "scale"}
+WHOLE_IMAGES = ("0", "3", "4")  # of raw_image; of the others a block
+BLOCK = 96
 SLOTS = ("/Adam_0", "/Adam_0_1", "/Adam_1", "/Adam_1_1")
 
 
@@ -36,6 +39,7 @@ def main(source: Path) -> None:
     misc = dict(np.load(source / "misc.npz"))
     _write("penalty.npz", golden_data.pack(_penalty(misc)))
     _write("misc.npz", golden_data.pack(_misc(misc)))
+    _write("raw_image.npz", _raw_image(misc))
     _tf1_checkpoint(source / "tf1_checkpoint")
     for case in golden_data.TRAJECTORIES:
         _trajectory(case, dict(np.load(source / f"trajectory_{case}.npz")))
@@ -87,6 +91,34 @@ def _misc(misc: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     kept = {key: array for key, array in misc.items() if key.startswith("slerp/")}
     features = {key: golden_data.round_mantissa(misc[key], FEATURE_BITS) for key in ("fid/a", "fid/b")}
     return kept | features | {"fid/value": misc["fid/value"]}
+
+
+def _raw_image(misc: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Images as PNG with what became of them; of large ones a block, and what depends on nothing else."""
+    kept = {}
+    for case in sorted({key.split("/")[1] for key in misc if key.startswith("raw_image/")}):
+        source, result = misc[f"raw_image/{case}/source_hwc"], misc[f"raw_image/{case}/NCHW"]
+        height, width = result.shape[1:]
+        region = [0, height, 0, width]
+        if case not in WHOLE_IMAGES:
+            top, left = ((side - BLOCK) // 2 for side in source.shape[:2])
+            block = np.zeros_like(source)
+            block[top : top + BLOCK, left : left + BLOCK] = source[top : top + BLOCK, left : left + BLOCK]
+            source = block
+            # Lanczos reaches three pixels of the result, and the resize keeps the centre where it is.
+            factor = min(side / wanted for side, wanted in zip(source.shape[1::-1], (width, height), strict=True))
+            half = int(BLOCK / factor / 2) - 4
+            region = [height // 2 - half, height // 2 + half, width // 2 - half, width // 2 + half]
+            result = result[:, region[0] : region[1], region[2] : region[3]]
+        buffer = io.BytesIO()
+        Image.fromarray(source).save(buffer, "PNG", optimize=True)
+        kept[f"{case}/source_png"] = np.frombuffer(buffer.getvalue(), np.uint8)
+        kept[f"{case}/result"] = np.ascontiguousarray(result)
+        kept[f"{case}/region"] = np.array(region)
+        kept[f"{case}/shape"] = np.array([3, height, width])
+        for name in ("resize_wh", "crop_wh"):
+            kept[f"{case}/{name}"] = misc[f"raw_image/{case}/{name}"].astype(np.int64)
+    return kept
 
 
 def _tf1_checkpoint(source: Path) -> None:

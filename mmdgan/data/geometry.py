@@ -1,0 +1,267 @@
+"""One image of a source brought to the shape of its data set: decoded, resized, cropped, converted.
+
+The geometry is the original's, bit for bit: resize with Lanczos, centre crop, and only then the conversion of the
+colour mode. What cannot become a right image is named: nothing is guessed, padded or cut short.
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mmdgan.data.sources.base import Item
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+# Pillow tries them in this order, and imports its other plugins only for what is neither of the first two.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")
+MAX_PIXELS = 2**26  # of an image as it is declared, and once it is resized: 256 MiB as Pillow holds it
+_ROUNDING = 1e-6  # of a pixel: what the quotients below lose in double precision, and much more
+_GREY = ("L", "LA", "La", "1")
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_CHUNK = 12  # bytes of a chunk around its data: length, type, checksum
+
+
+class BrokenImage(Exception):
+    """An image that cannot be had.
+
+    Attributes:
+        reason: why, as the rest of a sentence that begins with the image's name.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How images are resized and cropped; sizes are (width, height).
+
+    Attributes:
+        resize: the size that an image is scaled down (or up) to cover, keeping its proportions; None to keep its size.
+        crop: the size of the centre that is then cut out; None for all.
+    """
+
+    resize: tuple[int, int] | None = None
+    crop: tuple[int, int] | None = None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether images stay as they are."""
+        return self.resize is None and self.crop is None
+
+    def scaled(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size of an image once it is resized.
+
+        With factor = min(W / w, H / h), the original scales (W, H) to (int(W / factor), int(H / factor)). Where that
+        quotient is a whole number but for rounding, int() loses a pixel: 100 pixels to 88 make 87. The original
+        then crops beyond the picture, which adds a black column. Here such a side is as long as the crop; wherever
+        the original cuts inside the picture, the sizes are its own.
+        """
+        if self.resize is None:
+            return size
+        factor = min(side / wanted for side, wanted in zip(size, self.resize, strict=True))
+        sides = [int(side / factor) for side in size]
+        for i, least in enumerate(self.crop or ()):
+            if sides[i] < least <= size[i] / factor + _ROUNDING:
+                sides[i] = least
+        return sides[0], sides[1]
+
+    def apply(self, image: Image.Image) -> Image.Image:
+        """Resizes and crops one image; its mode stays.
+
+        Raises:
+            BrokenImage: an image so long that it would be enlarged beyond all bounds, or smaller than the crop.
+        """
+        from PIL import Image
+
+        if self.resize is not None:
+            scaled = self.scaled(image.size)
+            if scaled[0] * scaled[1] > MAX_PIXELS:
+                raise BrokenImage(f"is {_pixels(image.size)}, too long a shape to be resized to {_by(self.resize)}")
+            image = image.resize(scaled, Image.Resampling.LANCZOS)
+        if self.crop is not None:
+            if image.width < self.crop[0] or image.height < self.crop[1]:
+                raise BrokenImage(f"is {self._size_now(image)}, less than the {_by(self.crop)} to cut out")
+            left, top = int((image.width - self.crop[0]) / 2), int((image.height - self.crop[1]) / 2)
+            image = image.crop((left, top, left + self.crop[0], top + self.crop[1]))
+        return image
+
+    def _size_now(self, image: Image.Image) -> str:
+        return _pixels(image.size) + (" after resizing" if self.resize else "")
+
+
+def load_image(
+    item: Item, geometry: Geometry, shape: tuple[int, int, int], size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Makes one image of a data set of what its source holds.
+
+    Grey, palette, CMYK and other modes become RGB, or grey for C = 1, as Pillow converts them: transparency is
+    dropped. 16-bit images are scaled to 8 bits. Of a file of several pictures the first is taken.
+
+    Args:
+        item: pixels, or the content of a file of one of the `FORMATS`.
+        geometry: how it is resized and cropped.
+        shape: (C, H, W) that must result; C is 1 or 3.
+        size: (width, height) that it must have before; None for any size.
+
+    Returns:
+        uint8 (C, H, W).
+
+    Raises:
+        BrokenImage: anything else, with the reason.
+    """
+    import numpy as np
+
+    channels, height, width = shape
+    pixels = None if item.fault else item.pixels
+    if pixels is not None and geometry.keeps and pixels.shape == (height, width, channels):
+        if size in (None, (width, height)) and pixels.dtype == np.uint8:
+            return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    image = geometry.apply(_opened(item, size))
+    if image.size != (width, height):
+        if geometry.keeps:
+            remedy = "resize the images, here with --size"
+        else:
+            remedy = "cut all to one size, here with --size and --crop=center"
+        raise BrokenImage(f"is {geometry._size_now(image)} where {width}x{height} are expected: {remedy}")
+    return _array(image, channels)
+
+
+def shape_of(item: Item, geometry: Geometry, channels: int) -> tuple[int, int, int]:
+    """The shape (C, H, W) that `load_image` can make of an item.
+
+    Raises:
+        BrokenImage: none, with the reason.
+    """
+    image = geometry.apply(_opened(item, None))
+    return channels, image.height, image.width
+
+
+def is_grey(item: Item) -> bool:
+    """Whether an item is an image without colours by its form; False for one that is broken."""
+    try:
+        image = _opened(item, None)
+    except BrokenImage:
+        return False
+    return image.mode in _GREY
+
+
+def _opened(item: Item, size: tuple[int, int] | None) -> Image.Image:
+    """The image as Pillow has it once it is decoded, with its declared size checked before."""
+    if item.fault:
+        raise BrokenImage(item.fault)
+    if item.pixels is not None:
+        return _from_pixels(item.pixels, size)
+    if not item.encoded:
+        raise BrokenImage("is empty")
+    if item.encoded.startswith(_PNG_SIGNATURE):
+        _check_png(item.encoded)
+    from PIL import UnidentifiedImageError
+
+    try:
+        return _decoded(item.encoded, size)
+    except BrokenImage:
+        raise
+    except UnidentifiedImageError:
+        raise BrokenImage(f"cannot be read as an image: it is none of {', '.join(FORMATS)}") from None
+    except Exception as error:  # what Pillow raises for damaged files is not confined to any list
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise BrokenImage(f"cannot be read as an image ({reason})") from error
+
+
+def _decoded(content: bytes, size: tuple[int, int] | None) -> Image.Image:
+    import io
+
+    from PIL import Image
+
+    with _quiet(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        _check_size(image.size, size)
+        image.load()
+        return _eight_bits(image)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences Pillow's warnings: of metadata, transparency, and sizes, for which our own limit is lower."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _from_pixels(pixels: np.ndarray, size: tuple[int, int] | None) -> Image.Image:
+    import numpy as np
+    from PIL import Image
+
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or 0 in pixels.shape:
+        raise BrokenImage(f"holds {pixels.dtype} values {pixels.shape} where uint8 pixels (H, W, 1 or 3) are expected")
+    _check_size((pixels.shape[1], pixels.shape[0]), size)
+    return Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels))
+
+
+def _check_size(found: tuple[int, int], expected: tuple[int, int] | None) -> None:
+    if expected is not None and found != tuple(expected):
+        raise BrokenImage(f"is {_pixels(found)} where {_by(expected)} are expected")
+    if found[0] * found[1] > MAX_PIXELS:
+        raise BrokenImage(f"claims to be {_pixels(found)}, more than the {MAX_PIXELS:,} that are read")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scales 16-bit grey to 8 bits, rounding to nearest; Pillow would clip it or take the high byte."""
+    if image.mode == "F":
+        raise BrokenImage("holds floating-point values, whose range is not known: save it with 8 or 16 bits")
+    if not image.mode.startswith("I"):
+        return image
+    import numpy as np
+    from PIL import Image
+
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 0xFFFF:
+        raise BrokenImage("holds values that do not fit in 16 bits: save it with 8 or 16 bits")
+    return Image.fromarray(((values * 255 + 0x7FFF) // 0xFFFF).astype(np.uint8))
+
+
+def _array(image: Image.Image, channels: int) -> np.ndarray:
+    """uint8 (C, H, W) of an image in any mode."""
+    import numpy as np
+
+    try:
+        with _quiet():
+            if channels == 1:
+                # Not every mode converts to grey at once, such as CMYK; those that are grey stay as they are.
+                grey = image if image.mode in _GREY else image.convert("RGB")
+                return np.asarray(grey.convert("L"))[None]
+            return np.ascontiguousarray(np.asarray(image.convert("RGB")).transpose(2, 0, 1))
+    except ValueError:
+        raise BrokenImage(f"has the colour mode {image.mode}, which does not convert to RGB") from None
+
+
+def _check_png(content: bytes) -> None:
+    """Verifies the checksum of every chunk: Pillow skips those of chunks that it does not need."""
+    position, kind = len(_PNG_SIGNATURE), b""
+    while kind != b"IEND":
+        if position + _PNG_CHUNK > len(content):
+            raise BrokenImage("is truncated: the PNG has no end")
+        length, kind = struct.unpack_from(">I4s", content, position)
+        end = position + 8 + length
+        if end + 4 > len(content):
+            raise BrokenImage("is truncated or damaged: a chunk of the PNG goes beyond its end")
+        if zlib.crc32(memoryview(content)[position + 4 : end]) != struct.unpack_from(">I", content, end)[0]:
+            raise BrokenImage(f"is damaged: the checksum of the PNG's chunk at byte {position} is wrong")
+        position = end + 4
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _pixels(size: tuple[int, int]) -> str:
+    return f"{_by(size)} pixels"

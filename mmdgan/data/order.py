@@ -1,0 +1,136 @@
+"""The order in which training sees the images: a function of the seed and the epoch alone.
+
+In memory each epoch is one permutation of all images. On disk neighbouring images stay together in chunks: the
+chunks are permuted, and then the images within windows of many chunks, so that reading a window is nearly
+sequential. A set that fits into one window has the same order either way.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from mmdgan.data.shuffling import permutation, raw_words
+
+# Streams of random words beside the epochs' own, which are 0, 1, 2, ...: far from any epoch's number.
+_CHUNKS = 2**61
+_BATCHES = 2**62
+REAL_IMAGES = 2**63
+_FLIPS = 2**63 + 1
+
+
+class Order:
+    """An endless stream of image numbers, epoch after epoch.
+
+    Attributes:
+        length: images per epoch, the same in each.
+        window: positions that are read together when images are streamed; windows begin anew in each epoch.
+    """
+
+    def __init__(self, length: int, epoch: Callable[[int], np.ndarray], window: int | None = None) -> None:
+        """Takes what `shuffled` and the like make of a data set.
+
+        Args:
+            length: as above.
+            epoch: (number) -> int64 (length,), the numbers of an epoch's images.
+            window: as above; by default a whole epoch.
+        """
+        self.length = length
+        self.window = min(window or length, length)
+        self.epoch = functools.lru_cache(maxsize=2)(epoch)
+
+    def indices(self, start: int, stop: int) -> np.ndarray:
+        """The images at positions start .. stop - 1 of the stream, int64 (stop - start,)."""
+        parts = [np.empty(0, np.int64)]
+        while start < stop:
+            epoch, first = divmod(start, self.length)
+            parts.append(self.epoch(epoch)[first : first + stop - start])
+            start += len(parts[-1])
+        return np.concatenate(parts)
+
+    def window_end(self, position: int) -> int:
+        """The position at which the window ends that holds `position`."""
+        epoch, first = divmod(position, self.length)
+        return epoch * self.length + min(self.length, (first // self.window + 1) * self.window)
+
+
+def shuffled(pool: np.ndarray | int, seed: int) -> Order:
+    """Every image once an epoch, all of them permuted.
+
+    Args:
+        pool: the numbers of the images, int64 (n,), or n for 0 .. n - 1.
+        seed: with the epoch's number it gives the order.
+    """
+    count = pool if isinstance(pool, int) else len(pool)
+    return Order(count, lambda epoch: _chosen(pool, permutation(count, seed, epoch)))
+
+
+def windowed(pool: np.ndarray | int, seed: int, chunk: int, window: int) -> Order:
+    """Every image once an epoch: chunks of neighbours are permuted, then the images within each window.
+
+    Args:
+        pool: the numbers of the images, ascending, int64 (n,), or n for 0 .. n - 1.
+        seed: with the epoch's number it gives the order.
+        chunk: images per chunk.
+        window: images per window.
+    """
+    count = pool if isinstance(pool, int) else len(pool)
+    if count <= window:
+        return shuffled(pool, seed)
+
+    def epoch(number: int) -> np.ndarray:
+        chunks = permutation(-(-count // chunk), seed, _CHUNKS + number)
+        order = (chunks[:, None] * chunk + np.arange(chunk)).ravel()
+        order = order[order < count]  # the last chunk may be shorter
+        words = raw_words(count, seed, number)
+        for start in range(0, count, window):
+            part = slice(start, start + window)
+            order[part] = order[part][np.argsort(words[part], kind="stable")]
+        return _chosen(pool, order)
+
+    return Order(count, epoch, window)
+
+
+def same_class(
+    pool: np.ndarray | int, labels: np.ndarray, seed: int, batch_size: int, window: int | None = None
+) -> Order:
+    """Batches of one class each: every image at least once an epoch.
+
+    Each class is permuted and cut into batches, the last one filled up from the class's beginning; then the
+    batches of all classes are permuted.
+
+    Args:
+        pool: the numbers of the images, int64 (n,), or n for 0 .. n - 1.
+        labels: of all images, int64 (N,).
+        seed: with the epoch's number it gives the order.
+        batch_size: images per batch, B. An epoch has a multiple of B positions, so that no batch straddles two.
+        window: as `Order` takes it.
+    """
+    own = labels[:pool] if isinstance(pool, int) else labels[pool]
+    counts = np.unique(own, return_counts=True)[1]
+    ends, filled = np.cumsum(counts), -(-counts // batch_size) * batch_size
+    by_class = np.argsort(own, kind="stable")
+
+    def epoch(number: int) -> np.ndarray:
+        words = raw_words(len(own), seed, number)
+        classes = [part[np.argsort(words[part], kind="stable")] for part in np.split(by_class, ends[:-1])]
+        positions = [np.resize(part, size) for part, size in zip(classes, filled, strict=True)]
+        batches = np.concatenate(positions).reshape(-1, batch_size)
+        return _chosen(pool, batches[permutation(len(batches), seed, _BATCHES + number)].ravel())
+
+    return Order(int(filled.sum()), epoch, window)
+
+
+def coins(start: int, stop: int, seed: int) -> np.ndarray:
+    """Fair coins for positions start .. stop - 1 of the stream, bool (stop - start,); each is the position's own."""
+    # Philox makes four words per count; NumPy counts before it makes them.
+    first, last = start // 4, -(-stop // 4)
+    philox = np.random.Philox(key=np.array([seed % 2**64, _FLIPS], np.uint64), counter=first)
+    words = philox.random_raw((last - first) * 4)[start - first * 4 :][: stop - start]
+    return words >= np.uint64(2**63)
+
+
+def _chosen(pool: np.ndarray | int, positions: np.ndarray) -> np.ndarray:
+    return positions if isinstance(pool, int) else pool[positions]

@@ -1,0 +1,356 @@
+"""One command from any image data to a data set of this library: what `python -m mmdgan prepare` does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mmdgan.data import sources
+from mmdgan.data.catalog import CATALOG, DataInfo, info
+from mmdgan.data.geometry import BrokenImage, Geometry, is_grey, shape_of
+from mmdgan.data.sidecar import Sidecar, read_sidecar
+from mmdgan.data.sources.base import ImageSource, Item, Request
+from mmdgan.errors import ConfigError, DataError
+
+CROPS = ("center", "none")
+LABELS = ("auto", "none", "source", "folders")
+_OWN = ("folder", "tfds")
+_LOOKS = 16  # images that are looked at to tell whether a set of TensorFlow Datasets is grey
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What a person asked for, resolved: one data set under one name.
+
+    Attributes:
+        name: the data set's name, and its folder's.
+        request: what is asked of the source; its `info` is the catalogue's entry, or that of a set of one's own.
+        geometry: how images are resized and cropped.
+        path: the source that was named; None for TensorFlow Datasets.
+        shape: (C, H, W) of one image; H and W are 0 where the first image says them.
+    """
+
+    name: str
+    request: Request
+    geometry: Geometry
+    path: Path | None
+    shape: tuple[int, int, int]
+
+    @property
+    def own(self) -> bool:
+        """Whether it is not one of the catalogue's."""
+        return self.request.info.name not in CATALOG
+
+    def options(self, labelled: bool) -> dict[str, Any]:
+        """What the sidecar says about how the images were made."""
+        options = {
+            "split": self.request.split,
+            "labels": "source" if labelled else "none",
+            "resize": list(self.geometry.resize) if self.geometry.resize else None,
+            "crop": list(self.geometry.crop) if self.geometry.crop else None,
+        }
+        if self.name != self.request.info.name:
+            options["data"] = self.request.info.name
+        if self.request.attributes:
+            options["attributes"] = list(self.request.attributes)
+        if self.request.mapping:
+            options["mapping"] = str(self.request.mapping.resolve())
+        return options
+
+
+def prepare(
+    what: str,
+    *,
+    name: str | None = None,
+    source: str | Path | None = None,
+    download: bool = False,
+    data_root: str | Path = "Data",
+    split: str = "train",
+    size: int | None = None,
+    crop: str = "center",
+    labels: str = "auto",
+    attributes: Sequence[str] = (),
+    mapping: str | Path | None = None,
+    skip_broken: bool = False,
+    checksum: bool = False,
+    workers: int | None = None,
+    progress: Callable[[str], object] = print,
+) -> Sidecar:
+    """Makes a data set in `<data_root>/<name>/`, unless it is there already.
+
+    Args:
+        what: a name of the catalogue; "folder:PATH" for a folder, zip or tar of images; "tfds:NAME" for any image
+            data set of TensorFlow Datasets.
+        name: the data set's name; by default the catalogue's or TensorFlow Datasets', with "_<split>" after it for
+            another split than train. A folder must be given one.
+        source: a catalogue set's official files, or images in folders; without it TensorFlow Datasets is asked.
+        download: TensorFlow Datasets may download what it does not have.
+        data_root: the folder of the data sets.
+        split: the part of the data set, such as "test".
+        size: images are scaled to cover size x size pixels. By default a catalogue set is made as the original makes
+            it, and other images stay as they are: all must be of one size.
+        crop: "center" to cut the middle of size x size pixels out of them; "none" not to.
+        labels: "auto" for those that the source has (CelebA's only when asked for), "none" for none, "source" (or
+            "folders") for an error when it has none.
+        attributes: of CelebA, that make the classes.
+        mapping: the file that says the classes of ImageNet's validation images.
+        skip_broken: leave broken images out and list them in the sidecar, instead of stopping at the first.
+        checksum: compare the official files of the source with their publishers' checksums first.
+        workers: number of processes; all cores by default.
+        progress: takes lines of text.
+
+    Returns:
+        the data set's sidecar.
+
+    Raises:
+        ConfigError: options that contradict each other.
+        DataError: no such data, broken data, or a data set of this name that was made otherwise.
+    """
+    _check_options(what, source, download, size, crop, labels, attributes, mapping, checksum, workers)
+    existing = None if what in CATALOG or ":" in what else _already(what, Path(data_root), progress)
+    if existing is not None:
+        return existing
+    wish = _wish(what, name, source, split, size, crop, labels, tuple(attributes), mapping, data_root)
+    folder = Path(data_root) / wish.name
+    existing = read_sidecar(folder, wish.name)
+    if existing is not None:
+        _check_same(wish, existing, folder)
+        return _already(wish.name, Path(data_root), progress)
+    found = _find(wish, download, checksum, Path(data_root), progress)
+    shape = wish.shape if all(wish.shape) else _probe(found, wish, skip_broken)
+    from mmdgan.data.convert import convert
+
+    entry = wish.request.info
+    return convert(
+        found,
+        replace(entry, name=wish.name, shape=shape),
+        folder,
+        geometry=wish.geometry,
+        options=wish.options(bool(found.class_names)),
+        skip_broken=skip_broken,
+        workers=workers,
+        progress=progress,
+    )
+
+
+def _check_options(
+    what: str,
+    source: str | Path | None,
+    download: bool,
+    size: int | None,
+    crop: str,
+    labels: str,
+    attributes: Sequence[str],
+    mapping: str | Path | None,
+    checksum: bool,
+    workers: int | None,
+) -> None:
+    kind = what.partition(":")[0] if ":" in what else ""
+    if kind and (kind not in _OWN or not what.partition(":")[2]):
+        raise ConfigError(f"there is no data {what}; give a name, folder:PATH or tfds:NAME.")
+    if crop not in CROPS or labels not in LABELS:
+        raise ConfigError(f"crop is {crop} of {', '.join(CROPS)} and labels {labels} of {', '.join(LABELS)}.")
+    if size is not None and size < 1:
+        raise ConfigError(f"size is {size}; give at least 1 pixel.")
+    if size is None and crop != "center" and what in CATALOG:
+        raise ConfigError("crop is none without a size; give --size too, or leave --crop out.")
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers is {workers}; give at least 1 process.")
+    if source is not None and kind:
+        raise ConfigError(f"{what} says where the images are; leave --source out.")
+    if source is not None and download:
+        raise ConfigError("a source and a download exclude each other; give --source or --download.")
+    if kind == "folder" and download:
+        raise ConfigError("a folder is not downloaded; leave --download out.")
+    if checksum and source is None:
+        raise ConfigError("checksums are those of official files; name these with --source.")
+    if attributes and what != "celeba" and kind != "tfds":
+        raise ConfigError(f"attributes make classes of celeba, not of {what}; leave them out.")
+    if mapping is not None and what != "imagenet":
+        raise ConfigError(f"a mapping gives the classes of imagenet, not of {what}; leave it out.")
+    if attributes and labels == "none":
+        raise ConfigError("attributes make classes, and labels is none; leave one of them out.")
+
+
+def _wish(
+    what: str,
+    name: str | None,
+    source: str | Path | None,
+    split: str,
+    size: int | None,
+    crop: str,
+    labels: str,
+    attributes: tuple[str, ...],
+    mapping: str | Path | None,
+    data_root: str | Path,
+) -> _Wish:
+    kind, _, place = what.rpartition(":") if ":" not in what else what.partition(":")
+    if kind == "folder" and name is None:
+        proposal = _as_name(Path(place).expanduser().absolute().name) or "mine"
+        raise ConfigError(f"a folder's images need a name of their own; give --name, such as --name={proposal}.")
+    if name is None:
+        name = _as_name(place) if split == "train" else f"{_as_name(place)}_{_as_name(split)}"
+    if kind:
+        _check_own_name(name)
+        entry = DataInfo(name, (3, 0, 0), tfds=place if kind == "tfds" else "")
+    else:
+        entry = CATALOG[place] if place in CATALOG else info(place, data_root)
+        _check_name(name)
+    if entry.name == "sample":
+        raise DataError("The data set sample is made on the spot; there is nothing to prepare.")
+    geometry, shape = _geometry(entry, size, crop)
+    if size is not None:  # any size of the source's images will do
+        entry = replace(entry, size=None)
+    return _Wish(
+        name=name,
+        request=Request(
+            info=entry,
+            split=split,
+            labels="source" if labels == "folders" or attributes else labels,
+            attributes=attributes,
+            mapping=Path(mapping).expanduser() if mapping is not None else None,
+        ),
+        geometry=geometry,
+        path=Path(place) if kind == "folder" else Path(source) if source is not None else None,
+        shape=shape,
+    )
+
+
+def _geometry(entry: DataInfo, size: int | None, crop: str) -> tuple[Geometry, tuple[int, int, int]]:
+    """The geometry, and the shape as far as it is known before an image is read."""
+    if size is None:
+        return Geometry(entry.resize, entry.crop), entry.shape
+    square = (size, size)
+    if crop == "center":
+        return Geometry(square, square), (entry.shape[0], size, size)
+    return Geometry(square), (entry.shape[0], 0, 0)
+
+
+def _as_name(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII).strip("._-")
+
+
+def _check_name(name: str) -> None:
+    if name != _as_name(name) or not name:
+        raise ConfigError(f"name is {name!r}; a data set's name consists of letters, digits, '_', '-' and '.'.")
+
+
+def _check_own_name(name: str) -> None:
+    _check_name(name)
+    if name in CATALOG:
+        raise ConfigError(
+            f"{name} is the name of a data set of the catalogue: give another --name, or the images as its --source "
+            f"(prepare {name} --source PATH)."
+        )
+
+
+def _already(name: str, data_root: Path, progress: Callable[[str], object]) -> Sidecar | None:
+    """The data set that is there, and says so; None when there is none."""
+    folder = data_root / name
+    sidecar = read_sidecar(folder, name) if name == _as_name(name) else None
+    if sidecar is not None:
+        from mmdgan.data.unfinished import clear_leftovers
+
+        clear_leftovers(folder)
+        progress(f"{name} is in {folder} already: {sidecar.count:,} images, made from {sidecar.origin}")
+    return sidecar
+
+
+def _check_same(wish: _Wish, sidecar: Sidecar, folder: Path) -> None:
+    """Raises a DataError when the data set that is there was made from something else, or otherwise."""
+    remedy = f"move {folder} aside to make it anew, or give this one another --name"
+    labels = wish.request.labels if wish.request.labels != "auto" else sidecar.options.get("labels")
+    wanted = wish.options(labels == "source")
+    made = {**wanted, "labels": "source" if sidecar.labels else "none", **sidecar.options}
+    if labels is None:
+        wanted["labels"] = made["labels"]
+    for option, value in wanted.items():
+        if made[option] != value:
+            raise DataError(
+                f"The records in {folder} have {option} {_said(made[option])}, not {_said(value)}: {remedy}."
+            )
+    if not _same_origin(wish, sidecar):
+        raise DataError(
+            f"The records in {folder} were made from {sidecar.origin} ({sidecar.origin.files} files, "
+            f"{sidecar.origin.bytes:,} bytes), not from {wish.path or wish.request.info.tfds} as it is now: {remedy}."
+        )
+
+
+def _said(value: object) -> str:
+    if isinstance(value, list):
+        return (" x " if all(isinstance(part, int) for part in value) else ", ").join(map(str, value))
+    return "none" if value is None else str(value)
+
+
+def _same_origin(wish: _Wish, sidecar: Sidecar) -> bool:
+    if wish.path is None:
+        tfds = wish.request.info.tfds.partition(":")[0]
+        # A catalogue set without --source is content with whatever it was made from.
+        return not wish.own or sidecar.origin.path.startswith(tfds)
+    path = wish.path.expanduser()
+    if str(path.resolve()) != sidecar.origin.path:
+        return False
+    if not path.exists():
+        return True
+    return sources.find(path, wish.request).origin == sidecar.origin
+
+
+def _find(
+    wish: _Wish, download: bool, checksum: bool, data_root: Path, progress: Callable[[str], object]
+) -> ImageSource:
+    """The source of the images, as it was named or as TensorFlow Datasets has it."""
+    entry = wish.request.info
+    if wish.path is not None:
+        found = sources.find(wish.path, wish.request)
+        if checksum:
+            from mmdgan.data.sources import checksums
+
+            checksums.check(wish.path.expanduser(), entry.name, progress)
+        return found
+    from mmdgan.data.sources import tfds
+
+    try:
+        return tfds.fetch(entry, wish.request, progress, download=download)
+    except DataError as error:
+        raise DataError(_nothing_fetched(wish, str(error), download, data_root)) from error
+
+
+def _nothing_fetched(wish: _Wish, reason: str, download: bool, data_root: Path) -> str:
+    """The one sentence that names all the ways to come by a data set that is not there."""
+    entry = wish.request.info
+    network = "connect to the network" if download else "let it be downloaded with --download"
+    if wish.own:
+        return f"TensorFlow Datasets could not fetch {entry.tfds} ({reason}): {network} or give another name."
+    places = ", ".join(str(data_root / place) for place in (wish.name, *entry.legacy))
+    return (
+        f"There is no data for {wish.name}: no records in {places}, no source named, and TensorFlow Datasets could not "
+        f"fetch it ({reason}); name a copy with --source PATH ({sources.recognised(entry.name)}), {network}, or train "
+        "on the embedded set with --data sample."
+    )
+
+
+def _probe(source: ImageSource, wish: _Wish, skip_broken: bool) -> tuple[int, int, int]:
+    """The shape (C, H, W) of the first image, once it is resized and cropped.
+
+    A set of TensorFlow Datasets whose images are grey has C = 1; a person's own images become RGB.
+    """
+    channels = wish.shape[0]
+    if wish.own and wish.path is None and all(is_grey(item) for item in _spread(source)):
+        channels = 1
+    for item in source.part(0, source.count).items():
+        try:
+            return shape_of(item, wish.geometry, channels)
+        except BrokenImage as error:
+            if not skip_broken:
+                raise DataError(f"{item.name} {error.reason}.") from error
+    raise DataError(f"{source.origin} holds no image that is not broken.")
+
+
+def _spread(source: ImageSource) -> Iterator[Item]:
+    looks = min(_LOOKS, source.count)
+    for look in range(looks):
+        start = look * source.count // looks
+        yield from source.part(start, start + 1).items()

@@ -1,0 +1,135 @@
+"""Streaming: the window of images that is in use, and the next one, which a thread reads meanwhile."""
+
+from __future__ import annotations
+
+import mmap
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmdgan.data.order import Order
+from mmdgan.data.stored import StoredImages
+
+_BLOCK_BYTES = 2**22  # read at a time, so that closing need not wait, nor another reader
+
+
+@dataclass(frozen=True)
+class Window:
+    """Images at neighbouring positions of an order.
+
+    Attributes:
+        stop: the position after its last one.
+        positions: of its images, ascending, int64 (n,); those of other workers are missing.
+        rows: where these images are, int64 (n,).
+        images: uint8 (m, C, H, W), each once, in the order of the files.
+        labels: int64 (m,).
+        memory: uint8, holds the images; another window may be read into it later.
+    """
+
+    stop: int
+    positions: np.ndarray
+    rows: np.ndarray
+    images: np.ndarray
+    labels: np.ndarray
+    memory: np.ndarray
+
+
+class ReadAhead:
+    """Reads a data set in the order of training, with two windows in memory.
+
+    Positions are asked for in ascending order; `close` ends the reading, and so does the end of a `with` block.
+    """
+
+    def __init__(
+        self,
+        data: StoredImages,
+        order: Order,
+        first: int,
+        end: int | None = None,
+        own: Callable[[int, int], np.ndarray] = np.arange,
+    ) -> None:
+        """Begins to read.
+
+        Args:
+            data: the images.
+            order: which image comes at which position.
+            first: the first position that will be asked for.
+            end: the position at which the stream ends, with an epoch; None for never.
+            own: (start, stop) -> the positions among these that will be asked for, ascending.
+        """
+        self._data, self._order, self._own, self._end = data, order, own, end
+        self._stopped = threading.Event()
+        self._reader = ThreadPoolExecutor(1, "read-ahead")
+        self._window: Window | None = None
+        self._next = self._submit(first, None)
+
+    def __enter__(self) -> ReadAhead:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the reading; waits for a block of it at most."""
+        self._stopped.set()
+        self._reader.shutdown(wait=True, cancel_futures=True)
+
+    def take(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """The images and labels at positions start .. stop - 1.
+
+        Returns:
+            uint8 (stop - start, C, H, W) and int64 (stop - start,); meaningless labels where there are none.
+
+        Raises:
+            DataError: a record that is damaged or of another form.
+        """
+        images, labels = [np.empty((0, *self._data.shape), np.uint8)], [np.empty(0, np.int64)]
+        while start < stop:
+            while self._window is None or start >= self._window.stop:
+                self._advance()
+            window = self._window
+            first, last = np.searchsorted(window.positions, [start, stop])
+            rows = window.rows[first:last]
+            images.append(window.images[rows])
+            labels.append(window.labels[rows])
+            start = window.stop
+        if len(images) == 2:
+            return images[1], labels[1]
+        return np.concatenate(images), np.concatenate(labels)
+
+    def _advance(self) -> None:
+        """Goes on to the window that was read ahead, and has the one after it read into the old one's memory."""
+        spare, self._window = self._window, None
+        self._window = self._next.result()
+        self._next = self._submit(self._window.stop, None if spare is None else spare.memory)
+
+    def _submit(self, start: int, memory: np.ndarray | None) -> Future[Window] | None:
+        if self._end is not None and start >= self._end:
+            return None
+        return self._reader.submit(self._read, start, memory)
+
+    def _read(self, start: int, memory: np.ndarray | None) -> Window:
+        """Reads the window from a position on."""
+        stop = self._order.window_end(start)
+        positions = self._own(start, stop)
+        numbers, rows = np.unique(self._order.indices(start, stop)[positions - start], return_inverse=True)
+        size = int(np.prod(self._data.shape))
+        if memory is None or len(memory) < len(numbers) * size:
+            memory = _memory(max(1, len(numbers)) * size)
+        images = memory[: len(numbers) * size].reshape(-1, *self._data.shape)
+        labels = np.empty(len(numbers), np.int64)
+        block = max(1, _BLOCK_BYTES // size)
+        for begin in range(0, len(numbers), block):
+            if self._stopped.is_set():
+                break
+            part = slice(begin, begin + block)
+            self._data.read(numbers[part], images[part], labels[part])
+        return Window(stop, positions, rows, images, labels, memory)
+
+
+def _memory(size: int) -> np.ndarray:
+    """Memory that goes back to the system once it is let go, whatever the allocator keeps."""
+    return np.frombuffer(mmap.mmap(-1, size), np.uint8)

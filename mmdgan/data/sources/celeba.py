@@ -1,0 +1,215 @@
+"""CelebA (Liu et al. 2015), aligned and cropped: 202,599 faces of 178x218 pixels, whose attributes can be classes.
+
+The original trains on all of them, and so does this: the published partition is not used.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from mmdgan.data.sources.base import ImageSource, Request
+from mmdgan.data.sources.containers import Files, Listing, fewer_note, image_source, is_image, printable, recognise
+from mmdgan.errors import DataError
+
+DEFAULT = ("Male",)
+MAX_ATTRIBUTES = 8  # which make 256 classes
+_ARCHIVE = "img_align_celeba.zip"
+_FOLDERS = ("img_align_celeba", "img_align_celeba_png")
+_AROUND = ("", "Img")  # where the publisher's folder has the images
+_TABLES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
+
+
+def find(path: Path, request: Request) -> ImageSource | None:
+    """Recognises the images in a zip, a tar or a folder, as jpg or png, or the folder around these.
+
+    Args:
+        path: what a person named.
+        request: what is wanted. With labels "source" its attributes make the classes; list_attr_celeba.txt, or the
+            .csv of Kaggle, is then looked for beside the images and above.
+
+    Returns:
+        the source, or None when there are no images.
+
+    Raises:
+        DataError: another split than "train", a damaged archive or table, no such attribute.
+    """
+    for place in _places(path):
+        container = recognise(place)
+        listing = container.listing() if container else None
+        if listing is None or not any(is_image(name) for name in listing.files.names):
+            continue
+        if request.split != "train":
+            raise DataError(
+                f"CelebA is used whole, as the original does, and has no split {request.split}: ask for train."
+            )
+        kind = f"CelebA in a {container.kind}"
+        return _source(kind, path, place, listing, request)
+    return None
+
+
+def _places(path: Path) -> Iterator[Path]:
+    """Where the images may be, the likeliest first."""
+    if path.is_dir():
+        for base in (path / folder for folder in _AROUND):
+            yield from (base / name for name in _FOLDERS if (base / name).is_dir())
+            if (base / _ARCHIVE).is_file():
+                yield base / _ARCHIVE
+    yield path
+
+
+def _source(kind: str, path: Path, place: Path, listing: Listing, request: Request) -> ImageSource:
+    files = listing.files.take(np.array([i for i, name in enumerate(listing.files.names) if is_image(name)], np.int64))
+    faults, labels, classes = listing.faults, None, ()
+    stems = _stems(files, place)
+    if request.labels == "source":
+        table = read_attributes(_table(place, path), request.attributes)
+        known = np.array([stem in table.classes for stem in stems])
+        if not known.any():
+            raise DataError(f"{table.path} has a row for none of the images in {place}: it is the table of others.")
+        reason = f"has no row in {table.path.name}"
+        faults += tuple((files.names[i], reason) for i in np.flatnonzero(~known))
+        files = files.take(np.flatnonzero(known))
+        labels = np.array([table.classes[stem] for stem in stems if stem in table.classes], np.int64)
+        classes = class_names(table.attributes)
+    return image_source(
+        kind,
+        path,
+        files,
+        labels,
+        faults=faults,
+        class_names=classes,
+        size=request.info.size,
+        note=fewer_note(len(files), request),
+    )
+
+
+def _stems(files: Files, place: Path) -> list[str]:
+    """The names without folder and extension, by which the table calls the images; each must be there once."""
+    stems = [PurePosixPath(name).stem for name in files.names]
+    if len(set(stems)) < len(stems):
+        first: dict[str, str] = {}
+        for stem, name in zip(stems, files.names, strict=True):
+            if first.setdefault(stem, name) != name:
+                names = printable(f"{first[stem]} and {name}")
+                raise DataError(
+                    f"{place} holds the image {printable(stem)} twice ({names}): name the folder of one kind."
+                )
+    return stems
+
+
+@dataclass(frozen=True)
+class Table:
+    """The classes of CelebA's images.
+
+    Attributes:
+        path: the file that they are from.
+        attributes: those that make the classes.
+        classes: {name of the image without its extension: class}.
+    """
+
+    path: Path
+    attributes: tuple[str, ...]
+    classes: dict[str, int]
+
+
+def _table(place: Path, path: Path) -> Path:
+    around = [place, place.parent, place.parent.parent, path, path.parent]
+    for folder in dict.fromkeys(around):
+        for name in itertools.chain(_TABLES, (f"Anno/{name}" for name in _TABLES)):
+            if (folder / name).is_file():
+                return folder / name
+    raise DataError(f"The attributes of CelebA are missing: put {_TABLES[0]} beside {place}, or ask for --labels none.")
+
+
+def read_attributes(path: Path, attributes: Sequence[str]) -> Table:
+    """Reads list_attr_celeba.txt (their number, the attributes, a row of 1 and -1 per image) or Kaggle's .csv.
+
+    Args:
+        path: the table.
+        attributes: those that make the classes; none for `DEFAULT`.
+
+    Returns:
+        the table.
+
+    Raises:
+        DataError: a table that is truncated or of another form, or an unknown attribute.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", errors="replace") as stream:
+            return _parsed(path, enumerate(stream, 1), attributes)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+def _parsed(path: Path, lines: Iterator[tuple[int, str]], attributes: Sequence[str]) -> Table:
+    first = next(lines, (0, ""))[1].strip()
+    comma = "," if "," in first else None
+    names = first.split(",")[1:] if comma else next(lines, (0, ""))[1].split()
+    if not names or not (comma or first.isdecimal()):
+        raise DataError(f"{path} does not begin as CelebA's table of attributes does: get it again.")
+    chosen = chosen_attributes(attributes, names)
+    columns = [names.index(name) + 1 for name in chosen]
+    classes: dict[str, int] = {}
+    for number, line in lines:
+        row = line.strip().split(comma)
+        if row in ([], [""]):
+            continue
+        values = [row[column].strip() for column in columns] if len(row) == len(names) + 1 else ["none"]
+        stem = PurePosixPath(row[0]).stem
+        if not {*values} <= {"1", "-1"} or stem in classes:
+            raise DataError(
+                f"Line {number} of {path} is not one image with {len(names)} attributes of 1 or -1: get the file again."
+            )
+        classes[stem] = attribute_class([value == "1" for value in values])
+    if not comma and int(first) != len(classes):
+        raise DataError(f"{path} holds {len(classes):,} rows where it says {int(first):,}: get it again.")
+    return Table(path, chosen, classes)
+
+
+def chosen_attributes(attributes: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """The attributes that make the classes, spelled as they are known.
+
+    Args:
+        attributes: as a person wrote them, in any case, with spaces or underscores; none for `DEFAULT`.
+        known: all that there are.
+
+    Raises:
+        DataError: an unknown one, with the nearest known; one twice; or too many.
+    """
+    spelled = {_plain(name): name for name in known}
+    chosen = []
+    for name in attributes or DEFAULT:
+        if _plain(name) not in spelled:
+            near = difflib.get_close_matches(_plain(name), spelled, 1, 0.5)
+            hint = f"did you mean {spelled[near[0]]}?" if near else f"they are {', '.join(known)}."
+            raise DataError(f"CelebA has no attribute {name!r}: {hint}")
+        chosen.append(spelled[_plain(name)])
+    if len(set(chosen)) < len(chosen) or len(chosen) > MAX_ATTRIBUTES:
+        raise DataError(
+            f"The attributes {', '.join(chosen)} cannot make classes: name at most {MAX_ATTRIBUTES}, each once."
+        )
+    return tuple(chosen)
+
+
+def class_names(attributes: Sequence[str]) -> tuple[str, ...]:
+    """The 2^k classes of k attributes, such as "not Male" and "Male", in the order of `attribute_class`."""
+    pairs = ((f"not {name}", name) for name in attributes)
+    return tuple(", ".join(names) for names in itertools.product(*pairs))
+
+
+def attribute_class(values: Sequence[bool]) -> int:
+    """The class of an image with these values: a binary number whose first digit is the first attribute."""
+    number = 0
+    for value in values:
+        number = 2 * number + bool(value)
+    return number
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace(" ", "_")

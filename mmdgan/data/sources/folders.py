@@ -1,0 +1,195 @@
+"""Folders of images, in a directory, a zip archive or a tar archive.
+
+The sorted folders are classes 0, 1, ..., each read in the order of its file names; or all images are read without
+labels, folder by folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mmdgan.data.catalog import CATALOG
+from mmdgan.data.sources.base import ImageSource, Request
+from mmdgan.data.sources.containers import (
+    ARCHIVES,
+    EXTENSIONS,
+    Listing,
+    image_source,
+    is_image,
+    is_plain,
+    printable,
+    recognise,
+)
+from mmdgan.errors import DataError
+
+# The folders that a split may be in.
+SPLITS = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
+_SPLIT_NAMES = {name for names in SPLITS.values() for name in names} | {"unlabeled", "unlabelled", "extra"}
+
+
+def find(path: Path, request: Request) -> ImageSource | None:
+    """Recognises images in folders; where there is a folder of the split's name, those below it.
+
+    Args:
+        path: what a person named: a directory, a .zip or a .tar.
+        request: what is wanted. A data set whose number of classes is known must have as many folders; otherwise
+            two or more folders are classes when no image lies beside them.
+
+    Returns:
+        the source, or None when the path holds no images at all.
+
+    Raises:
+        DataError: no folder of the split, another number of classes than wanted, a class without images, or a
+            damaged archive.
+    """
+    container = recognise(path)
+    if container is None:
+        return None
+    listing = container.listing()
+    pictures = Pictures(listing, path)
+    if not pictures.indices.size and not pictures.faults:
+        return _nothing(path, request, listing)
+    pictures.enter(request.split)
+    classes = pictures.classes(request)
+    labels = None if classes is None else pictures.labels(classes)
+    others = pictures.others()
+    where = "" if container.kind == "folder" else f" in a {container.kind}"
+    return image_source(
+        ("folder of images" if labels is None else "class folders") + where,
+        path,
+        listing.files.take(pictures.indices),
+        labels,
+        faults=pictures.faults,
+        class_names=classes or (),
+        size=request.info.size,
+        note=f"{others:,} other files are left aside" if others else "",
+    )
+
+
+class Pictures:
+    """The images of a listing that are below one of its folders.
+
+    Args:
+        listing: what a container holds.
+        path: the container, for messages.
+
+    Attributes:
+        indices: int64 (n,), the numbers of the images among the files.
+        faults: (name, reason) of what is broken.
+    """
+
+    def __init__(self, listing: Listing, path: Path) -> None:
+        self._path = path
+        self._names = listing.files.names
+        self._empty = listing.empty
+        self._prefix = ""
+        self.indices = np.array([i for i, name in enumerate(self._names) if is_image(name)], np.int64)
+        self.faults = listing.faults
+
+    def enter(self, split: str) -> None:
+        """Goes to the folder of a split, through folders that hold nothing but one other folder.
+
+        Raises:
+            DataError: there is none, and the split is another than "train".
+        """
+        wanted = SPLITS.get(split, (split,))
+        while True:
+            holding = self._holding()
+            folders = sorted(holding.keys() - {""})
+            found = [name for name in wanted if name in folders]
+            if found and (split != "train" or holding["train"] or not {*folders} - _SPLIT_NAMES):
+                return self._go(found[0])
+            if len(folders) != 1 or "" in holding or not holding[folders[0]]:
+                break
+            self._go(folders[0])
+        if split != "train" and self._path.name not in wanted:
+            raise DataError(
+                f"{self._path} has no folder {' or '.join(wanted)} with images: name the folder that holds the images "
+                f"of the split {split}."
+            )
+
+    def classes(self, request: Request) -> list[str] | None:
+        """The names of the classes, sorted; None for images without labels.
+
+        Raises:
+            DataError: images beside the folders, another number of folders than wanted, or one without images.
+        """
+        if request.labels == "none":
+            return None
+        holding, expected = self._holding(), request.info.num_class
+        direct = sum(folder == "" for folder in self._folders())
+        if not (expected or request.labels == "source" or len(holding) > 1 and not direct):
+            return None
+        if direct:
+            raise DataError(
+                f"{self._where()} holds {direct:,} images that are in no class's folder: sort them into one folder per "
+                "class, or prepare the images without labels (--labels none)."
+            )
+        folders = self._all_folders()
+        if expected and len(folders) != expected:
+            names = ", ".join(folders[:12]) + (", ..." if len(folders) > 12 else "")
+            raise DataError(
+                f"{self._where()} holds {len(folders)} folders where {expected} classes are expected: "
+                f"{printable(names)}."
+            )
+        for folder in folders:
+            if folder not in holding:
+                raise DataError(f"{self._where(folder)} holds no images ({', '.join(sorted(EXTENSIONS))}).")
+        return folders
+
+    def labels(self, classes: Sequence[str]) -> np.ndarray:
+        """int64 (n,), the number of each image's folder among the classes."""
+        numbers = {name: number for number, name in enumerate(classes)}
+        return np.array([numbers[folder] for folder in self._folders()], np.int64)
+
+    def others(self) -> int:
+        """How many other files there are."""
+        return sum(name.startswith(self._prefix) for name in self._names) - len(self.indices)
+
+    def _go(self, folder: str) -> None:
+        self._prefix += f"{folder}/"
+        self.indices = np.array([i for i in self.indices if self._names[i].startswith(self._prefix)], np.int64)
+        # A name that leads outside its archive is nowhere else either.
+        self.faults = tuple(
+            (name, reason) for name, reason in self.faults if name.startswith(self._prefix) or not is_plain(name)
+        )
+
+    def _folders(self) -> Iterator[str]:
+        """The folder below the prefix that each image is in; "" for none."""
+        start = len(self._prefix)
+        for index in self.indices:
+            name = self._names[index]
+            yield name[start : max(start, name.find("/", start))]
+
+    def _holding(self) -> dict[str, bool]:
+        """The folders of `_folders`, and whether there are images only in folders of that folder."""
+        found: dict[str, bool] = {}
+        for index, folder in zip(self.indices, self._folders(), strict=True):
+            deep = "/" in self._names[index][len(self._prefix) + len(folder) + 1 :]
+            found[folder] = found.get(folder, True) and deep
+        return found
+
+    def _all_folders(self) -> list[str]:
+        """The folders below the prefix, those without images too."""
+        start, found = len(self._prefix), set()
+        for name in self._names:
+            if name.startswith(self._prefix) and "/" in name[start:]:
+                found.add(name[start : name.index("/", start)])
+        found |= {name[start:].partition("/")[0] for name in self._empty if name.startswith(self._prefix)}
+        return sorted(found)
+
+    def _where(self, folder: str = "") -> str:
+        return printable(f"{self._path}/{self._prefix}{folder}".rstrip("/"))
+
+
+def _nothing(path: Path, request: Request, listing: Listing) -> None:
+    """None, which lets others say what they would recognise, or the reason why there is nothing to recognise."""
+    archives = [name for name in listing.files.names if name.lower().endswith(ARCHIVES)]
+    if request.info.name in CATALOG and path.is_dir():
+        return None
+    if archives:
+        raise DataError(f"{path} holds no images but archives such as {printable(archives[0])}: unpack them first.")
+    raise DataError(f"{path} holds no images ({', '.join(sorted(EXTENSIONS))}).")

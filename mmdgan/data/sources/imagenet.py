@@ -1,0 +1,156 @@
+"""ImageNet's classes of 2012 (ILSVRC, Russakovsky et al. 2015) as published: a tar of one tar per class for training,
+and a tar of 50,000 images for validation, whose classes are in a file of their own.
+
+The classes are the sorted WordNet ids ("n01440764" is 0), as the original and everybody else numbers them.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from mmdgan.data.sources.base import ImageSource, Request
+from mmdgan.data.sources.containers import Files, Listing, fewer_note, image_source, is_image, printable, recognise
+from mmdgan.data.sources.mappings import read_mapping, stem_of
+from mmdgan.data.sources.tars import Tars, is_archive
+from mmdgan.errors import DataError
+
+_TRAIN, _VALIDATION = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
+_VALIDATION_NAMES = ("validation", "val")
+
+
+def find(path: Path, request: Request) -> ImageSource | None:
+    """Recognises the published archives, the folder around them, or the training archives of the classes.
+
+    Args:
+        path: what a person named.
+        request: what is wanted. For the split "validation" its mapping says the classes; see `read_mapping`.
+
+    Returns:
+        the source, or None when the path holds something else, such as one folder of images per class.
+
+    Raises:
+        DataError: a damaged archive, another number of classes, or no mapping where labels are asked for.
+    """
+    if request.split == "train":
+        return _training(path, request)
+    if request.split in _VALIDATION_NAMES:
+        return _validation(path, request)
+    return None
+
+
+def _training(path: Path, request: Request) -> ImageSource | None:
+    if (path / _TRAIN).is_file():
+        archives = Tars.of([path / _TRAIN])
+    elif path.is_dir():
+        inner = sorted(file for file in path.iterdir() if re.fullmatch(r"n\d{8}\.tar", file.name) and file.is_file())
+        if not inner:
+            return None
+        archives = Tars.of(inner, [file.stem for file in inner])
+    else:
+        archives = recognise(path)
+    if not isinstance(archives, Tars):
+        return None
+    listing = archives.listing()
+    names = listing.files.names
+    if len(archives.paths) == 1 and any(is_archive(name) for name in names):
+        if not all(is_archive(name) for name in names):
+            other = next(name for name in names if not is_archive(name))
+            raise DataError(
+                f"{path} holds {printable(other)} beside the archives of the classes: it is another archive."
+            )
+        listing = archives.inner_listing()
+    elif not any(archives.folders):
+        return None
+    return _by_class(path, listing, request)
+
+
+def _by_class(path: Path, listing: Listing, request: Request) -> ImageSource:
+    """The images of a listing with one folder per class."""
+    files = _images(listing)
+    found = [name.partition("/")[0] for name in files.names]
+    classes = sorted({*found, *listing.empty})
+    expected = request.info.num_class
+    if request.labels != "none":
+        bare = sorted({*classes} - {*found})
+        if bare:
+            raise DataError(f"{path}: {printable(bare[0])}.tar holds no images: get it again.")
+        if expected and len(classes) != expected:
+            raise DataError(
+                f"{path} holds the archives of {len(classes):,} classes where {expected:,} are expected: it is "
+                "incomplete; get it again."
+            )
+    numbers = {name: number for number, name in enumerate(classes)}
+    labelled = request.labels != "none"
+    return image_source(
+        "ImageNet's training archives",
+        path,
+        files,
+        np.array([numbers[name] for name in found], np.int64) if labelled else None,
+        faults=listing.faults,
+        class_names=classes if labelled else (),
+        size=request.info.size,
+        note=fewer_note(len(files), request),
+    )
+
+
+def _validation(path: Path, request: Request) -> ImageSource | None:
+    place = next((path / name for name in (_VALIDATION, *_VALIDATION_NAMES) if (path / name).exists()), path)
+    container = recognise(place)
+    if container is None:
+        return None
+    listing = container.listing()
+    files = _images(listing)
+    if not len(files) or any("/" in name for name in files.names) and request.mapping is None:
+        return None
+    if request.labels == "none" or request.mapping is None:
+        if request.labels == "source":
+            raise DataError(
+                f"{place} does not say the classes of ImageNet's validation images: name the file that does with "
+                "--mapping FILE."
+            )
+        note = "" if request.labels == "none" else "without labels, for no --mapping says them"
+        return image_source(
+            f"ImageNet's validation images in a {container.kind}",
+            path,
+            files,
+            faults=listing.faults,
+            size=request.info.size,
+            note=note,
+        )
+    return _mapped(path, container.kind, files, listing.faults, request)
+
+
+def _mapped(path: Path, kind: str, files: Files, faults: tuple[tuple[str, str], ...], request: Request) -> ImageSource:
+    """The validation images with the classes of the mapping; those that only one of the two has are faults."""
+    stems = [stem_of(name) for name in files.names]
+    mapping = read_mapping(request.mapping, stems)
+    classes = sorted(set(mapping.values()))
+    if request.info.num_class and len(classes) != request.info.num_class:
+        raise DataError(
+            f"{request.mapping} names {len(classes):,} classes where {request.info.num_class:,} are expected: it is "
+            "the mapping of another set."
+        )
+    known = np.array([stem in mapping for stem in stems])
+    if not known.any():
+        raise DataError(f"{request.mapping} names none of the images in {path}: it is the mapping of others.")
+    without = tuple((files.names[i], f"has no class in {request.mapping}") for i in np.flatnonzero(~known))
+    absent = tuple(
+        (stem, f"is missing, but has a class in {request.mapping}") for stem in sorted({*mapping} - {*stems})
+    )
+    numbers = {name: number for number, name in enumerate(classes)}
+    return image_source(
+        f"ImageNet's validation images in a {kind}",
+        path,
+        files.take(np.flatnonzero(known)),
+        np.array([numbers[mapping[stem]] for stem in stems if stem in mapping], np.int64),
+        faults=faults + without + absent,
+        class_names=classes,
+        size=request.info.size,
+    )
+
+
+def _images(listing: Listing) -> Files:
+    return listing.files.take(np.array([i for i, name in enumerate(listing.files.names) if is_image(name)], np.int64))
