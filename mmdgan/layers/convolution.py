@@ -1,12 +1,14 @@
 """Convolutions as TensorFlow's CPU kernels compute and differentiate them rightly.
 
-Two things are worked around, both exactly: dilated convolutions have no gradient on a CPU, and the gradient of a 1x1
+Three things are worked around, all exactly: dilated convolutions have no gradient on a CPU, the gradient of a 1x1
 kernel with strides above 1 writes outside of its memory there (oneDNN in TensorFlow 2.21, where the last row or
-column is skipped).
+column is skipped), and images with channels first are convolved there only in the types that oneDNN has for the CPU
+at hand (float16 asks for AVX512-FP16).
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -23,6 +25,8 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, strides: int, dilation: int, paddi
         padding: 'SAME' or 'VALID'.
         layout: 'NHWC' or 'NCHW'.
     """
+    if layout == "NCHW" and not runs_channels_first(x.dtype.name):
+        return _channels_first(convolve(_channels_last(x), kernel, strides, dilation, padding, "NHWC"))
     if kernel.shape[0] == 1 and strides > 1:
         x = x[:, ::strides, ::strides] if layout == "NHWC" else x[:, :, ::strides, ::strides]
         strides = 1
@@ -40,6 +44,10 @@ def convolve_transposed(
         shape: of the result, batch included; its sides are static, or n * strides of x.
         strides, dilation, padding, layout: as `convolve`.
     """
+    if layout == "NCHW" and not runs_channels_first(x.dtype.name):
+        shape = [shape[axis] for axis in (0, 2, 3, 1)]
+        options = (strides, dilation, padding, "NHWC")
+        return _channels_first(convolve_transposed(_channels_last(x), kernel, shape, *options))
     if kernel.shape[0] > 1 or strides == 1:
         kernel = dilated_kernel(kernel, dilation)
         return tf.nn.conv2d_transpose(x, kernel, shape, strides, padding, data_format=layout)
@@ -48,6 +56,42 @@ def convolve_transposed(
     for axis in (first, first + 1):
         y = _spread(y, axis, strides)
     return tf.ensure_shape(tf.slice(y, [0] * 4, shape), [side if isinstance(side, int) else None for side in shape])
+
+
+def convolve_depthwise(
+    x: tf.Tensor, kernel: tf.Tensor, strides: int, dilation: int, padding: str, layout: str
+) -> tf.Tensor:
+    """Returns each channel's convolution with its own kernels.
+
+    Args:
+        x, strides, dilation, padding, layout: as `convolve`.
+        kernel: (k, k, in, multiplier).
+    """
+    if layout == "NCHW" and not runs_channels_first(x.dtype.name):
+        return _channels_first(convolve_depthwise(_channels_last(x), kernel, strides, dilation, padding, "NHWC"))
+    steps = (1, 1, strides, strides) if layout == "NCHW" else (1, strides, strides, 1)
+    return tf.nn.depthwise_conv2d(x, dilated_kernel(kernel, dilation), steps, padding, data_format=layout)
+
+
+@functools.cache
+def runs_channels_first(dtype: str) -> bool:
+    """Whether TensorFlow convolves images with channels first here: on a GPU always, on a CPU in some types."""
+    if tf.config.list_physical_devices("GPU"):
+        return True
+    with tf.init_scope():
+        try:
+            tf.nn.conv2d(tf.zeros((1, 1, 1, 1), dtype), tf.zeros((1, 1, 1, 1), dtype), 1, "VALID", data_format="NCHW")
+        except (tf.errors.UnimplementedError, tf.errors.InvalidArgumentError):
+            return False
+    return True
+
+
+def _channels_last(x: tf.Tensor) -> tf.Tensor:
+    return tf.transpose(x, (0, 2, 3, 1))
+
+
+def _channels_first(x: tf.Tensor) -> tf.Tensor:
+    return tf.transpose(x, (0, 3, 1, 2))
 
 
 def dilated_kernel(kernel: tf.Tensor, dilation: int) -> tf.Tensor:

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from mmdgan.layers import initializers, scope
-from mmdgan.layers.convolution import convolve, convolve_transposed, dilated_kernel
+from mmdgan.layers.convolution import convolve, convolve_depthwise, convolve_transposed
 from mmdgan.layers.layout import add_bias, channel_axis, in_channels_last
 from mmdgan.layers.spectral import spectral_norm, vector_shape
 
@@ -354,15 +354,8 @@ class SpectralSeparableConv2D(SpatialLayer):
 
     def _convolve(self, inputs, kernel, layout):
         depthwise, pointwise = kernel
-        steps = (self.strides, self.strides)
-        inputs = tf.nn.depthwise_conv2d(
-            inputs,
-            dilated_kernel(depthwise, self.dilation),
-            strides=(1, 1, *steps) if layout == "NCHW" else (1, *steps, 1),
-            padding=self.padding,
-            data_format=layout,
-        )
-        return tf.nn.conv2d(inputs, pointwise, strides=1, padding="VALID", data_format=layout)
+        inputs = convolve_depthwise(inputs, depthwise, self.strides, self.dilation, self.padding, layout)
+        return convolve(inputs, pointwise, 1, 1, "VALID", layout)
 
 
 @keras.saving.register_keras_serializable(package="mmdgan")

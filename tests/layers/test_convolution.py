@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from mmdgan import build_network
-from mmdgan.layers.convolution import convolve, convolve_transposed, dilated_kernel
+from mmdgan.layers import convolution
+from mmdgan.layers.convolution import convolve, convolve_depthwise, convolve_transposed, dilated_kernel
 
 
 def images(*shape):
@@ -16,7 +17,14 @@ def as_layout(x, layout):
     return tf.transpose(x, (0, 3, 1, 2)) if layout == "NCHW" else x
 
 
-@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+@pytest.fixture(params=["NHWC", "NCHW", "NCHW without a kernel of its own"])
+def layout(request, monkeypatch):
+    """The formats of images, channels first also as on a CPU that cannot convolve them."""
+    if "without" in request.param:
+        monkeypatch.setattr(convolution, "runs_channels_first", lambda dtype: False)
+    return request.param[:4]
+
+
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize(("size", "strides"), [(1, 2), (1, 3), (3, 2), (1, 1)])
 def test_forward_is_tensorflows_and_transposed_is_the_adjoint(size, strides, padding, layout):
@@ -29,6 +37,29 @@ def test_forward_is_tensorflows_and_transposed_is_the_adjoint(size, strides, pad
     back = convolve_transposed(as_layout(upstream, layout), kernel, tuple(as_layout(x, layout).shape), *options)
     reference = tf.nn.conv2d_transpose(upstream, kernel, x.shape, strides, padding)
     np.testing.assert_allclose(back, as_layout(reference, layout), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+def test_depthwise_is_tensorflows(padding, layout):
+    x, kernel = images(2, 8, 13, 3), images(3, 3, 3, 2)
+    expected = tf.nn.depthwise_conv2d(x, kernel, (1, 1, 1, 1), padding, dilations=(2, 2))
+    y = convolve_depthwise(as_layout(x, layout), kernel, 1, 2, padding, layout)
+    np.testing.assert_allclose(y, as_layout(expected, layout), rtol=1e-5, atol=1e-5)
+
+
+def test_channels_first_runs_wherever_tensorflow_says_so(monkeypatch):
+    """float16 runs on CPUs with AVX512-FP16 alone; the answer must be TensorFlow's, in a graph too."""
+    convolution.runs_channels_first.cache_clear()
+    assert (
+        tf.function(lambda x: convolve(x, images(3, 3, 2, 4), 1, 1, "SAME", "NCHW"))(images(1, 2, 5, 5)).shape[1] == 4
+    )
+    assert convolution.runs_channels_first("float32")
+    monkeypatch.setattr(convolution, "runs_channels_first", lambda dtype: False)
+    graph = tf.function(lambda x: convolve(x, images(3, 3, 2, 4), 1, 1, "SAME", "NCHW")).get_concrete_function(
+        tf.TensorSpec((1, 2, 5, 5))
+    )
+    [node] = [node for node in graph.graph.as_graph_def().node if node.op == "Conv2D"]
+    assert node.attr["data_format"].s == b"NHWC"
 
 
 def test_the_gradient_of_a_strided_1x1_kernel_is_that_of_the_pixels_it_sees():
