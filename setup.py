@@ -41,8 +41,6 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]"],
-        # LSUN as it is published.
-        "lsun": ["lmdb"],
         "test": ["hypothesis", "lmdb", "pytest", "ruff"],
     },
     entry_points={"console_scripts": ["mmdgan = mmdgan.__main__:console"]},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import tarfile
+import tracemalloc
 import zipfile
 import zlib
 
@@ -126,6 +127,25 @@ def test_members_that_lead_elsewhere_are_faults(tmp_path):
     assert "absolute path" in found["/etc/x.png"] and "absolute path" in found["C:/d.png"]
     assert "link" in found["sym.png"] and "link" in found["hard.png"] and "device" in found["device"]
     assert found["a.png"] == "is there more than once"
+
+
+def test_sizes_in_tars(tmp_path):
+    """A pax header's size counts instead of the member's; that of links and folders says nothing."""
+    path = tmp_path / "x.tar"
+    record = b"12 size=700\n"
+    path.write_bytes(
+        made.tar_header("link.png", 5000, b"2", "a.png")
+        + made.tar_header("folder", 5000, b"5")
+        + made.tar_bytes({"a.png": b"1"}, b"")
+        + made.tar_header("x", len(record), b"x")
+        + record.ljust(512, b"\0")
+        + made.tar_header("b.png", 0)
+        + (b"2" * 700).ljust(1024, b"\0")
+        + made.tar_bytes({"c.png": b"3"})
+    )
+    assert contents(path) == {"a.png": b"1", "b.png": b"2" * 700, "c.png": b"3"}
+    with tarfile.open(path) as archive:
+        assert archive.extractfile("b.png").read() == b"2" * 700
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -260,6 +280,31 @@ def test_zip_members_that_are_not_read_are_faults(tmp_path):
     outside = made.zip_member(b"a.png", b"1", 1, zlib.crc32(b"1"), 0, 10**6)
     path.write_bytes(made.zip_bytes([outside]))
     assert faults(path) == {"a.png": "lies outside its archive"}
+
+
+def test_zip_members_that_contradict_their_directory_are_named(tmp_path):
+    path, crc = tmp_path / "x.zip", zlib.crc32(b"12")
+    data, entry = made.zip_member(b"a.png", b"12", 2, crc, 0, 0)
+    for content, reason in (
+        (data.replace(b"12", b"13"), "has another size or checksum than its archive's directory says"),
+        (data.replace(b"a.png", b"b.png"), "has another name in its header than in its archive's directory"),
+        (data.replace(b"PK", b"KP"), "has no header where its archive's directory says"),
+    ):
+        path.write_bytes(made.zip_bytes([(content, entry)]))
+        assert contents(path) == {"a.png": reason}
+
+
+def test_a_zip_bomb_takes_no_more_memory_than_it_claims(tmp_path):
+    packer = zlib.compressobj(wbits=-15)
+    packed = packer.compress(bytes(5 * 10**7)) + packer.flush()
+    path = tmp_path / "x.zip"
+    path.write_bytes(made.zip_bytes([made.zip_member(b"a.png", packed, 1000, 0, 8, 0)]))
+    tracemalloc.start()
+    try:
+        assert contents(path)["a.png"].startswith("has another size")
+        assert tracemalloc.get_traced_memory()[1] < 5 * 10**6
+    finally:
+        tracemalloc.stop()
 
 
 def test_zips_of_many_members_have_another_directory(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
 from dataclasses import replace
 
 import handmade
@@ -117,6 +118,21 @@ def test_truncated_databases_are_named(tmp_path, database):
     path.write_bytes(b"text" * 5000)
     with pytest.raises(DataError, match="does not begin as one of format 1 does"):
         Lmdb.of(path)
+
+
+def test_damaged_pages_are_named(tmp_path, database):
+    content, path = (database[0] / "data.mdb").read_bytes(), tmp_path / "data.mdb"
+    page = 4096 * int(Lmdb.of(database[0] / "data.mdb").leaves[7])
+    first, second = struct.unpack_from("<2H", content, page + 16)
+    for at, value, message in (
+        (page + 16, struct.pack("<2H", second, first), "has keys that are not in order"),
+        (page + 18, struct.pack("<H", first), "has nodes that are not side by side"),
+        (page + first + 6, struct.pack("<H", 38), "has nodes that"),  # a key of 38 letters
+        (page + 10, b"\1", "is not the page [0-9]+ that it should be"),
+    ):
+        path.write_bytes(content[:at] + value + content[at + len(value) :])
+        with pytest.raises(DataError, match=f"data.mdb.*{message}"):
+            list(Lmdb.of(path).part(0, 2000).items())
 
 
 def test_flips_in_a_database(tmp_path, database):
