@@ -4,9 +4,12 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import PROJECT
 
 
+@pytest.mark.slow
 def test_the_step_is_timed_in_its_parts():
     command = "benchmarks/step_time.py --architecture sample/DCGAN_SMALL --batch_size 2 --steps 1"
     done = subprocess.run(
@@ -19,6 +22,7 @@ def test_the_step_is_timed_in_its_parts():
     assert abs(sum(float(rows[name]) for name in parts) - float(rows["our step"])) < 2e-3
 
 
+@pytest.mark.slow
 def test_the_throughput_of_data_is_measured_beside_its_limits(tmp_path):
     command = "benchmarks/data_throughput.py --pixels 32,48 --megabytes 2 --seconds 0.05 --batch_size 16 --folder"
     done = subprocess.run(

@@ -1,6 +1,7 @@
 """Whatever the dictionary language accepts is built by Keras, and has the shapes and counts that were inferred."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from mmdgan import build_network
 from tests.design_strategies import small_networks
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(small_networks(), st.sampled_from(["pico", "pim"]), st.sampled_from(["default", "pg_paper"]))
 def test_accepted_dictionaries_are_built_with_the_inferred_shapes(drawn, spectral, initializer):

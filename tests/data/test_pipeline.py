@@ -239,7 +239,7 @@ def test_workers_share_each_batch_and_read_no_others(either, options, monkeypatc
         gc.collect()
         wanted = {number for step in range(12) for number in workers[1].indices(step).tolist()}
         assert set(read) <= wanted | set(workers[1].indices(12).tolist())
-        assert len(read) < 30
+        assert len(read) <= 13 * 4  # nothing twice; how far it reads ahead depends on the machine's pace
 
 
 def test_a_stored_set_is_read_a_window_ahead_and_no_further(disk, monkeypatch):
