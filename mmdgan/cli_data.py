@@ -99,10 +99,10 @@ def _closing(sidecar: Sidecar, data_root: str) -> str:
     folder = Path(data_root) / sidecar.name
     channels, height, width = sidecar.shape
     size = readable_bytes(sum(shard.bytes or 0 for shard in sidecar.shards))
+    kind = "grey image" if channels == 1 else "RGB image"
     classes = _counted(len(sidecar.class_names), "class", "classes") if sidecar.labels else "no labels"
     lines = [
-        f"{sidecar.name}: {sidecar.count:,} {'grey' if channels == 1 else 'RGB'} images of {width}x{height} pixels, "
-        f"{classes}; {size} in {folder}"
+        f"{sidecar.name}: {_counted(sidecar.count, kind)} of {width}x{height} pixels, {classes}; {size} in {folder}"
     ]
     if sidecar.skipped:
         count = _counted(len(sidecar.skipped), "broken image")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import mmdgan
 from mmdgan.data.catalog import DataInfo
 from mmdgan.data.geometry import Geometry
-from mmdgan.data.shard_jobs import Receipt, ShardJob, kept_receipt, make_shard
+from mmdgan.data.shard_jobs import Receipt, ShardJob, join_pieces, kept_receipt, make_shard
 from mmdgan.data.sidecar import Sidecar, sidecar_path
 from mmdgan.data.sources.base import ImageSource
 from mmdgan.data.unfinished import Unfinished
@@ -22,7 +23,9 @@ from mmdgan.errors import DataError
 from mmdgan.training.progress import duration
 
 SHARD_BYTES = 32 * 2**20  # of images in a file, about; the number of files does not depend on the machine
-FEW_IMAGES = 2000  # are converted before worker processes would have started
+JOBS = 128  # at least, of long conversions, so that all cores have work to the end
+PIECE_BYTES = 4 * 2**20  # of files to decode, at least, in a piece of a file: about half a second of work
+FEW_IMAGES = 2000  # not above two pieces' bytes are converted before worker processes would have started
 PROGRESS_SECONDS = 2.0
 _RECORD_OVERHEAD = 64  # bytes of a record around its image, at most
 
@@ -67,21 +70,24 @@ def convert(
             raise DataError(
                 f"Another process has converted {info.name} into {folder} meanwhile: run the command again."
             )
-        jobs = _jobs(source, info, unfinished.path, geometry, options, skip_broken)
-        receipts = _kept(jobs, folder, workers)
-        pending = [i for i in range(len(jobs)) if i not in receipts]
-        images = sum(len(jobs[i].part) for i in pending)
-        _check_space(info, images, folder)
+        shards = _shards(source, info, unfinished.path, geometry, options, skip_broken)
+        receipts = _kept([shard.whole for shard in shards], folder, workers)
+        shards_left = [shard for shard in shards if shard.whole.file not in receipts]
+        receipts |= _kept([piece for shard in shards_left for piece in shard.pieces], folder, workers)
+        pending = [job for shard in shards_left for job in shard.jobs if job.file not in receipts]
+        images = sum(len(job.part) for job in pending)
+        _check_space(info, images, folder, any(shard.pieces for shard in shards_left))
         note = f" ({source.note})" if source.note else ""
         progress(f"Converting {source.origin} to {folder}: {source.count:,} images{note}")
         if receipts:
-            progress(f"{len(receipts)} of {len(jobs)} shards are kept from an interrupted conversion")
+            progress(f"{source.count - images:,} images are kept from an interrupted conversion")
         meter = _Meter(info.name, source.count, source.count - images, progress)
-        if images < FEW_IMAGES:
+        if images < FEW_IMAGES and source.origin.bytes * images < 2 * PIECE_BYTES * source.count:
             workers = 1
-        done = _results([jobs[i] for i in pending], workers, meter, unfinished.lock)
-        receipts.update((pending[i], receipt) for i, receipt in done)
-        sidecar = _sidecar(source, info, [receipts[i] for i in range(len(jobs))], options)
+        done = _results(pending, workers, meter, unfinished.lock)
+        made = _joined(shards_left, receipts, ((pending[i], receipt) for i, receipt in done))
+        receipts.update(made)
+        sidecar = _sidecar(source, info, [receipts[shard.whole.file] for shard in shards], options)
         unfinished.finish(sidecar)
     return sidecar
 
@@ -94,41 +100,109 @@ def _check(source: ImageSource, info: DataInfo) -> None:
         raise DataError(f"{source.origin} has {classes} classes where {info.name} has {info.num_class}.")
 
 
-def _jobs(
+@dataclass(frozen=True)
+class _Shard:
+    """One file of the data set.
+
+    Attributes:
+        whole: the job that makes it.
+        pieces: those that make it instead, together; none where it is made at once.
+    """
+
+    whole: ShardJob
+    pieces: tuple[ShardJob, ...]
+
+    @property
+    def jobs(self) -> tuple[ShardJob, ...]:
+        """Those to be done."""
+        return self.pieces or (self.whole,)
+
+
+def _shards(
     source: ImageSource,
     info: DataInfo,
     folder: Path,
     geometry: Geometry,
     options: dict[str, Any],
     skip_broken: bool,
-) -> list[ShardJob]:
-    """One job per file; the files' numbers of images differ by one at most."""
-    shards = min(source.count, max(1, math.ceil(source.count * math.prod(info.shape) / SHARD_BYTES)))
-    ends = [shard * source.count // shards for shard in range(shards + 1)]
-    return [
-        ShardJob(
-            file=folder / f"{info.name}-{shard:05d}-of-{shards:05d}.tfrecords",
-            part=source.part(ends[shard], ends[shard + 1]),
-            shape=info.shape,
-            geometry=geometry,
-            size=source.size or info.size,
-            num_class=len(source.class_names),
-            options=options,
-            skip_broken=skip_broken,
-        )
-        for shard in range(shards)
-    ]
+) -> list[_Shard]:
+    """The files, whose numbers of images differ by one at most, as do those of the pieces of one."""
+    count = min(source.count, max(1, math.ceil(source.count * math.prod(info.shape) / SHARD_BYTES)))
+    whole = ShardJob(
+        file=folder,
+        part=source.part(0, 0),
+        shape=info.shape,
+        geometry=geometry,
+        size=source.size or info.size,
+        num_class=len(source.class_names),
+        options=options,
+        skip_broken=skip_broken,
+    )
+
+    def cut(start: int, stop: int, parts: int, name: str) -> list[tuple[int, int, ShardJob]]:
+        edges = [start + part * (stop - start) // parts for part in range(parts + 1)]
+        files = [folder / f"{name.format(part)}.tfrecords" for part in range(parts)]
+        return [
+            (first, last, replace(whole, file=file, part=source.part(first, last)))
+            for file, first, last in zip(files, edges, edges[1:], strict=False)
+        ]
+
+    pieces = _pieces(source, count)
+    shards = []
+    for start, stop, job in cut(0, source.count, count, f"{info.name}-{{:05d}}-of-{count:05d}"):
+        parts = min(pieces, stop - start)
+        name = f"{job.file.stem}-piece-{{:03d}}-of-{parts:03d}"
+        shards.append(_Shard(job, tuple(piece for *_, piece in cut(start, stop, parts, name)) if parts > 1 else ()))
+    return shards
 
 
-def _kept(jobs: list[ShardJob], folder: Path, workers: int) -> dict[int, Receipt]:
-    """The receipts of the jobs that were done before."""
+def _pieces(source: ImageSource, shards: int) -> int:
+    """In how many pieces a file is made; neither this nor the files depend on the machine.
+
+    A thousand photographs that are scaled down to one file are hours of work for one core.
+    """
+    if not source.divisible:
+        return 1
+    return max(1, min(math.ceil(JOBS / shards), source.origin.bytes // (PIECE_BYTES * shards)))
+
+
+def _kept(jobs: Sequence[ShardJob], folder: Path, workers: int) -> dict[Path, Receipt]:
+    """The receipts of the jobs that were done before, by their files."""
     with ThreadPoolExecutor(workers) as pool:
         receipts = list(pool.map(lambda job: kept_receipt(job, folder), jobs))
-    return {i: receipt for i, receipt in enumerate(receipts) if receipt is not None}
+    return {job.file: receipt for job, receipt in zip(jobs, receipts, strict=True) if receipt is not None}
 
 
-def _check_space(info: DataInfo, images: int, folder: Path) -> None:
-    needed = images * (math.prod(info.shape) + _RECORD_OVERHEAD)
+def _joined(
+    shards: Sequence[_Shard], kept: dict[Path, Receipt], done: Iterator[tuple[ShardJob, Receipt]]
+) -> dict[Path, Receipt]:
+    """The receipts of all files: each is put together as soon as its pieces are done.
+
+    Args:
+        shards: that are to be made.
+        kept: what there is of them, by the files.
+        done: the rest.
+    """
+    owners = {job.file: shard for shard in shards for job in shard.jobs}
+    receipts = dict(kept)
+
+    def join(shard: _Shard) -> None:
+        if shard.pieces and all(piece.file in receipts for piece in shard.pieces):
+            found = [receipts[piece.file] for piece in shard.pieces]
+            receipts[shard.whole.file] = join_pieces(shard.whole, shard.pieces, found)
+
+    for shard in shards:  # an earlier attempt may have been interrupted before it could
+        join(shard)
+    for job, receipt in done:
+        receipts[job.file] = receipt
+        join(owners[job.file])
+    return receipts
+
+
+def _check_space(info: DataInfo, images: int, folder: Path, in_pieces: bool) -> None:
+    # While a file is put together, it is there twice.
+    twice = min(images * math.prod(info.shape), SHARD_BYTES) if in_pieces else 0
+    needed = images * (math.prod(info.shape) + _RECORD_OVERHEAD) + twice
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise DataError(
@@ -137,7 +211,7 @@ def _check_space(info: DataInfo, images: int, folder: Path) -> None:
         )
 
 
-def _results(jobs: list[ShardJob], workers: int, meter: _Meter, lock: int) -> Iterator[tuple[int, Receipt]]:
+def _results(jobs: Sequence[ShardJob], workers: int, meter: _Meter, lock: int) -> Iterator[tuple[int, Receipt]]:
     if workers == 1 or len(jobs) < 2:
         for i, job in enumerate(jobs):
             yield i, make_shard(job, meter.add)

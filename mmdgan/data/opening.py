@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmdgan.data.catalog import CATALOG, DataInfo, info, unfinished
+from mmdgan.data.catalog import DataInfo, info, unfinished
 from mmdgan.data.memory import CACHES, choose_cache
 from mmdgan.data.sidecar import Shard, Sidecar, read_sidecar
 from mmdgan.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from mmdgan.data.images import ImageData
-    from mmdgan.data.sources.base import Request
     from mmdgan.data.stored import StoredImages
 
 
@@ -61,7 +60,9 @@ def open_data(
     sidecar = read_sidecar(folder, name)
     if sidecar is not None:
         if source is not None:
-            _check_origin(source, sidecar, folder)
+            from mmdgan.data.existing import check_origin
+
+            check_origin(source, sidecar, folder)
         return _open(sidecar, folder, cache, progress)
     loose = loose_records(entry, data_root)
     if loose and source is None:
@@ -180,56 +181,12 @@ def _check_numbers(files: Sequence[Path]) -> None:
             raise DataError(f"{missing} is missing beside {file.name}; get it again, or convert the data set anew.")
 
 
-def _check_origin(source: str | Path, sidecar: Sidecar, folder: Path) -> None:
-    """Raises a DataError when records were made from something else than the source that is named now."""
-    path, origin = Path(source).expanduser(), sidecar.origin
-    same = str(path.resolve()) == origin.path
-    if same and path.exists() and sidecar.name in CATALOG:
-        from mmdgan.data.sources import find
-
-        found = find(path, _request(sidecar)).origin
-        same = (found.files, found.bytes) == (origin.files, origin.bytes)
-    if not same:
-        raise DataError(
-            f"The records in {folder} were made from {origin} ({origin.files:,} files, {origin.bytes:,} bytes), not "
-            f"from {source} as it is now: leave the source out to use them, or move {folder} aside to convert again."
-        )
-
-
-def _request(sidecar: Sidecar) -> Request:
-    """What a source was asked for when the records were made from it."""
-    from mmdgan.data.sources.base import Request
-
-    options = sidecar.options
-    return Request(
-        CATALOG[sidecar.name],
-        split=options.get("split", "train"),
-        labels=options.get("labels", "auto"),
-        attributes=tuple(options.get("attributes", ())),
-        mapping=Path(options["mapping"]) if "mapping" in options else None,
-    )
-
-
 def _convert(entry: DataInfo, folder: Path, source: str | Path | None, progress: Callable[[str], object]) -> Sidecar:
     """Converts a source, or what TensorFlow Datasets has; else the one sentence that names all the other ways."""
     from mmdgan.data.prepare import prepare
 
-    if source is not None:
-        return prepare(entry.name, source=source, data_root=folder.parent, progress=progress)
-    from mmdgan.data.sources.base import Request
-    from mmdgan.data.sources.tfds import fetch
-
-    begun = unfinished(entry.name, folder.parent)
-    rest = f"{folder} holds an unfinished conversion" if begun else f"{entry.name} is not in {folder}"
-    progress(f"{rest}; asking TensorFlow Datasets")
-    try:
-        fetch(entry, Request(entry), progress)  # by itself, so that its failure is told from a conversion's
-    except DataError as error:
-        places = ", ".join([str(folder), *(str(folder.parent / file) for file in entry.legacy)])
-        again = f" (that of the unfinished conversion in {folder}, to go on with it)" if begun else ""
-        raise DataError(
-            f"There is no data for {entry.name}: no records in {places}, no source named, and TensorFlow Datasets "
-            f"could not fetch it ({error}); name a copy with --source PATH{again}, connect to the network, or train "
-            "on the embedded set with --data sample."
-        ) from error
-    return prepare(entry.name, download=True, data_root=folder.parent, progress=progress)
+    if source is None:
+        begun = unfinished(entry.name, folder.parent)
+        rest = f"{folder} holds an unfinished conversion" if begun else f"{entry.name} is not in {folder}"
+        progress(f"{rest}; asking TensorFlow Datasets")
+    return prepare(entry.name, source=source, download=source is None, data_root=folder.parent, progress=progress)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmdgan.data import sources
-from mmdgan.data.catalog import CATALOG, DataInfo, info
+from mmdgan.data import existing, sources
+from mmdgan.data.catalog import CATALOG, DataInfo, info, unfinished
 from mmdgan.data.geometry import BrokenImage, Geometry, is_grey, shape_of
 from mmdgan.data.sidecar import Sidecar, read_sidecar
 from mmdgan.data.sources.base import ImageSource, Item, Request
@@ -18,6 +19,7 @@ from mmdgan.errors import ConfigError, DataError
 CROPS = ("center", "none")
 LABELS = ("auto", "none", "source", "folders")
 _OWN = ("folder", "tfds")
+_LONGEST_NAME = 190  # that of a file with everything before and after it has 255 at most
 _LOOKS = 16  # images that are looked at to tell whether a set of TensorFlow Datasets is grey
 
 
@@ -30,7 +32,7 @@ class _Wish:
         request: what is asked of the source; its `info` is the catalogue's entry, or that of a set of one's own.
         geometry: how images are resized and cropped.
         path: the source that was named; None for TensorFlow Datasets.
-        shape: (C, H, W) of one image; H and W are 0 where the first image says them.
+        shape: (C, H, W) of one image; what the images have to say is 0.
     """
 
     name: str
@@ -110,16 +112,24 @@ def prepare(
         DataError: no such data, broken data, or a data set of this name that was made otherwise.
     """
     _check_options(what, source, download, size, crop, labels, attributes, mapping, checksum, workers)
-    existing = None if what in CATALOG or ":" in what else _already(what, Path(data_root), progress)
-    if existing is not None:
-        return existing
+    if checksum:
+        from mmdgan.data.sources import checksums
+
+        checksums.check(Path(source).expanduser(), what, progress)
+    root = Path(data_root)
+    there = _made_before(what, root)
+    if there is not None:
+        given = {"name": name, "source": source, "download": download, "split": split, "size": size, "crop": crop}
+        given |= {"labels": labels, "attributes": tuple(attributes), "mapping": mapping, "skip_broken": skip_broken}
+        _check_only_named(what, given)
+        return _already(there, root, progress)
     wish = _wish(what, name, source, split, size, crop, labels, tuple(attributes), mapping, data_root)
-    folder = Path(data_root) / wish.name
-    existing = read_sidecar(folder, wish.name)
-    if existing is not None:
-        _check_same(wish, existing, folder)
-        return _already(wish.name, Path(data_root), progress)
-    found = _find(wish, download, checksum, Path(data_root), progress)
+    folder = root / wish.name
+    there = read_sidecar(folder, wish.name)
+    if there is not None:
+        _check_same(wish, there, folder)
+        return _already(there, root, progress)
+    found = _find(wish, download, root, progress)
     shape = wish.shape if all(wish.shape) else _probe(found, wish, skip_broken)
     from mmdgan.data.convert import convert
 
@@ -188,14 +198,19 @@ def _wish(
     data_root: str | Path,
 ) -> _Wish:
     kind, _, place = what.rpartition(":") if ":" not in what else what.partition(":")
+    if not split.strip():
+        raise ConfigError("split is empty; name a part of the data set, such as train.")
+    if kind == "tfds":
+        place = existing.tfds_name(place)
     if kind == "folder" and name is None:
         proposal = _as_name(Path(place).expanduser().absolute().name) or "mine"
         raise ConfigError(f"a folder's images need a name of their own; give --name, such as --name={proposal}.")
     if name is None:
         name = _as_name(place) if split == "train" else f"{_as_name(place)}_{_as_name(split)}"
     if kind:
-        _check_own_name(name)
-        entry = DataInfo(name, (3, 0, 0), tfds=place if kind == "tfds" else "")
+        _check_own_name(name, kind)
+        # Whether a set of TensorFlow Datasets is grey, its images say; a person's own become RGB.
+        entry = DataInfo(name, (0, 0, 0), tfds=place) if kind == "tfds" else DataInfo(name, (3, 0, 0))
     else:
         entry = CATALOG[place] if place in CATALOG else info(place, data_root)
         _check_name(name)
@@ -236,84 +251,72 @@ def _as_name(text: str) -> str:
 def _check_name(name: str) -> None:
     if name != _as_name(name) or not name:
         raise ConfigError(f"name is {name!r}; a data set's name consists of letters, digits, '_', '-' and '.'.")
+    if len(name) > _LONGEST_NAME:
+        raise ConfigError(f"name has {len(name)} characters; give at most {_LONGEST_NAME}.")
 
 
-def _check_own_name(name: str) -> None:
+def _check_own_name(name: str, kind: str) -> None:
     _check_name(name)
     if name in CATALOG:
+        # The catalogue's sets come from TensorFlow Datasets by themselves.
+        other = f"prepare {name}" if kind == "tfds" else f"the images as its --source (prepare {name} --source PATH)"
+        raise ConfigError(f"{name} is the name of a data set of the catalogue: give another --name, or {other}.")
+
+
+def _made_before(what: str, data_root: Path) -> Sidecar | None:
+    """The data set of this name, if it is one of a person's own that is there."""
+    if what in CATALOG or what != _as_name(what) or len(what) > _LONGEST_NAME:
+        return None
+    return read_sidecar(data_root / what, what)
+
+
+def _check_only_named(what: str, given: dict[str, Any]) -> None:
+    """Raises a ConfigError when more is asked of a data set that is there than its name says."""
+    usual = inspect.signature(prepare).parameters
+    more = [f"--{option}" for option, value in given.items() if value != usual[option].default]
+    if more:
         raise ConfigError(
-            f"{name} is the name of a data set of the catalogue: give another --name, or the images as its --source "
-            f"(prepare {name} --source PATH)."
+            f"{what} is a data set that is there already; leave {', '.join(more)} out, or say what to make it from: a "
+            f"name of the catalogue, folder:PATH or tfds:NAME, with --name={what}."
         )
 
 
-def _already(name: str, data_root: Path, progress: Callable[[str], object]) -> Sidecar | None:
-    """The data set that is there, and says so; None when there is none."""
-    folder = data_root / name
-    sidecar = read_sidecar(folder, name) if name == _as_name(name) else None
-    if sidecar is not None:
-        from mmdgan.data.unfinished import clear_leftovers
+def _already(sidecar: Sidecar, data_root: Path, progress: Callable[[str], object]) -> Sidecar:
+    """The data set that is there, and says so."""
+    from mmdgan.data.unfinished import clear_leftovers
 
-        clear_leftovers(folder)
-        progress(f"{name} is in {folder} already: {sidecar.count:,} images, made from {sidecar.origin}")
+    folder = data_root / sidecar.name
+    existing.check_files(sidecar, folder)
+    clear_leftovers(folder)
+    images = f"{sidecar.count:,} image{'s' * (sidecar.count != 1)}"
+    progress(f"{sidecar.name} is in {folder} already: {images}, made from {sidecar.origin}")
     return sidecar
 
 
 def _check_same(wish: _Wish, sidecar: Sidecar, folder: Path) -> None:
     """Raises a DataError when the data set that is there was made from something else, or otherwise."""
-    remedy = f"move {folder} aside to make it anew, or give this one another --name"
-    labels = wish.request.labels if wish.request.labels != "auto" else sidecar.options.get("labels")
-    wanted = wish.options(labels == "source")
-    made = {**wanted, "labels": "source" if sidecar.labels else "none", **sidecar.options}
-    if labels is None:
-        wanted["labels"] = made["labels"]
-    for option, value in wanted.items():
-        if made[option] != value:
-            raise DataError(
-                f"The records in {folder} have {option} {_said(made[option])}, not {_said(value)}: {remedy}."
-            )
-    if not _same_origin(wish, sidecar):
+    labels = wish.request.labels
+    existing.check_options({**wish.options(False), "labels": labels}, sidecar, folder)
+    if wish.path is not None:
+        same = existing.is_from(sidecar, wish.path, wish.request)
+    else:  # a catalogue set without --source is content with whatever it was made from
+        same = not wish.own or existing.is_from_tfds(sidecar.origin, wish.request.info.tfds)
+    if not same:
         raise DataError(
-            f"The records in {folder} were made from {sidecar.origin} ({sidecar.origin.files} files, "
-            f"{sidecar.origin.bytes:,} bytes), not from {wish.path or wish.request.info.tfds} as it is now: {remedy}."
+            f"The records in {folder} were made from {sidecar.origin} ({sidecar.origin.files:,} files, "
+            f"{sidecar.origin.bytes:,} bytes), not from {wish.path or wish.request.info.tfds} as it is now: move "
+            f"{folder} aside to make it anew, or give this one another --name."
         )
 
 
-def _said(value: object) -> str:
-    if isinstance(value, list):
-        return (" x " if all(isinstance(part, int) for part in value) else ", ").join(map(str, value))
-    return "none" if value is None else str(value)
-
-
-def _same_origin(wish: _Wish, sidecar: Sidecar) -> bool:
-    if wish.path is None:
-        tfds = wish.request.info.tfds.partition(":")[0]
-        # A catalogue set without --source is content with whatever it was made from.
-        return not wish.own or sidecar.origin.path.startswith(tfds)
-    path = wish.path.expanduser()
-    if str(path.resolve()) != sidecar.origin.path:
-        return False
-    if not path.exists():
-        return True
-    return sources.find(path, wish.request).origin == sidecar.origin
-
-
-def _find(
-    wish: _Wish, download: bool, checksum: bool, data_root: Path, progress: Callable[[str], object]
-) -> ImageSource:
+def _find(wish: _Wish, download: bool, data_root: Path, progress: Callable[[str], object]) -> ImageSource:
     """The source of the images, as it was named or as TensorFlow Datasets has it."""
-    entry = wish.request.info
     if wish.path is not None:
-        found = sources.find(wish.path, wish.request)
-        if checksum:
-            from mmdgan.data.sources import checksums
-
-            checksums.check(wish.path.expanduser(), entry.name, progress)
-        return found
+        return sources.find(wish.path, wish.request)
     from mmdgan.data.sources import tfds
 
     try:
-        return tfds.fetch(entry, wish.request, progress, download=download)
+        return tfds.fetch(wish.request.info, wish.request, progress, download=download)
     except DataError as error:
         raise DataError(_nothing_fetched(wish, str(error), download, data_root)) from error
 
@@ -323,11 +326,13 @@ def _nothing_fetched(wish: _Wish, reason: str, download: bool, data_root: Path) 
     entry = wish.request.info
     network = "connect to the network" if download else "let it be downloaded with --download"
     if wish.own:
-        return f"TensorFlow Datasets could not fetch {entry.tfds} ({reason}): {network} or give another name."
+        return f"TensorFlow Datasets could not fetch {entry.tfds} ({reason}): {network}, or ask for another."
     places = ", ".join(str(data_root / place) for place in (wish.name, *entry.legacy))
+    again = f"that of the unfinished conversion in {data_root / wish.name}, to go on with it; or else "
+    forms = (again if unfinished(wish.name, data_root) else "") + sources.recognised(entry.name)
     return (
         f"There is no data for {wish.name}: no records in {places}, no source named, and TensorFlow Datasets could not "
-        f"fetch it ({reason}); name a copy with --source PATH ({sources.recognised(entry.name)}), {network}, or train "
+        f"fetch it ({reason}); name a copy with --source PATH ({forms}), {network}, or train "
         "on the embedded set with --data sample."
     )
 
@@ -335,11 +340,9 @@ def _nothing_fetched(wish: _Wish, reason: str, download: bool, data_root: Path) 
 def _probe(source: ImageSource, wish: _Wish, skip_broken: bool) -> tuple[int, int, int]:
     """The shape (C, H, W) of the first image, once it is resized and cropped.
 
-    A set of TensorFlow Datasets whose images are grey has C = 1; a person's own images become RGB.
+    Where neither the wish nor the source says C, it is 1 if the images are grey that are looked at.
     """
-    channels = wish.shape[0]
-    if wish.own and wish.path is None and all(is_grey(item) for item in _spread(source)):
-        channels = 1
+    channels = wish.shape[0] or source.channels or (1 if all(is_grey(item) for item in _spread(source)) else 3)
     for item in source.part(0, source.count).items():
         try:
             return shape_of(item, wish.geometry, channels)

@@ -7,7 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from mmdgan.errors import DataError
 RECEIPT_FORMAT = 1
 PART_SUFFIX = ".part"  # of a file that is being written
 _BLOCK = 2**20
+_AGAIN = "mend that and give the same command again, which goes on from there"
+_REMEDY = "mend it or take it out, or have all that is broken left out and listed with --skip_broken"
 
 
 @dataclass(frozen=True)
@@ -98,15 +100,55 @@ def make_shard(job: ShardJob, report: Callable[[int], object] = lambda images: N
                 report(1)
         if count != len(job.part):
             raise DataError(f"The source gave another number of images than the {len(job.part)} that it announced.")
-        temporary.replace(job.file)
-        receipt = Receipt(key, writer.shard(job.file.name), tuple(skipped))
-        write_durably(receipt_path(job.file), json.dumps(dataclasses.asdict(receipt), indent=1) + "\n")
+        return _finished(job.file, temporary, Receipt(key, writer.shard(job.file.name), tuple(skipped)))
     except OSError as error:
-        raise DataError(f"The images for {job.file} cannot be read or written ({error}).") from error
+        raise DataError(f"The images for {job.file} cannot be read or written ({error}); {_AGAIN}.") from error
+
+
+def join_pieces(job: ShardJob, pieces: Sequence[ShardJob], receipts: Sequence[Receipt]) -> Receipt:
+    """Makes a file of what other jobs have made of its parts, and removes theirs: the file that its own would make.
+
+    Args:
+        job: what is to be made.
+        pieces: the jobs that were done, in the order of their images.
+        receipts: theirs.
+
+    Raises:
+        DataError: a file that cannot be read or written.
+    """
+    temporary = job.file.with_name(job.file.name + PART_SUFFIX)
+    digest = hashlib.sha256()
+    try:
+        with open(temporary, "wb") as stream:
+            for piece in pieces:
+                for block in _blocks(piece.file):
+                    digest.update(block)
+                    stream.write(block)
+            stream.flush()
+            os.fsync(stream.fileno())
+            size = stream.tell()
+        shard = Shard(job.file.name, sum(receipt.shard.count for receipt in receipts), size, digest.hexdigest())
+        skipped = tuple(image for receipt in receipts for image in receipt.skipped)
+        receipt = _finished(job.file, temporary, Receipt(job.key(), shard, skipped))
+        for piece in pieces:
+            receipt_path(piece.file).unlink()
+            piece.file.unlink()
+    except OSError as error:
+        raise DataError(f"{job.file} cannot be written ({error}); {_AGAIN}.") from error
     return receipt
 
 
-_REMEDY = "mend it or take it out, or have all that is broken left out and listed with --skip_broken"
+def _finished(file: Path, temporary: Path, receipt: Receipt) -> Receipt:
+    """Gives a file that is on the disk its name, and writes its receipt."""
+    temporary.replace(file)
+    write_durably(receipt_path(file), json.dumps(dataclasses.asdict(receipt), indent=1) + "\n")
+    return receipt
+
+
+def _blocks(file: Path) -> Iterator[bytes]:
+    with open(file, "rb") as stream:
+        while block := stream.read(_BLOCK):
+            yield block
 
 
 def _label(item: Item, num_class: int) -> int | None:
@@ -144,9 +186,8 @@ def _is_whole(file: Path, shard: Shard) -> bool:
         if file.stat().st_size != shard.bytes:
             return False
         digest = hashlib.sha256()
-        with open(file, "rb") as stream:
-            while block := stream.read(_BLOCK):
-                digest.update(block)
+        for block in _blocks(file):
+            digest.update(block)
         return digest.hexdigest() == shard.sha256
     except OSError:
         return False

@@ -110,7 +110,8 @@ class ShardWriter:
         try:
             yield
         except OSError as error:
-            raise DataError(f"{self.path} cannot be written: {error.strerror}.") from error
+            remedy = "mend that and give the same command again, which goes on from there"
+            raise DataError(f"{self.path} cannot be written: {error.strerror}; {remedy}.") from error
 
 
 class RecordFile:

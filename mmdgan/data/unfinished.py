@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import time
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from mmdgan.errors import DataError
 
 FOLDER = ".partial"
 _LOCK = "lock"
+_OWN = (".tfrecords", ".json", PART_SUFFIX)
 # Workers whose parent was killed hold the lock until they have noticed it.
 _PATIENCE_SECONDS = 3.0
 
@@ -51,7 +51,9 @@ class Unfinished:
             self.lock = self._lock()
         except OSError as error:
             what = "written" if existed else "made"
-            raise DataError(f"The folder {self.folder} cannot be {what} ({error.strerror}).") from error
+            raise DataError(
+                f"The folder {self.folder} cannot be {what} ({error.strerror}): name another place with --data_root."
+            ) from error
         self._clear_parts()
         return self
 
@@ -87,7 +89,10 @@ class Unfinished:
             sync_folder(self.folder)
             self._remove()
         except OSError as error:
-            raise DataError(f"The folder {self.folder} cannot be written ({error}).") from error
+            raise DataError(
+                f"The folder {self.folder} cannot be written ({error}): mend that and give the same command again, "
+                "which goes on from there."
+            ) from error
 
     def _lock(self) -> int:
         give_up = time.monotonic() + _PATIENCE_SECONDS
@@ -111,14 +116,12 @@ class Unfinished:
             path.unlink(missing_ok=True)
 
     def _remove(self) -> None:
-        """Removes `.partial`, the lock last."""
+        """Removes `.partial`, the lock last; what somebody else has put there stays."""
         for path in self.path.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            elif path.name != _LOCK:
+            if path.name.endswith(_OWN):
                 path.unlink()
-        (self.path / _LOCK).unlink()
-        self.path.rmdir()
+        (self.path / _LOCK).unlink(missing_ok=True)
+        _remove_if_empty(self.path)
 
 
 def clear_leftovers(folder: Path) -> None:

@@ -109,8 +109,11 @@ def _verify_prepared(sidecar: Sidecar, folder: Path, problems: list[str], progre
     expected = _Expected(math.prod(sidecar.shape), sidecar.labels, len(sidecar.class_names))
     owned = {shard.file for shard in sidecar.shards}
     others = [path for path in sorted(folder.iterdir()) if SUFFIX in path.name and path.name not in owned]
-    others += [folder / PARTIAL] if (folder / PARTIAL).exists() else []
     notes = [f"{path} belongs to no shard; it is not used." for path in others]
+    if (folder / PARTIAL).exists():
+        notes.append(
+            f"{folder / PARTIAL} is left over from a conversion; the command that made the data set removes it."
+        )
     found = _check_all(
         [folder / shard.file for shard in sidecar.shards],
         [replace(expected, shard=shard) for shard in sidecar.shards],

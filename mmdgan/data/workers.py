@@ -98,8 +98,8 @@ def _start(inherited: Sequence[int]) -> subprocess.Popen:
         pass_fds=inherited,
         # Out of reach of Ctrl-C at the terminal: the parent ends them, in order.
         start_new_session=True,
-        # A source that reads with TensorFlow leaves the GPU to training.
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+        # A source that reads with TensorFlow leaves the GPU to training, and says nothing of having none.
+        env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
     )
 
 

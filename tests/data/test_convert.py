@@ -129,7 +129,7 @@ def test_a_restart_keeps_finished_files(out, tmp_path):
     assert not list((out / ".partial").glob("*.part"))
     (out / ".partial" / "tiny-00000-of-00005.tfrecords.part").write_text("of a killed process")
     _, lines = run(out, made_source(COUNT, log=str(log)))
-    assert lines[1] == "3 of 5 shards are kept from an interrupted conversion"
+    assert lines[1] == "30 images are kept from an interrupted conversion"
     assert [line.split()[0] for line in log.read_text().splitlines()] == ["30", "40"]
     assert content_of(out) == content_of(tmp_path / "undisturbed")
 
@@ -203,7 +203,7 @@ def test_interrupted_while_it_finishes(out, tmp_path, monkeypatch, step):
             run(out)
     if read_sidecar(out, "tiny") is None:
         _, lines = run(out)
-        assert "5 of 5 shards are kept" in lines[1]
+        assert "50 images are kept" in lines[1]
     else:
         unfinished.clear_leftovers(out)
     assert content_of(out) == content_of(tmp_path / "undisturbed")
@@ -228,7 +228,7 @@ def test_a_file_with_skipped_images_is_kept_only_where_they_may_be(out, tmp_path
     with pytest.raises(DataError, match="picture 3 is torn"):
         run(out, source)
     _, lines = run(out, source, skip_broken=True)
-    assert "5 of 5 shards are kept" in lines[1]  # the failed attempt has not touched the first
+    assert "50 images are kept" in lines[1]  # the failed attempt has not touched the first
 
 
 def test_a_whole_file_of_broken_images(out):

@@ -42,7 +42,7 @@ def test_class_folders(store, around):
     assert np.array_equal(images, PICTURES) and labels == [0, 0, 1, 1, 2]
     assert source.class_names == ("cat", "dog", "eel") and "class folders" in source.origin.kind
     assert source.origin.files == 5 and source.origin.bytes == sum(map(len, ENCODED))
-    assert source.origin.path == str(path.resolve()) and source.note == "1 other files are left aside"
+    assert source.origin.path == str(path.resolve()) and source.note == "1 other file is left aside"
     for start, stop in ((0, 2), (1, 4), (4, 5), (2, 2)):
         part_images, part_labels = made.read(source.part(start, stop))
         assert np.array_equal(np.array(part_images).reshape(-1, 3, 8, 8), PICTURES[start:stop])

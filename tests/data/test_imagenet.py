@@ -87,6 +87,15 @@ def test_faulty_training_archives_are_named(tmp_path):
     assert "points outside its archive" in found(path)[1][0]
 
 
+def test_the_archives_of_the_other_split_are_told_apart(tmp_path):
+    validation = made.write_tar(tmp_path / "b.tar", VALIDATION)
+    with pytest.raises(DataError, match="b.tar holds ImageNet's validation images: ask .* --split validation"):
+        found(validation)
+    training = made.write_tar(tmp_path / "a.tar", inner_archives())
+    with pytest.raises(DataError, match="a.tar holds the archives of ImageNet's training images: .* --split train"):
+        found(training, split="validation")
+
+
 def test_class_folders_are_found_too(tmp_path):
     files = {f"train/{wnid}/{name}": data for wnid, files in BY_CLASS.items() for name, data in files.items()}
     path = made.write_files(tmp_path / "x", files)

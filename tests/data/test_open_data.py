@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mmdgan import data
+from mmdgan.data.prepare import prepare
 from mmdgan.data.sources import tfds as tfds_source
 from mmdgan.data.tfrecords import ShardWriter
 from mmdgan.errors import ConfigError, DataError
@@ -85,6 +86,19 @@ def test_another_source_is_not_taken_for_the_first(root, binary, tmp_path):
     ):
         data.open_data("cifar10", data_root=root, source=binary)
     assert {path: path.read_bytes() for path in (root / "cifar10").iterdir()} == before
+
+
+def test_a_source_that_has_changed_is_noticed_under_any_name(root, binary, tmp_path):
+    prepare("cifar10", source=binary, name="ours", data_root=root, labels="none", progress=quiet)
+    photos = handmade.class_folders(tmp_path / "photos", handmade.images(20), np.arange(20) % 10)
+    prepare(f"folder:{photos}", name="mine", data_root=root, progress=quiet)
+    for name, source in (("ours", binary), ("mine", photos)):
+        assert data.open_data(name, data_root=root, source=source, progress=quiet).count
+    handmade.cifar_folder(binary, handmade.images(20), LABELS[:20])
+    next(photos.rglob("*.png")).unlink()
+    for name, source in (("ours", binary), ("mine", photos)):
+        with pytest.raises(DataError, match="as it is now: leave the source out"):
+            data.open_data(name, data_root=root, source=source)
 
 
 @pytest.mark.parametrize("labelled", [False, True])

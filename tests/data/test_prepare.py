@@ -182,9 +182,10 @@ def fetched(monkeypatch):
             dataclasses.replace(source, path=f"{entry.tfds}/1.0.0"),
             len(fetch.images),
             lambda start, stop: Encoded(tuple(fetch.images[start:stop])),
+            channels=fetch.channels,
         )
 
-    fetch.images, fetch.asked = [], asked
+    fetch.images, fetch.asked, fetch.channels = [], asked, 0
     monkeypatch.setattr(tfds, "fetch", fetch)
     return fetch
 
@@ -198,8 +199,37 @@ def test_tensorflow_datasets(root, fetched):
     assert run("tfds:colour", root, labels="none")[0].shape == (3, 8, 8)
     assert run("tfds:colour", root)[0].name == "colour"
     assert fetched.asked[1:] == [("colour", "train", "none", False)]
-    with pytest.raises(DataError, match="were made from made colour/1.0.0 .*, not from other as it is now"):
-        run("tfds:other", root, name="colour", labels="none")
+    for other in ("other", "col", "colour/config", "colour:2.0.0"):
+        with pytest.raises(DataError, match=f"were made from made colour/1.0.0 .*, not from {other} as it is now"):
+            run(f"tfds:{other}", root, name="colour", labels="none")
+    for same in ("colour:1.0.0", "colour:1.*.*", "Colour"):
+        run(f"tfds:{same}", root, name="colour")
+
+
+def test_grey_images_of_tensorflow_datasets_stay_grey_at_any_size(root, fetched):
+    fetched.images = [encoded(picture(number, 24, 20)[:, :, 0]) for number in range(5)]
+    for crop, shape in (("center", (1, 8, 8)), ("none", (1, 9, 8))):
+        sidecar, _ = run("tfds:grey", root, name=f"grey_{crop}", size=8, crop=crop)
+        assert sidecar.shape == shape
+    scaled = np.asarray(Image.fromarray(picture(0, 24, 20)[:, :, 0]).resize((8, 9), Image.Resampling.LANCZOS))
+    assert np.array_equal(pixels_of(root, sidecar)[0, 0], scaled)
+    fetched.channels = 3
+    assert run("tfds:grey_files", root, size=8)[0].shape == (3, 8, 8)
+    fetched.channels = 0
+    fetched.images[1] = encoded(picture(1, 24, 20))
+    assert run("tfds:colour", root, size=8)[0].shape == (3, 8, 8)
+
+
+def test_names_of_tensorflow_datasets_in_either_spelling(root, fetched):
+    fetched.images = [encoded(picture(0))]
+    assert run("tfds:OxfordFlowers102", root)[0].name == "oxford_flowers102"
+    assert fetched.asked[0][0] == "oxford_flowers102"
+    assert run("tfds:oxford_flowers102", root)[0] == run("tfds:OxfordFlowers102", root)[0]
+    with pytest.raises(
+        ConfigError, match="fashion_mnist is the name .*: give another --name, or prepare fashion_mnist"
+    ):
+        run("tfds:FashionMNIST", root)
+    assert len(fetched.asked) == 1
 
 
 def test_nothing_to_be_had_is_one_sentence(root, fetched):
@@ -234,6 +264,8 @@ def test_nothing_to_be_had_is_one_sentence(root, fetched):
         ("cifar10", {"attributes": ("Male",)}, "attributes make classes of celeba, not of cifar10"),
         ("cifar10", {"mapping": "x"}, "a mapping gives the classes of imagenet, not of cifar10"),
         ("cifar10", {"workers": 0}, "workers is 0"),
+        ("cifar10", {"split": " "}, "split is empty"),
+        ("folder:x", {"name": "a" * 191}, "name has 191 characters; give at most 190"),
         ("celeba", {"labels": "none", "attributes": ("Male",)}, "leave one of them out"),
     ],
 )
@@ -280,6 +312,44 @@ def test_checksums_are_compared_first(root, official, monkeypatch):
     monkeypatch.setattr(checksums, "check", lambda path, name, progress: asked.append((path, name)))
     run("cifar10", root, source=official, checksum=True)
     assert asked == [(official, "cifar10")]
+    run("cifar10", root, source=official, checksum=True)
+    assert len(asked) == 2, "a data set that is there was not compared"
+
+
+def test_the_longest_name(root, photos):
+    name = "a" * 190
+    assert run(f"folder:{photos}", root, name=name)[0] == run(name, root)[0] == info_of(root, name)
+    with pytest.raises(DataError, match="There is no data set named"):
+        run("a" * 300, root)
+
+
+def info_of(root, name):
+    """The sidecar of a data set."""
+    from mmdgan.data.sidecar import read_sidecar
+
+    return read_sidecar(root / name, name)
+
+
+def test_the_name_of_a_data_set_that_is_there_takes_nothing_else(root, photos):
+    run(f"folder:{photos}", root, name="mine", size=16)
+    for option, value in {"size": 8, "source": photos, "split": "test", "attributes": ["Male"], "name": "b"}.items():
+        with pytest.raises(ConfigError, match=f"mine is a data set .* already; leave --{option} out|not of mine"):
+            run("mine", root, **{option: value})
+    run("mine", root, workers=1, attributes=[])
+
+
+@pytest.mark.parametrize("what", ["cifar10", "folder"])
+def test_a_data_set_that_has_lost_a_file_is_not_said_to_be_there(root, official, photos, what):
+    options = {"source": official} if what == "cifar10" else {"name": "mine"}
+    what = what if what == "cifar10" else f"folder:{photos}"
+    sidecar, _ = run(what, root, **options)
+    file = root / sidecar.name / sidecar.shards[0].file
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(DataError, match=f"{file.name} has [0-9,]+ bytes where [0-9,]+ are expected: move .* aside"):
+        run(what, root, **options)
+    file.unlink()
+    with pytest.raises(DataError, match=f"{file.name} is missing: move .*{sidecar.name} aside"):
+        run(sidecar.name, root)
 
 
 def test_requests_reach_the_source(root, monkeypatch, tmp_path):
@@ -306,3 +376,9 @@ def test_leftovers_of_a_killed_conversion_go(root, official):
     (root / "cifar10" / ".partial" / "cifar10-00000-of-00001.tfrecords.json").write_text("{}")
     run("cifar10", root)
     assert sorted(content_of(root / "cifar10")) == ["cifar10-00000-of-00001.tfrecords", "cifar10.json"]
+    assert not (root / "cifar10" / ".partial").exists()
+    (root / "cifar10" / ".partial" / "mine").mkdir(parents=True)
+    for name in ("notes.txt", "mine/photo.png", "cifar10-00000-of-00001.tfrecords.part"):
+        (root / "cifar10" / ".partial" / name).write_text("precious")
+    run("cifar10", root)
+    assert sorted(content_of(root / "cifar10" / ".partial")) == ["mine/photo.png", "notes.txt"]

@@ -52,10 +52,12 @@ def test_the_splits(tmp_path, pictures, files, form):
     images, labels = made.gathered(source, 2)
     assert np.array_equal(images, pictures) and labels is None and source.class_names == ()
     assert source.size == (96, 96) == STL.size and str(source.origin) == f"STL-10 binary {path}"
+    assert source.note == "5 images where 100,000 were published" and not source.divisible
     assert source.origin.bytes == (path.stat().st_size if form == "tar" else 5 * 27648)
     source = find(path, split="labelled")
     images, labels = made.gathered(source, 2)
     assert np.array_equal(images, pictures[::-1]) and np.array_equal(labels, LABELS)
+    assert not source.note
     assert (source.class_names[0], source.class_names[9], len(source.class_names)) == ("airplane", "truck", 10)
     images, labels = made.gathered(find(path, split="test", labels="source"))
     assert np.array_equal(images, pictures[:2]) and labels.tolist() == [0, 9]

@@ -152,6 +152,7 @@ def test_labels_and_attributes(library, pictures):
     assert found == (order % 2 == 0).tolist()
     with pytest.raises(DataError, match="Smiling"):
         fetched(library, labels="source", attributes=("Smilin",))
+    assert fetched(library).channels == 3
 
 
 def test_through_the_library_where_files_are_of_another_kind(library, pictures, monkeypatch):
@@ -283,6 +284,7 @@ def test_the_real_builder_of_fashion_mnist(tmp_path, monkeypatch):
             tfds_source.fetch(info, Request(info), lines.append, download=False, data_dir=tmp_path / "tfds")
         train = tfds_source.fetch(info, Request(info), lines.append, data_dir=tmp_path / "tfds")
         server.shutdown()
+    assert train.channels == 1
     assert len(lines) == 1 and f"trying {address}train-images" in lines[0]
     test = tfds_source.fetch(info, Request(info, split="test"), lines.append, data_dir=tmp_path / "tfds")
     assert train.class_names == info.class_names and train.size == info.size
@@ -297,6 +299,8 @@ def test_an_image_folder_builder(tmp_path, pictures):
 
     handmade.class_folders(tmp_path / "train", pictures, LABELS)
     builder = tfds.folder_dataset.ImageFolder(str(tmp_path), shape=(8, 8, 3))
+    with pytest.raises(DataError, match="image_folder/1.0.0 has no attributes, but image"):
+        tfds_source.from_builder(builder, requested(labels="source", attributes=("Male",)))
     source = tfds_source.from_builder(builder, requested())
     assert source.origin.path == "image_folder/1.0.0" and source.count == 23
     found, images = read(source.part(0, 23))

@@ -85,6 +85,9 @@ class ImageSource:
         class_names: one name per class; empty without labels.
         size: (width, height) that each image has or must have, before any resizing; None for any size.
         note: something a person should know, such as what was left aside; empty if nothing.
+        channels: 1 for grey images, 3 for others; 0 where that is not known.
+        divisible: whether small parts are worth while: not where there is nothing to decode, or where a part is found
+            only by unpacking all that comes before it.
     """
 
     origin: Origin
@@ -93,3 +96,13 @@ class ImageSource:
     class_names: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
     note: str = ""
+    channels: int = 0
+    divisible: bool = True
+
+
+def fewer_note(count: int, request: Request) -> str:
+    """A note for `ImageSource` when the training images are not as many as were published; empty when they are."""
+    published = request.info.count
+    if request.split != "train" or published in (None, count):
+        return ""
+    return f"{count:,} images where {published:,} were published"

@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mmdgan.data.sources.base import ImageSource, Request
-from mmdgan.data.sources.containers import Files, Listing, fewer_note, image_source, is_image, printable, recognise
+from mmdgan.data.sources.base import ImageSource, Request, fewer_note
+from mmdgan.data.sources.containers import Files, Listing, image_source, is_image, printable, recognise
 from mmdgan.errors import DataError
 
 DEFAULT = ("Male",)

@@ -138,7 +138,7 @@ def _source(path: Path, form: _Form, batches: list[Stretch], names: Stretch | No
         ]
     sizes = {batch.path: batch.stamp[0] for batch in batches}
     origin = Origin(form.kind, str(path.resolve()), len(sizes), sum(sizes.values()))
-    return table_source(origin, tables, SHAPE, class_names if labelled else ())
+    return table_source(origin, tables, SHAPE, class_names if labelled else (), request)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from mmdgan.data.sidecar import Origin
-from mmdgan.data.sources.base import ImageSource, Item, Part, Request
+from mmdgan.data.sources.base import ImageSource, Item, Part
 from mmdgan.errors import DataError
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".gif"})
@@ -324,14 +324,6 @@ def recognise(path: Path) -> Container | None:
         if start.startswith(magic):
             raise DataError(f"{path} is compressed by {program}: unpack it first, then name the folder it went to.")
     return None
-
-
-def fewer_note(count: int, request: Request) -> str:
-    """A note when the training images are not as many as were published; empty when they are."""
-    published = request.info.count
-    if request.split != "train" or published in (None, count):
-        return ""
-    return f"{count:,} images where {published:,} were published"
 
 
 def is_image(name: str) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mmdgan.data.catalog import CATALOG
-from mmdgan.data.sources.base import ImageSource, Request
+from mmdgan.data.sources.base import ImageSource, Request, fewer_note
 from mmdgan.data.sources.containers import (
     ARCHIVES,
     EXTENSIONS,
@@ -56,6 +56,7 @@ def find(path: Path, request: Request) -> ImageSource | None:
     classes = pictures.classes(request)
     labels = None if classes is None else pictures.labels(classes)
     others = pictures.others()
+    left = f"{others:,} other file{'s are' if others > 1 else ' is'} left aside" if others else ""
     where = "" if container.kind == "folder" else f" in a {container.kind}"
     return image_source(
         ("folder of images" if labels is None else "class folders") + where,
@@ -65,7 +66,7 @@ def find(path: Path, request: Request) -> ImageSource | None:
         faults=pictures.faults,
         class_names=classes or (),
         size=request.info.size,
-        note=f"{others:,} other files are left aside" if others else "",
+        note=", ".join(filter(None, (left, fewer_note(len(pictures.indices), request)))),
     )
 
 

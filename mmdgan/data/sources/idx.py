@@ -69,7 +69,7 @@ def _source(path: Path, folder: Path, request: Request) -> ImageSource:
     table = FixedTable(images, shape, labels=labels, num_class=len(info.class_names), labelled=labelled)
     sizes = [content.stamp[0] for content in contents.values()]
     origin = Origin("IDX", str(path.resolve()), len(sizes), sum(sizes))
-    return table_source(origin, [table], shape, info.class_names if labelled else ())
+    return table_source(origin, [table], shape, info.class_names if labelled else (), request)
 
 
 def _file(folder: Path, split: str, kind: str) -> Path | None:

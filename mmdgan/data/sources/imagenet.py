@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mmdgan.data.sources.base import ImageSource, Request
-from mmdgan.data.sources.containers import Files, Listing, fewer_note, image_source, is_image, printable, recognise
+from mmdgan.data.sources.base import ImageSource, Request, fewer_note
+from mmdgan.data.sources.containers import Files, Listing, image_source, is_image, printable, recognise
 from mmdgan.data.sources.mappings import read_mapping, stem_of
 from mmdgan.data.sources.tars import Tars, is_archive
 from mmdgan.errors import DataError
 
 _TRAIN, _VALIDATION = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
+_VALIDATION_IMAGE = "ILSVRC2012_val_"
 _VALIDATION_NAMES = ("validation", "val")
 
 
@@ -63,6 +64,11 @@ def _training(path: Path, request: Request) -> ImageSource | None:
             )
         listing = archives.inner_listing()
     elif not any(archives.folders):
+        if any(stem_of(name).startswith(_VALIDATION_IMAGE) for name in names):
+            raise DataError(
+                f"{path} holds ImageNet's validation images: ask for them with --split validation, and name the file "
+                "that says their classes with --mapping FILE."
+            )
         return None
     return _by_class(path, listing, request)
 
@@ -103,6 +109,8 @@ def _validation(path: Path, request: Request) -> ImageSource | None:
         return None
     listing = container.listing()
     files = _images(listing)
+    if not len(files) and any(is_archive(name) for name in listing.files.names):
+        raise DataError(f"{place} holds the archives of ImageNet's training images: ask for them with --split train.")
     if not len(files) or any("/" in name for name in files.names) and request.mapping is None:
         return None
     if request.labels == "none" or request.mapping is None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mmdgan.data.sidecar import Origin
 from mmdgan.data.sources import folders
-from mmdgan.data.sources.base import ImageSource, Request
-from mmdgan.data.sources.containers import Container, fewer_note, image_source, is_image, printable, recognise
+from mmdgan.data.sources.base import ImageSource, Request, fewer_note
+from mmdgan.data.sources.containers import Container, image_source, is_image, printable, recognise
 from mmdgan.data.sources.lmdbs import FILE, Lmdb
 from mmdgan.errors import DataError
 

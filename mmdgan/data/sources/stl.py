@@ -106,4 +106,5 @@ def _from_files(path: Path, where: Path, files: Mapping[str, Stretch], request: 
     )
     sizes = {files[name].path: files[name].stamp[0] for name in needed}
     origin = Origin("STL-10 binary", str(path.resolve()), len(sizes), sum(sizes.values()))
-    return table_source(origin, [table], SHAPE, read_names(files.get(_NAMES), CLASSES) if labelled else ())
+    class_names = read_names(files.get(_NAMES), CLASSES) if labelled else ()
+    return table_source(origin, [table], SHAPE, class_names, request)

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from mmdgan.data.sidecar import Origin
-from mmdgan.data.sources.base import ImageSource, Item, Part, Request
+from mmdgan.data.sources.base import ImageSource, Item, Part, Request, fewer_note
 from mmdgan.data.sources.stretches import Contents, Stretch
 from mmdgan.errors import DataError
 
@@ -164,15 +164,22 @@ def table_part(tables: Sequence[Table], start: int, stop: int) -> TablePart:
 
 
 def table_source(
-    origin: Origin, tables: Sequence[Table], shape: tuple[int, int, int], class_names: Sequence[str]
+    origin: Origin,
+    tables: Sequence[Table],
+    shape: tuple[int, int, int],
+    class_names: Sequence[str],
+    request: Request,
 ) -> ImageSource:
     """Tables of images (C, H, W) as a source; without `class_names` it has no labels."""
+    count = sum(len(table) for table in tables)
     return ImageSource(
         origin=origin,
-        count=sum(len(table) for table in tables),
+        count=count,
         part=partial(table_part, tuple(tables)),
         class_names=tuple(class_names),
         size=(shape[2], shape[1]),
+        note=fewer_note(count, request),
+        divisible=False,
     )
 
 

@@ -113,7 +113,15 @@ def from_builder(builder: Any, request: Request) -> ImageSource:
     columns = replace(columns, classes=len(class_names))
     sizes = [Path(path).stat().st_size for path in {file.path for file in files or ()}]
     origin = Origin(KIND, title, len(sizes), sum(sizes))
-    return ImageSource(origin, count, part, class_names, size or request.info.size)
+    channels = builder.info.features[columns.image].shape[2]
+    return ImageSource(
+        origin,
+        count,
+        part,
+        class_names,
+        size or request.info.size,
+        channels=channels and (1 if channels == 1 else 3) or 0,
+    )
 
 
 def unreachable(address: str, seconds: float = PATIENCE) -> str | None:
@@ -200,6 +208,8 @@ def _columns(builder: Any, request: Request) -> tuple[Columns, tuple[str, ...], 
     size = (width, height) if height and width else None
     if request.labels == "none":
         return Columns(image), (), size
+    if request.attributes and "attributes" not in features:
+        raise DataError(f"{title} has no attributes, but {', '.join(features)}")
     if request.labels == "source" and "attributes" in features:
         from mmdgan.data.sources import celeba
 

@@ -6,7 +6,6 @@ stay small. What is stored otherwise is read through the library, in the order o
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -114,10 +113,8 @@ class BuilderPart(Part):
         return {**self.__dict__, "builder": None if self.folder else self.builder}
 
     def items(self) -> Iterator[Item]:
-        import tensorflow_datasets as tfds
-
-        _hide_accelerators()
         import tensorflow as tf
+        import tensorflow_datasets as tfds
 
         builder = self.builder or tfds.builder_from_directory(self.folder)
         for split, start, stop in self.slices:
@@ -237,10 +234,3 @@ def _item(where: str, data: bytes, columns: Columns) -> Item:
     if len(images) != 1 or any(len(values) != 1 for values in labels):
         return Item(where, fault=f"has not one value in each of {', '.join((columns.image, *columns.labels))}")
     return columns.item(where, images[0], [values[0] for values in labels])
-
-
-def _hide_accelerators() -> None:
-    """Keeps a process of a conversion from taking memory of the GPUs, which belong to training."""
-    if multiprocessing.parent_process() is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
