@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 FAULTY = 2
 
+# The architectures that suit images of a shape; "" is the default one.
+_PRESETS = {(3, 32, 32): "", (3, 48, 48): "stl10/DCGAN", (3, 64, 64): "celeba/DCGAN"}
+
 
 @dataclass(frozen=True)
 class PrepareOptions:
@@ -112,8 +115,11 @@ def _closing(sidecar: Sidecar, data_root: str) -> str:
     command = ["train", "--data", sidecar.name]
     if data_root != "Data":
         command += ["--data_root", data_root]
+    preset = _PRESETS.get(sidecar.shape)
+    if preset:
+        command += ["--architecture", preset]
     line = f"Train on it:  {flags.program()} {shlex.join(command)}"
-    if sidecar.shape != (3, 32, 32):
+    if preset is None:
         line += f" --architecture FILE:NAME   (whose images are {channels},{height},{width})"
     return "\n".join([*lines, line])
 

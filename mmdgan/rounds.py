@@ -227,7 +227,8 @@ class Scorer:
             return None
         from mmdgan.metrics import evaluate, features
 
-        count = e.score_count or max(1, min(50_000, data.count) // e.batch_size) * e.batch_size
+        most = min(50_000, data.count)
+        count = e.score_count or most // e.batch_size * e.batch_size or most
         if count > data.count:
             raise ConfigError(
                 f"score_count is {count:,}, but {data.name} holds {data.count:,} images to compare with; "

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import mmdgan
 from mmdgan import cli, cli_data
 from mmdgan.data import prepare as prepare_module
+from mmdgan.experiment import Experiment
 from mmdgan.flags import format_value
 from tests.test_cli import _status
 
@@ -109,3 +111,9 @@ def test_help_and_preparing_need_no_tensorflow(run_script, photos):
     )
     done = run_script("-c", code)
     assert done.stdout.endswith("\nset()\n"), done.stderr
+
+
+def test_the_architectures_that_are_proposed_are_of_the_images_shape():
+    for shape, preset in cli_data._PRESETS.items():
+        architecture = mmdgan.load_architecture(preset or Experiment().architecture)
+        assert architecture["input"] == [shape]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import tensorflow as tf
@@ -30,17 +29,11 @@ class _NamedErrors(tf.data.Dataset):
     """
 
     def __init__(self, stream: Callable[[], Iterator[Any]], signature: Any, prefetch: int) -> None:
-        self._state = state = _State()  # not `self`: TensorFlow would keep it, and the stream's images, in a circle
-
-        def elements() -> Iterator[Any]:
-            try:
-                yield from stream()
-            except MmdGanError as error:
-                if not state.watchers:
-                    raise
-                state.errors.append(error)
-
-        self._dataset = tf.data.Dataset.from_generator(elements, output_signature=signature).prefetch(prefetch)
+        self._made = lambda elements: tf.data.Dataset.from_generator(elements, output_signature=signature).prefetch(
+            prefetch
+        )
+        self._stream = stream
+        self._dataset = self._made(stream)
         super().__init__(self._dataset._variant_tensor)  # as TensorFlow I/O's data sets do it
 
     def _inputs(self) -> list[tf.data.Dataset]:
@@ -56,19 +49,16 @@ class _NamedErrors(tf.data.Dataset):
         return self._watch()
 
     def _watch(self) -> Iterator[Any]:
-        state = self._state
-        state.watchers += 1
-        try:
-            yield from super().__iter__()
-        finally:
-            state.watchers -= 1
-        if state.errors:
-            raise state.errors.pop()
+        """The elements, from a data set of this iteration's own, which keeps its error for it alone."""
+        errors: list[MmdGanError] = []
+        stream = self._stream  # not `self`: TensorFlow would keep it, and the stream's images, in a circle
 
+        def elements() -> Iterator[Any]:
+            try:
+                yield from stream()
+            except MmdGanError as error:
+                errors.append(error)
 
-@dataclass
-class _State:
-    """How many iterations Python watches, and what went wrong in them."""
-
-    watchers: int = 0
-    errors: list[MmdGanError] = field(default_factory=list)
+        yield from self._made(elements)
+        if errors:
+            raise errors.pop()

@@ -103,7 +103,7 @@ def _classifier(
 ) -> ClassifierFeatures:
     from mmdgan.metrics.classifier import ClassifierFeatures
 
-    label = "classifier"
+    label, channels = "classifier", data.shape[0]
     if classifier_data and classifier_data != data.name:
         from mmdgan.data import open_data
 
@@ -118,6 +118,11 @@ def _classifier(
         raise MetricError(
             f"The data set {data.name} has a single class, on which no classifier can be trained: name another one "
             "with --classifier_data, or give the 2015 Inception graph with --inception."
+        )
+    if data.shape[0] != channels:
+        raise MetricError(
+            f"The images of {data.name} have {data.shape[0]} channels, and those to score {channels}: name a data set of "
+            "the same kind with --classifier_data."
         )
     folder = data.folder or Path(data_root) / data.name
     return ClassifierFeatures(data, folder, label=label, progress=progress)

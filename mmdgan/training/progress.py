@@ -6,7 +6,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import TextIO
+from typing import Literal, TextIO
 
 _TERMINAL_SECONDS = 0.2
 
@@ -54,17 +54,19 @@ class Progress:
     On a terminal the line is rewritten in place; elsewhere (a file, a pipe) a new one comes every `interval`.
     """
 
-    def __init__(self, total: int | None = None, stream: TextIO | None = sys.stderr, interval: float = 10.0) -> None:
+    def __init__(
+        self, total: int | None = None, stream: TextIO | Literal["stderr"] | None = "stderr", interval: float = 10.0
+    ) -> None:
         """Nothing is written yet.
 
         Args:
           total: the step at which all training ends; by default the one given to each `Trainer.fit`.
-          stream: where to write; None for silence.
+          stream: where to write, by default what standard error is now; None for silence.
           interval: seconds between two lines when the stream is no terminal.
         """
         self.total = total
-        self.stream = stream
-        self._in_place = stream is not None and stream.isatty()
+        self.stream = sys.stderr if stream == "stderr" else stream
+        self._in_place = self.stream is not None and self.stream.isatty()
         self._every = _TERMINAL_SECONDS if self._in_place else interval
         self._last_time: float | None = None
         self._last_line = ""

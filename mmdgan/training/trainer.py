@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdgan.errors import CheckpointError
+from mmdgan.errors import CheckpointError, DataError
 from mmdgan.training.progress import Pace, Progress
 
 if TYPE_CHECKING:
@@ -114,7 +114,8 @@ class Trainer:
         data, their `model` is the generator, and its `stop_training` ends training after the current step.
 
         Args:
-          last_step: the number of steps trained when this returns, unless a callback stops it earlier.
+          last_step: the number of steps trained when this returns, unless a callback stops it or the pipeline ends
+            earlier.
           callbacks: Keras callbacks.
 
         Returns:
@@ -125,6 +126,7 @@ class Trainer:
           Interrupted: SIGINT or SIGTERM came; the state is saved.
           Diverged: a loss or a weight is not finite, or a loss exceeds `divergence_limit`; the good
             checkpoints are kept, and the state is written aside as `diverged-<step>`.
+          DataError: images that cannot be read; the state after the last whole step is saved.
           CheckpointError: a checkpoint cannot be written, or there are later ones than the step of `gan`.
         """
         run = _Run(self, last_step, callbacks)
@@ -156,21 +158,29 @@ class _Run:
     def train(self, received: list[int]) -> dict[str, Any]:
         self.callbacks.begin()
         try:
-            if self.step < self.last_step:
-                for batch in self.trainer.pipeline.dataset(self.step):
-                    self._advance(batch)
-                    if received or self.callbacks.stop or self.step >= self.last_step:
-                        break
-            self._fetch()
-            if not received and self.trainer.query_step is not None:
-                self._inspect()
-            self._save()
+            self._train(received)
+        except DataError:
+            if self.step > self.first_step:
+                self._fetch()
+                self._save()
+            raise
         finally:
             self.trainer.progress.close()
             self.callbacks.end(self.losses)
         if received:
             raise Interrupted(self.step, received[0])
         return self._summary()
+
+    def _train(self, received: list[int]) -> None:
+        if self.step < self.last_step:
+            for batch in self.trainer.pipeline.dataset(self.step):
+                self._advance(batch)
+                if received or self.callbacks.stop or self.step >= self.last_step:
+                    break
+        self._fetch()
+        if not received and self.trainer.query_step is not None:
+            self._inspect()
+        self._save()
 
     def _advance(self, batch: Mapping[str, tf.Tensor]) -> None:
         trainer = self.trainer
@@ -229,10 +239,10 @@ class _Run:
 
     def _inspect(self) -> None:
         """Writes the statistics of the batch that comes next, once per step."""
-        monitor = self.trainer.monitor
-        if monitor is None or self.inspected_step == self.step:
+        monitor, pipeline = self.trainer.monitor, self.trainer.pipeline
+        if monitor is None or self.inspected_step == self.step or self.step == pipeline.steps:
             return
-        batch = self.trainer.pipeline.batch(self.step)
+        batch = pipeline.batch(self.step)
         inspected = dict(self.gan.inspect(batch["x"], labels=batch.get("y")))
         written = {_tag(name) for name in self.losses}
         inspected["scalars"] = {t: v for t, v in inspected.get("scalars", {}).items() if t not in written}
