@@ -41,7 +41,7 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]"],
-        "test": ["hypothesis", "lmdb", "pytest", "ruff"],
+        "test": ["hypothesis", "lmdb", "pytest", "pytest-xdist", "ruff"],
     },
     entry_points={"console_scripts": ["mmdgan = mmdgan.__main__:console"]},
 )

@@ -189,7 +189,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data_format", default="channels_last", choices=("channels_last", "channels_first"))
     parser.add_argument("--folder", help="where the files are written for the time being; the system's by default")
     options = parser.parse_args()
-    options.pixels = [int(side) for side in options.pixels.split(",")]
+    try:
+        options.pixels = [int(side) for side in options.pixels.split(",")]
+    except ValueError:
+        options.pixels = [0]
+    if min(options.pixels) < 1:
+        parser.error("--pixels takes whole numbers of at least 1, such as 32,64")
+    if options.folder is not None and not Path(options.folder).is_dir():
+        parser.error(f"--folder {options.folder} is no folder; make it, or leave --folder out")
     return options
 
 

@@ -9,7 +9,6 @@ import shutil
 import numpy as np
 import pytest
 
-import mmdgan.training.progress  # noqa: F401  it writes to what is the standard error now, which capsys replaces
 from mmdgan import data
 from mmdgan.data.memory import choose_cache
 from mmdgan.data.sample import make_sample
@@ -186,6 +185,14 @@ def test_mistakes_are_named_before_anything_is_done(experiment, tiny_architectur
     with pytest.raises(ConfigError, match="same_class is true, but mine has no classes"):
         bare.resolved()
     assert not (tmp_path / "mine").exists()
+
+
+def test_a_set_smaller_than_a_batch_is_scored_whole(experiment, block_means):
+    """Without a score_count all images count, in whole batches if there are any."""
+    changes = {"batch_size": COUNT + 1, "metrics": ("is",), "run_name": "large"}
+    assert TrainingRun(dataclasses.replace(experiment, **changes)).scorer.count == COUNT
+    changes |= {"batch_size": 7, "run_name": "small"}
+    assert TrainingRun(dataclasses.replace(experiment, **changes)).scorer.count == COUNT // 7 * 7
 
 
 @pytest.mark.parametrize("cache", ["memory", "stream"])

@@ -29,10 +29,7 @@ class _NamedErrors(tf.data.Dataset):
     """
 
     def __init__(self, stream: Callable[[], Iterator[Any]], signature: Any, prefetch: int) -> None:
-        self._made = lambda elements: tf.data.Dataset.from_generator(elements, output_signature=signature).prefetch(
-            prefetch
-        )
-        self._stream = stream
+        self._stream, self._signature, self._prefetch = stream, signature, prefetch
         self._dataset = self._made(stream)
         super().__init__(self._dataset._variant_tensor)  # as TensorFlow I/O's data sets do it
 
@@ -62,3 +59,6 @@ class _NamedErrors(tf.data.Dataset):
         yield from self._made(elements)
         if errors:
             raise errors.pop()
+
+    def _made(self, stream: Callable[[], Iterator[Any]]) -> tf.data.Dataset:
+        return tf.data.Dataset.from_generator(stream, output_signature=self._signature).prefetch(self._prefetch)

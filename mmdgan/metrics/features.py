@@ -121,8 +121,8 @@ def _classifier(
         )
     if data.shape[0] != channels:
         raise MetricError(
-            f"The images of {data.name} have {data.shape[0]} channels, and those to score {channels}: name a data set of "
-            "the same kind with --classifier_data."
+            f"The images of {data.name} have {data.shape[0]} channels, and those to score {channels}: name a data "
+            "set of the same kind with --classifier_data."
         )
     folder = data.folder or Path(data_root) / data.name
     return ClassifierFeatures(data, folder, label=label, progress=progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -274,6 +275,10 @@ def test_points_of_any_kind(name):
     np.testing.assert_array_equal(found[:3], [-np.inf, -np.inf, np.nan])
     np.testing.assert_array_equal(found[3:], distribution.log_prob([[0.1, 0.1]]))
     assert distribution.log_prob(np.zeros((0, 2))).shape == (0,)
+    for far in (distribution, synthetic.Embedded(distribution, 3)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert far.log_prob([[1e200] * far.dimension, [-1.7e308] * far.dimension]).tolist() == [-np.inf] * 2
     for wrong in (np.zeros(2), np.zeros((3, 1)), np.zeros((1, 1, 2))):
         with pytest.raises(ConfigError, match=r"points have the shape \(.*this distribution's have \(n, 2\)"):
             distribution.prob(wrong)

@@ -90,6 +90,17 @@ def test_unlabelled_data_needs_other_data(tmp_path, monkeypatch):
     assert opened == ["stripes"]
 
 
+def test_a_classifier_of_other_channels_is_refused_before_training(tmp_path, monkeypatch):
+    grey, colours = _data("grey", labels=False), _data("stripes")
+    grey.images = grey.images[:, :1]
+    monkeypatch.setattr("mmdgan.data.open_data", lambda name, **options: colours)
+    for features in ("classifier", "auto"):
+        with pytest.raises(
+            MetricError, match="images of stripes have 3 channels, and those to score 1: name.*same kind"
+        ):
+            metrics.resolve(features, grey, classifier_data="stripes", data_root=tmp_path)
+
+
 def test_what_cannot_be_is_refused(tmp_path):
     with pytest.raises(MetricError, match="no features 'vgg': choose one of auto, inception, classifier"):
         metrics.resolve("vgg", _data(), data_root=tmp_path)

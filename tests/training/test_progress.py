@@ -49,6 +49,11 @@ def test_silence():
     progress.close()
 
 
+def test_the_default_is_what_standard_error_is_at_the_time(capsys):
+    Progress(9).update(1, {})
+    assert capsys.readouterr() == ("", "step 1/9\n")
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3599, "59:59"), (360000, "100:00:00")])
 def test_duration(seconds, text):
     assert duration(seconds) == text

@@ -16,8 +16,10 @@ import pytest
 import tensorflow as tf
 from fake_gan import FakeGan, small_pipeline
 
-from mmdgan.errors import CheckpointError
+from mmdgan.data import Pipeline
+from mmdgan.errors import CheckpointError, DataError
 from mmdgan.training.checkpoints import Checkpoints
+from mmdgan.training.monitor import Monitor
 from mmdgan.training.progress import Progress
 from mmdgan.training.trainer import Diverged, Interrupted, Trainer
 
@@ -229,6 +231,45 @@ def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
 
 def _without_loss_dis(step):
     return lambda *args, **kwargs: {"loss_gen": step(*args, **kwargs)["loss_gen"]}
+
+
+@pytest.mark.parametrize(("query_step", "last"), [(None, 9), (7, 7), (None, 0)])
+def test_images_that_cannot_be_read_leave_what_was_trained(tmp_path, query_step, last):
+    """In the stream, or in the batch that is inspected; nothing is saved before the first step."""
+    sound = small_pipeline()
+
+    class Damaged:
+        batch_size, order, steps = sound.batch_size, sound.order, None
+
+        def dataset(self, first_step):
+            for step in range(first_step, 9 if last else 0):
+                yield sound.batch(step)
+            raise DataError("Record 36 is corrupt.")
+
+        def batch(self, step):
+            raise DataError(f"Batch {step} is corrupt.")
+
+    monitor, whole = Monitor(tmp_path / "logs"), FakeGan()
+    trainer = trainer_of(FakeGan(), tmp_path / "checkpoints", monitor=monitor, query_step=query_step)
+    trainer.pipeline = Damaged()
+    with pytest.raises(DataError, match="Batch 7" if query_step else "Record 36"):
+        trainer.fit(30)
+    assert trainer.checkpoints.steps() == ([last] if last else [])
+    if last:
+        trainer_of(whole).fit(last)
+        again = trainer_of(FakeGan(), tmp_path / "checkpoints")
+        assert again.checkpoints.restore() == last
+        assert_same(again.gan.state(), values(whole.state()))
+
+
+def test_training_ends_with_a_pipeline_that_does(tmp_path):
+    pipeline = Pipeline(small_pipeline().data, 5, epochs=2)  # 24 images twice: nine batches of five, and one of three
+    gan, monitor = FakeGan(), Monitor(tmp_path / "logs")
+    trainer = trainer_of(gan, tmp_path / "checkpoints", monitor=monitor, query_step=4)
+    trainer.pipeline = pipeline
+    assert trainer.fit(30)["step"] == trainer.checkpoints.latest() == 10
+    assert [step for step, _ in gan.inspected] == [4, 8]
+    assert trainer.fit(30)["steps"] == 0
 
 
 def test_a_loss_beyond_the_limit_is_divergence():

@@ -58,7 +58,7 @@ class Distribution(abc.ABC):
             raise ConfigError(f"points have the shape {x.shape}; this distribution's have (n, {self.dimension}).")
         found = np.where(np.isnan(x).any(axis=1), np.nan, -np.inf)
         finite = np.isfinite(x).all(axis=1)
-        with np.errstate(over="ignore", invalid="ignore"):  # of distances whose squares are no numbers: the density is 0
+        with np.errstate(over="ignore", invalid="ignore"):  # so far away that squares overflow the density is 0
             found[finite] = self._log_prob(x[finite])
         return found
 
