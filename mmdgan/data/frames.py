@@ -235,7 +235,7 @@ def opened(path: Path) -> Iterator[int]:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         yield file
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+        raise DataError(f"{path} cannot be read ({error.strerror}); {REMEDY}.") from error
     finally:
         if file is not None:
             os.close(file)

@@ -230,7 +230,7 @@ def test_a_file_that_cannot_be_read(tmp_path):
     sidecar = prepared(tmp_path / "mine")
     (tmp_path / "mine" / sidecar.shards[0].file).chmod(0)
     [problem] = silent(tmp_path / "mine").problems
-    assert "cannot be read: Permission denied" in problem
+    assert "cannot be read (Permission denied)" in problem
 
 
 @pytest.mark.parametrize("known", [False, True])
