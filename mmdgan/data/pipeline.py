@@ -52,6 +52,7 @@ class Pipeline:
         skip: int = 0,
         epochs: int | None = None,
         worker: tuple[int, int] = (0, 1),
+        resize: tuple[int, int] | None = None,
     ) -> None:
         """Prepares the stream; no image is touched yet.
 
@@ -68,12 +69,16 @@ class Pipeline:
             epochs: how many passes; after the last one the stream ends, with a smaller batch if need be. None for
                 no end.
             worker: (i, R): batches hold the i-th of R equal parts of the step's images, and the others are not read.
+            resize: (height, width) to which images are interpolated while they are read, as the original's reader does
+                (bilinear, corners aligned; original.md G.3); they are then float32 in [-1, 1] instead of uint8.
 
         Raises:
             ConfigError: an option out of range, or a batch that R workers cannot share equally.
             DataError: labels wanted of a data set without labels, or no images (left).
         """
         _check(data, batch_size, data_format, skip, epochs, worker)
+        if resize is not None and min(resize) < 1:
+            raise ConfigError(f"resize is {resize}; give (height, width) of at least 1 each.")
         if (labels or same_class or only_class is not None) and not data.labelled:
             raise DataError(f"The data set {data.name} has no labels; train without classes or prepare it with labels.")
         self.data = data
@@ -82,6 +87,7 @@ class Pipeline:
         self.data_format = data_format
         self.labels = labels
         self.flip = flip
+        self.resize = resize
         self._worker, self._workers = worker
         self._pool = _pool(data, skip, only_class)
         self.order = _order(data, self._pool, seed, batch_size if same_class else None)
@@ -96,7 +102,8 @@ class Pipeline:
         """The batch of a step, counted from 0.
 
         Returns:
-            "x": uint8 (B, H, W, C) or (B, C, H, W); with labels also "y": int32 (B, 1).
+            "x": uint8 (B, H, W, C) or (B, C, H, W), or float32 if they are resized; with labels also "y": int32
+            (B, 1).
 
         Raises:
             ConfigError: a step before the first one or after the last one.
@@ -118,15 +125,16 @@ class Pipeline:
         from mmdgan.data.tf_batches import named_errors
 
         size = None if self._end and self._end % self.batch_size else self.batch_size // self._workers
-        channels, height, width = self.data.shape
-        shape = (height, width, channels) if self.data_format == "channels_last" else self.data.shape
-        signature = {"x": tf.TensorSpec((size, *shape), tf.uint8)}
+        channels, height, width = self.data.shape[0], *(self.resize or self.data.shape[1:])
+        shape = (height, width, channels) if self.data_format == "channels_last" else (channels, height, width)
+        signature = {"x": tf.TensorSpec((size, *shape), tf.float32 if self.resize else tf.uint8)}
         if self.labels:
             signature["y"] = tf.TensorSpec((size, 1), tf.int32)
         return named_errors(lambda: self._batches(first_step), signature, PREFETCH)
 
     def real_images(self, count: int, seed: int = 0) -> np.ndarray:
-        """Different images of the set in random order, for comparison with generated ones; they are never flipped.
+        """Different images of the set in random order, for comparison with generated ones; they are never flipped
+        nor resized.
 
         Args:
             count: how many.
@@ -194,6 +202,8 @@ class Pipeline:
         if self.flip:
             mirrored = order.coins(*self._positions(step), self.seed)
             images[mirrored] = images[mirrored, :, :, ::-1]
+        if self.resize:
+            images = interpolate(images.astype(np.float32) / 127.5 - 1, *self.resize)
         batch = {"x": channels_last(images) if self.data_format == "channels_last" else images}
         if self.labels:
             batch["y"] = labels.astype(np.int32)[:, None]
@@ -207,6 +217,22 @@ def channels_last(images: np.ndarray) -> np.ndarray:
     for channel in range(channels):  # three times as quick as a copy of the transpose
         result[..., channel] = images[:, channel]
     return result
+
+
+def interpolate(images: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Images (N, C, H, W) of another size: bilinear, corner pixels on corner pixels, as TensorFlow 1's align_corners.
+
+    Returns:
+        float32 (N, C, height, width).
+    """
+    rows, columns = _weights(images.shape[2], height), _weights(images.shape[3], width)
+    return rows @ images.astype(np.float32, copy=False) @ columns.T
+
+
+def _weights(before: int, after: int) -> np.ndarray:
+    """How much each pixel of a row of `before` counts in those of a row of `after`, float32 (after, before)."""
+    position = np.arange(after) * ((before - 1) / max(after - 1, 1))
+    return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(before))).astype(np.float32)
 
 
 def _check(data, batch_size: int, data_format: str, skip: int, epochs: int | None, worker: tuple[int, int]) -> None:

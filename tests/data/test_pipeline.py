@@ -375,3 +375,24 @@ def test_channels_last_is_the_transpose():
     pictures = handmade.images(3, shape=(2, 5, 7))
     result = channels_last(pictures)
     assert np.array_equal(result, np.moveaxis(pictures, 1, -1)) and result.flags.c_contiguous
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("size", [(4, 5), (9, 7), (2, 3), (1, 1), (8, 1)])
+def test_resizing_while_reading_is_the_original_s(data, size, data_format):
+    import tensorflow as tf
+
+    pipeline = Pipeline(data, 8, seed=3, data_format=data_format, flip=True, resize=size)
+    plain = Pipeline(data, 8, seed=3, flip=True).batch(2)["x"]
+    expected = tf.compat.v1.image.resize_bilinear(plain / 127.5 - 1, size, align_corners=True).numpy()
+    expected = expected.transpose(0, 3, 1, 2) if data_format == "channels_first" else expected
+    found = pipeline.batch(2)["x"]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+    element = next(iter(pipeline.dataset(2)))["x"]
+    assert element.shape == expected.shape and np.array_equal(element, found)
+
+
+def test_a_size_to_read_in_must_be_one(data):
+    with pytest.raises(ConfigError, match=r"resize is \(0, 4\); give \(height, width\)"):
+        Pipeline(data, 8, resize=(0, 4))
