@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from machine import describe_machine
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout needs no installation
 
 if TYPE_CHECKING:
@@ -66,7 +68,8 @@ def write_files(folder: Path, pixels: int, size: int) -> list[RecordFile]:
     """Files of random images (3, pixels, pixels) of about `size` bytes in all."""
     import numpy as np
 
-    from mmdgan.data.tfrecords import RecordFile, ShardWriter
+    from mmdgan.data.shard_writer import ShardWriter
+    from mmdgan.data.tfrecords import RecordFile
 
     rng, shape = np.random.default_rng(0), (3, pixels, pixels)
     image_bytes = 3 * pixels**2
@@ -157,21 +160,12 @@ def print_machine(options: argparse.Namespace) -> None:
     import numpy as np
     import tensorflow as tf
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    print(f"machine: {_processor()}, {cores} cores, load {os.getloadavg()[0]:.1f}")
+    print(describe_machine())
     print(f"Python {platform.python_version()}, TensorFlow {tf.__version__}, NumPy {np.__version__}")
     print(
         f"batches of {options.batch_size}, {options.data_format}, {options.megabytes} MB of images per size, "
         f"{options.seconds:g} s per measurement\n"
     )
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def _all(count: int):

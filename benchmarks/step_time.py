@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from machine import describe_machine
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout needs no installation
 
 PARTS = ("forward", "critic backward", "generator backward", "updates")
@@ -168,20 +170,8 @@ def print_machine(options: argparse.Namespace) -> None:
 
         tuned = ", channels_last and fused Adam" if options.peer_tuned else ""
         versions["PyTorch"] = f"{torch.__version__} ({torch.get_num_threads()} threads{tuned})"
-    print(f"machine: {_processor()}, {_cores()} cores, {options.threads} threads, load {os.getloadavg()[0]:.1f}")
+    print(describe_machine(options.threads))
     print(", ".join(f"{name} {version}" for name, version in versions.items()))
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _quartiles(values: list[float]) -> list[float]:
@@ -189,6 +179,8 @@ def _quartiles(values: list[float]) -> list[float]:
 
 
 def _options() -> argparse.Namespace:
+    from mmdgan.data.workers import available_cores
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--architecture", default="cifar10/DCGAN", help="preset or path/file.py:NAME")
     parser.add_argument("--batch_size", type=int, default=64)
@@ -196,7 +188,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--warm_up", type=int, default=3, help="rounds before them")
     parser.add_argument("--precision", default="float32", choices=("float32", "bf16", "fp16"))
     parser.add_argument("--loss", default="rep_b")
-    parser.add_argument("--threads", type=int, default=_cores())
+    parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--peer", action="store_true", help="also a plain PyTorch step")
     parser.add_argument("--peer_tuned", action="store_true", help="a peer with channels_last and fused Adam")
     options = parser.parse_args()

@@ -10,18 +10,12 @@ this takes days: see experiments/my_test_sample.py for minutes, or give --archit
 from mmdgan.cli import run_experiment
 from mmdgan.experiment import Experiment
 
+# The rest of the authors' settings are what an Experiment has by itself.
 PRESET = Experiment(
     architecture="cifar10/DCGAN",
     data="cifar10",
-    loss="rep",
-    batch_size=64,
-    optimizer="adam",
     lr_dis=5e-4,
     lr_gen=2e-4,
-    max_step=100_000,
-    rounds=8,
-    query_step=1000,
-    grid=(20, 20),
 )
 
 if __name__ == "__main__":

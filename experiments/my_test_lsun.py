@@ -11,18 +11,12 @@ CPU cores that would take nine days, a step 8 s; with --architecture celeba/DCGA
 from mmdgan.cli import run_experiment
 from mmdgan.experiment import Experiment
 
+# The rest of the authors' settings are what an Experiment has by itself.
 PRESET = Experiment(
     architecture="lsun/DCGAN",
     data="lsun",
-    loss="rep",
-    batch_size=64,
-    optimizer="adam",
     lr_dis=2e-4,
     lr_gen=1e-4,
-    max_step=100_000,
-    rounds=8,
-    query_step=1000,
-    grid=(20, 20),
 )
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ import pytest
 from mmdgan import data
 from mmdgan.data.memory import choose_cache
 from mmdgan.data.sample import make_sample
+from mmdgan.data.shard_writer import ShardWriter
 from mmdgan.data.sidecar import Origin, Sidecar, read_sidecar
-from mmdgan.data.tfrecords import ShardWriter
 from mmdgan.errors import ConfigError, DataError
 from mmdgan.experiment import Experiment
 from mmdgan.metrics import classifier

@@ -24,6 +24,22 @@ _LOOKS = 16  # images that are looked at to tell whether a set of TensorFlow Dat
 
 
 @dataclass(frozen=True)
+class _Asked:
+    """The options of `prepare` that say what the data set is to be, as they were given."""
+
+    name: str | None
+    source: str | Path | None
+    download: bool
+    split: str
+    size: int | None
+    crop: str
+    labels: str
+    attributes: tuple[str, ...]
+    mapping: str | Path | None
+    skip_broken: bool
+
+
+@dataclass(frozen=True)
 class _Wish:
     """What a person asked for, resolved: one data set under one name.
 
@@ -111,7 +127,13 @@ def prepare(
         ConfigError: options that contradict each other.
         DataError: no such data, broken data, or a data set of this name that was made otherwise.
     """
-    _check_options(what, source, download, size, crop, labels, attributes, mapping, checksum, workers)
+    attributes = tuple(attributes)
+    asked = _Asked(name, source, download, split, size, crop, labels, attributes, mapping, skip_broken)
+    _check_asked(what, asked)
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers is {workers}; give at least 1 process.")
+    if checksum and source is None:
+        raise ConfigError("checksums are those of official files; name these with --source.")
     if checksum:
         from mmdgan.data.sources import checksums
 
@@ -119,11 +141,9 @@ def prepare(
     root = Path(data_root)
     there = _made_before(what, root)
     if there is not None:
-        given = {"name": name, "source": source, "download": download, "split": split, "size": size, "crop": crop}
-        given |= {"labels": labels, "attributes": tuple(attributes), "mapping": mapping, "skip_broken": skip_broken}
-        _check_only_named(what, given)
+        _check_only_named(what, asked)
         return _already(there, root, progress)
-    wish = _wish(what, name, source, split, size, crop, labels, tuple(attributes), mapping, data_root)
+    wish = _wish(what, asked, root)
     folder = root / wish.name
     there = read_sidecar(folder, wish.name)
     if there is not None:
@@ -146,18 +166,9 @@ def prepare(
     )
 
 
-def _check_options(
-    what: str,
-    source: str | Path | None,
-    download: bool,
-    size: int | None,
-    crop: str,
-    labels: str,
-    attributes: Sequence[str],
-    mapping: str | Path | None,
-    checksum: bool,
-    workers: int | None,
-) -> None:
+def _check_asked(what: str, asked: _Asked) -> None:
+    """Raises a ConfigError when options contradict each other or what is to be prepared."""
+    source, size, crop, labels = asked.source, asked.size, asked.crop, asked.labels
     kind = what.partition(":")[0] if ":" in what else ""
     if kind and (kind not in _OWN or not what.partition(":")[2]):
         raise ConfigError(f"there is no data {what}; give a name, folder:PATH or tfds:NAME.")
@@ -167,36 +178,23 @@ def _check_options(
         raise ConfigError(f"size is {size}; give at least 1 pixel.")
     if size is None and crop != "center" and what in CATALOG:
         raise ConfigError("crop is none without a size; give --size too, or leave --crop out.")
-    if workers is not None and workers < 1:
-        raise ConfigError(f"workers is {workers}; give at least 1 process.")
     if source is not None and kind:
         raise ConfigError(f"{what} says where the images are; leave --source out.")
-    if source is not None and download:
+    if source is not None and asked.download:
         raise ConfigError("a source and a download exclude each other; give --source or --download.")
-    if kind == "folder" and download:
+    if kind == "folder" and asked.download:
         raise ConfigError("a folder is not downloaded; leave --download out.")
-    if checksum and source is None:
-        raise ConfigError("checksums are those of official files; name these with --source.")
-    if attributes and what != "celeba" and kind != "tfds":
+    if asked.attributes and what != "celeba" and kind != "tfds":
         raise ConfigError(f"attributes make classes of celeba, not of {what}; leave them out.")
-    if mapping is not None and what != "imagenet":
+    if asked.mapping is not None and what != "imagenet":
         raise ConfigError(f"a mapping gives the classes of imagenet, not of {what}; leave it out.")
-    if attributes and labels == "none":
+    if asked.attributes and labels == "none":
         raise ConfigError("attributes make classes, and labels is none; leave one of them out.")
 
 
-def _wish(
-    what: str,
-    name: str | None,
-    source: str | Path | None,
-    split: str,
-    size: int | None,
-    crop: str,
-    labels: str,
-    attributes: tuple[str, ...],
-    mapping: str | Path | None,
-    data_root: str | Path,
-) -> _Wish:
+def _wish(what: str, asked: _Asked, data_root: Path) -> _Wish:
+    """Resolves what was asked for."""
+    name, split, size = asked.name, asked.split, asked.size
     kind, _, place = what.rpartition(":") if ":" not in what else what.partition(":")
     if not split.strip():
         raise ConfigError("split is empty; name a part of the data set, such as train.")
@@ -216,7 +214,7 @@ def _wish(
         _check_name(name)
     if entry.name == "sample":
         raise DataError("The data set sample is made on the spot; there is nothing to prepare.")
-    geometry, shape = _geometry(entry, size, crop)
+    geometry, shape = _geometry(entry, size, asked.crop)
     if size is not None:  # any size of the source's images will do
         entry = replace(entry, size=None)
     return _Wish(
@@ -224,12 +222,12 @@ def _wish(
         request=Request(
             info=entry,
             split=split,
-            labels="source" if labels == "folders" or attributes else labels,
-            attributes=attributes,
-            mapping=Path(mapping).expanduser() if mapping is not None else None,
+            labels="source" if asked.labels == "folders" or asked.attributes else asked.labels,
+            attributes=asked.attributes,
+            mapping=Path(asked.mapping).expanduser() if asked.mapping is not None else None,
         ),
         geometry=geometry,
-        path=Path(place) if kind == "folder" else Path(source) if source is not None else None,
+        path=Path(place) if kind == "folder" else Path(asked.source) if asked.source is not None else None,
         shape=shape,
     )
 
@@ -270,10 +268,10 @@ def _made_before(what: str, data_root: Path) -> Sidecar | None:
     return read_sidecar(data_root / what, what)
 
 
-def _check_only_named(what: str, given: dict[str, Any]) -> None:
+def _check_only_named(what: str, asked: _Asked) -> None:
     """Raises a ConfigError when more is asked of a data set that is there than its name says."""
     usual = inspect.signature(prepare).parameters
-    more = [f"--{option}" for option, value in given.items() if value != usual[option].default]
+    more = [f"--{option}" for option, value in vars(asked).items() if value != usual[option].default]
     if more:
         raise ConfigError(
             f"{what} is a data set that is there already; leave {', '.join(more)} out, or say what to make it from: a "

@@ -80,7 +80,7 @@ def make_shard(job: ShardJob, report: Callable[[int], object] = lambda images: N
     Raises:
         DataError: a broken image that is not to be skipped, or a file that cannot be read or written.
     """
-    from mmdgan.data.tfrecords import ShardWriter
+    from mmdgan.data.shard_writer import ShardWriter
 
     temporary = job.file.with_name(job.file.name + PART_SUFFIX)
     skipped, count = [], 0

@@ -5,13 +5,10 @@ Every checksum is verified whenever a record is read. TensorFlow is not needed.
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -29,89 +26,17 @@ from mmdgan.data.frames import (
     size_of,
     walk_all,
 )
-from mmdgan.data.records import FRAME, HEAD, Layout, encode, framed, head, masked_crcs
+from mmdgan.data.records import FRAME, HEAD, Layout, head, masked_crcs
 from mmdgan.data.sidecar import Shard
 from mmdgan.errors import DataError
 
 SUFFIX = ".tfrecords"
 
-_BUFFER = 2**20  # bytes that a writer collects
 _BLOCK = 2**24  # bytes of images between two looks at the clock
 _EXTRA = 2**24  # bytes that a record may hold beside the image
 _LONG = 2**14  # bytes of an image from which on labels are read without it
 _LAYOUTS = 8  # that are kept per length of a record
 _PROGRESS_SECONDS = 2.0
-
-
-class ShardWriter:
-    """Writes one file of records; on leaving the context it is complete and on the disk.
-
-        with ShardWriter(path) as writer:
-            writer.write(image, label)
-        shard = writer.shard("cifar10-00000-of-00005.tfrecords")
-
-    After an error the unfinished file stays, for the caller to remove.
-
-    Attributes:
-        path: the file.
-        count: images so far.
-        bytes: their size in the file.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        """Nothing is opened yet."""
-        self.path = Path(path)
-        self.count = 0
-        self.bytes = 0
-        self._digest = hashlib.sha256()
-        self._pending = bytearray()
-
-    def __enter__(self) -> ShardWriter:
-        with self._named():
-            self._stream = open(self.path, "wb", buffering=0)
-        return self
-
-    def __exit__(self, kind: type | None, *rest: object) -> None:
-        with self._named(), self._stream:
-            if kind is None:
-                self._flush()
-                os.fsync(self._stream.fileno())
-
-    def write(self, image: np.ndarray, label: int | None = None) -> None:
-        """Adds one image uint8 (C, H, W) and its label.
-
-        Raises:
-            DataError: the file cannot be written, such as on a full disk.
-            TypeError: an image of another type.
-        """
-        if image.dtype != np.uint8:
-            raise TypeError(f"images in records are uint8, not {image.dtype}")
-        record = framed(encode(image.tobytes(), label))
-        self._pending += record
-        self.bytes += len(record)
-        self.count += 1
-        if len(self._pending) >= _BUFFER:
-            with self._named():
-                self._flush()
-
-    def shard(self, file_name: str) -> Shard:
-        """What was written, for the sidecar, under the name that the file will have."""
-        return Shard(file_name, self.count, self.bytes, self._digest.hexdigest())
-
-    def _flush(self) -> None:
-        content, self._pending = self._pending, bytearray()
-        self._digest.update(content)
-        rest = memoryview(content)
-        while rest:
-            rest = rest[self._stream.write(rest) :]
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            remedy = "mend that and give the same command again, which goes on from there"
-            raise DataError(f"{self.path} cannot be written: {error.strerror}; {remedy}.") from error
 
 
 class RecordFile:

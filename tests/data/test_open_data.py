@@ -11,8 +11,8 @@ import pytest
 
 from mmdgan import data
 from mmdgan.data.prepare import prepare
+from mmdgan.data.shard_writer import ShardWriter
 from mmdgan.data.sources import tfds as tfds_source
-from mmdgan.data.tfrecords import ShardWriter
 from mmdgan.errors import ConfigError, DataError
 
 LABELS = np.arange(23) * 7 % 10

@@ -14,8 +14,9 @@ import pytest
 
 from mmdgan.data import frames, tfrecords
 from mmdgan.data.records import framed, head
+from mmdgan.data.shard_writer import ShardWriter
 from mmdgan.data.sidecar import Shard
-from mmdgan.data.tfrecords import RecordFile, ShardWriter, check_shards, count_records, missing_shards, read_records
+from mmdgan.data.tfrecords import RecordFile, check_shards, count_records, missing_shards, read_records
 from mmdgan.errors import DataError
 
 TINY = (3, 2, 2)

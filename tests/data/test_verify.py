@@ -13,8 +13,8 @@ import pytest
 
 from mmdgan.data import verify as verify_module
 from mmdgan.data.frames import walk_all
+from mmdgan.data.shard_writer import ShardWriter
 from mmdgan.data.sidecar import Origin, Shard, Sidecar
-from mmdgan.data.tfrecords import ShardWriter
 from mmdgan.data.verify import Report, verify
 from mmdgan.errors import DataError
 
