@@ -127,13 +127,8 @@ def prepare(
         ConfigError: options that contradict each other.
         DataError: no such data, broken data, or a data set of this name that was made otherwise.
     """
-    attributes = tuple(attributes)
-    asked = _Asked(name, source, download, split, size, crop, labels, attributes, mapping, skip_broken)
-    _check_asked(what, asked)
-    if workers is not None and workers < 1:
-        raise ConfigError(f"workers is {workers}; give at least 1 process.")
-    if checksum and source is None:
-        raise ConfigError("checksums are those of official files; name these with --source.")
+    asked = _Asked(name, source, download, split, size, crop, labels, tuple(attributes), mapping, skip_broken)
+    _check_asked(what, asked, checksum, workers)
     if checksum:
         from mmdgan.data.sources import checksums
 
@@ -166,7 +161,7 @@ def prepare(
     )
 
 
-def _check_asked(what: str, asked: _Asked) -> None:
+def _check_asked(what: str, asked: _Asked, checksum: bool, workers: int | None) -> None:
     """Raises a ConfigError when options contradict each other or what is to be prepared."""
     source, size, crop, labels = asked.source, asked.size, asked.crop, asked.labels
     kind = what.partition(":")[0] if ":" in what else ""
@@ -190,6 +185,10 @@ def _check_asked(what: str, asked: _Asked) -> None:
         raise ConfigError(f"a mapping gives the classes of imagenet, not of {what}; leave it out.")
     if asked.attributes and labels == "none":
         raise ConfigError("attributes make classes, and labels is none; leave one of them out.")
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers is {workers}; give at least 1 process.")
+    if checksum and source is None:
+        raise ConfigError("checksums are those of official files; name these with --source.")
 
 
 def _wish(what: str, asked: _Asked, data_root: Path) -> _Wish:
