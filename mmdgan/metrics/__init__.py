@@ -11,13 +11,21 @@ _HOMES = {
     "frechet_distance": "scores",
     "classifier_score": "scores",
     "kernel_distance": "scores",
+    "prdc": "neighbours",
+    "nearest_neighbours": "neighbours",
+    "ms_ssim": "similarity",
+    "sliced_wasserstein": "sliced",
+    "Moments": "moments",
+    "read_moments": "moments",
     "resolve": "features",
+    "open_images": "image_sets",
     "evaluate_images": "evaluate",
+    "evaluate_sets": "evaluate",
     "format_table": "evaluate",
     "append_jsonl": "evaluate",
 }
 
-METRICS = ("fid", "is", "kid")
+METRICS = ("fid", "is", "kid", "prdc", "ms_ssim", "swd", "intra_fid", "nn")
 """Identifiers of the scores; without imports, so that a command line can be checked at once."""
 
 __all__ = ["METRICS", *_HOMES]

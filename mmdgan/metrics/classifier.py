@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import json
 import os
 import time
@@ -21,6 +20,8 @@ import numpy as np
 import tensorflow as tf
 
 from mmdgan.errors import MetricError
+from mmdgan.metrics.digests import digest_arrays
+from mmdgan.metrics.resizing import METHODS, check_method, resize_images
 
 if TYPE_CHECKING:
     import keras
@@ -48,12 +49,21 @@ class ClassifierFeatures:
         label: "classifier" when it is trained on the data at hand, "classifier:NAME" when on another set.
         feature_count: F = 128.
         class_names: the classes that the logits stand for.
+        resize: how images are brought to the classifier's size: "antialiased", or a method of `resizing`.
+        batch_size: images that are run at a time.
     """
 
     feature_count = FEATURES
+    batch_size = EXTRACT_BATCH
 
     def __init__(
-        self, data: ImageData | StoredImages, folder: Path, *, label: str = "classifier", progress: Callable = print
+        self,
+        data: ImageData | StoredImages,
+        folder: Path,
+        *,
+        label: str = "classifier",
+        resize: str | None = None,
+        progress: Callable = print,
     ) -> None:
         """Nothing is trained or read before the first use.
 
@@ -61,9 +71,11 @@ class ClassifierFeatures:
             data: labelled images.
             folder: where the trained weights are kept.
             label: as above.
+            resize: a method of `resizing` for the images that are scored; None for antialiased bilinear, which the
+                classifier is trained with in any case.
             progress: takes one sentence at a time.
         """
-        self.label = label
+        self.label, self.resize = label, check_method(resize) if resize else "antialiased"
         self.class_names = tuple(data.class_names) or tuple(str(i) for i in range(data.num_class))
         self._data, self._folder, self._progress = data, Path(folder), progress
         channels, height, width = data.shape
@@ -94,7 +106,7 @@ class ClassifierFeatures:
             "feature_count": self.feature_count,
             "classifier_accuracy": self._facts["accuracy"],
             "classifier_test_count": self._facts["tested_on"],
-            "resize": f"antialiased bilinear to {height}x{width} where the size differs",
+            "resize": f"{METHODS.get(self.resize, 'antialiased bilinear')} to {height}x{width} where the size differs",
         }
 
     def extract(self, images: np.ndarray, progress: Callable | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -126,7 +138,11 @@ class ClassifierFeatures:
     @functools.cached_property
     def _run(self) -> Callable:
         def run(images: tf.Tensor) -> list[tf.Tensor]:
-            return self._model(_prepare(images, self._input_shape), training=False)
+            if self.resize in METHODS:
+                prepared = resize_images(images, self._input_shape[:2], self.resize) / 127.5 - 1.0
+            else:
+                prepared = _prepare(images, self._input_shape)
+            return self._model(prepared, training=False)
 
         return tf.function(run, reduce_retracing=True)
 
@@ -269,20 +285,13 @@ def _prepare(images: np.ndarray | tf.Tensor, shape: tuple[int, int, int]) -> tf.
     return tf.image.resize(scaled, shape[:2], "bilinear", antialias=True)
 
 
-def _digest(weights: list[np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for array in weights:
-        digest.update(np.ascontiguousarray(array))
-    return digest.hexdigest()[:16]
-
-
 def _read(path: Path, model: keras.Model) -> dict | None:
     """Sets the weights kept at `path` and returns their facts; None if there is no whole and fitting file."""
     try:
         with np.load(path) as file:
             facts = json.loads(str(file["facts"]))
             weights = [file[f"w{i}"] for i in range(len(model.weights))]
-        if _digest(weights) != facts["hash"]:
+        if digest_arrays(weights) != facts["hash"]:
             return None
         model.set_weights(weights)
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
@@ -293,7 +302,7 @@ def _read(path: Path, model: keras.Model) -> dict | None:
 def _keep(path: Path, model: keras.Model, facts: dict, progress: Callable) -> dict:
     """Writes the weights; takes those of another process instead if it was faster, so that both score alike."""
     weights = model.get_weights()
-    facts = {**facts, "hash": _digest(weights)}
+    facts = {**facts, "hash": digest_arrays(weights)}
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

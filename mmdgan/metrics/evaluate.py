@@ -6,13 +6,10 @@ two halves of the real ones, which is about what a perfect generator would get.
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-import math
-import platform
+import dataclasses
+import difflib
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,253 +17,330 @@ import numpy as np
 
 from mmdgan.errors import MetricError
 from mmdgan.metrics import METRICS
+from mmdgan.metrics.score_classes import asked_classes, class_shares
+from mmdgan.metrics.score_context import Context, EvaluateOptions, Facts, Side
+from mmdgan.metrics.score_functions import SCORES
+from mmdgan.metrics.score_records import append_jsonl, format_table, merge_repeats, score_name, versions
+from mmdgan.metrics.score_statistics import check_metric_of_statistics, check_statistics
 
 if TYPE_CHECKING:
     from mmdgan.metrics.features import Extractor
+    from mmdgan.metrics.image_sets import ImageSet
+    from mmdgan.metrics.moments import Moments
 
-PACKAGES = ("tensorflow", "keras", "tensorflow-gan", "numpy")
+__all__ = [
+    "EvaluateOptions",
+    "append_jsonl",
+    "check_request",
+    "check_sets",
+    "evaluate_images",
+    "evaluate_sets",
+    "format_table",
+    "needs_features",
+    "score_name",
+]
+
+_UNKNOWN = object()
+_NO_FEATURES = dict.fromkeys(("features", "feature_source", "feature_hash", "feature_count"))
 
 
-@dataclass(frozen=True)
-class ImageSets:
-    """Features and logits of both image sets.
+def evaluate_sets(
+    generated: ImageSet | Sequence[ImageSet],
+    real: ImageSet | Moments,
+    extractor: Extractor | None,
+    metrics: Iterable[str] = METRICS,
+    *,
+    options: EvaluateOptions | None = None,
+    training: ImageSet | None = None,
+    seed: int = 0,
+    step: int | None = None,
+    data: str = "",
+    split: str = "train",
+    cache: Path | None = None,
+    progress: Callable | None = None,
+) -> list[dict]:
+    """Computes scores of images, or of several sets of images of one generator.
 
-    Attributes:
-        features_gen, features_real: (N, F) and (M, F).
-        logits_gen, logits_real: (N, K) and (M, K).
-        force: compute Fréchet distances of too few images.
+    All sets must be in random order, as those of `open_images`, `DataSet` and `GeneratedSet` are: some scores divide
+    them into parts.
+
+    Args:
+        generated: the images; or sets of the same size and generator, from different seeds ("repeats").
+        real: images that they are compared with, or stored statistics, for which fid is the only metric.
+        extractor: as `mmdgan.metrics.resolve` finds it; None if `needs_features` says that there is no need.
+        metrics: identifiers, of `mmdgan.metrics.METRICS`.
+        options: how the scores are computed.
+        training: all images that the generator was trained on, for nn and intra_fid; `real` by default.
+        seed: of the latent codes (of the first repeat) and of random choices, for the record.
+        step: the training step of the generator, for the record; None for images of unknown origin.
+        data: name of the real images, for the record.
+        split: which part of the data set they are, for the record.
+        cache: the folder of computed features; None to keep none.
+        progress: takes one sentence at a time.
+
+    Returns:
+        One record per score, ready for JSON: "metric" (its name), "identifier" (of `metrics`), "value" (None where it
+        has none; of several sets the mean), "values" (of each set), "spread" and "spread_of", "count" and "count_real"
+        (images on each side), "seconds" without those for features ("feature_seconds"), and the protocol. A
+        classifier's view of the classes comes last.
+
+    Raises:
+        MetricError: whatever `check_sets` refuses.
     """
-
-    features_gen: np.ndarray
-    logits_gen: np.ndarray
-    features_real: np.ndarray
-    logits_real: np.ndarray
-    force: bool = False
+    metrics, options = tuple(metrics), options or EvaluateOptions()
+    sets = list(generated) if isinstance(generated, Sequence) else [generated]
+    check_sets(metrics, sets, real, extractor, options=options, training=training)
+    progress = progress or (lambda sentence: None)
+    real_side, training_side = real, None
+    if not _is_statistics(real):
+        real_side = Side(real, extractor, cache, progress)
+        training_side = real_side if training is None else Side(training, extractor, cache, progress)
+    repeats, seconds = [], 0.0
+    for number, images in enumerate(sets):
+        context = Context(
+            Side(images, extractor, cache, progress), real_side, training_side, extractor, options, seed + number
+        )
+        if len(sets) > 1:
+            progress(f"Repeat {number + 1} of {len(sets)}.")
+        if needs_features(metrics):
+            seconds += _prepare(context)
+        repeats.append(list(_records(metrics, context, first=number == 0, progress=progress)))
+    protocol = {
+        "images": sets[0].name,
+        "data": data,
+        "split": split,
+        "image_shape": list(sets[0].shape),
+        "seed": int(seed),
+        "step": None if step is None else int(step),
+        "repeats": len(sets),
+        "set_hash": ",".join(images.fingerprint()[:16] for images in sets),
+        "real_hash": real.feature_hash if _is_statistics(real) else real.fingerprint()[:16],
+        "feature_seconds": round(seconds, 3),
+        "versions": versions(),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    return [{**record, **protocol} for record in _merged(repeats)]
 
 
 def evaluate_images(
     generated: np.ndarray,
     real: np.ndarray,
-    extractor: Extractor,
-    metrics: Iterable[str] = METRICS,
+    extractor: Extractor | None,
+    metrics: Iterable[str] = ("fid", "is", "kid"),
     *,
     seed: int,
-    step: int,
+    step: int | None,
     data: str = "",
     labels: np.ndarray | None = None,
     force: bool = False,
     progress: Callable | None = None,
 ) -> list[dict]:
-    """Computes scores.
+    """Computes scores of images in arrays.
 
     Args:
         generated: uint8 (N, H, W, C).
         real: uint8 (M, H, W, C), in random order, from the images that the generator was trained on.
-        extractor: as `mmdgan.metrics.resolve` finds it.
-        metrics: any of "fid", "is", "kid".
-        seed: the seed of the latent codes and of the choice of real images, for the record.
-        step: the training step of the generator, for the record.
-        data: name of the real images, for the record.
-        labels: integers (N, 1), the classes that the generated images were asked for; then the share of images in
-            which a classifier of the same classes finds them is a score too.
+        labels: integers (N, 1), the classes that the generated images were asked for.
         force: compute Fréchet distances of fewer images than features + 1, and mark them.
-        progress: takes one sentence at a time.
+        extractor, metrics, seed, step, data, progress: as for `evaluate_sets`.
 
     Returns:
-        One record per score, ready for JSON: "metric" (its name), "value" (None where it has none), "count" and
-        "count_real" (images on each side), "seconds", and the protocol. A classifier's view of the classes comes last.
-
-    Raises:
-        MetricError: an unknown metric, or too few images.
+        As `evaluate_sets`.
     """
+    from mmdgan.metrics.image_sets import ArraySet
+
+    return evaluate_sets(
+        ArraySet(generated, labels, name="generated"),
+        ArraySet(real, name=data or "real"),
+        extractor,
+        metrics,
+        options=EvaluateOptions(force=force),
+        seed=seed,
+        step=step,
+        data=data,
+        progress=progress,
+    )
+
+
+def needs_features(metrics: Iterable[str]) -> bool:
+    """Whether any of the metrics (of none: the view of the classes) needs an extractor."""
     metrics = tuple(metrics)
-    check_request(metrics, min(len(generated), len(real)), extractor, force=force)
-    begun = time.perf_counter()
-    protocol = extractor.protocol()
-    sets = ImageSets(*extractor.extract(generated, progress), *extractor.extract(real, progress), force)
-    protocol = {
-        **protocol,
-        "data": data,
-        "split": "train",
-        "image_shape": list(generated.shape[1:]),
-        "seed": int(seed),
-        "step": int(step),
-        "feature_seconds": round(time.perf_counter() - begun, 3),
-        "versions": versions(),
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-    records = []
-    for metric in metrics:
-        records.extend(_timed(_SCORES[metric](sets, extractor.label)))
-    if hasattr(extractor, "class_names"):
-        records.extend(_timed(_classes(sets, extractor)))
-        if labels is not None and extractor.label == "classifier":
-            records.extend(_timed(_asked_classes(sets, extractor, labels)))
-    return [{**record, **protocol} for record in records]
+    return not metrics or any(part.features for metric in metrics for part in SCORES[metric].parts)
 
 
-def check_request(metrics: Iterable[str], count: int, extractor: Extractor, *, force: bool = False) -> None:
-    """Refuses what cannot be computed; worth calling before training.
+def check_request(
+    metrics: Iterable[str],
+    count: int,
+    extractor: Extractor | None,
+    *,
+    force: bool = False,
+    options: EvaluateOptions | None = None,
+    shape: tuple[int, int, int] | None = None,
+    labels: np.ndarray | None | object = _UNKNOWN,
+    labels_training: np.ndarray | None = None,
+    leave_out: Callable | None = None,
+) -> tuple[str, ...]:
+    """Refuses what cannot be computed; worth calling before training, when there is no image yet.
 
     Args:
         metrics: their identifiers.
         count: the number of images in the smaller set.
         extractor: where the features come from.
         force: allow Fréchet distances of too few images.
+        options: how the scores are computed; `force` is then theirs.
+        shape: (H, W, C) of the images.
+        labels: classes that the generated images will be asked for, int (N,) or (N, 1); None for an unconditional
+            generator. Unless they are given, intra_fid is not checked.
+        labels_training: int (M,): the classes of the training images.
+        leave_out: takes a sentence for each metric that cannot be computed; None to raise it as an error.
+
+    Returns:
+        The metrics, without those that are left out.
 
     Raises:
-        MetricError: an unknown metric, or fewer images than features + 1 for a Fréchet distance.
+        MetricError: an unknown metric, or one that cannot be computed.
     """
-    unknown = [metric for metric in metrics if metric not in _SCORES]
-    if unknown:
-        raise MetricError(f"There is no metric {unknown[0]!r}: choose from {', '.join(_SCORES)}.")
-    if "fid" in metrics and not force:
-        from mmdgan.metrics.scores import require_samples
+    metrics = known_metrics(metrics)
+    facts = Facts(count, count, count, options or EvaluateOptions(force=force), shape=shape, shape_real=shape)
+    unchecked = ("intra_fid",) if labels is _UNKNOWN else ()
+    if labels is not _UNKNOWN:
+        labels = None if labels is None else np.reshape(labels, -1)
+        facts = dataclasses.replace(facts, labels=labels, labels_training=labels_training)
+    return _checked(metrics, _with_extractor(facts, metrics, extractor), leave_out, unchecked)
 
-        require_samples(count, extractor.feature_count)
 
-
-def score_name(metric: str, label: str) -> str:
-    """The honest name of a score: FID, IS and KID only with the 2015 Inception graph, else such as "FD[classifier]".
+def check_sets(
+    metrics: Iterable[str],
+    generated: Sequence[ImageSet],
+    real: ImageSet | Moments,
+    extractor: Extractor | None,
+    *,
+    options: EvaluateOptions | None = None,
+    training: ImageSet | None = None,
+    leave_out: Callable | None = None,
+) -> tuple[str, ...]:
+    """Refuses what cannot be computed of image sets; no image is touched.
 
     Args:
-        metric: "fid", "is" or "kid".
-        label: the features' label.
+        metrics: their identifiers.
+        generated: sets of one size.
+        real, extractor, options, training: as for `evaluate_sets`.
+        leave_out: takes a sentence for each metric that cannot be computed; None to raise it as an error.
+
+    Returns:
+        The metrics, without those that are left out.
+
+    Raises:
+        MetricError: an unknown metric; one that needs more images, images of another form, labels, logits, or images
+            where there are stored statistics; statistics of other features; sets of different sizes.
     """
-    published, general = {"fid": ("FID", "FD"), "is": ("IS", "CS"), "kid": ("KID", "KD")}[metric]
-    return published if label == "inception" else f"{general}[{label}]"
+    metrics, options = known_metrics(metrics), options or EvaluateOptions()
+    first = generated[0]
+    if any((images.count, images.shape) != (first.count, first.shape) for images in generated):
+        raise MetricError("Repeats are sets of as many images of one size: draw them with different seeds alone.")
+    if _is_statistics(real):
+        facts = _with_extractor(Facts(first.count, real.count, 0, options, first.shape), metrics, extractor)
+        metrics = _checked(metrics, facts, leave_out, statistics=True)
+        check_statistics(real, extractor)
+        return metrics
+    whole = real if training is None else training
+    facts = Facts(first.count, real.count, whole.count, options, first.shape, real.shape)
+    if "intra_fid" in metrics:
+        facts = dataclasses.replace(facts, labels=first.labels, labels_training=whole.labels)
+    return _checked(metrics, _with_extractor(facts, metrics, extractor), leave_out)
 
 
-def versions() -> dict[str, str]:
-    """The versions that a score may depend on."""
-    import mmdgan
+def known_metrics(metrics: Iterable[str]) -> tuple[str, ...]:
+    """The same metrics; MetricError for an identifier that no score has."""
+    metrics = tuple(metrics)
+    for metric in metrics:
+        if metric not in SCORES:
+            near = difflib.get_close_matches(metric, SCORES, 1, 0.5)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise MetricError(f"There is no metric {metric!r}{hint}: choose from {', '.join(SCORES)}.")
+    return metrics
 
-    found = {"mmdgan": getattr(mmdgan, "__version__", "unknown"), "python": platform.python_version()}
-    for package in PACKAGES:
+
+def _checked(
+    metrics: tuple[str, ...],
+    facts: Facts,
+    leave_out: Callable | None,
+    unchecked: tuple[str, ...] = (),
+    statistics: bool = False,
+) -> tuple[str, ...]:
+    """The metrics that can be computed; what cannot is an error, or left out with a sentence."""
+    possible = []
+    for metric in metrics:
         try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "unknown"  # TensorFlow also comes as tensorflow-cpu and the like
-    return found
+            if statistics:
+                check_metric_of_statistics(metric)
+            if metric not in unchecked:
+                SCORES[metric].check(facts)
+        except MetricError as error:
+            if leave_out is None:
+                raise
+            leave_out(f"Without {metric}. {error}")
+        else:
+            possible.append(metric)
+    if metrics and not possible:
+        raise MetricError(f"None of the metrics {', '.join(metrics)} can be computed of these images.")
+    return tuple(possible)
 
 
-def append_jsonl(path: str | Path, records: Iterable[dict]) -> None:
-    """Appends records to a file, one line of JSON each; an unfinished last line is closed first.
-
-    Args:
-        path: the file; it and its folder are made if missing.
-        records: dictionaries of what JSON can hold.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
-    with open(path, "ab+") as file:
-        if file.tell():
-            file.seek(-1, 2)
-            if file.read(1) != b"\n":
-                text = "\n" + text
-        file.write(text.encode())
+def _with_extractor(facts: Facts, metrics: Sequence[str], extractor: Extractor | None) -> Facts:
+    if extractor is None:
+        if needs_features(metrics):
+            raise MetricError(f"The metrics {', '.join(metrics)} need features: give an extractor.")
+        return facts
+    logits = getattr(extractor, "logit_count", None) != 0
+    return dataclasses.replace(facts, label=extractor.label, features=extractor.feature_count, logits=logits)
 
 
-def format_table(records: list[dict]) -> str:
-    """The scores as a table of text, with their protocol below.
-
-    Args:
-        records: of one evaluation, as `evaluate_images` returns them.
-    """
-    if not records:
-        return "No scores were asked for."
-    rows = [("score", "value", "images")]
-    for record in records:
-        value = "-" if record["value"] is None else f"{record['value']:.4g}"
-        images = f"{record['count']:,}" + (f" and {record['count_real']:,}" if record["count_real"] else "")
-        note = f"  {record['note']}" if record.get("note") else ""
-        rows.append((record["metric"], value, images + note))
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    lines = [f"{name:<{widths[0]}}  {value:>{widths[1]}}  {images}" for name, value, images in rows]
-    first = records[0]
-    accuracy = f", test accuracy {first['classifier_accuracy']:.1%}" if "classifier_accuracy" in first else ""
-    lines.append(
-        f"Features: {first['feature_source']} ({first['feature_hash']}{accuracy}); resize: {first['resize']}; "
-        f"real images: {first['data'] or 'unnamed'}, {first['split']}; seed {first['seed']}, step {first['step']:,}."
-    )
-    return "\n".join(lines)
+def _is_statistics(real: ImageSet | Moments) -> bool:
+    return not hasattr(real, "batches")
 
 
-def _fid(sets: ImageSets, label: str) -> Iterator[dict]:
-    from mmdgan.metrics.scores import frechet_distance
-
-    name, count_features = score_name("fid", label), sets.features_gen.shape[1]
-    generated, real = sets.features_gen, sets.features_real
-    record = _record(name, frechet_distance(real, generated, force=sets.force), len(generated), len(real))
-    if min(len(generated), len(real)) <= count_features:
-        record["note"] = f"forced: fewer images than {count_features} features + 1, so the value means little"
-    yield record
-    half = len(real) // 2
-    if half > count_features:
-        yield _record(f"{name} real-real", frechet_distance(real[:half], real[-half:]), half, half)
-    else:
-        record = _record(f"{name} real-real", None, half, half)
-        yield {**record, "note": f"needs {2 * (count_features + 1):,} real images"}
+def _prepare(context: Context) -> float:
+    """Computes the features of both sides, so that no score's seconds hold them; returns what it took."""
+    sides = [side for side in (context.generated, context.real) if isinstance(side, Side)]
+    begun = [side.seconds for side in sides]
+    for side in sides:
+        _ = side.features
+    return sum(side.seconds for side in sides) - sum(begun)
 
 
-def _is(sets: ImageSets, label: str) -> Iterator[dict]:
-    from mmdgan.metrics.scores import classifier_score
-
-    name = score_name("is", label)
-    for suffix, logits in (("", sets.logits_gen), (" real", sets.logits_real)):
-        yield {**_record(name + suffix, classifier_score(logits), len(logits)), "score_splits": 1}
-
-
-def _kid(sets: ImageSets, label: str) -> Iterator[dict]:
-    from mmdgan.metrics.scores import kernel_distance
-
-    value = kernel_distance(sets.features_real, sets.features_gen)
-    yield _record(score_name("kid", label), value, len(sets.features_gen), len(sets.features_real))
-
-
-_SCORES: dict[str, Callable[[ImageSets, str], Iterator[dict]]] = {"fid": _fid, "is": _is, "kid": _kid}
+def _records(metrics: Sequence[str], context: Context, first: bool, progress: Callable) -> Iterator[dict]:
+    """Records of one generated set; with the first one also those of the real images alone."""
+    for metric in metrics:
+        if SCORES[metric].slow:
+            progress(f"Computing {metric}.")
+        for part in SCORES[metric].parts:
+            if first or not part.once:
+                yield from _complete(part.compute(context), metric, context.extractor if part.features else None)
+    extractor = context.extractor
+    if needs_features(metrics) and hasattr(extractor, "class_names") and context.generated.logits.shape[1]:
+        yield from _complete(class_shares(context), "classes", extractor)
+        if context.generated.labels is not None and extractor.label == "classifier":
+            yield from _complete(asked_classes(context), "asked_class", extractor)
 
 
-def _classes(sets: ImageSets, extractor: Extractor) -> Iterator[dict]:
-    """How the classifier divides the generated images: the share of the rarest class shows a collapse."""
-    names = extractor.class_names
-    shares, shares_real = (
-        np.bincount(logits.argmax(axis=1), minlength=len(names)) / len(logits)
-        for logits in (sets.logits_gen, sets.logits_real)
-    )
-    rarest = int(shares.argmin())
-    record = _record(f"classes[{extractor.label}]", float(shares[rarest]), len(sets.logits_gen), len(sets.logits_real))
-    yield {
-        **record,
-        "note": f"share of the rarest class, {names[rarest]} ({shares_real[rarest]:.1%} of the real images)",
-        "shares": dict(zip(names, shares.tolist(), strict=True)),
-        "shares_real": dict(zip(names, shares_real.tolist(), strict=True)),
-    }
-
-
-def _asked_classes(sets: ImageSets, extractor: Extractor, labels: np.ndarray) -> Iterator[dict]:
-    """In what share of the generated images the classifier finds the class that was asked for."""
-    asked = np.asarray(labels).reshape(-1)
-    found = sets.logits_gen.argmax(axis=1) == asked
-    shares = {name: float(found[asked == i].mean()) for i, name in enumerate(extractor.class_names) if i in asked}
-    worst = min(shares, key=lambda name: shares[name])
-    yield {
-        **_record(f"asked class[{extractor.label}]", float(found.mean()), len(found)),
-        "note": f"share of images in which the asked class is found; least for {worst} ({shares[worst]:.1%})",
-        "shares": shares,
-    }
-
-
-def _record(metric: str, value: float | None, count: int, count_real: int | None = None) -> dict:
-    """The entries that every score has. JSON has no infinities: they become None."""
-    finite = value is not None and math.isfinite(value)
-    return {"metric": metric, "value": float(value) if finite else None, "count": count, "count_real": count_real}
-
-
-def _timed(records: Iterator[dict]) -> Iterator[dict]:
-    """Adds to each record the seconds that it took."""
+def _complete(records: Iterator[dict], identifier: str, extractor: Extractor | None) -> Iterator[dict]:
+    """Adds to each record its metric's identifier, the seconds that it took and where its features come from."""
     begun = time.perf_counter()
     for record in records:
-        yield {**record, "seconds": round(time.perf_counter() - begun, 3)}
+        seconds = round(time.perf_counter() - begun, 3)
+        yield {
+            **record,
+            "identifier": identifier,
+            "seconds": seconds,
+            **(extractor.protocol() if extractor else _NO_FEATURES),
+        }
         begun = time.perf_counter()
+
+
+def _merged(repeats: Sequence[Sequence[dict]]) -> Iterator[dict]:
+    """The records of several generated sets, merged by their names, in the order of the first set."""
+    found: dict[str, list[dict]] = {}
+    for record in (record for records in repeats for record in records):
+        found.setdefault(record["metric"], []).append(record)
+    yield from (merge_repeats(records) for records in found.values())

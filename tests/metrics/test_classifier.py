@@ -5,11 +5,13 @@ import random
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mmdgan.data import ImageData
 from mmdgan.errors import MetricError
 from mmdgan.metrics import classifier
 from mmdgan.metrics.classifier import ClassifierFeatures
+from mmdgan.metrics.resizing import resize_images
 
 
 def make_data(count=240, side=8, name="stripes", groups=None):
@@ -109,3 +111,22 @@ def test_a_folder_that_cannot_be_written_costs_only_the_cache(tmp_path):
     extractor = ClassifierFeatures(make_data(), tmp_path / "file", progress=said.append)
     assert extractor.protocol()["classifier_accuracy"] > 0.5
     assert "trained again next time" in said[-1]
+
+
+def test_the_resize_can_be_chosen_and_changes_nothing_unless_asked_for(tmp_path):
+    data = make_data()
+    images = np.ascontiguousarray(data.images.transpose(0, 2, 3, 1)).repeat(2, axis=1).repeat(2, axis=2)
+    usual = ClassifierFeatures(data, tmp_path, progress=lambda text: None)
+    features, _ = usual.extract(images)
+    assert usual.resize == "antialiased" and usual.protocol()["resize"].startswith("antialiased bilinear to 8x8")
+    scaled = tf.image.resize(images / np.float32(127.5) - 1, (8, 8), "bilinear", antialias=True)
+    np.testing.assert_allclose(features, usual._model(scaled, training=False)[0], atol=1e-5)
+    for resize in ("legacy", "tfgan", "clean"):
+        chosen = ClassifierFeatures(data, tmp_path, resize=resize, progress=lambda text: pytest.fail("trained again"))
+        scaled = resize_images(tf.constant(images), (8, 8), resize) / 127.5 - 1.0
+        np.testing.assert_allclose(chosen.extract(images)[0], usual._model(scaled, training=False)[0], atol=1e-5)
+        assert chosen.protocol()["resize"].startswith(f"{resize} ") and chosen.resize == resize
+        assert np.abs(chosen.extract(images)[0] - features).max() > 1e-3
+        assert chosen.protocol()["feature_hash"] == usual.protocol()["feature_hash"]
+    with pytest.raises(MetricError, match="no resize 'box'"):
+        ClassifierFeatures(data, tmp_path, resize="box")

@@ -1,13 +1,16 @@
 """Records, tables and files of scores, with an extractor whose features are known."""
 
 import json
+import math
 
 import numpy as np
 import pytest
 
 from mmdgan import metrics
 from mmdgan.errors import MetricError
-from mmdgan.metrics import evaluate, tfgan
+from mmdgan.metrics import evaluate, scores
+from mmdgan.metrics.evaluate import EvaluateOptions
+from mmdgan.metrics.image_sets import ArraySet
 
 
 class MeanColours:
@@ -16,6 +19,9 @@ class MeanColours:
     label = "classifier"
     feature_count = 6
     class_names = ("red", "green", "blue")
+
+    def __init__(self):
+        self.seen = 0
 
     def protocol(self):
         return {
@@ -27,8 +33,9 @@ class MeanColours:
         }
 
     def extract(self, images, progress=None):
+        self.seen += len(images)
         halves = images.reshape(len(images), 2, -1, 3).mean(axis=2) / 255.0
-        return halves.reshape(len(images), 6), 20.0 * halves.mean(axis=1)
+        return halves.reshape(len(images), 6).astype("float32"), (20.0 * halves.mean(axis=1)).astype("float32")
 
 
 class MeanColoursAsInception(MeanColours):
@@ -36,9 +43,9 @@ class MeanColoursAsInception(MeanColours):
     class_names = property()
 
 
-def _images(count, seed, colours=(0, 1, 2)):
+def _images(count, seed, colours=(0, 1, 2), side=4):
     random = np.random.default_rng(seed)
-    images = random.integers(0, 120, (count, 4, 4, 3), dtype=np.uint8)
+    images = random.integers(0, 120, (count, side, side, 3), dtype=np.uint8)
     images[np.arange(count), :, :, np.asarray(colours)[np.arange(count) % len(colours)]] += 130
     return images
 
@@ -47,40 +54,125 @@ def _evaluate(**options):
     return metrics.evaluate_images(_images(90, 0), _images(60, 1), MeanColours(), seed=3, step=200, **options)
 
 
+def _sets(generated, real, names, extractor=None, **options):
+    return {
+        record["metric"]: record
+        for record in metrics.evaluate_sets(generated, real, extractor or MeanColours(), names, **options)
+    }
+
+
 def test_each_score_has_a_record():
     records = {record["metric"]: record for record in _evaluate(data="colours")}
-    assert list(records) == [
-        "FD[classifier]",
-        "FD[classifier] real-real",
-        "CS[classifier]",
-        "CS[classifier] real",
-        "KD[classifier]",
-        "classes[classifier]",
-    ]
     generated, logits = MeanColours().extract(_images(90, 0))
     real, logits_real = MeanColours().extract(_images(60, 1))
+    split, split_real = (scores.classifier_score_spread(part, 10) for part in (logits, logits_real))
     expected = {
         "FD[classifier]": metrics.frechet_distance(generated, real),
         "FD[classifier] real-real": metrics.frechet_distance(real[:30], real[30:]),
         "CS[classifier]": metrics.classifier_score(logits),
+        "CS[classifier] (10 splits)": split[0],
         "CS[classifier] real": metrics.classifier_score(logits_real),
+        "CS[classifier] real (10 splits)": split_real[0],
         "KD[classifier]": metrics.kernel_distance(generated, real),
         "classes[classifier]": 1 / 3,
     }
+    assert list(records) == list(expected)
     for name, value in expected.items():
         assert records[name]["value"] == pytest.approx(value, rel=1e-9), name
+        assert records[name]["values"] == [records[name]["value"]]
     counts = [(record["count"], record["count_real"]) for record in records.values()]
-    assert counts == [(90, 60), (30, 30), (90, None), (60, None), (90, 60), (90, 60)]
+    assert counts == [(90, 60), (30, 30), (90, None), (90, None), (60, None), (60, None), (90, 60), (90, 60)]
+    spreads = {name: record["spread"] for name, record in records.items() if record["spread"] is not None}
+    assert spreads == pytest.approx(
+        {"CS[classifier] (10 splits)": split[1], "CS[classifier] real (10 splits)": split_real[1]}, rel=1e-9
+    )
+    assert records["CS[classifier] (10 splits)"]["spread_of"] == "standard deviation over 10 splits"
     for record in records.values():
-        assert record["seed"] == 3 and record["step"] == 200 and record["data"] == "colours"
+        assert record["seed"] == 3 and record["step"] == 200 and record["data"] == "colours" and record["repeats"] == 1
         assert record["split"] == "train" and record["resize"] == "none" and record["feature_hash"] == "0123"
         assert record["image_shape"] == [4, 4, 3] and record["seconds"] >= 0 and record["versions"]["tensorflow"]
+        assert len(record["set_hash"]) == len(record["real_hash"]) == 16 and record["set_hash"] != record["real_hash"]
+    assert records["FD[classifier]"]["method"] == "tensorflow-gan"
+    identifiers = [record["identifier"] for record in records.values()]
+    assert identifiers == ["fid", "fid", "is", "is", "is", "is", "kid", "classes"]
+
+
+def test_every_metric_has_a_score_and_a_json_record():
+    assert tuple(evaluate.SCORES) == metrics.METRICS
+    real = ArraySet(_images(80, 1, side=16), np.arange(80) % 3, class_names=MeanColours.class_names)
+    generated = ArraySet(_images(60, 0, side=16), np.arange(60) % 3)
+    extractor = MeanColours()
+    options = EvaluateOptions(pairs=6, all_pairs_of=4)
+    records = _sets(generated, real, metrics.METRICS, extractor, options=options)
+    assert extractor.seen == 140  # each image once, for all metrics
+    shown = (
+        "FD[classifier]|FD[classifier] real-real|CS[classifier]|CS[classifier] (10 splits)|CS[classifier] real|"
+        "CS[classifier] real (10 splits)|KD[classifier]|precision[classifier]|recall[classifier]|density[classifier]|"
+        "coverage[classifier]|MS-SSIM|MS-SSIM all pairs|MS-SSIM real|MS-SSIM all pairs real|SWD mean|SWD 16x16|"
+        "SWD mean real-real|SWD 16x16 real-real|intra FD[classifier]|near copies[pixels]|near copies[classifier]|"
+        "classes[classifier]|asked class[classifier]"
+    )
+    assert list(records) == shown.split("|")
+    json.dumps(list(records.values()), allow_nan=False)
+    for name, record in records.items():
+        of_pixels = name.startswith(("MS-SSIM", "SWD")) or name.endswith("[pixels]")
+        assert record["features"] == (None if of_pixels else "classifier"), name
+        assert record["value"] is not None, name
+    assert records["precision[classifier]"]["k"] == 5 and records["MS-SSIM"]["pairs"] == 6
+    assert records["MS-SSIM"]["resize"] == "bilinear to 256x256" and records["MS-SSIM all pairs"]["pairs"] == 6
+    assert records["SWD 16x16"]["count"] == records["SWD 16x16 real-real"]["count_real"] == 40
+
+
+def test_scores_of_pixels_need_no_features():
+    generated, real = ArraySet(_images(12, 0, side=16)), ArraySet(_images(14, 1, side=16))
+    records = metrics.evaluate_sets(generated, real, None, ("swd",))
+    assert [record["metric"] for record in records][:2] == ["SWD mean", "SWD 16x16"]
+    with pytest.raises(MetricError, match="metrics swd, kid need features: give an extractor"):
+        metrics.evaluate_sets(generated, real, None, ("swd", "kid"))
+
+
+def test_repeats_give_a_mean_and_its_spread():
+    real = ArraySet(_images(60, 1))
+    several = [ArraySet(_images(90, seed)) for seed in (0, 2, 5)]
+    alone = [_sets(one, real, ("fid", "kid"))["FD[classifier]"] for one in several]
+    records = _sets(several, real, ("fid", "kid"))
+    record = records["FD[classifier]"]
+    values = [one["value"] for one in alone]
+    assert record["values"] == values and record["value"] == pytest.approx(sum(values) / 3, rel=1e-12)
+    assert record["spread"] == pytest.approx(np.std(values, ddof=1), rel=1e-12) and record["repeats"] == 3
+    assert record["spread_of"] == "standard deviation of 3 repeats"
+    assert record["set_hash"] == ",".join(one["set_hash"] for one in alone)
+    assert len(records["FD[classifier] real-real"]["values"]) == 1
+    assert records["FD[classifier] real-real"]["spread"] is None
+    with pytest.raises(MetricError, match="Repeats are sets of as many images"):
+        metrics.evaluate_sets([several[0], real], real, MeanColours(), ("fid",))
+
+
+def test_the_kernel_distance_has_an_error_where_there_are_blocks():
+    a, b = _images(250, 0), _images(300, 1)
+    record = _sets(ArraySet(a), ArraySet(b), ("kid",))["KD[classifier]"]
+    features = [MeanColours().extract(images)[0] for images in (b, a)]
+    value, error = scores.kernel_distance(*features), scores.kernel_distance_error(*features, block_size=100)[1]
+    assert (record["value"], record["spread"]) == pytest.approx((value, error), rel=1e-12)
+    assert record["blocks"] == 3 and record["spread_of"] == "standard error over 3 blocks"
+    few = _sets(ArraySet(a[:90]), ArraySet(b[:90]), ("kid",))["KD[classifier]"]
+    assert few["spread"] is None and few["spread_of"] is None and few["blocks"] == 1
 
 
 def test_names_are_fid_is_and_kid_only_with_inception():
     records = metrics.evaluate_images(_images(90, 0), _images(60, 1), MeanColoursAsInception(), seed=0, step=0)
-    assert [record["metric"] for record in records] == ["FID", "FID real-real", "IS", "IS real", "KID"]
+    assert [record["metric"] for record in records] == [
+        "FID",
+        "FID real-real",
+        "IS",
+        "IS (10 splits)",
+        "IS real",
+        "IS real (10 splits)",
+        "KID",
+    ]
     assert evaluate.score_name("kid", "classifier:cifar10") == "KD[classifier:cifar10]"
+    assert evaluate.score_name("intra_fid", "inception") == "intra FID"
+    assert evaluate.score_name("recall", "inception") == "recall[inception]"
 
 
 def test_a_missing_class_shows():
@@ -104,19 +196,6 @@ def test_the_classes_asked_for_are_looked_for():
     assert "least for blue (90.9%)" in record["note"]
 
 
-@pytest.mark.parametrize(
-    ("function", "metric"),
-    [
-        ("frechet_classifier_distance_from_activations", "FD[classifier]"),
-        ("classifier_score_from_logits", "CS[classifier]"),
-        ("kernel_classifier_distance_from_activations", "KD[classifier]"),
-    ],
-)
-def test_the_reported_scores_are_tensorflow_gans(monkeypatch, function, metric):
-    monkeypatch.setattr(tfgan.load(), function, lambda *args, **options: np.float64(123.25))
-    assert {r["metric"]: r["value"] for r in _evaluate()}[metric] == 123.25
-
-
 def test_too_few_images():
     few = _images(6, 0)
     with pytest.raises(MetricError, match="at least 7 images"):
@@ -126,7 +205,7 @@ def test_too_few_images():
     ]
     assert np.isfinite(first["value"]) and "forced" in first["note"]
     assert halves["value"] is None and "needs 14 real images" in halves["note"]
-    with pytest.raises(MetricError, match="no metric 'fd': choose from fid, is, kid"):
+    with pytest.raises(MetricError, match=r"no metric 'fd' \(did you mean fid\?\): choose from fid, is, kid"):
         evaluate.check_request(("fd",), 100, MeanColours())
 
 
@@ -143,7 +222,28 @@ def test_the_file_of_records_survives_an_unfinished_line(tmp_path):
 
 def test_the_table_shows_values_and_protocol():
     table = metrics.format_table(_evaluate(data="colours")).splitlines()
-    assert len(table) == 8
+    assert len(table) == 12
     assert table[1].startswith("FD[classifier] ") and table[1].endswith("90 and 60")
-    assert "means (0123)" in table[-1] and "colours, train" in table[-1] and "step 200" in table[-1]
+    assert "2.995 ± 0.0013  90" in table[4] and "±: standard deviation over 10 splits." == table[-3]
+    assert "means (0123)" in table[-2]
+    assert "colours, train" in table[-1] and "step 200" in table[-1] and table[-1].startswith("Images: generated; ")
     assert metrics.format_table([]) == "No scores were asked for."
+
+
+def test_there_is_a_table_for_each_step():
+    first, second = _evaluate(), [{**record, "step": 300} for record in _evaluate()]
+    text = metrics.format_table([*first, *second])
+    assert text.count("score ") == 2 and "After step 200:\n" in text and "\n\nAfter step 300:\n" in text
+    old = {key: value for key, value in first[0].items() if key not in ("spread", "spread_of", "repeats", "images")}
+    assert metrics.format_table([old]).splitlines()[-1].startswith("Real images: unnamed, train; seed 3")
+
+
+def test_a_value_that_is_no_number_is_none():
+    from mmdgan.metrics.score_records import make_record, merge_repeats
+
+    record = make_record("FID", math.nan, 3, spread=math.inf, spread_of="nothing")
+    assert (record["value"], record["spread"], record["spread_of"]) == (None, None, None)
+    whole = {**make_record("FID", 2.0, 3), "seconds": 1.0}
+    merged = merge_repeats([whole, {**record, "seconds": 1.5}])
+    assert merged["value"] is None and merged["values"] == [2.0, None] and merged["seconds"] == 2.5
+    assert "  -  " in metrics.format_table([{**record, "step": 1, "data": "", "split": "", "seed": 0}])

@@ -1,12 +1,14 @@
 """Which features are taken when."""
 
+import types
+
 import numpy as np
 import pytest
 
 from mmdgan import metrics
 from mmdgan.data import ImageData
 from mmdgan.errors import MetricError
-from mmdgan.metrics import inception
+from mmdgan.metrics import inception, inception_files
 
 
 def _data(name="stripes", labels=True, num_class=2, folder=None):
@@ -20,7 +22,7 @@ def no_network(monkeypatch):
     def fetch(data_root, progress):
         raise MetricError("The graph cannot be fetched: give its path with --inception, or connect to the network.")
 
-    monkeypatch.setattr(inception, "fetch_graph", fetch)
+    monkeypatch.setattr(inception_files, "fetch_graph", fetch)
 
 
 @pytest.fixture
@@ -30,8 +32,8 @@ def graph(monkeypatch, tmp_path):
     class Loaded:
         label = "inception"
 
-        def __init__(self, path):
-            self.path = path
+        def __init__(self, path, resize=None):
+            self.path, self.resize = path, resize
 
     monkeypatch.setattr(inception, "InceptionFeatures", Loaded)
     path = tmp_path / "inception" / "graph.pb"
@@ -106,3 +108,36 @@ def test_what_cannot_be_is_refused(tmp_path):
         metrics.resolve("vgg", _data(), data_root=tmp_path)
     with pytest.raises(MetricError, match="single class"):
         metrics.resolve("classifier", _data(num_class=1), data_root=tmp_path)
+
+
+def test_images_that_are_no_data_set(tmp_path, graph, monkeypatch):
+    assert metrics.resolve("auto", None, data_root=tmp_path, resize="clean").resize == "clean"
+    graph.unlink()
+    with pytest.raises(MetricError, match=r"no data set with labels .*--classifier_data.*--inception.*keras:NAME"):
+        metrics.resolve("classifier", None, data_root=tmp_path)
+    with pytest.raises(MetricError, match=r"no data set with labels .*cannot be fetched"):
+        metrics.resolve("auto", None, data_root=tmp_path)
+    monkeypatch.setattr("mmdgan.data.open_data", lambda name, **options: _data(name))
+    for features in ("classifier", "auto"):
+        extractor = metrics.resolve(features, None, classifier_data="stripes", data_root=tmp_path, resize="tfgan")
+        assert extractor.label == "classifier:stripes" and extractor.resize == "tfgan"
+
+
+def test_networks_of_keras(tmp_path, monkeypatch):
+    from mmdgan.metrics import keras_features
+
+    monkeypatch.setattr(
+        keras_features, "KerasFeatures", lambda what, resize: types.SimpleNamespace(label=what, resize=resize)
+    )
+    said = []
+    extractor = metrics.resolve("keras:VGG16", None, data_root=tmp_path, resize="tfgan", progress=said.append)
+    assert (extractor.label, extractor.resize) == ("keras:VGG16", "tfgan")
+    assert said == ["Scores use the features of keras:VGG16, so they are not FID and IS."]
+    for features in ("keras:", "keras", "inception:x"):
+        with pytest.raises(MetricError, match=f"no features '{features}': choose one of auto, .*keras:PATH.keras"):
+            metrics.resolve(features, None, data_root=tmp_path)
+
+
+def test_an_unknown_resize_is_refused_before_anything_else(tmp_path):
+    with pytest.raises(MetricError, match="no resize 'lanczos': choose one of legacy, tfgan, clean"):
+        metrics.resolve("auto", _data(), data_root=tmp_path, resize="lanczos")

@@ -12,8 +12,10 @@ import pytest
 import tensorflow as tf
 
 from mmdgan.errors import MetricError
-from mmdgan.metrics import inception, tfgan
-from mmdgan.metrics.inception import InceptionFeatures, fetch_graph, find_graph
+from mmdgan.metrics import inception, inception_files, tfgan
+from mmdgan.metrics.inception import InceptionFeatures
+from mmdgan.metrics.inception_files import fetch_graph, find_graph
+from mmdgan.metrics.resizing import resize_images
 
 WEIGHTS = np.random.default_rng(3).normal(size=(12, 5)).astype(np.float32)
 
@@ -86,6 +88,42 @@ def test_every_form_of_the_graph(tmp_path, form):
     assert extractor.label == protocol["features"] == "inception" and len(protocol["feature_hash"]) == 16
 
 
+@pytest.mark.parametrize("resize", ["legacy", "tfgan", "clean"])
+def test_the_resize_is_what_is_asked_for_and_said(tmp_path, resize):
+    extractor = InceptionFeatures(_make(tmp_path, "frozen"), resize)
+    images = np.random.default_rng(0).integers(0, 256, (3, 150, 150, 1), dtype=np.uint8)
+    resized = resize_images(tf.constant(images), (299, 299), resize).numpy()[:, :298, :298]
+    quarters = resized.reshape(3, 2, 149, 2, 149).mean(axis=(2, 4), dtype=np.float64) / 127.5 - 1
+    expected = np.repeat(quarters.reshape(3, 4), 3, axis=1)
+    features, _ = extractor.extract(images)
+    np.testing.assert_allclose(features, expected, atol=1e-5)
+    others = {"legacy", "tfgan", "clean"} - {resize}
+    for other in others:
+        other = InceptionFeatures(tmp_path / "graph.pb", other).extract(images)[0]
+        assert np.abs(other - expected).max() > 1e-4
+    assert extractor.resize == resize and extractor.protocol()["resize"].startswith(f"{resize} ")
+    assert InceptionFeatures(tmp_path / "graph.pb").resize == "legacy"
+
+
+def test_another_resize_is_refused(tmp_path):
+    with pytest.raises(MetricError, match="no resize 'nearest': choose one of legacy, tfgan, clean"):
+        InceptionFeatures(_make(tmp_path, "frozen"), "nearest")
+
+
+def test_a_module_of_many_signatures(tmp_path):
+    """The one that gives both outputs is taken, whatever its name; so are names of tensors instead of operations."""
+    module, holder = _Module(), tf.Module()
+    form = module.__call__.input_signature
+    both = module.__call__.python_function
+    holder.features = tf.function(lambda images: {"pool_3": both(images)["pool_3"]}, input_signature=form)
+    holder.whole = tf.function(
+        lambda images: {f"{name}:0": output for name, output in both(images).items()}, input_signature=form
+    )
+    signatures = {"default": holder.features, "image_classification": holder.whole}
+    tf.saved_model.save(holder, tmp_path / "module", signatures=signatures)
+    assert InceptionFeatures(tmp_path / "module").feature_count == 12
+
+
 def test_batches_and_progress(tmp_path, monkeypatch):
     monkeypatch.setattr(inception, "BATCH", 4)
     clock = iter(range(0, 1000, 6))
@@ -106,7 +144,7 @@ def test_the_resize_has_no_half_pixel_centres():
     top = images[:, low[0]][:, :, low[1]] * (1 - x) + images[:, low[0]][:, :, high[1]] * x
     bottom = images[:, high[0]][:, :, low[1]] * (1 - x) + images[:, high[0]][:, :, high[1]] * x
     expected = np.repeat((top * (1 - y) + bottom * y) / 127.5 - 1, 3, axis=-1)
-    np.testing.assert_allclose(inception._prepare(tf.constant(images)), expected, atol=2e-5)
+    np.testing.assert_allclose(inception._prepare(tf.constant(images), "legacy"), expected, atol=2e-5)
 
 
 def test_what_is_not_the_graph_is_refused_by_name(tmp_path):
@@ -164,7 +202,7 @@ def test_a_graph_that_was_fetched_before_needs_no_network(tmp_path, monkeypatch)
     kept.parent.mkdir()
     tf.saved_model.save(_Module(), kept)
     _hub(monkeypatch, lambda address: str(kept) if address == ADDRESS else "")
-    monkeypatch.setattr(inception, "_require_answer", lambda *args: pytest.fail("asked the network"))
+    monkeypatch.setattr(inception_files, "_require_answer", lambda *args: pytest.fail("asked the network"))
     assert InceptionFeatures(fetch_graph(tmp_path, print)).feature_count == 12
     assert find_graph(None, tmp_path) == kept
 
@@ -176,7 +214,7 @@ def test_no_network_is_one_sentence_with_two_ways(tmp_path, monkeypatch):
         assert address.startswith(ADDRESS)
         raise OSError("no route to host")
 
-    monkeypatch.setattr(inception.urllib.request, "urlopen", unreachable)
+    monkeypatch.setattr(inception_files.urllib.request, "urlopen", unreachable)
     with pytest.raises(
         MetricError, match=r"cannot be reached: give its path with --inception .*connect to the network"
     ):
@@ -185,7 +223,8 @@ def test_no_network_is_one_sentence_with_two_ways(tmp_path, monkeypatch):
 
 def test_an_address_that_never_answers_is_given_up(monkeypatch):
     never = threading.Event()
-    monkeypatch.setattr(inception.urllib.request, "urlopen", lambda address, timeout: never.wait(20) and io.BytesIO())
+    never_answers = lambda address, timeout: never.wait(20) and io.BytesIO()  # noqa: E731
+    monkeypatch.setattr(inception_files.urllib.request, "urlopen", never_answers)
     with pytest.raises(TimeoutError, match="no answer"):
-        inception._require_answer(ADDRESS, 0.2)
+        inception_files._require_answer(ADDRESS, 0.2)
     never.set()

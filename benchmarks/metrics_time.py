@@ -1,0 +1,192 @@
+"""Seconds and memory of the scores that are made of features: FID, KID, precision/recall/density/coverage.
+
+    python benchmarks/metrics_time.py --counts 10000,50000 --features 2048
+
+FID's parts are timed apart: the moments of both sets, and the matrix roots, by tensorflow-gan and by a symmetric
+eigendecomposition; beside them tensorflow-gan's whole function, which takes float64 copies of both sets. Features are
+random, non-negative and correlated, as an Inception network's are, and mapped from files. Memory is what a score takes
+beside them: the largest growth of the process's own (anonymous) memory, looked at every few milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from machine import describe_machine
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout needs no installation
+
+BOUND = 30.0
+"""Seconds that the matrix part of an FID of 2,048 features may take on two cores."""
+RANK = 256
+ROWS = 2048
+ALL = ("moments", "roots", "tfgan", "kid", "prdc")
+
+
+class Measured(NamedTuple):
+    """Seconds by the clock and of the processors, megabytes beside the inputs, and what was computed."""
+
+    seconds: float
+    cpu_seconds: float
+    megabytes: float
+    value: object
+
+
+def main() -> None:
+    options = _options()
+    from mmdgan.errors import MmdGanError
+
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(options.threads)
+    os.environ["OPENBLAS_NUM_THREADS"] = str(options.threads)
+    from mmdgan.startup import prepare_tensorflow
+
+    try:
+        prepare_tensorflow()
+        run(options)
+    except MmdGanError as error:
+        sys.exit(str(error))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure and print."""
+    import tensorflow as tf
+
+    print(describe_machine(options.threads))
+    print(f"Python {platform.python_version()}, TensorFlow {tf.__version__}; {options.features:,} features\n")
+    print("| score | n | seconds | CPU seconds | MB |\n|---|--:|--:|--:|--:|", flush=True)
+    roots: dict[str, list[Measured]] = {}
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        for count in options.counts:
+            a, b = (make_features(Path(folder) / f"{name}{count}.npy", count, options.features) for name in "ab")
+            for name, task in tasks(a, b, options).items():
+                runs = [measure(task) for _ in range(options.repeats)]
+                cells = (statistics.median(run[i] for run in runs) for i in range(3))
+                print("| {} | {:,} | {:.1f} | {:.1f} | {:,.0f} |".format(name, count, *cells), flush=True)
+                if name.startswith("FID, roots"):
+                    roots.setdefault(name.removeprefix("FID, roots: "), []).extend(runs)
+    print_roots(roots, options.features)
+    print(describe_machine(options.threads))
+
+
+def tasks(a, b, options: argparse.Namespace) -> dict[str, Callable[[], object]]:
+    """What is measured of features a and b, (N, F) float32 each."""
+    import numpy as np
+    import tensorflow as tf
+
+    from mmdgan.metrics import Moments, prdc, scores, tfgan
+
+    found: dict[str, Callable[[], object]] = {}
+    module = tfgan.load()
+    if "moments" in options.parts:
+        found["FID, moments of both sets"] = lambda: (Moments.of(a), Moments.of(b))
+    if "roots" in options.parts:
+        cov_a, cov_b = Moments.of(a).cov, Moments.of(b).cov
+        found["FID, roots: tensorflow-gan"] = lambda: float(module.trace_sqrt_product(cov_a, cov_b))
+        found["FID, roots: symmetric eigendecomposition"] = lambda: scores.trace_of_root_by_eigenvalues(cov_a, cov_b)
+    if "tfgan" in options.parts:
+        distance = module.frechet_classifier_distance_from_activations
+        found["FID, tensorflow-gan's whole function"] = lambda: float(
+            distance(*(tf.constant(np.asarray(x), tf.float64) for x in (a, b)))
+        )
+    if "kid" in options.parts:
+        found["KID with its error, blocks of 1,024"] = lambda: scores.kernel_distance_error(a, b)
+    if "prdc" in options.parts:
+        found["precision, recall, density, coverage"] = lambda: prdc(a, b)
+    return found
+
+
+def make_features(path: Path, count: int, size: int):
+    """Writes random features and maps them: (count, size) float32, the second file's distribution a little wider."""
+    import numpy as np
+
+    wide = path.name.startswith("b")
+    mixing = np.random.default_rng(0).normal(size=(min(RANK, size), size)).astype(np.float32)
+    mixing *= np.exp(-3 * np.arange(len(mixing), dtype=np.float32) / len(mixing))[:, None]
+    random = np.random.default_rng(1 + wide)
+    features = np.lib.format.open_memmap(path, "w+", np.float32, (count, size))
+    for start in range(0, count, ROWS):
+        part = features[start : start + ROWS]
+        codes = random.standard_normal((len(part), len(mixing)), np.float32) * np.float32(1 + 0.05 * wide)
+        noise = random.standard_normal(part.shape, np.float32)
+        part[:] = np.maximum(0.05 * (codes @ mixing) + 0.1 * noise + 0.2, 0)
+    del features
+    return np.load(path, mmap_mode="r")
+
+
+def measure(task: Callable[[], object]) -> Measured:
+    """Run once."""
+    before, most, over = _own_memory(), [0], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.005):
+            most[0] = max(most[0], _own_memory() - before)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    start, cpu = time.perf_counter(), time.process_time()
+    value = task()
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    over.set()
+    watcher.join()
+    return Measured(seconds, cpu, most[0] / 1e6, value)
+
+
+def print_roots(roots: dict[str, list[Measured]], features: int) -> None:
+    """The matrix part beside its bound, and how far both ways are apart."""
+    if not roots:
+        return
+    from mmdgan.metrics.scores import frechet_method
+
+    print(f"\nFID's matrix part (bound: {BOUND:.0f} s for 2,048 features on two cores):")
+    for name, runs in roots.items():
+        seconds = [run.seconds for run in runs]
+        verdict = "within" if max(seconds) <= BOUND else "beyond"
+        print(f"- {name}: {min(seconds):.1f} to {max(seconds):.1f} s, {verdict} the bound")
+    theirs, ours = ([run.value for run in runs] for runs in roots.values())
+    apart = max(abs(x - y) / abs(x) for x, y in zip(theirs, ours, strict=True))
+    print(f"- largest relative difference of both: {apart:.1e}")
+    print(f"- frechet_distance of {features:,} features takes: {frechet_method(features)}")
+
+
+def _own_memory() -> int:
+    """Bytes of anonymous memory in use; mapped files are not among them. 0 where the system does not say."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:")), 0)
+
+
+def _options() -> argparse.Namespace:
+    from mmdgan.data.workers import available_cores
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--counts", default="10000,50000", help="numbers of images a set")
+    parser.add_argument("--features", type=int, default=2048)
+    parser.add_argument("--parts", default=",".join(ALL), help=f"any of {', '.join(ALL)}")
+    parser.add_argument("--repeats", type=int, default=1, help="of each measurement; the median is printed")
+    parser.add_argument("--threads", type=int, default=available_cores())
+    parser.add_argument("--folder", help="where to put the features (0.8 GB for 50,000 images)")
+    options = parser.parse_args()
+    try:
+        options.counts = [int(count) for count in options.counts.split(",")]
+    except ValueError:
+        parser.error(f"--counts takes numbers such as 10000,50000, not {options.counts}")
+    options.parts = options.parts.split(",")
+    if unknown := set(options.parts) - set(ALL):
+        parser.error(f"--parts takes any of {', '.join(ALL)}, not {', '.join(sorted(unknown))}")
+    return options
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Mean and covariance of image features, which is all that a Fréchet distance needs of a set of images.
+
+Stored, they spare a data set's features: files of pytorch-fid (`mu`, `sigma`) and of the original (`mean`, `cov`) are
+read too.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mmdgan.errors import MetricError
+
+BLOCK_ROWS = 1024
+_KEYS = (("mu", "sigma"), ("mean", "cov"))
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Mean and covariance of a set of features.
+
+    Attributes:
+        mean: (F,) float64.
+        cov: (F, F) float64, divided by N - 1.
+        count: the number of samples N; 0 where it is unknown.
+        features: the label of the features ("inception", "classifier", ...), or "".
+        feature_hash: the hash of what computes them, or "".
+        about: whose they are, in words, or "".
+
+    Raises:
+        MetricError: arrays that are no moments.
+    """
+
+    mean: np.ndarray
+    cov: np.ndarray
+    count: int
+    features: str = ""
+    feature_hash: str = ""
+    about: str = ""
+
+    def __post_init__(self):
+        if self.mean.ndim != 1 or self.cov.shape != (len(self.mean), len(self.mean)):
+            raise MetricError(
+                f"Moments are a mean (F,) and a covariance (F, F), not {self.mean.shape} and {self.cov.shape}."
+            )
+        if not (np.isfinite(self.mean).all() and np.isfinite(self.cov).all()):
+            raise MetricError("Moments must be finite: there are infinities or NaN among the features.")
+        if not np.allclose(self.cov, self.cov.T, rtol=1e-5, atol=1e-5 * np.abs(self.cov).max(initial=0)):
+            raise MetricError("A covariance is symmetric, and this one is not: give moments of one set of features.")
+
+    @classmethod
+    def of(cls, features: np.ndarray, *, label: str = "", feature_hash: str = "", about: str = "") -> Moments:
+        """Moments of features, in float64 and two passes over blocks: the mean first, then the centred products.
+
+        Args:
+            features: (N, F), N >= 2, of any float type, perhaps memory-mapped; never copied whole.
+            label: the features' label, for `Moments.features`.
+            feature_hash, about: as the attributes.
+
+        Raises:
+            MetricError: not such an array, or values that are not finite.
+        """
+        if features.ndim != 2 or len(features) < 2:
+            raise MetricError(f"Moments need features (N, F) of at least two images, not {features.shape}.")
+        count, size = features.shape
+        blocks = range(0, count, BLOCK_ROWS)
+        total = np.zeros(size)
+        for start in blocks:
+            total += features[start : start + BLOCK_ROWS].sum(axis=0, dtype=np.float64)
+        mean = total / count
+        cov = np.zeros((size, size))
+        for start in blocks:
+            centred = features[start : start + BLOCK_ROWS] - mean
+            cov += centred.T @ centred
+        cov /= count - 1
+        return cls(mean, cov, count, label, feature_hash, about)
+
+    def save(self, path: str | Path) -> None:
+        """Writes an .npz with keys mu and sigma, as pytorch-fid's, and count, features, feature_hash, about."""
+        path = Path(path)
+        partial = path.with_name(f".{path.name}.partial")
+        with open(partial, "wb") as file:
+            np.savez(
+                file,
+                mu=self.mean,
+                sigma=self.cov,
+                count=self.count,
+                features=self.features,
+                feature_hash=self.feature_hash,
+                about=self.about,
+            )
+        os.replace(partial, path)
+
+
+def read_moments(path: str | Path) -> Moments:
+    """Reads stored moments: ours, pytorch-fid's (mu, sigma) or the original's (mean, cov).
+
+    Args:
+        path: an .npz file. What it does not say stays empty; an unknown count is 0.
+
+    Raises:
+        MetricError: there is no such file, or it holds no moments.
+    """
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise MetricError(f"{path} is a single array; moments are an .npz with mu and sigma, or mean and cov.")
+        with archive:
+            return _from_archive(archive, path)
+    except FileNotFoundError:
+        raise MetricError(f"There is no file {path} of stored moments.") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise MetricError(f"{path} cannot be read as stored moments (an .npz file): {error}.") from error
+
+
+def _from_archive(archive: np.lib.npyio.NpzFile, path: str | Path) -> Moments:
+    keys = next((keys for keys in _KEYS if set(keys) <= set(archive.files)), None)
+    if keys is None:
+        raise MetricError(
+            f"{path} holds {', '.join(archive.files) or 'nothing'}; stored moments have mu and sigma, or mean and cov."
+        )
+    mean, cov = (archive[key].astype(np.float64) for key in keys)
+    words = {key: str(archive[key]) for key in ("features", "feature_hash", "about") if key in archive}
+    try:
+        return Moments(mean.squeeze(), cov, int(archive["count"]) if "count" in archive else 0, **words)
+    except MetricError as error:
+        raise MetricError(f"{path}: {error}") from None

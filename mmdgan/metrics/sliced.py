@@ -1,0 +1,160 @@
+"""Sliced Wasserstein distance of patches, per level of a Laplacian pyramid: Karras et al. 2018, section 5.
+
+The pyramid is tensorflow-gan's, and so are the choices: patches of 7x7 pixels, each normalised to mean 0 and variance
+1, random directions (or the singular vectors). Its whole function divides patches without variance by zero, holds all
+patches in memory, takes colour images only and draws from NumPy's global generator; this one does none of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from mmdgan.errors import MetricError
+from mmdgan.metrics import tfgan
+from mmdgan.metrics.similarity import brightness
+
+PATCH = 7
+SMALLEST = 16
+"""The pyramid ends at this side, or before it goes below."""
+MEMORY = 2**28
+"""Bytes of projected patches that are held at once."""
+_BATCH_VALUES = 2**21  # brightness values of the images of a batch
+
+
+def sliced_wasserstein(
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    patches_per_image: int = 64,
+    projections: int = PATCH * PATCH * 3,
+    seed: int = 0,
+    svd: bool = False,
+    epsilon: float = 1e-8,
+    legacy: bool = False,
+) -> np.ndarray:
+    """Sliced Wasserstein distance of two image sets at each level of a Laplacian pyramid.
+
+    Args:
+        x, y: (N, H, H, C) and (M, H, H, C), uint8, or float in [-1, 1]. Equal counts are needed: the larger set is cut.
+        patches_per_image: patches of each image and level, at random places.
+        projections: number of random directions.
+        seed: of places and directions; NumPy's global generator is left alone.
+        svd: project onto the singular vectors of both sets' patches, without centring, instead of random directions;
+            the original's choice, and tensorflow-gan's `use_svd`.
+        epsilon: added to each patch's variance, in squared units of brightness (0 to 255).
+        legacy: brightness (x + 1) * 128.5, as the original.
+
+    Returns:
+        (levels,) float64, from fine to coarse, as `levels` names them: mean distance of sorted projections.
+
+    Raises:
+        MetricError: images that do not fit together, are not square, or whose side cannot be halved.
+    """
+    x, y = np.asanyarray(x), np.asanyarray(y)
+    if x.ndim != 4 or y.ndim != 4 or x.shape[1:] != y.shape[1:] or x.shape[1] != x.shape[2] or not (len(x) and len(y)):
+        raise MetricError(f"Two sets of square images (N, H, H, C) are needed, not {x.shape} and {y.shape}.")
+    sides, count = levels(x.shape[1]), min(len(x), len(y))
+    random = np.random.default_rng(seed)
+    sets = [
+        _Patches(images[:count], _draw_places(random, count * patches_per_image, sides), epsilon, legacy)
+        for images in (x, y)
+    ]
+    size = PATCH * PATCH * x.shape[3]
+    directions = (
+        _singular_vectors(sets, len(sides), size) if svd else _draw_directions(random, (len(sides), size, projections))
+    )
+    columns = max(1, MEMORY // (2 * len(sides) * count * patches_per_image * 4))
+    parts = (directions[:, :, start : start + columns] for start in range(0, directions.shape[2], columns))
+    return sum(_summed_distances(*sets, part) for part in parts) / directions.shape[2]
+
+
+def levels(side: int) -> list[int]:
+    """Sides in pixels of the pyramid's levels, from fine to coarse: as many as tensorflow-gan takes.
+
+    Args:
+        side: of the images. 64 gives 64, 32, 16; 48 gives 48, 24.
+
+    Raises:
+        MetricError: a side that cannot be halved as often, or is smaller than a patch.
+    """
+    if side < PATCH:
+        raise MetricError(f"Patches of {PATCH} pixels need images of at least {PATCH} pixels a side, not {side}.")
+    count = int(math.log2(side)) - int(math.log2(min(SMALLEST, side))) + 1
+    if side % 2 ** (count - 1):
+        raise MetricError(
+            f"A Laplacian pyramid of {count} levels needs images whose side is a multiple of {2 ** (count - 1)}, "
+            f"not {side}: resize them."
+        )
+    return [side >> level for level in range(count)]
+
+
+class _Patches:
+    """The normalised patches of an image set, made anew in each pass over the images."""
+
+    def __init__(self, images: np.ndarray, places: list[np.ndarray], epsilon: float, legacy: bool):
+        """Takes `places` of each level: (N * patches_per_image, 2), the upper left corners (row, column)."""
+        self.images, self.places, self.epsilon, self.legacy = images, places, epsilon, legacy
+        self.per_image = len(places[0]) // len(images)
+
+    def projected(self, directions: np.ndarray) -> list[np.ndarray]:
+        """Projections onto directions (levels, size, P): for each level (P, patches) float32."""
+        found = [np.empty((directions.shape[2], len(places)), np.float32) for places in self.places]
+        for level, rows, patches in self:
+            found[level][:, rows] = directions[level].T @ patches.T
+        return found
+
+    def __iter__(self) -> Iterator[tuple[int, slice, np.ndarray]]:
+        """Level, place among the level's patches, and patches (n, PATCH * PATCH * C), batch by batch."""
+        import tensorflow as tf
+
+        pyramid = tfgan.load("sliced_wasserstein").laplacian_pyramid
+        batch = max(1, _BATCH_VALUES // math.prod(self.images.shape[1:]))
+        for start in range(0, len(self.images), batch):
+            images = brightness(self.images[start : start + batch], self.legacy)
+            rows = slice(start * self.per_image, (start + len(images)) * self.per_image)
+            for level, image in enumerate(pyramid(tf.constant(images), len(self.places))):
+                yield level, rows, self._cut(np.asarray(image), self.places[level][rows])
+
+    def _cut(self, images: np.ndarray, places: np.ndarray) -> np.ndarray:
+        windows = np.lib.stride_tricks.sliding_window_view(images, (PATCH, PATCH), axis=(1, 2))
+        owner = np.repeat(np.arange(len(images)), self.per_image)
+        patches = windows[owner, places[:, 0], places[:, 1]].transpose(0, 2, 3, 1).reshape(len(owner), -1)
+        patches -= patches.mean(axis=1, keepdims=True)
+        variance = np.square(patches).mean(axis=1, keepdims=True)
+        patches /= np.sqrt(variance + np.float32(self.epsilon))
+        return patches
+
+
+def _summed_distances(x: _Patches, y: _Patches, directions: np.ndarray) -> np.ndarray:
+    """Wasserstein distances along directions (levels, size, P), summed over them: (levels,)."""
+    found = []
+    for a, b in zip(x.projected(directions), y.projected(directions), strict=True):
+        a.sort(axis=1)
+        b.sort(axis=1)
+        a -= b
+        found.append(np.abs(a, out=a).mean(axis=1, dtype=np.float64).sum())
+    return np.array(found)
+
+
+def _draw_places(random: np.random.Generator, count: int, sides: list[int]) -> list[np.ndarray]:
+    """Upper left corners (count, 2) of patches for each level, anywhere that a patch fits."""
+    return [random.integers(0, side - PATCH + 1, (count, 2)).astype(np.int16) for side in sides]
+
+
+def _draw_directions(random: np.random.Generator, shape: tuple[int, int, int]) -> np.ndarray:
+    """Unit vectors (levels, size, projections)."""
+    directions = random.normal(size=shape)
+    return (directions / np.linalg.norm(directions, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _singular_vectors(sets: list[_Patches], count: int, size: int) -> np.ndarray:
+    """Right singular vectors (levels, size, size) of the patches of both sets, from their products in float64."""
+    products = np.zeros((count, size, size))
+    for patches in sets:
+        for level, _, part in patches:
+            part = part.astype(np.float64)
+            products[level] += part.T @ part
+    return np.linalg.eigh(products)[1].astype(np.float32)
