@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
-def image_grid(images: np.ndarray, columns: int | None = None, *, stretch: bool = False) -> np.ndarray:
+
+def image_grid(
+    images: np.ndarray, columns: int | None = None, *, stretch: bool = False, invert: bool = False
+) -> np.ndarray:
     """Lays images out row by row in one picture.
 
     Args:
@@ -17,6 +24,7 @@ def image_grid(images: np.ndarray, columns: int | None = None, *, stretch: bool 
       columns: images per row; ceil(sqrt(N)) by default. Cells without an image stay black.
       stretch: scale each image to use the whole range 0..255, as the original's sprites do (a constant image
         becomes black); otherwise the pixels are copied.
+      invert: show each image as its negative (255 - pixel), after it is stretched.
 
     Returns:
       uint8 (ceil(N / columns) * H, columns * W, C).
@@ -30,10 +38,23 @@ def image_grid(images: np.ndarray, columns: int | None = None, *, stretch: bool 
     count, height, width, channels = images.shape
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
-    cells = np.zeros((rows * columns, height, width, channels), np.uint8)
-    cells[:count] = _stretched(images) if stretch else images
-    cells = cells.reshape(rows, columns, height, width, channels)
-    return cells.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
+    picture = np.zeros((rows, height, columns, width, channels), np.uint8)
+    for index, image in enumerate(images):
+        image = _stretched(image) if stretch else image
+        picture[index // columns, :, index % columns] = 255 - image if invert else image
+    return picture.reshape(rows * height, columns * width, channels)
+
+
+def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
+    """A picture, (..., H, W, C), whose pixels are squares of `factor` x `factor` equal ones."""
+    return image.repeat(factor, axis=-3).repeat(factor, axis=-2)
+
+
+def png_bytes(image: np.ndarray, *, optimize: bool = True) -> bytes:
+    """The PNG file of one picture, uint8 (H, W, 1 or 3) or (H, W); `optimize` is slower, and small."""
+    buffer = io.BytesIO()
+    to_pillow(image).save(buffer, format="PNG", optimize=optimize)
+    return buffer.getvalue()
 
 
 def save_png(path: str | os.PathLike, image: np.ndarray) -> Path:
@@ -41,28 +62,42 @@ def save_png(path: str | os.PathLike, image: np.ndarray) -> Path:
 
     The file appears under its name only when it is complete.
     """
-    from PIL import Image
+    return save_bytes(path, png_bytes(image))
 
+
+def save_folder(path: str | os.PathLike, images: np.ndarray, first: int = 0) -> Path:
+    """Writes each of the images, uint8 (N, H, W, C), as `path`/000000.png, `path`/000001.png, ...
+
+    Args:
+      path: the folder, made if missing.
+      images: uint8 (N, H, W, C).
+      first: the number of the first one, for folders that are filled part by part.
+    """
+    path = Path(path)
+    for index, image in enumerate(images, first):
+        # Of 32x32 images, optimised files are smaller by 1 % and take seven times as long.
+        save_bytes(path / f"{index:06d}.png", png_bytes(image, optimize=False))
+    return path
+
+
+def save_bytes(path: str | os.PathLike, content: bytes) -> Path:
+    """Writes a file that appears under its name only when it is complete; its folder is made if missing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if image.ndim == 3 and image.shape[-1] == 1:
-        image = image[..., 0]
     partial = path.with_name(f".{path.name}.partial")
-    Image.fromarray(image).save(partial, format="PNG", optimize=True)
+    partial.write_bytes(content)
     os.replace(partial, path)
     return path
 
 
-def save_folder(path: str | os.PathLike, images: np.ndarray) -> Path:
-    """Writes each of the images, uint8 (N, H, W, C), as `path`/000000.png, `path`/000001.png, ..."""
-    path = Path(path)
-    for index, image in enumerate(images):
-        save_png(path / f"{index:06d}.png", image)
-    return path
+def to_pillow(image: np.ndarray) -> Image:
+    """A picture, uint8 (H, W, 1 or 3) or (H, W), as Pillow's image, of mode "L" or "RGB"."""
+    from PIL import Image
+
+    return Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image)
 
 
-def _stretched(images: np.ndarray) -> np.ndarray:
-    pixels = images.astype(np.float32)
-    pixels -= pixels.min(axis=(1, 2, 3), keepdims=True)
-    top = pixels.max(axis=(1, 2, 3), keepdims=True)
-    return (pixels / np.where(top > 0, top, 1) * 255).astype(np.uint8)
+def _stretched(image: np.ndarray) -> np.ndarray:
+    pixels = image.astype(np.float32)
+    pixels -= pixels.min()
+    return (pixels / (pixels.max() or 1) * 255).astype(np.uint8)
