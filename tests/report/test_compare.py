@@ -1,0 +1,199 @@
+"""`compare`: the table's values, the best, what is not comparable, configurations, published scores, plots."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from mmdgan.errors import ConfigError
+from mmdgan.report import compare_plots, protocol
+from mmdgan.report.compare import compare_runs, mark_cells
+from mmdgan.report.facts import RunFacts, differing_fields
+from tests.report.report_records import make_run, score
+
+
+@pytest.fixture
+def runs(tmp_path, tiny_run):
+    """Three runs in one folder: two with scores of one protocol, one with fewer images."""
+    like = tiny_run[1]
+    a = {2: [score("FD[classifier]", 30.0)], 4: [score("FD[classifier]", 12.0), score("CS[classifier]", 4.0, "is")]}
+    b = {4: [score("FD[classifier]", 14.5, spread=0.25, spread_of="of 3"), score("CS[classifier]", 5.0, "is")]}
+    c = {4: [score("FD[classifier]", 1.0, count=500), score("CS[classifier]", 4.5, "is")]}
+    return [
+        make_run(tmp_path / "runs" / "a", like, a),
+        make_run(tmp_path / "runs" / "b", like, b, lr_dis=0.25, loss="rep"),
+        make_run(tmp_path / "runs" / "c", like, c, seed=7),
+    ]
+
+
+def rows_of(text: str) -> dict[str, list[str]]:
+    """The cells of the first table, by the run's name."""
+    lines = text.splitlines()
+    return {row[1]: row[2:] for row in (re.split(r"\s\s+|(?<=\])\s", line.strip()) for line in lines[1:4])}
+
+
+def test_values_best_and_footnotes(runs):
+    text = compare_runs([run.path for run in runs]).text
+    assert text.splitlines()[0].split() == ["run", "step", "FD[classifier]", "CS[classifier]"]
+    rows = rows_of(text)
+    assert rows["a"] == ["4", "12*", "4"]
+    assert rows["b"] == ["4", "14.5 ± 0.25", "5*"]
+    # The smallest distance is of fewer images: marked, explained, and not the best.
+    assert rows["c"] == ["4", "1 a", "4.5"]
+    assert "a  images 500, not 2,000" in text
+    assert "±  of 3" in text
+    assert "[3] 500 or 2,000 generated and 2,000 real images; features: classifier of sample" in text
+
+
+def test_a_folder_stands_for_the_runs_below_it(runs):
+    text = compare_runs([runs[0].path.parent]).text
+    assert list(rows_of(text)) == ["a", "b", "c"]
+    again = compare_runs([runs[0].path, runs[0].path.parent]).text
+    assert len(re.findall(r"^\[\d\] [abc] ", again, re.MULTILINE)) == 3
+
+
+def test_by_step_and_metrics(runs):
+    text = compare_runs([run.path for run in runs], by=2, metrics=["fid"]).text
+    rows = rows_of(text)
+    assert (rows["a"], rows["b"], rows["c"]) == (["2", "30"], ["-", "-"], ["-", "-"])
+    assert "CS[" not in text
+
+
+def test_only_what_differs_in_configurations(runs):
+    fields = differing_fields([RunFacts.of(run) for run in runs])
+    assert fields == {
+        "loss": ["rep_b", "rep", "rep_b"],
+        "lr_dis": [5e-4, 0.25, 5e-4],
+        "seed": [0, 0, 7],
+    }
+    text = compare_runs([run.path for run in runs]).text
+    assert re.search(r"^lr_dis +0.0005 +0.25 +0.0005$", text, re.MULTILINE)
+    same = compare_runs([runs[0].path, make_run(runs[0].path.parent / "d", runs[0].path).path]).text
+    assert "The configurations are the same." in same
+
+
+def test_published_rows_and_how_the_protocol_differs(tmp_path, tiny_run):
+    run = make_run(tmp_path / "cifar", tiny_run[1], {4: [score("FD[classifier]", 9.0, data="cifar10")]}, data="cifar10")
+    text = compare_runs([run.path]).text
+    assert re.search(r"MMD-rep-b +Table 1, best learning rates +8.29 +16.21", text)
+    differing = text.partition("[1] differs from that protocol: ")[2]
+    assert "features classifier: classifier of sample, not the 2015 Inception graph" in differing
+    assert "steps 4, not 100,000" in differing
+    assert "batch 8, not 64" in differing
+    assert "generator " in differing and "not 3,811,907 parameters" in differing
+
+
+def test_no_scores(tmp_path, tiny_run):
+    text = compare_runs([make_run(tmp_path / "x", tiny_run[1]).path]).text
+    assert "No scores of this choice in any run; `evaluate RUN` makes them." in text
+    assert "Nothing is published for the loss rep_b on sample." in text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metrics": ["fids"]}, "no metric 'fids'; choose from fid, is"),
+        ({"by": "best"}, "has no best checkpoint; give --by=STEP"),
+        ({"out": "x.jpg"}, "x.jpg would be a folder; name a .png"),
+    ],
+)
+def test_mistakes(runs, options, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=message):
+        compare_runs([runs[0].path], **options)
+
+
+def test_no_run_there(tmp_path):
+    with pytest.raises(ConfigError, match="nothing does not exist; give run directories"):
+        compare_runs([tmp_path / "nothing"])
+    with pytest.raises(ConfigError, match="holds no run; give run directories, or one above them"):
+        compare_runs([tmp_path])
+
+
+def test_protocol_of_most_runs_is_the_columns(runs):
+    """Two of three scores are of 500 images: the one of 2,000 gets the mark."""
+    records = [[score("FD[x]", 3.0)], [score("FD[x]", 2.0, count=500)], [score("FD[x]", 1.0, count=500)]]
+    names, cells, notes = mark_cells(records)
+    assert names == ["FD[x]"]
+    *cells, of_real = cells
+    assert [row["FD[x]"].marks for row in cells] == ["a", "", ""]
+    assert [row["FD[x]"].best for row in cells] == [False, False, True]
+    assert of_real == {}
+    assert notes == ["a  images 2,000, not 500"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "sign"),
+    [
+        ("FID", -1),
+        ("FD[classifier]", -1),
+        ("FD[keras:a b]", -1),
+        ("FID real-real", 0),
+        ("FD[classifier] real-real", 0),
+        ("IS", 1),
+        ("CS[classifier] (10 splits)", 1),
+        ("CS[classifier] real", 0),
+        ("CS[classifier] real (10 splits)", 0),
+        ("KID", -1),
+        ("recall[inception]", 1),
+        ("SWD 32x32", -1),
+        ("SWD mean real-real", 0),
+        ("intra FID", -1),
+        ("near copies[pixels]", 0),
+        ("something else", 0),
+    ],
+)
+def test_direction(metric, sign):
+    assert protocol.direction(metric) == sign
+
+
+def test_real_images_have_a_row_of_their_own():
+    """With the scores that the run of the column's protocol has of them."""
+    records = [
+        [score("CS[x] (10 splits)", 5.0, count=50), score("CS[x] real (10 splits)", 7.0, count=50)],
+        [score("CS[x] (10 splits)", 6.0), score("CS[x] real (10 splits)", 9.0)],
+        [score("CS[x] (10 splits)", 4.0), score("CS[x] real (10 splits)", 9.0)],
+    ]
+    names, cells, _ = mark_cells(records)
+    assert names == ["CS[x] (10 splits)"]
+    assert [row[names[0]].text for row in cells] == ["5", "6", "4", "9"]
+    assert [row[names[0]].best for row in cells] == [False, True, False, False]
+
+
+def test_every_difference_of_protocol_is_said():
+    one = score("FD[x]", 1.0)
+    for name, value in {
+        "features": "inception",
+        "feature_hash": "12",
+        "resize": "clean",
+        "data": "b",
+        "split": "test",
+    }.items():
+        [text] = protocol.differences({**one, name: value}, one)
+        assert text.endswith(f"{value}, not {one[name]}")
+    assert protocol.differences({**one, "value": 9.0, "seconds": 3.0, "time": "now"}, one) == []
+    without = {name: value for name, value in one.items() if name != "resize"}
+    assert protocol.differences(without, one) == ["resize unknown, not none"]
+
+
+def test_curves_keep_protocols_apart(runs):
+    names = ["A", "B", "C"]
+    curves = compare_plots.score_curves(names, runs)["FD[classifier]"]
+    assert set(curves) == {"A", "B", "C (images 500, not 2,000)"}
+    assert curves["A"].steps.tolist() == [2, 4]
+    np.testing.assert_array_equal(curves["A"].values, [30.0, 12.0])
+
+
+def test_plots(runs, tiny_run, tmp_path):
+    from PIL import Image
+
+    found = compare_runs([runs[0].path, tiny_run[1]], out=tmp_path / "plots")
+    assert [file.name for file in found.files] == ["compare.txt", "scores.png", "losses.png"]
+    assert found.files[0].read_text() == found.text + "\n"
+    single = compare_runs([runs[0].path, tiny_run[1]], out=tmp_path / "all.png")
+    assert [file.name for file in single.files] == ["all.png"]
+    for file in [*found.files[1:], *single.files]:
+        with Image.open(file) as picture:
+            assert np.asarray(picture).std() > 5

@@ -1,0 +1,309 @@
+"""What the page says of a run: signs of trouble, scores beside published ones, protocols, commands, what is missing."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmdgan import flags
+from mmdgan.errors import CheckpointError, ConfigError
+from mmdgan.experiment import Experiment
+from mmdgan.report import protocol, section_images, section_scores, section_training
+from mmdgan.report.blocks import Picture, Table, flat
+from mmdgan.report.collect import Request, Subject, collect
+from mmdgan.report.facts import RunFacts
+from mmdgan.report.html import write_report
+from mmdgan.report.section_setup import evaluate_flags, train_flags
+from mmdgan.runs import RunFolder
+from mmdgan.training.event_files import Scalars
+from tests.report.report_records import make_run, score
+
+
+def subject_of(run: RunFolder, curves: dict[str, list[float]] | None = None, **request) -> Subject:
+    """A run's subject, with curves as if they had been logged."""
+    subject = Subject(RunFacts.of(run), Request(**request), records=run.records())
+    scalars = {
+        tag: Scalars(np.arange(1, len(values) + 1) * 10, np.array(values), np.zeros(len(values)))
+        for tag, values in (curves or {}).items()
+    }
+    subject.__dict__["scalars"] = scalars
+    return subject
+
+
+def signs(subject: Subject) -> list[str]:
+    return [block.text for block in section_training.health(subject) if block.kind == "warning"]
+
+
+@pytest.fixture
+def like(tiny_run):
+    return tiny_run[1]
+
+
+def test_no_sign_of_trouble(tiny_run):
+    subject = subject_of(RunFolder(tiny_run[1]), {"GANLoss/gen": [0.1, 0.2], "GANLoss/dis": [0.3, 0.1]})
+    assert signs(subject) == []
+    [block] = section_training.health(subject)
+    assert block.kind == "good"
+    assert block.text.startswith("None found. Looked for: diverged checkpoints, losses")
+
+
+def test_curves_that_diverge(tiny_run):
+    usual = [1.0, -2.0, 1.5, 1.0]
+    found = signs(
+        subject_of(
+            RunFolder(tiny_run[1]),
+            {
+                "GANLoss/gen": [*usual, 40_000.0],
+                "GANLoss/dis": [*usual, 150.0],
+                "rmb/kxx": [0.5, float("nan"), float("inf")],
+                "other": [1.0, 1e9],
+            },
+        )
+    )
+    assert found == [
+        "GANLoss/gen exploded: 4e+04 in absolute value at step 50; usual is 1.5.",
+        "rmb/kxx is not finite at 2 of 3 points, first at step 20.",
+    ]
+    small = subject_of(RunFolder(tiny_run[1]), {"GANLoss/gen": [*usual * 3, -200.0]})
+    assert signs(small) == ["GANLoss/gen exploded: 200 in absolute value at step 130; usual is 1.5."]
+
+
+def test_diverged_and_unfinished_runs(tmp_path, like):
+    run = make_run(tmp_path / "a", like)
+    assert signs(subject_of(run)) == ["Not trained to the end: the newest checkpoint is of step 0 of 4."]
+    run.checkpoints.mkdir()
+    for ending in (".index", ".data-00000-of-00001"):
+        (run.checkpoints / f"diverged-3{ending}").write_text("")
+    assert signs(subject_of(run)) == ["Training diverged: its state then is in diverged-3, beside the checkpoints."]
+
+
+def test_scores_that_show_trouble(tmp_path, like):
+    shares = {"shares": {"cat": 0.009, "dog": 0.011}, "shares_real": {"cat": 0.1, "dog": 0.1}}
+    scores = {
+        2: [score("FD[c]", 10.0), score("CS[c]", 5.0, "is"), score("KD[c]", 1.0, "kid")],
+        4: [
+            score("FD[c]", 12.6),
+            score("CS[c]", 4.1, "is"),
+            score("KD[c]", None, "kid", note="it is not finite"),
+            score("classes[c]", 0.009, "classes", **shares),
+            score("recall[c]", 0.01, "prdc"),
+            score("near copies[pixels]", 0.06, "nn", copies=3),
+        ],
+    }
+    run = make_run(tmp_path / "a", like, scores, max_step=0)
+    assert signs(subject_of(run)) == [
+        "FD[c] got worse: 10 at step 2, 12.6 at step 4.",
+        "KD[c] has no value at step 4: it is not finite.",
+        "Modes are missing at step 4: hardly any images of cat (0.9%; 10.0% of the real images).",
+        "recall[c] is 1.0%: hardly any real image is near to generated ones.",
+        "near copies[pixels]: 6.0% of generated images are nearer to a training image than is usual (1%).",
+        "3 generated images equal a training image in every pixel.",
+    ]
+
+
+def test_scores_of_another_protocol_are_no_sign(tmp_path, like):
+    run = make_run(tmp_path / "a", like, {2: [score("FD[c]", 1.0, count=99)], 4: [score("FD[c]", 9.0)]}, max_step=0)
+    assert signs(subject_of(run)) == []
+    assert section_scores.best_line(section_scores.longest_curve(run.records(), "FD[c]")) is None
+
+
+def test_curves_are_of_the_protocol_with_most_steps(tmp_path, like):
+    """Scores of all rounds, and then one of more images: the curve and its best are of the rounds."""
+    rounds = {step: [score("FD[c]", value)] for step, value in ((1, 9.0), (2, 3.0), (3, 4.0))}
+    run = make_run(tmp_path / "a", like, rounds | {4: [score("FD[c]", 1.0, count=9999)]}, max_step=0)
+    lines = section_scores.longest_curve(run.records(), "FD[c]")
+    assert [line["value"] for line in lines] == [9.0, 3.0, 4.0]
+    assert section_scores.best_line(lines)["step"] == 2
+    assert signs(subject_of(run)) == ["FD[c] got worse: 3 at step 2, 4 at step 3."]
+
+
+def test_the_table_of_scores(tmp_path, like):
+    scores = {
+        2: [score("FD[c]", 10.0), score("CS[c]", 5.0, "is")],
+        4: [
+            score("FD[c]", 12.0, spread=0.5, spread_of="standard deviation of 3 repeats"),
+            score("FD[c] real-real", 1.5, count=1000),
+            score("CS[c]", 5.5, "is", count_real=None),
+            score("CS[c] real", 9.0, "is", count_real=None),
+            score("CS[c] (10 splits)", 5.25, "is", count_real=None),
+            score("CS[c] real (10 splits)", 8.5, "is", count_real=None),
+        ],
+    }
+    run = make_run(tmp_path / "a", like, scores, data="cifar10")
+    table = next(block for block in section_scores.scores(subject_of(run)) if isinstance(block, Table))
+    assert table.header[1] == "newest (step 4)"
+    rows = {row[0]: row for row in table.rows}
+    assert list(rows) == ["FD[c]", "CS[c]", "CS[c] (10 splits)"]
+    assert rows["FD[c]"][1] == "12 ± 0.5"
+    assert rows["FD[c]"][2] == ("10 (step 2)", "best")
+    assert rows["FD[c]"][3] == "1.5"
+    assert rows["FD[c]"][4] == ("FID 16.21", "differs")
+    assert rows["FD[c]"][5] == "2,000 / 2,000"
+    assert rows["CS[c]"][3:] == ("9", ("IS 8.29", "differs"), "2,000")
+    assert rows["CS[c] (10 splits)"][3] == "8.5"
+
+
+def test_protocol_beside_the_published_one(tmp_path, like):
+    run = make_run(tmp_path / "a", like, data="cifar10", flip=True)
+    record = score("FID", 9.0, features="inception", resize="legacy", count=50_000, count_real=50_000, step=100_000)
+    lines = {line.what: line for line in protocol.against_published(RunFacts.of(run), record)}
+    same = {
+        "features",
+        "resize",
+        "images scored",
+        "real images",
+        "image size",
+        "steps",
+        "critic's outputs",
+        "optimiser",
+    }
+    assert {name for name, line in lines.items() if line.mark == protocol.SAME} >= same
+    differing = {name for name, line in lines.items() if line.mark == protocol.DIFFERS}
+    assert differing == {"generator", "critic", "batch", "learning rates", "gain K", "flips"}
+    assert lines["generator"].published == "3,811,907 parameters"
+    assert lines["critic"].published == "5,983,760 parameters"
+    assert lines["gain K"].run == "8"
+    assert lines["lossy re-encoding (JPEG)"].mark == protocol.UNKNOWN
+    assert lines["images came from"].run == RunFacts.of(run).data["source"]
+
+
+def test_flags_that_train_the_run_again(tiny_run):
+    experiment, folder = tiny_run
+    given, notes = train_flags(RunFacts.of(folder))
+    again = flags.parse(Experiment(), given, usage="").options
+    assert again.config()["experiment"] == json.loads((folder / "config.json").read_text())["experiment"] | {
+        name: tuple(value) for name, value in again.config()["experiment"].items() if isinstance(value, tuple)
+    }
+    assert again.resolved() == experiment.resolved()
+    names = {flag.partition("=")[0] for flag in given}
+    assert {"--loss", "--data", "--batch_size", "--grid"} <= names
+    assert not {"--run_name", "--score_size", "--rep_weights", "--seed"} & names
+    assert notes == [f"The networks are of the file {experiment.architecture}."]
+
+
+def test_flags_of_a_run_whose_networks_are_elsewhere(tmp_path, like):
+    run = make_run(tmp_path / "a", like, architecture="gone.py:NET", from_the_future=1)
+    given, notes = train_flags(RunFacts.of(run))
+    assert "--architecture=gone.py:NET" in given and "--run_name=a" in given
+    assert any("from_the_future" in note for note in notes)
+
+
+def test_flags_that_score_the_run_again():
+    lines = [{**score("FD[c]", 1.0), "step": 4}, {**score("near copies[c]", 0.0, "nn", count=100), "step": 4}]
+    assert evaluate_flags(lines) == [
+        "--metrics=fid,nn",
+        "--steps=4",
+        "--count=2000",
+        "--seed=0",
+        "--features=classifier",
+    ]
+    assert evaluate_flags([]) == ["--metrics=fid,is,kid"]
+
+
+def test_nothing_at_hand(tmp_path, like):
+    """No checkpoint, grid, log, score, data set or version: a line for each, and no failure."""
+    run = make_run(tmp_path / "a", like, data="cifar10", data_root=str(tmp_path))
+    config = json.loads(run.config_file.read_text())
+    for name in ("data", "versions"):
+        del config[name]
+    run.config_file.write_text(json.dumps(config))
+    page = collect(run, Request())
+    found = "\n".join(page.missing)
+    for words in (
+        "scores: the run has none",
+        "holds no event files",
+        "holds no grids yet",
+        f"{tmp_path} holds no data set cifar10 here",
+        "--metrics=nn",
+        "has no checkpoint",
+        "versions of the libraries",
+    ):
+        assert words in found
+    assert not [block for section in page.sections for block in flat(section.blocks) if isinstance(block, Picture)]
+
+
+def test_errors_that_are_not_ours_are_raised(tmp_path, like, monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError("a mistake")
+
+    monkeypatch.setattr("mmdgan.analysis.evolution.evolution_frames", broken)
+    with pytest.raises(ZeroDivisionError, match="a mistake"):
+        collect(RunFolder(like), Request(pictures=False))
+
+
+def test_steps_that_are_not_there(tiny_run):
+    run = RunFolder(tiny_run[1])
+    with pytest.raises(CheckpointError, match="has no checkpoint of step 3; it has those of the steps 2, 4"):
+        collect(run, Request(step=3))
+    with pytest.raises(CheckpointError, match="has no best checkpoint; it has those"):
+        collect(run, Request(step="best"))
+
+
+def test_step_of_pictures(tiny_run, tmp_path):
+    _, page = write_report(tiny_run[1], tmp_path / "a.html", step=2, count=8)
+    captions = [b.caption for s in page.sections for b in flat(s.blocks) if isinstance(b, Picture)]
+    assert "Generated, step 2; random codes" in captions
+
+
+@pytest.mark.parametrize("out", ["a.pdf", ".", "a"])
+def test_names_that_are_no_page(tiny_run, tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="is no name for a page; give one that ends in .html"):
+        write_report(tiny_run[1], out, pictures=False)
+
+
+def test_place_that_cannot_be_written(tiny_run, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be written .*; name another place"):
+        write_report(tiny_run[1], tmp_path / "file" / "a.html", pictures=False)
+
+
+def test_animations_are_cut_until_they_are_small(monkeypatch):
+    frames = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+    shown, whole = section_images.animate(frames)
+    assert shown == 6
+    monkeypatch.setattr(section_images, "GIF_BYTES", len(whole) - 1)
+    shown, content = section_images.animate(frames)
+    assert shown == 4
+    assert len(content) < len(whole)
+    monkeypatch.setattr(section_images, "GIF_BYTES", 1)
+    assert section_images.animate(frames)[0] == 2
+    many = np.zeros((500, 8, 8, 3), np.uint8)
+    many[-1] = 255
+    shown, content = section_images.animate(many)
+    assert shown == 2
+    monkeypatch.undo()
+    shown, content = section_images.animate(many)
+    assert shown == 24
+    with Image.open(io.BytesIO(content)) as picture:
+        picture.seek(picture.n_frames - 1)
+        assert np.asarray(picture.convert("L")).min() == 255
+
+
+def test_nearest_training_images(tiny_run, tmp_path):
+    """The pairs that a score names, generated again from its seed, above the training images of those numbers."""
+    from mmdgan import sampling
+    from mmdgan.data import open_data
+    from mmdgan.data.pipeline import channels_last
+
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run[1], folder)
+    run = RunFolder(folder)
+    pairs = [{"generated": 5, "training": 100, "distance": 1.0}, {"generated": 2, "training": 7, "distance": 2.0}]
+    run.append(4, "evaluate", [score("near copies[pixels]", 0.01, "nn", count=9, seed=3, closest=pairs)])
+    page = collect(run, Request(count=8))
+    [picture] = next(section for section in page.sections if section.name == "neighbours").blocks
+    pixels = np.asarray(Image.open(io.BytesIO(picture.content)))
+    assert pixels.shape == (64, 64, 3)
+    generator, _ = run.load_generator(4)
+    generated = sampling.generate(generator, sampling.score_codes(9, 8, seed=3))
+    np.testing.assert_array_equal(pixels[:32, :32], generated[5])
+    np.testing.assert_array_equal(pixels[:32, 32:], generated[2])
+    images = channels_last(open_data("sample").take(np.array([100, 7]))[0])
+    np.testing.assert_array_equal(pixels[32:, :32], images[0])
+    np.testing.assert_array_equal(pixels[32:, 32:], images[1])
