@@ -25,6 +25,7 @@ setup(
         # tensorflow-datasets 4.9.10 imports it without declaring it.
         "importlib_resources",
         "keras>=3.8",
+        "matplotlib",
         "numpy",
         "pillow",
         "scikit-learn",
@@ -41,6 +42,9 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]"],
+        # MP4 files of `interpolate`.
+        "onnx": ["onnx", "onnxruntime", "tf2onnx>=1.17"],
+        "video": ["imageio-ffmpeg"],
         "test": ["hypothesis", "lmdb", "pytest", "pytest-xdist", "ruff"],
     },
     entry_points={"console_scripts": ["mmdgan = mmdgan.__main__:console"]},

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
 import os
 import shlex
 import signal
@@ -16,50 +15,21 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from absl import flags as absl_flags
 
-from mmdgan import cli_data, flags
+from mmdgan import cli_data, cli_export, cli_images, cli_report, cli_scores, flags
 from mmdgan.errors import ConfigError, DesignError, MmdGanError
 from mmdgan.experiment import Experiment
 from mmdgan.flags import option
 
 if TYPE_CHECKING:
     from mmdgan.design import NetworkSpec
-    from mmdgan.runs import RunFolder
 
 BAD_USE, DIVERGED, INTERRUPTED, TERMINATED = 2, 3, 130, 143
 
 SWITCHES = {"dry_run": "print the resolved configuration and both networks, and exit"}
-
-
-@dataclasses.dataclass(frozen=True)
-class SampleOptions:
-    """The flags of `sample`."""
-
-    count: int = option(400, "how many images")
-    out: str | None = option(None, "NAME.npz, NAME.png or a folder; none: RUN/samples/<step>_<count>.png")
-    step: int | None = option(None, "the checkpoint of this step; none: the newest")
-    class_: int | None = option(
-        None, "of a conditional run: images of this class alone; none: all in turn, of a grid one per column"
-    )
-    seed: int = option(0, "of the latent codes")
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluateOptions:
-    """The flags of `evaluate`; what is none is as the run's configuration has it."""
-
-    step: int | None = option(None, "the checkpoint of this step; none: the newest")
-    metrics: tuple[str, ...] | None = option(None, "scores, such as fid,is,kid")
-    features: str | None = option(None, "auto, inception, or classifier")
-    count: int | None = option(None, "images to score; none: as many as in training")
-    inception: str | None = option(None, "the 2015 Inception graph: .pb, tar.gz or SavedModel")
-    classifier_data: str | None = option(None, "labelled data set to train the classifier on")
-    data_root: str | None = option(None, "the folder that holds the data sets")
-    seed: int | None = option(None, "of the latent codes and the choice of real images")
 
 
 def train(argv: Sequence[str], preset: Experiment | None = None, usage: str = "", command: str | None = None) -> int:
@@ -78,65 +48,6 @@ def train(argv: Sequence[str], preset: Experiment | None = None, usage: str = ""
         print(parsed.options.dry_run())
     else:
         parsed.options.run()
-    return 0
-
-
-def sample(argv: Sequence[str]) -> int:
-    """Makes images with a run's generator."""
-    usage = f"usage: {flags.program()} sample RUN [--flag=value ...]\n\n{sample.__doc__}"
-    parsed = flags.parse(SampleOptions(), argv, usage=usage, arguments=("RUN",))
-    options: SampleOptions = parsed.options
-    if options.count < 1:
-        raise ConfigError(f"count is {options.count}; give at least 1.")
-    _check_seed(options.seed)
-    import numpy as np
-
-    from mmdgan import sampling
-    from mmdgan.runs import RunFolder, check_image_target, counter, save_images
-    from mmdgan.startup import prepare_tensorflow
-
-    check_image_target(options.out)
-    folder = RunFolder.open(parsed.arguments[0])
-    _check_class(folder, options.class_)
-    prepare_tensorflow()
-    generator, step = folder.load_generator(options.step)
-    codes = sampling.random_codes(options.count, generator.spec.input_shape[0], options.seed)
-    of_class = "" if options.class_ is None else f"_class{options.class_}"
-    out = Path(options.out or folder.grid_file(step).with_name(f"{step}_{options.count}{of_class}.png"))
-    columns = math.ceil(math.sqrt(options.count)) if out.suffix.lower() == ".png" else None
-    labels = sampling.cycled_labels(options.count, generator.spec.num_class, columns)
-    if options.class_ is not None:
-        labels = np.full_like(labels, options.class_)
-    images = sampling.generate(generator, codes, labels, progress=counter("samples"))
-    print(f"{options.count:,} samples of step {step:,}: {save_images(out, images, columns, labels)}")
-    return 0
-
-
-def evaluate(argv: Sequence[str]) -> int:
-    """Scores a run's generator; prints a table and adds a line to RUN/metrics.jsonl."""
-    usage = f"usage: {flags.program()} evaluate RUN [--flag=value ...]\n\n{evaluate.__doc__}"
-    parsed = flags.parse(EvaluateOptions(), argv, usage=usage, arguments=("RUN",))
-    options: EvaluateOptions = parsed.options
-    _check_seed(options.seed)
-    from mmdgan.metrics import format_table
-    from mmdgan.rounds import Scorer, open_data
-    from mmdgan.runs import RunFolder
-    from mmdgan.startup import prepare_tensorflow
-
-    folder = RunFolder.open(parsed.arguments[0])
-    given = {name: value for name, value in dataclasses.asdict(options).items() if value is not None}
-    step, count = given.pop("step", None), given.pop("count", None)
-    experiment = dataclasses.replace(Experiment.load(folder.path), **given)
-    if count is not None:
-        experiment = dataclasses.replace(experiment, score_count=count)
-    if not experiment.metrics:
-        raise ConfigError("the run was made without scores; give --metrics, such as --metrics=fid,is,kid.")
-    prepare_tensorflow()
-    generator, step = folder.load_generator(step)
-    scorer = Scorer.of(experiment, open_data(experiment))
-    scores = scorer.score(generator, step)
-    folder.append(step, "evaluate", scores)
-    print(f"{format_table(scores)}\nwritten to {folder.metrics_file}")
     return 0
 
 
@@ -242,22 +153,6 @@ def _single_network(reference: str, network: list | Mapping, options: SummaryOpt
     return design.parse_network(network, options.input_shape, name, options.num_class)
 
 
-def _check_seed(seed: int | None) -> None:
-    if seed is not None and seed < 0:
-        raise ConfigError(f"seed is {seed}; give a whole number of at least 0.")
-
-
-def _check_class(folder: RunFolder, number: int | None) -> None:
-    """Checks the number of a class of which samples are wanted."""
-    if number is None:
-        return
-    num_class = folder.read_config()["experiment"].get("num_class", 0)
-    if num_class < 2:
-        raise ConfigError(f"class is {number}, but {folder.path} is unconditional; leave it out.")
-    if not 0 <= number < num_class:
-        raise ConfigError(f"class is {number}; {folder.path} has the classes 0 to {num_class - 1}.")
-
-
 class Verb(NamedTuple):
     """A subcommand: its function, its arguments as the help shows them, one line of help."""
 
@@ -269,8 +164,12 @@ class Verb(NamedTuple):
 VERBS = {
     "prepare": Verb(cli_data.prepare, "WHAT", "make a data set of images, or verify one"),
     "train": Verb(train, "[--flag=value ...]", "train a GAN, or resume its training"),
-    "sample": Verb(sample, "RUN", "make images with a trained generator"),
-    "evaluate": Verb(evaluate, "RUN", "score a trained generator"),
+    "sample": Verb(cli_images.sample, "RUN", "make images with a trained generator"),
+    "interpolate": Verb(cli_images.interpolate, "RUN", "make paths between latent codes: a picture and an animation"),
+    "evaluate": Verb(cli_scores.evaluate, "RUN|--images PATH", "score a trained generator, or any images"),
+    "compare": Verb(cli_report.compare, "RUN RUN ...", "put the scores and curves of runs beside one another"),
+    "report": Verb(cli_report.report, "RUN", "write RUN/report.html: all that is known of a run, in one file"),
+    "export": Verb(cli_export.export, "RUN", "write the generator in a form that other programs load"),
     "summary": Verb(summary, "FILE:NAME", "show the networks of an architecture, or one network"),
     "losses": Verb(losses, "", "list the losses, with what they compute and their sources"),
     "import-tf1": Verb(import_tf1, "PREFIX", "make a run of a checkpoint of the original"),
@@ -279,7 +178,7 @@ VERBS = {
 
 def help_text() -> str:
     """What `python -m mmdgan --help` prints."""
-    rows = [f"  {name + ' ' + verb.arguments:<28}{verb.help}" for name, verb in VERBS.items()]
+    rows = [f"  {name + ' ' + verb.arguments:<31}{verb.help}" for name, verb in VERBS.items()]
     return "\n".join(
         [
             f"usage: {flags.program()} VERB ...",

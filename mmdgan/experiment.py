@@ -18,10 +18,12 @@ from typing import Any, Literal
 from mmdgan import data, design
 from mmdgan.data.memory import CACHES
 from mmdgan.errors import ConfigError, DesignError
-from mmdgan.experiment_checks import check
+from mmdgan.experiment_checks import FEATURES, check
 from mmdgan.experiment_facts import facts
 from mmdgan.flags import format_value, option
 from mmdgan.losses import catalog as losses
+from mmdgan.metrics import METRICS
+from mmdgan.run_scores import JUDGES
 from mmdgan.runs import RunFolder
 
 _LOSS_OPTIONS = (
@@ -135,23 +137,40 @@ class Experiment:
     save_every: int | None = option(1000, "steps between checkpoints", "the run")
     save_secs: float | None = option(300.0, "seconds between checkpoints", "the run")
     keep: int = option(2, "how many of the newest checkpoints to keep", "the run")
+    keep_best: str | None = option(
+        "auto",
+        "keep the checkpoint of the round with the best score besides; auto: by fid, if it is among the metrics",
+        "the run",
+        ("auto", "none", *JUDGES),
+    )
     keep_rounds: bool = option(False, "keep the checkpoint of each round besides", "the run")
     grid: tuple[int, int] = option((20, 20), "rows,columns of the grid of samples", "the run")
     results: str = option("Results", "runs go to RESULTS/<data>/<run name>/", "the run")
     run_name: str | None = option(None, "none: from loss, learning rates, gain and weights", "the run")
     restart: bool = option(False, "begin anew; an earlier run is moved aside", "the run")
 
-    metrics: tuple[str, ...] = option(("fid", "is", "kid"), "scores after each round; none if empty", "scores")
+    metrics: tuple[str, ...] = option(
+        ("fid", "is", "kid"), f"scores after each round, of {', '.join(METRICS)}; none if empty", "scores"
+    )
     features: str = option(
         "auto",
-        "auto: inception if its graph is there or can be fetched",
+        f"what scores are computed from: {', '.join(FEATURES)} (or keras:PATH.keras), a network of keras.applications; "
+        "auto: inception if its graph is there or can be fetched, else classifier",
         "scores",
-        ("auto", "inception", "classifier"),
+    )
+    resize: str | None = option(
+        None,
+        "how images come to the features' size; none: legacy for inception, clean for Keras networks",
+        "scores",
+        ("legacy", "tfgan", "clean", "none"),
     )
     inception: str | None = option(None, "the 2015 Inception graph: .pb, tar.gz or SavedModel", "scores")
     classifier_data: str | None = option(None, "labelled data set to train the classifier on", "scores")
     score_count: int | None = option(
         None, "images to score; none: 50,000 or all of the data, in whole batches", "scores"
+    )
+    feature_cache: str | None = option(
+        None, "the folder where features of images are kept; none: DATA_ROOT/features; off: they are not", "scores"
     )
 
     @classmethod
@@ -235,6 +254,12 @@ class Experiment:
             )
         return mode
 
+    def judge(self) -> str | None:
+        """The score by which the best checkpoint is chosen, a key of `run_scores.JUDGES`; None: none is."""
+        if self.keep_best != "auto":
+            return self.keep_best
+        return "fid" if "fid" in self.metrics else None
+
     def folder(self) -> RunFolder:
         """Where the run is, or will be."""
         experiment = self if self.run_name else self.resolved()
@@ -282,7 +307,8 @@ class Experiment:
         of the scores.
 
         Returns:
-          "folder", "step", "grid" (its path, or None if no round ended here), "scores" (the last round's, by name).
+          "folder", "step", "grid" (its path, or None if no round ended here), "scores" (the last round's, by name),
+          "best" (the step of the best checkpoint, or None).
 
         Raises:
           ConfigError, DesignError, DataError, MetricError: as named in mmdgan.errors, before training.

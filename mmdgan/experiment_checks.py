@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 from mmdgan import data
 from mmdgan.errors import ConfigError
-from mmdgan.flags import format_value
+from mmdgan.flags import format_value, nearest
 from mmdgan.metrics import METRICS
+from mmdgan.run_scores import JUDGES
 
 if TYPE_CHECKING:
     from mmdgan.experiment import Experiment
+
+FEATURES = ("auto", "inception", "classifier", "keras:NAME")
+"""What scores can be computed from; NAME stands for a network of keras.applications, or a file."""
 
 _AT_LEAST_ONE = "rounds query_step save_every keep score_size max_step score_count".split()
 _POSITIVE = "lr_dis lr_gen end_lr gain penalty_weight save_secs".split()
@@ -27,6 +31,7 @@ def check(e: Experiment) -> None:
     """
     _check_fields(e)
     _check_choices(e)
+    _check_scores(e)
     _check_loss(e)
     _check_data(e)
     _check_networks(e)
@@ -63,11 +68,34 @@ def _check_choices(e: Experiment) -> None:
     if any(not 0 < step <= e.max_step for step in e.score_steps):
         shown = format_value(e.score_steps)
         raise ConfigError(f"score_steps is {shown}; give steps from 1 to max_step = {e.max_step}.")
+
+
+def _check_scores(e: Experiment) -> None:
+    """Checks that the scores can be had, as far as that shows without the images."""
     for metric in e.metrics:
         if metric not in METRICS:
-            raise ConfigError(f"metrics has {metric!r}; the valid values are {', '.join(METRICS)}.")
+            raise ConfigError(
+                f"metrics has {metric!r}{nearest(metric, METRICS)}; the valid values are {', '.join(METRICS)}."
+            )
+    if "intra_fid" in e.metrics and e.num_class < 2:
+        raise ConfigError(
+            "metrics has intra_fid, which compares images class by class, but the networks are unconditional "
+            f"(num_class is {e.num_class}); leave it out, or train a conditional run."
+        )
+    kind, _, network = e.features.partition(":")
+    if e.features not in FEATURES[:-1] and not (kind == "keras" and network):
+        raise ConfigError(f"features is {e.features}; the valid values are {', '.join(FEATURES)}.")
     if e.metrics and e.score_count is not None and e.score_count < 2:
         raise ConfigError(f"score_count is {e.score_count}; give at least 2, for scores compare images.")
+    if e.feature_cache is not None and not e.feature_cache:
+        raise ConfigError("feature_cache is empty; give a folder, off, or none for the usual one.")
+    judge = e.judge()
+    if judge is not None and JUDGES[judge].metric not in e.metrics:
+        there = [name for name, (metric, _) in JUDGES.items() if metric in e.metrics]
+        raise ConfigError(
+            f"keep_best is {judge}, but metrics is {format_value(e.metrics) or 'empty'}; add {JUDGES[judge].metric} to "
+            f"metrics, or let keep_best be {' or '.join([*there, 'none'])}."
+        )
 
 
 def _check_loss(e: Experiment) -> None:

@@ -34,6 +34,8 @@ def facts(e: Experiment) -> dict[str, str]:
         "penalty": which_penalty(e),
         "score size": why_score_size(e),
         "samples, scores": f"after step {shown}",
+        "scores": which_scores(e),
+        "checkpoints": which_checkpoints(e),
     }
 
 
@@ -89,3 +91,18 @@ def why_score_size(e: Experiment) -> str:
         return f"{outputs}, because a label projection has one"
     kind = "compares distributions of scores (an MMD loss)" if size > 1 else "judges each score by itself"
     return f"{outputs}, because {e.loss} {kind}"
+
+
+def which_scores(e: Experiment) -> str:
+    """The scores after each round, and what they are computed from."""
+    if not e.metrics:
+        return "none"
+    count = "50,000 images, or as many as there are" if e.score_count is None else f"{e.score_count:,} images"
+    resize = f", resize {e.resize}" if e.resize else ""
+    return f"{', '.join(e.metrics)} of {count}; features: {e.features}{resize}"
+
+
+def which_checkpoints(e: Experiment) -> str:
+    """The checkpoints that stay."""
+    best = [f"the best by {e.judge()}"] if e.judge() else []
+    return " and ".join([f"the newest {e.keep}", *best, *(["each round's"] if e.keep_rounds else [])])

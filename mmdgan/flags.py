@@ -59,7 +59,8 @@ def parse(
       argv: the command line's words after the program (and verb).
       usage: the first paragraph of `--help`; the rest follows from the fields.
       switches: flags that are no fields, name -> help; given ones are returned.
-      arguments: the names of the words that must follow, such as ("RUN",).
+      arguments: the names of the words that go with the flags, in order: "RUN" is one word, "[RUN]" one that may be
+        left out, "RUN..." one or more (so that ("RUN", "RUN...") asks for at least two), "[RUN...]" any number.
 
     Raises:
       ConfigError: an unknown flag (with the nearest one), a value of the wrong type, a missing or surplus
@@ -78,7 +79,9 @@ def parse(
         raise ConfigError(_unknown_flag(error.flagname, known)) from None
     except flags.Error as error:
         raise ConfigError(str(error)) from None
-    if len(words) != len(arguments):
+    needed = sum(not name.startswith("[") for name in arguments)
+    endless = any("..." in name for name in arguments)
+    if len(words) < needed or (len(words) > len(arguments) and not endless):
         wanted = " ".join(arguments) or "no words, only flags written --name=value"
         raise ConfigError(f"the command takes {wanted}; it was given {' '.join(words) or 'none'}.")
     changed = {field.name: values[_flag_name(field)].value for field in dataclasses.fields(preset)}
@@ -214,6 +217,12 @@ class _Parser(flags.ArgumentParser):
     def _alternatives(self) -> str:
         """What a flag takes besides values of its type: " or none"."""
         return "".join(f" or {word}" for word in [*self._words, *(["none"] if self._optional else [])])
+
+
+def check_seed(seed: int | None) -> None:
+    """Refuses negative seeds; None stands for no seed."""
+    if seed is not None and seed < 0:
+        raise ConfigError(f"seed is {seed}; give a whole number of at least 0.")
 
 
 def program() -> str:

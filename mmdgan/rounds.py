@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.data import memory
-from mmdgan.errors import ConfigError, DataError
+from mmdgan.errors import DataError
 from mmdgan.experiment import IDENTITY
-from mmdgan.runs import RunFolder, counter, save_images
+from mmdgan.run_scores import Best, best_of, newest
+from mmdgan.runs import RunFolder
+from mmdgan.scoring import Scorer
 from mmdgan.startup import prepare_tensorflow
 
 if TYPE_CHECKING:
-    import keras
-    import numpy as np
-
     from mmdgan.data import ImageData
     from mmdgan.data.stored import StoredImages
     from mmdgan.experiment import Experiment
@@ -124,52 +123,78 @@ class TrainingRun:
 
     def _finish_round(self, step: int) -> None:
         """Makes what belongs to the end of a round, unless an interrupted run had made it already."""
-        from mmdgan import sampling
         from mmdgan.metrics import format_table
 
         e = self.experiment
         if e.keep_rounds:
             self.checkpoints.keep_permanently(step)  # written by fit, or restored
         if not self.folder.grid_file(step).is_file():
-            rows, columns = e.grid
-            codes = sampling.grid_codes(rows * columns, self.gan.code_size, e.seed)
-            labels = sampling.cycled_labels(rows * columns, e.num_class, columns)
-            images = sampling.generate(self.gan.generator, codes, labels)
-            print(f"Samples after step {step:,}: {save_images(self.folder.grid_file(step), images, columns)}")
+            print(f"Samples after step {step:,}: {self._make_grid(step)}")
         if self.scorer and not any(record["step"] == step for record in self._rounds_scored()):
             scores = self.scorer.score(self.gan.generator, step)
+            self._show(scores, step)
             self.folder.append(step, "train", scores)
-            known = {f"scores/{s['metric']}": s["value"] for s in scores if s["value"] is not None}
-            self.monitor.scalars(step, known)
             if step < e.max_step:  # the last ones are part of the report
                 print(f"Scores after step {step:,}:\n{format_table(scores)}")
+        best = self._best()
+        if best is not None:
+            self.checkpoints.keep_best(best.step)
+
+    def _make_grid(self, step: int) -> Path:
+        """Writes the grid of samples of the run's fixed codes."""
+        from mmdgan import pictures, sampling
+        from mmdgan.image_files import told
+
+        rows, columns = self.experiment.grid
+        codes = sampling.grid_codes(rows * columns, self.gan.code_size, self.experiment.seed)
+        labels = sampling.cycled_labels(rows * columns, self.experiment.num_class, columns)
+        images = sampling.generate(self.gan.generator, codes, labels)
+        file = self.folder.grid_file(step)
+        with told(file):
+            return pictures.save_png(file, pictures.image_grid(images, columns))
+
+    def _show(self, scores: list[dict[str, Any]], step: int) -> None:
+        """Writes scores to TensorBoard, and their spreads under tags of their own."""
+        for tag, key in (("scores", "value"), ("scores_spread", "spread")):
+            known = {f"{tag}/{score['metric']}": score[key] for score in scores if score[key] is not None}
+            self.monitor.scalars(step, known)
+
+    def _best(self) -> Best | None:
+        """The best checkpoint so far, if one is to be kept and is there."""
+        judge = self.experiment.judge()
+        return judge and best_of(self._rounds_scored(), judge, self.checkpoints.steps())
 
     def _rounds_scored(self) -> list[dict[str, Any]]:
         """The scores of this run's rounds; those that `evaluate` added are other ones."""
-        return [record for record in self.folder.records() if record.get("by") == "train"]
+        return [record for record in self.folder.records() if record["by"] == "train"]
 
     def _report(self) -> dict[str, Any]:
         from mmdgan.metrics import format_table
 
         folder, step = self.folder, self.step
-        records = self._rounds_scored()
+        scores, best = newest(self._rounds_scored()), self._best()
         beyond = f", beyond max_step {self.experiment.max_step:,}" if step > self.experiment.max_step else ""
         print(f"Done: {step:,} steps{beyond}. It wrote")
         grid = folder.grid_file(step)
         if grid.is_file():
             print(f"  {grid}   samples")
-        if records:
-            print(f"  {folder.metrics_file}   scores, the last after step {records[-1]['step']:,}:")
-            print(textwrap.indent(format_table(records[-1]["records"]), "    "))
+        if best is not None:
+            print(f"  {folder.checkpoints}/ckpt-{best.step}   the best checkpoint kept: {best.metric} {best.value:.4g}")
+        if scores:
+            print(f"  {folder.metrics_file}   scores, the last after step {scores[0]['step']:,}:")
+            print(textwrap.indent(format_table(scores), "    "))
         print(f"TensorBoard:  tensorboard --logdir {folder.logs}")
-        print(f"More samples: python -m mmdgan sample {folder.path} --count 5000 --out samples.npz")
+        print(f"Report:       python -m mmdgan report {folder.path}")
+        which = " --step best" if best is not None and best.step != step else ""
+        print(f"More samples: python -m mmdgan sample {folder.path}{which} --count 5000 --out samples.npz")
         metrics = "" if self.experiment.metrics else " --metrics=fid,is,kid"
         print(f"More scores:  python -m mmdgan evaluate {folder.path}{metrics}")
         return {
             "folder": folder.path,
             "step": step,
             "grid": grid if grid.is_file() else None,
-            "scores": records[-1]["scores"] if records else {},
+            "scores": {score["metric"]: score["value"] for score in scores},
+            "best": None if best is None else best.step,
         }
 
 
@@ -202,56 +227,6 @@ def make_gan(experiment: Experiment, architecture: dict[str, Any]) -> GanStep:
         legacy=e.legacy,
         seed=e.seed,
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class Scorer:
-    """Scores images of a generator against a data set: with one extractor, for one choice of metrics."""
-
-    data: ImageData | StoredImages
-    extractor: Any
-    metrics: tuple[str, ...]
-    count: int
-    seed: int
-
-    @classmethod
-    def of(cls, experiment: Experiment, data: ImageData | StoredImages) -> Scorer | None:
-        """The scorer an experiment asks for; None if it asks for no metrics.
-
-        Raises:
-          ConfigError: more images than the data set holds.
-          MetricError: features that are not to be had, an unknown metric, too few images for it.
-        """
-        e = experiment
-        if not e.metrics:
-            return None
-        from mmdgan.metrics import evaluate, features
-
-        most = min(50_000, data.count)
-        count = e.score_count or most // e.batch_size * e.batch_size or most
-        if count > data.count:
-            raise ConfigError(
-                f"score_count is {count:,}, but {data.name} holds {data.count:,} images to compare with; "
-                "give at most that."
-            )
-        extractor = features.resolve(
-            e.features, data, inception=e.inception, classifier_data=e.classifier_data, data_root=e.data_root
-        )
-        evaluate.check_request(e.metrics, count, extractor)
-        return cls(data, extractor, e.metrics, count, e.seed)
-
-    def score(self, generator: keras.Model, step: int) -> list[dict[str, Any]]:
-        """One record per score, of `count` generated and as many real images; labels are uniform."""
-        from mmdgan import sampling
-        from mmdgan.data import Pipeline
-        from mmdgan.metrics.evaluate import evaluate_images
-
-        codes = sampling.score_codes(self.count, generator.spec.input_shape[0], self.seed)
-        labels = sampling.score_labels(self.count, generator.spec.num_class, self.seed)
-        generated: np.ndarray = sampling.generate(generator, codes, labels, progress=counter("samples to score"))
-        real = Pipeline(self.data, 1).real_images(self.count, self.seed)
-        about = {"seed": self.seed, "step": step, "data": self.data.name, "labels": labels}
-        return evaluate_images(generated, real, self.extractor, self.metrics, **about)
 
 
 def open_data(experiment: Experiment, cache: str | None = None) -> ImageData | StoredImages:

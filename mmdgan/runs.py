@@ -1,14 +1,13 @@
 """A run's directory, `<results>/<data>/<run name>/`: what is in it, and what can be done with a finished run.
 
 config.json     the configuration, the architecture as dictionaries, the versions of the libraries
-checkpoints/    the newest, and with --keep_rounds each round's
+checkpoints/    the newest, the best by a score, and with --keep_rounds each round's
 logs/           TensorBoard                   samples/        a grid of pictures per round
-metrics.jsonl   one line per evaluation
+metrics.jsonl   one line per score (run_scores.py)
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -18,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.errors import CheckpointError, ConfigError
+from mmdgan.run_scores import append_scores, newest, read_scores
 
 if TYPE_CHECKING:
     import keras
 
-
-_OTHER_FILES = frozenset(".jpg .jpeg .gif .webp .bmp .tif .tiff .npy .zip .mp4".split())
+    from mmdgan.experiment import Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,55 +128,91 @@ class RunFolder:
             number += 1
         return self.path.rename(target)
 
+    def experiment(self) -> Experiment:
+        """The run's experiment, as config.json holds it; ConfigError if that is of another version."""
+        from mmdgan.experiment import Experiment
+
+        return Experiment.load(self.path)
+
     def records(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl, oldest first; a line cut off by a crash is left out."""
-        if not self.metrics_file.is_file():
-            return []
-        lines = []
-        for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):
-                lines.append(json.loads(line))
-        return lines
+        """The scores in metrics.jsonl, one record each, oldest first; those of an unfinished evaluation are left out.
+
+        Besides "metric", "value" and the protocol, each holds "step", "time", "by" ("train" or "evaluate") and
+        "evaluation", which the scores that were computed together share.
+        """
+        return read_scores(self.metrics_file)
+
+    def latest_scores(self, step: int | None = None) -> list[dict[str, Any]]:
+        """The records of the newest evaluation, or of the newest one of a step; [] if there is none."""
+        return newest([record for record in self.records() if step is None or record["step"] == step])
 
     def append(self, step: int, by: str, records: Sequence[Mapping[str, Any]]) -> None:
-        """Adds the scores of one evaluation to metrics.jsonl, as one line.
+        """Adds the scores of one evaluation to metrics.jsonl, one line each.
 
         Args:
           step: of the checkpoint.
           by: "train" or "evaluate": who asked for them.
-          records: of `mmdgan.metrics.evaluate_images`; they hold the protocol of each score.
+          records: of `mmdgan.metrics.evaluate_sets`; they hold the protocol of each score.
         """
-        from mmdgan.metrics import append_jsonl
+        append_scores(self.metrics_file, step, by, records)
 
-        line = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "step": step,
-            "by": by,
-            "scores": {record["metric"]: record["value"] for record in records},
-            "records": list(records),
-        }
-        append_jsonl(self.metrics_file, [line])
+    def steps(self) -> list[int]:
+        """The steps of which there is a checkpoint, ascending."""
+        from mmdgan.training.checkpoints import saved_steps
 
-    def load_generator(self, step: int | None = None) -> tuple[keras.Model, int]:
+        return saved_steps(self.checkpoints)
+
+    def best_step(self) -> int | None:
+        """The step of the best checkpoint, by the score that the experiment's `keep_best` names; None without one."""
+        from mmdgan.training.checkpoints import best_step
+
+        return best_step(self.checkpoints)
+
+    def load_generator(self, step: int | str | None = None) -> tuple[keras.Model, int]:
         """The generator of a checkpoint: (model, its step).
 
         Args:
-          step: which checkpoint; the newest by default.
+          step: which checkpoint: a number, "best", or by default the newest.
 
         Raises:
           CheckpointError: there is none, or none of this step; the steps that exist are named.
         """
         from mmdgan import build_generator
-        from mmdgan.training.checkpoints import restore_model, saved_steps
 
-        if not saved_steps(self.checkpoints):
-            raise CheckpointError(f"{self.path} has no checkpoint yet; train it first, or wait for the first one.")
+        return self._load(build_generator, step)
+
+    def load_critic(self, step: int | str | None = None) -> tuple[keras.Model, int]:
+        """The critic of a checkpoint: (model, its step); arguments and errors as of `load_generator`."""
+        from mmdgan import build_discriminator
+
+        return self._load(build_discriminator, step)
+
+    def _load(self, build: Callable[..., keras.Model], step: int | str | None) -> tuple[keras.Model, int]:
+        """A network with the weights of a checkpoint."""
+        from mmdgan.training.checkpoints import restore_model
+
+        step = self._which(step)
         config = self.read_config()
         experiment = config["experiment"]
         options = {name: experiment[name] for name in ("precision", "spectral", "initializer")}
         num_class, legacy = experiment.get("num_class", 0), experiment.get("legacy", False)
-        model = build_generator(config["architecture"], num_class, legacy=legacy, **options)
+        model = build(config["architecture"], num_class, legacy=legacy, **options)
         return model, restore_model(self.checkpoints, model, step)
+
+    def _which(self, step: int | str | None) -> int:
+        """The step that is asked for; CheckpointError if it has no checkpoint."""
+        steps = self.steps()
+        if not steps:
+            raise CheckpointError(f"{self.path} has no checkpoint yet; train it first, or wait for the first one.")
+        there = f"those there are of step {', '.join(map(str, steps))}."
+        if step == "best":
+            if (best := self.best_step()) is None:
+                keeping = "training with scores keeps one, by --keep_best"
+                raise CheckpointError(f"{self.path} has no best checkpoint ({keeping}); {there}")
+            return best
+        if step is not None and step not in steps:
+            raise CheckpointError(f"{self.path} has no checkpoint of step {step}; {there}")
+        return steps[-1] if step is None else step
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -188,49 +223,6 @@ def write_atomically(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
-
-
-def check_image_target(path: str | os.PathLike | None) -> None:
-    """Refuses names that `save_images` would take for a folder although they look like another kind of file."""
-    if path is not None and Path(path).suffix.lower() in _OTHER_FILES:
-        raise ConfigError(f"{path} would be a folder; name a .npz, a .png (a grid), or a plain folder.")
-
-
-def save_images(path: str | os.PathLike, images: Any, columns: int | None = None, labels: Any | None = None) -> Path:
-    """Writes images, uint8 (N, H, W, C), in the form that the path's ending names.
-
-    Args:
-      path: *.npz (key `images`), *.png (a grid), or a folder, which gets one PNG per image.
-      images: uint8 (N, H, W, C).
-      columns: images per row of a grid.
-      labels: int (N, 1) or None: the key `labels` of a *.npz, int32 (N,).
-
-    Raises:
-      ConfigError: another kind of file, or a place that cannot be written to.
-    """
-    check_image_target(path)
-    try:
-        return _save_images(Path(path), images, columns, labels)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror or error}); name another place.") from error
-
-
-def _save_images(path: Path, images: Any, columns: int | None, labels: Any | None) -> Path:
-    import numpy as np
-
-    from mmdgan import pictures
-
-    ending = path.suffix.lower()
-    if ending == ".png":
-        return pictures.save_png(path, pictures.image_grid(images, columns))
-    if ending != ".npz":
-        return pictures.save_folder(path, images)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial.npz")
-    arrays = {"images": images} if labels is None else {"images": images, "labels": np.reshape(labels, -1)}
-    np.savez_compressed(partial, **arrays)
-    os.replace(partial, path)
-    return path
 
 
 def counter(what: str, write: Callable[[str], Any] = print) -> Callable[[int, int], None]:

@@ -108,7 +108,8 @@ class BlockMeans:
 
 @pytest.fixture
 def block_means(monkeypatch) -> dict:
-    """Replaces the search for features; returns what it was asked for."""
+    """Replaces the search for features, of which none are kept; returns what it was asked for."""
+    monkeypatch.setenv("MMDGAN_FEATURE_CACHE", "none")
     asked = {}
 
     def resolve(features, data, **options):

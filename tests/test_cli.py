@@ -223,16 +223,14 @@ def test_sample_of_a_missing_step_names_those_that_exist(tiny_run, capsys):
     assert "2, 4" in capsys.readouterr().err
 
 
-def test_evaluate_prints_a_table_and_adds_a_line(tiny_run, block_means, capsys):
+def test_evaluate_prints_a_table_and_adds_lines(tiny_run, block_means, capsys):
     run = str(tiny_run[1])
-    argv = ["--step=2", "--count=26", "--metrics=fid,is", "--features=classifier", "--seed=3"]
+    argv = ["--steps=2", "--count=26", "--metrics=fid,is", "--features=classifier", "--seed=3"]
     assert _status("evaluate", run, *argv) == 0
     assert block_means["features"] == "classifier" and block_means["data"] == "sample"
-    line = RunFolder.open(run).records()[-1]
-    assert (line["step"], line["by"]) == (2, "evaluate")
-    record = line["records"][0]
+    record = RunFolder.open(run).latest_scores()[0]
+    assert (record["step"], record["by"]) == (2, "evaluate") and record["value"] > 0
     assert (record["metric"], record["count"], record["seed"]) == ("FD[classifier]", 26, 3)
-    assert line["scores"]["FD[classifier]"] == record["value"] > 0
     text = capsys.readouterr().out
     assert "FD[classifier]" in text and "CS[classifier]" in text and "metrics.jsonl" in text
 

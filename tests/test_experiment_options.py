@@ -82,7 +82,8 @@ def test_what_changes_the_numbers_must_be_the_same_in_a_resumed_run():
 def _forget_new_fields(path):
     """Makes config.json what the version before conditional runs and penalties wrote."""
     config = json.loads((path / "config.json").read_text())
-    for name in ("num_class", "penalty_weight", "legacy", "omega", "ref_normal", "mix_threshold"):
+    old = ("num_class", "penalty_weight", "legacy", "omega", "ref_normal", "mix_threshold")
+    for name in (*old, "keep_best", "resize", "feature_cache"):
         del config["experiment"][name]
     (path / "config.json").write_text(json.dumps(config))
 
@@ -93,6 +94,7 @@ def test_runs_of_the_version_before_are_loaded_and_resumed(tiny_run, tmp_path):
     shutil.copytree(path, old)
     _forget_new_fields(old)
     assert Experiment.load(old).num_class == 0
+    assert RunFolder.open(old).experiment().keep_best == "auto"
     assert RunFolder.open(old).load_generator()[1] == 4
     longer = dataclasses.replace(experiment, results=str(tmp_path), max_step=5, rounds=1)
     assert longer.run()["step"] == 5
@@ -128,25 +130,20 @@ def test_images_without_labels_are_refused_before_training(conditional_run, tmp_
 
 
 def test_scores_of_a_conditional_run_are_of_uniform_labels(conditional_run, tmp_path, block_means, monkeypatch):
-    seen = []
-    generate = sampling.generate
+    seen, evaluate_sets = [], evaluate.evaluate_sets
 
-    def spy(generator, codes, labels=None, **options):
-        seen.append(labels)
-        return generate(generator, codes, labels, **options)
+    def spy(generated, *others, **options):
+        seen.extend((images.labels, images.take(np.array([7, 399, 0]))) for images in generated)
+        return evaluate_sets(generated, *others, **options)
 
-    monkeypatch.setattr(sampling, "generate", spy)
-    asked, evaluate_images = [], evaluate.evaluate_images
-
-    def evaluate_spy(*images, labels, **options):
-        asked.append(labels)
-        return evaluate_images(*images, labels=labels, **options)
-
-    monkeypatch.setattr(evaluate, "evaluate_images", evaluate_spy)
+    monkeypatch.setattr(evaluate, "evaluate_sets", spy)
     experiment = dataclasses.replace(
         conditional_run[0], results=str(tmp_path), metrics=("fid",), score_count=400, max_step=1
     )
-    experiment.run()
-    assert [len(labels) for labels in seen] == [24, 400]
-    np.testing.assert_array_equal(seen[1], sampling.score_labels(400, 10, experiment.seed))
-    np.testing.assert_array_equal(asked, [seen[1]])
+    folder = experiment.run()["folder"]
+    [(labels, images)] = seen
+    expected = sampling.score_labels(400, 10, experiment.seed)
+    np.testing.assert_array_equal(labels, expected[:, 0])
+    generator, _ = RunFolder.open(folder).load_generator()
+    codes = sampling.score_codes(400, 8, experiment.seed)
+    np.testing.assert_array_equal(images, sampling.generate(generator, codes, expected)[[7, 399, 0]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Literal
 
 import pytest
@@ -106,6 +107,20 @@ def test_words_and_switches():
     assert parsed.arguments == ["RUN"] and parsed.switches == {"go"} and parsed.options.count == 2
     with pytest.raises(ConfigError, match="takes RUN; it was given none"):
         parse(Settings(), [], usage="", arguments=("RUN",))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fewest", "most"),
+    [(("RUN",), 1, 1), (("[RUN]",), 0, 1), (("RUN...",), 1, 9), (("RUN", "RUN..."), 2, 9), (("[RUN...]",), 0, 9)],
+)
+def test_words_may_be_optional_or_many(arguments, fewest, most):
+    for count in range(9):
+        words = [f"run{i}" for i in range(count)]
+        if fewest <= count <= most:
+            assert parse(Settings(), [*words, "--count=2"], usage="", arguments=arguments).arguments == words
+        else:
+            with pytest.raises(ConfigError, match=f"takes {re.escape(' '.join(arguments))}; it was given"):
+                parse(Settings(), words, usage="", arguments=arguments)
 
 
 def test_help_shows_groups_defaults_and_nothing_of_absl(capsys):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")
 MAX_PIXELS = 2**26  # of an image as it is declared, and once it is resized: 256 MiB as Pillow holds it
 _ROUNDING = 1e-6  # of a pixel: what the quotients below lose in double precision, and much more
-_GREY = ("L", "LA", "La", "1")
+GREY = ("L", "LA", "La", "1")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNK = 12  # bytes of a chunk around its data: length, type, checksum
 
@@ -152,7 +152,7 @@ def is_grey(item: Item) -> bool:
         image = _opened(item, None)
     except BrokenImage:
         return False
-    return image.mode in _GREY
+    return image.mode in GREY
 
 
 def _opened(item: Item, size: tuple[int, int] | None) -> Image.Image:
@@ -237,7 +237,7 @@ def _array(image: Image.Image, channels: int) -> np.ndarray:
         with _quiet():
             if channels == 1:
                 # Not every mode converts to grey at once, such as CMYK; those that are grey stay as they are.
-                grey = image if image.mode in _GREY else image.convert("RGB")
+                grey = image if image.mode in GREY else image.convert("RGB")
                 return np.asarray(grey.convert("L"))[None]
             return np.ascontiguousarray(np.asarray(image.convert("RGB")).transpose(2, 0, 1))
     except ValueError:

@@ -5,6 +5,9 @@ is written in a hidden folder beside the others, synced to the disk, and then re
 file last: a checkpoint exists exactly when its index does. A process killed at any moment leaves the earlier
 checkpoints as they were, and at most some files that the next save clears away.
 
+Empty files beside them mark checkpoints that stay when newer ones come: `ckpt-N.keep`, any number of them, and
+`ckpt-N.best`, one at most.
+
 One process writes to a folder; any number may read. TensorFlow is imported only when a checkpoint is.
 """
 
@@ -13,7 +16,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +41,12 @@ def saved_steps(folder: str | os.PathLike) -> list[int]:
     names = os.listdir(folder) if folder.is_dir() else []
     matches = filter(None, map(_FILE.fullmatch, names))
     return sorted(int(match[1]) for match in matches if match[2] == "index")
+
+
+def best_step(folder: str | os.PathLike) -> int | None:
+    """The step whose checkpoint is marked as the best one (`Checkpoints.keep_best`); None if there is none."""
+    folder = Path(folder)
+    return max((step for step in saved_steps(folder) if (folder / _best_marker(step)).exists()), default=None)
 
 
 def restore_model(folder: str | os.PathLike, model: keras.Model, step: int | None = None) -> int:
@@ -69,7 +79,7 @@ class Checkpoints:
         Args:
           folder: made by the first save if missing.
           state: everything that a checkpoint holds, by name (`GanStep.state()`).
-          keep: how many of the newest checkpoints stay, at least 1; permanent ones stay besides.
+          keep: how many of the newest checkpoints stay, at least 1; permanent ones and the best stay besides.
 
         Raises:
           ConfigError: `keep` is less than 1.
@@ -105,8 +115,8 @@ class Checkpoints:
         """
         prefix = self._write(f"ckpt-{step}", _keep_marker(step) if permanent else None)
         steps = self.steps()
-        permanent_ones = (s for s in steps if (self.folder / _keep_marker(s)).exists())
-        self._remove_others({step, *steps[-self.keep :], *permanent_ones})
+        marked = (s for s in steps if any((self.folder / mark(s)).exists() for mark in (_keep_marker, _best_marker)))
+        self._remove_others({step, *steps[-self.keep :], *marked})
         return prefix
 
     def keep_permanently(self, step: int) -> None:
@@ -115,10 +125,38 @@ class Checkpoints:
         Raises:
           CheckpointError: there is none of this step, or the folder is read-only.
         """
+        with self._marking(step):
+            (self.folder / _keep_marker(step)).touch()
+
+    def keep_best(self, step: int) -> None:
+        """Marks the checkpoint of a step as the best one, which stays; the former one goes if nothing else keeps it.
+
+        The mark moves by a single renaming, so that a kill at any moment leaves a best checkpoint: this or the former.
+
+        Raises:
+          CheckpointError: there is none of this step, or the folder is read-only.
+        """
+        former = best_step(self.folder)
+        with self._marking(step):
+            marker = self.folder / _best_marker(step)
+            others = sorted(set(self.folder.glob("ckpt-*.best")) - {marker})
+            if not marker.exists():
+                os.replace(others.pop(), marker) if others else marker.touch()
+            for other in others:  # someone has put two runs' checkpoints together
+                other.unlink()
+            _sync(self.folder)
+            newest = self.steps()[-self.keep :]
+            if former not in (None, step, *newest) and not (self.folder / _keep_marker(former)).exists():
+                for file in reversed(_files(self.folder, f"ckpt-{former}.")):
+                    file.unlink()
+
+    @contextmanager
+    def _marking(self, step: int) -> Iterator[None]:
+        """Checks that there is a checkpoint to mark; within the block, a file system's refusal is a sentence."""
         if step not in self.steps():
             raise CheckpointError(f"No checkpoint of step {step} can be kept: {_existing(self.folder)}")
         try:
-            (self.folder / _keep_marker(step)).touch()
+            yield
         except OSError as error:
             raise CheckpointError(
                 f"The checkpoint {self.folder / f'ckpt-{step}'} cannot be marked as one that stays "
@@ -220,6 +258,10 @@ def _tensorflow_variable(variable: tf.Variable | keras.Variable) -> tf.Variable:
 
 def _keep_marker(step: int) -> str:
     return f"ckpt-{step}.keep"
+
+
+def _best_marker(step: int) -> str:
+    return f"ckpt-{step}.best"
 
 
 def _files(folder: Path, start: str) -> list[Path]:

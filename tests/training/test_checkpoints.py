@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -12,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from mmdgan.errors import CheckpointError, ConfigError
-from mmdgan.training.checkpoints import Checkpoints, restore_model, saved_steps
+from mmdgan.training.checkpoints import Checkpoints, best_step, restore_model, saved_steps
 
 
 def numbers(value):
@@ -148,6 +149,76 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_loads(tmp_path, damage
     assert is_all(state, 10)
 
 
+def test_the_best_checkpoint_stays_and_is_one(tmp_path):
+    checkpoints, state = saved(tmp_path, 1, 2)
+    assert best_step(tmp_path) is None and best_step(tmp_path / "nowhere") is None
+    checkpoints.keep_best(1)
+    for step in (3, 4):
+        set_to(state, step)
+        checkpoints.save(step)
+    assert checkpoints.steps() == [1, 3, 4] and best_step(tmp_path) == 1
+    checkpoints.restore(1)
+    assert is_all(state, 1)
+    checkpoints.keep_best(1)
+    checkpoints.keep_best(4)
+    assert checkpoints.steps() == [3, 4] and best_step(tmp_path) == 4, "the former best goes"
+    checkpoints.keep_best(3)
+    assert checkpoints.steps() == [3, 4], "one of the newest two"
+    checkpoints.keep_permanently(3)
+    checkpoints.save(5)
+    checkpoints.save(6)
+    checkpoints.keep_best(6)
+    assert checkpoints.steps() == [3, 5, 6], "kept for another reason"
+    (tmp_path / "ckpt-5.best").touch()  # two folders put together
+    checkpoints.keep_best(6)
+    assert [file.name for file in tmp_path.glob("*.best")] == ["ckpt-6.best"]
+    with pytest.raises(CheckpointError, match="No checkpoint of step 1 can be kept.*3, 5, 6"):
+        checkpoints.keep_best(1)
+
+
+def test_rewinding_beyond_the_best_leaves_none(tmp_path):
+    checkpoints, _ = saved(tmp_path, 1, 2)
+    checkpoints.keep_best(2)
+    checkpoints.rewind(1)
+    assert checkpoints.steps() == [1] and best_step(tmp_path) is None
+
+
+MARKING = """
+import sys
+from pathlib import Path
+from mmdgan.training.checkpoints import Checkpoints
+
+folder = Path(sys.argv[1])
+checkpoints = Checkpoints(folder, {}, keep=1)
+print("ready", flush=True)
+for round in range(10**9):
+    step = 1 + round % 3
+    for ending in ("data-00000-of-00001", "index"):
+        (folder / f"ckpt-{step}.{ending}").touch()
+    checkpoints.keep_best(step)
+"""
+
+
+def test_a_killed_process_leaves_a_best_checkpoint(tmp_path):
+    for step in (1, 9):
+        for ending in ("data-00000-of-00001", "index"):
+            (tmp_path / f"ckpt-{step}.{ending}").touch()
+    Checkpoints(tmp_path, {}, keep=1).keep_best(1)
+    for seconds in (0.02, 0.05, 0.11):
+        command = [sys.executable, "-c", MARKING, str(tmp_path)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+        try:
+            process.stdout.readline()
+            time.sleep(seconds)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        best = best_step(tmp_path)
+        assert best is not None and (tmp_path / f"ckpt-{best}.data-00000-of-00001").is_file()
+        assert len(list(tmp_path.glob("*.best"))) == 1
+
+
 class Crash(BaseException):
     """Stands for kill -9: no handler for errors sees it."""
 
@@ -193,6 +264,41 @@ def test_a_crash_before_any_file_operation_loses_nothing(tmp_path, monkeypatch, 
         assert not list(folder.glob(".saving-*"))
         crash_at += 1
     assert crash_at > 8
+
+
+def test_a_crash_while_the_best_changes_leaves_one(tmp_path, monkeypatch):
+    for crash_at in range(100):
+        folder = tmp_path / str(crash_at)
+        checkpoints, _ = saved(folder, 1, 2)
+        checkpoints.keep_best(1)
+        checkpoints.save(3)
+        done = 0
+
+        def count(operation):
+            def counted(*args, **kwargs):
+                nonlocal done
+                done += 1
+                if done > crash_at:  # noqa: B023
+                    raise Crash
+                return operation(*args, **kwargs)
+
+            return counted
+
+        with monkeypatch.context() as patch:
+            for owner, name in ((os, "replace"), (os, "fsync"), (Path, "touch"), (Path, "unlink")):
+                patch.setattr(owner, name, count(getattr(owner, name)))
+            try:
+                checkpoints.keep_best(3)
+                break
+            except Crash:
+                pass
+        best = best_step(folder)
+        assert best in (1, 3) and Checkpoints(folder, numbers(0)).restore(best) == best
+        checkpoints.keep_best(3)
+        checkpoints.save(4)
+        assert checkpoints.steps() == [3, 4] and best_step(folder) == 3
+        assert not list(folder.glob("ckpt-1.*"))
+    assert 3 < crash_at < 50
 
 
 def test_a_crash_while_tensorflow_writes_loses_nothing(tmp_path, monkeypatch):
