@@ -7,6 +7,8 @@ from setuptools import find_packages, setup
 
 HERE = pathlib.Path(__file__).resolve().parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "mmdgan/__init__.py").read_text(encoding="utf-8")).group(1)
+ONNX = ["onnx", "onnxruntime", "tf2onnx>=1.17"]  # `export --format onnx`
+VIDEO = ["imageio-ffmpeg"]  # MP4 files of `interpolate`
 
 setup(
     name="mmdgan",
@@ -42,10 +44,10 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]"],
-        # MP4 files of `interpolate`.
-        "onnx": ["onnx", "onnxruntime", "tf2onnx>=1.17"],
-        "video": ["imageio-ffmpeg"],
-        "test": ["hypothesis", "lmdb", "pytest", "pytest-xdist", "ruff"],
+        "onnx": ONNX,
+        "video": VIDEO,
+        # scikit-image is a yardstick for MS-SSIM.
+        "test": ["hypothesis", "lmdb", "pytest", "pytest-xdist", "ruff", "scikit-image", *ONNX, *VIDEO],
     },
     entry_points={"console_scripts": ["mmdgan = mmdgan.__main__:console"]},
 )
