@@ -105,6 +105,12 @@ def test_any_text_survives(block):
     assert any(NASTY in found for found in (*page.words, *alts)) or NASTY in page.text
 
 
+def test_a_value_and_its_spread_stay_in_one_line():
+    text = render(page_of(Table(("score", "value"), (("a", Cell("1 ± 0.5 (step 4)", "best")),))))
+    assert "1\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.5 (step 4)" in text
+    assert "a ± b" in render(page_of(Table(("a", "b"), (("a", "a ± b"),), numbers=False)))
+
+
 def test_nasty_names_of_page_and_section():
     page = check_page(render(Page(NASTY, NASTY, (Section("s", NASTY, ()),), NASTY)))
     assert sum(NASTY in word for word in page.words) >= 4  # title, heading, section, foot
