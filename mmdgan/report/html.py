@@ -156,8 +156,8 @@ def _row(row: tuple[str | Cell, ...], numbers: bool) -> str:
         tag = 'th scope="row"' if index == 0 else "td"
         names = [kind] * bool(kind) + ["long"] * (len(text) > _LONG)
         style = f' class="{" ".join(names)}"' if names else ""
-        if numbers:  # a value and its spread stay in one line
-            text = text.replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
+        if numbers:  # a value and its spread stay in one line, as do two counts
+            text = re.sub(r" ([±/]) ", "\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", text)
         parts.append(f"<{tag}{style}>{escape(_MARKS.get(kind, '') + text)}</{tag.split()[0]}>")
     return "".join(parts)
 
