@@ -164,7 +164,8 @@ def _choose_codes(
     codes, labels = from_file
     if codes.shape[1] != code_size:
         raise ConfigError(
-            f"the codes of {options.codes} have {codes.shape[1]} components, but the generator takes {code_size}."
+            f"the codes of {options.codes} have {codes.shape[1]} components, but the generator takes {code_size}; "
+            f"give codes of that length."
         )
     count = options.count or len(codes)
     if count > len(codes):

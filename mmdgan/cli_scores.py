@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan import flags
-from mmdgan.errors import CheckpointError, ConfigError
+from mmdgan.errors import ConfigError
 from mmdgan.experiment import Experiment
 from mmdgan.flags import check_seed, option
 from mmdgan.metrics import METRICS
@@ -44,7 +44,9 @@ class EvaluateFlags:
     )
 
     metrics: tuple[str, ...] | None = option(
-        None, f"of {', '.join(METRICS)}; all: those that are possible; none: the run's, or of images fid,is,kid"
+        None,
+        f"of {', '.join(METRICS)}; all: those that are possible; none: the run's, or of images fid,is,kid, "
+        "against statistics fid",
     )
     count: int | None = option(None, "images to score; none: as many as in training, or all images")
     seed: int | None = option(None, "of the latent codes and of random choices; none: the run's, or 0")
@@ -157,9 +159,9 @@ def _evaluate_run(folder: RunFolder, options: EvaluateFlags) -> None:
 
 def _evaluate_images(options: EvaluateFlags) -> None:
     """Scores any images against any others, or against stored statistics."""
-    metrics, leave_out = _metrics(options, ("fid", "is", "kid"))
     from mmdgan.metrics import format_table
     from mmdgan.metrics.evaluate import check_sets, evaluate_sets, needs_features
+    from mmdgan.scoring import feature_cache
     from mmdgan.startup import prepare_tensorflow
 
     prepare_tensorflow()
@@ -167,6 +169,7 @@ def _evaluate_images(options: EvaluateFlags) -> None:
     real, whole = _open_reference(options.reference, root, options.count, seed)
     generated = _open(options.images, "images", root, options.count, seed)
     statistics = whole is None
+    metrics, leave_out = _metrics(options, ("fid",) if statistics else ("fid", "is", "kid"))
     if statistics and options.save_statistics:
         raise ConfigError(f"{options.reference} holds statistics already; leave --save_statistics out.")
     extractor = None
@@ -175,7 +178,7 @@ def _evaluate_images(options: EvaluateFlags) -> None:
     score_options = _score_options(options)
     about = {"options": score_options, "training": whole}
     metrics = check_sets(metrics, [generated], real, extractor, **about, leave_out=leave_out)
-    with _cache(_cache_folder(options.feature_cache, root)) as cache:
+    with _cache(feature_cache(options.feature_cache, root)) as cache:
         name = str(options.reference) if statistics else real.name
         records = evaluate_sets(
             generated, real, extractor, metrics, **about, seed=seed, data=name, split="", cache=cache, progress=print
@@ -188,36 +191,18 @@ def _evaluate_images(options: EvaluateFlags) -> None:
 
 def _steps(folder: RunFolder, words: Sequence[str]) -> list[int]:
     """The steps that --steps names, ascending; CheckpointError if one of them has no checkpoint."""
-    there = folder.steps()
-    if not there:
-        raise CheckpointError(f"{folder.path} has no checkpoint yet; train it first, or wait for the first one.")
+    last = folder.find_step(None)
     steps = set()
     for word in words or ("",):
         if word == ALL:
-            steps |= set(there)
-        elif word == "last":
-            steps.add(there[-1])
-        elif word == "best":
-            steps.add(_best_step(folder, there))
-        elif not word.isdecimal():
-            raise ConfigError(f"steps has {word!r}; give all, last, best, or steps such as {there[0]},{there[-1]}.")
-        elif int(word) in there:
-            steps.add(int(word))
+            steps |= set(folder.steps())
+        elif word in ("last", "best"):
+            steps.add(last if word == "last" else folder.find_step(word))
+        elif word.isdecimal():
+            steps.add(folder.find_step(int(word)))
         else:
-            raise CheckpointError(f"{folder.path} has no checkpoint of step {int(word)}; {_named(there)}")
+            raise ConfigError(f"steps has {word!r}; give all, last, best, or steps such as {last}.")
     return sorted(steps)
-
-
-def _best_step(folder: RunFolder, there: Sequence[int]) -> int:
-    best = folder.best_step()
-    if best is None:
-        keeping = "training with scores keeps one, by --keep_best"
-        raise CheckpointError(f"{folder.path} has no best checkpoint ({keeping}); {_named(there)}")
-    return best
-
-
-def _named(steps: Sequence[int]) -> str:
-    return f"those there are of step {', '.join(map(str, steps))}."
 
 
 def _metrics(options: EvaluateFlags, default: tuple[str, ...]) -> tuple[tuple[str, ...], Any]:
@@ -278,14 +263,6 @@ def _extractor(options: EvaluateFlags, data: Any, data_root: str) -> Extractor:
     names = ("inception", "classifier_data", "resize")
     given = {name: getattr(options, name) for name in names}
     return features.resolve(options.features or "auto", data, data_root=data_root, **given)
-
-
-def _cache_folder(named: str | None, data_root: str) -> Path | None:
-    from mmdgan.metrics.feature_cache import cache_folder
-
-    if named is None:
-        return cache_folder(data_root)
-    return None if named == "off" else Path(named)
 
 
 @contextlib.contextmanager

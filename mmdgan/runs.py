@@ -168,6 +168,21 @@ class RunFolder:
 
         return best_step(self.checkpoints)
 
+    def find_step(self, step: int | str | None) -> int:
+        """The step of a checkpoint; arguments and errors as of `load_generator`."""
+        steps = self.steps()
+        if not steps:
+            raise CheckpointError(f"{self.path} has no checkpoint yet; train it first, or wait for the first one.")
+        there = f"it has those of the steps {', '.join(map(str, steps))}."
+        if step == "best":
+            if (best := self.best_step()) is None:
+                keeping = "training with scores keeps one, by --keep_best"
+                raise CheckpointError(f"{self.path} has no best checkpoint ({keeping}); {there}")
+            return best
+        if step is not None and step not in steps:
+            raise CheckpointError(f"{self.path} has no checkpoint of step {step}; {there}")
+        return steps[-1] if step is None else step
+
     def load_generator(self, step: int | str | None = None) -> tuple[keras.Model, int]:
         """The generator of a checkpoint: (model, its step).
 
@@ -191,28 +206,13 @@ class RunFolder:
         """A network with the weights of a checkpoint."""
         from mmdgan.training.checkpoints import restore_model
 
-        step = self._which(step)
+        step = self.find_step(step)
         config = self.read_config()
         experiment = config["experiment"]
         options = {name: experiment[name] for name in ("precision", "spectral", "initializer")}
         num_class, legacy = experiment.get("num_class", 0), experiment.get("legacy", False)
         model = build(config["architecture"], num_class, legacy=legacy, **options)
         return model, restore_model(self.checkpoints, model, step)
-
-    def _which(self, step: int | str | None) -> int:
-        """The step that is asked for; CheckpointError if it has no checkpoint."""
-        steps = self.steps()
-        if not steps:
-            raise CheckpointError(f"{self.path} has no checkpoint yet; train it first, or wait for the first one.")
-        there = f"those there are of step {', '.join(map(str, steps))}."
-        if step == "best":
-            if (best := self.best_step()) is None:
-                keeping = "training with scores keeps one, by --keep_best"
-                raise CheckpointError(f"{self.path} has no best checkpoint ({keeping}); {there}")
-            return best
-        if step is not None and step not in steps:
-            raise CheckpointError(f"{self.path} has no checkpoint of step {step}; {there}")
-        return steps[-1] if step is None else step
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -70,7 +70,7 @@ class Scorer:
         count = e.score_count or most // e.batch_size * e.batch_size or most
         if count > data.count:
             raise ConfigError(
-                f"score_count is {count:,}, but {data.name} holds {data.count:,} images to compare with; "
+                f"scores of {count:,} images are asked for, but {data.name} holds {data.count:,} to compare with; "
                 "give at most that."
             )
         sources = {name: getattr(e, name) for name in ("inception", "classifier_data", "data_root", "resize")}

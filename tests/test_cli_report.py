@@ -58,7 +58,7 @@ def test_mistakes(words, message):
 
 def test_published_file_that_is_not_there(tiny_run):
     for verb in ("report", "compare"):
-        with pytest.raises(ConfigError, match="nothing.csv holds no table of scores"):
+        with pytest.raises(ConfigError, match="nothing.csv does not exist"):
             cli.main([verb, str(tiny_run[1]), "--published=nothing.csv"])
 
 

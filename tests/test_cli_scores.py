@@ -76,7 +76,7 @@ def test_steps_of_a_run(run, block_means, capsys, tmp_path):
 def test_the_last_and_the_best_step(run, block_means, capsys):
     argv = [str(run), COUNT, "--metrics=is"]
     assert _status("evaluate", *argv, "--steps=best") == cli.BAD_USE
-    assert "has no best checkpoint" in (sentence := capsys.readouterr().err) and "step 2, 4." in sentence
+    assert "has no best checkpoint" in (sentence := capsys.readouterr().err) and "steps 2, 4." in sentence
     (run / "checkpoints" / "ckpt-2.best").touch()
     assert _status("evaluate", *argv, "--steps=best,last") == 0
     assert {record["step"] for record in RunFolder(run).records()} == {2, 4}
@@ -87,14 +87,14 @@ def test_the_last_and_the_best_step(run, block_means, capsys):
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--steps=3"], "has no checkpoint of step 3; those there are of step 2, 4."),
-        (["--steps=newest"], "steps has 'newest'; give all, last, best, or steps such as 2,4."),
+        (["--steps=3"], "has no checkpoint of step 3; it has those of the steps 2, 4."),
+        (["--steps=newest"], "steps has 'newest'; give all, last, best, or steps such as 4."),
         (["--step=2"], "did you mean --steps?"),
         (["--metrics=fdi"], "metrics has 'fdi' (did you mean fid?)"),
         (["--metrics=is", "--count=1"], "count is 1; give at least 2."),
         (["--metrics=prdc", "--k=0"], "k is 0; give at least 1."),
         (["--metrics=is", "--repeats=0"], "repeats is 0"),
-        (["--metrics=is", "--count=20000"], "holds 10,782 images"),
+        (["--metrics=is", "--count=20000"], "20,000 images are asked for, but sample holds 10,782"),
         (["--metrics=fid", "--count=12"], "at least 13 images"),
         (["--metrics=intra_fid"], "the generated ones have no classes"),
         (["--metrics=is", "--reference=sample"], "reference goes with --images"),
@@ -166,6 +166,8 @@ def test_saved_statistics_are_a_reference(block_means, capsys, tmp_path):
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert lines[-1]["metric"] == "FD[classifier]" and lines[-1]["count_real"] == 50
     assert lines[-1]["value"] == pytest.approx(lines[0]["value"], rel=1e-6)
+    assert _status("evaluate", *argv, f"--reference={saved}") == 0
+    assert json.loads(out.read_text().splitlines()[-1])["value"] == lines[-1]["value"]
     again = ["--metrics=fid", f"--reference={saved}", "--save_statistics=b.npz"]
     assert _status("evaluate", *argv, *again) == cli.BAD_USE
     assert "holds statistics already" in capsys.readouterr().err

@@ -183,8 +183,8 @@ def test_the_critic_scores_as_in_training(tiny_run, run):
 @pytest.mark.parametrize(
     ("step", "sentence"),
     [
-        (3, r"run has no checkpoint of step 3; those there are of step 2, 4\.$"),
-        ("best", r"run has no best checkpoint \(training with scores keeps one, by --keep_best\); .* step 2, 4\.$"),
+        (3, r"run has no checkpoint of step 3; it has those of the steps 2, 4\.$"),
+        ("best", r"run has no best checkpoint \(training with scores keeps one, by --keep_best\); .* steps 2, 4\.$"),
     ],
 )
 def test_missing_checkpoints_are_a_sentence(run, step, sentence):

@@ -75,6 +75,13 @@ def test_truncation_at_nothing_is_refused(truncation):
         truncated_codes(2, 3, truncation)
 
 
+def test_components_beyond_the_truncation_are_drawn_anew_by_the_seed():
+    one, two = (truncated_codes(50, 8, 0.5, seed) for seed in (1, 2))
+    beyond = [np.abs(random_codes(50, 8, seed)) > 0.5 for seed in (1, 2)]
+    both = beyond[0] & beyond[1]
+    assert both.sum() > 100 and not (one == two)[both].any()
+
+
 @pytest.mark.parametrize(("mesh", "span"), [((4, 3), math.pi / 4), ((2, 5), math.pi / 2), ((1, 3), 0.7), ((3, 1), 0.7)])
 def test_sine_mesh_is_the_originals_formula(mesh, span):
     z = np.random.default_rng(0).normal(size=(4, 6))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ _WIDTH = 5.2  # inches
 _BINS = 200  # points of a curve
 _RASTER_FROM = 400  # points of a scatter plot
 _MOST_CLASSES = 10
+_LETTERS = 52  # of a line of a legend, as wide as a figure
 _EXTREMES = {
     "real_most": "real, taken for the most real",
     "real_least": "real, taken for the least real",
@@ -51,14 +53,16 @@ def plot_curves(curves: Mapping[str, Scalars], title: str = "") -> Figure:
         title: of the figure.
     """
     columns = 1 if max(map(len, curves), default=0) > 22 else 2
-    figure, [axes] = _figure([2.8 + _legend_height(len(curves), columns)], title)
+    labels, title = [textwrap.fill(name, _LETTERS) for name in curves], textwrap.fill(title, _LETTERS - 6)
+    lines = sum(label.count("\n") + 1 for label in labels)
+    figure, [axes] = _figure([2.8 + _legend_height(lines, columns) + 0.2 * title.count("\n")], title)
     values = [curve.values[np.isfinite(curve.values)] for curve in curves.values()]
     joined = np.concatenate([*values, np.empty(0)])
     _log_where_it_helps(axes, joined)
-    for index, (name, curve) in enumerate(curves.items()):
+    for index, (label, curve) in enumerate(zip(labels, curves.values(), strict=True)):
         steps, low, mean, high = _thinned(curve.steps, curve.values)
         style = _line_style(index)
-        axes.plot(steps, mean, label=name, **style, marker="o" if len(steps) == 1 else None, markersize=4)
+        axes.plot(steps, mean, label=label, **style, marker="o" if len(steps) == 1 else None, markersize=4)
         if len(steps) < len(curve.steps):
             axes.fill_between(steps, low, high, color=style["color"], alpha=0.18, linewidth=0)
     _step_axis(axes)

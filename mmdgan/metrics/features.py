@@ -21,8 +21,8 @@ CHOICES = ("auto", "inception", "classifier", "keras:NAME", "keras:PATH.keras")
 class Extractor(Protocol):
     """What turns images into features and logits.
 
-    A `class_names` beside these says what classes the logits stand for, and a `batch_size` how many images are best
-    given at a time.
+    A `class_names` beside these says what classes the logits stand for, a `batch_size` how many images are best given
+    at a time, and a `logit_count` K, where that may be 0.
 
     Attributes:
         label: "inception", "classifier", "classifier:NAME" or "keras:NAME"; the scores' names follow from it.

@@ -41,6 +41,7 @@ class KerasFeatures:
     Attributes:
         label: "keras:NAME", or "keras:STEM" of a file.
         feature_count: F.
+        logit_count: K; 0 of a network without logits.
         resize: the method of `resizing` that brings images to the network's size.
         batch_size: images that are run at a time.
     """
@@ -67,13 +68,13 @@ class KerasFeatures:
         self._input_shape = self._checked_input(model, _OPEN_SIDE if prepare else None)
         try:
             run = self._runner(model, prepare)
-            features, _ = run(tf.zeros((1, *(side or _OPEN_SIDE for side in self._input_shape)), tf.uint8))
+            features, logits = run(tf.zeros((1, *(side or _OPEN_SIDE for side in self._input_shape)), tf.uint8))
         except MetricError:
             raise
         except Exception as error:  # a person's network may raise anything
             raise MetricError(f"The network {self._source} does not run on images: {_first_line(error)}") from error
         self._run = tf.function(run, reduce_retracing=True)
-        self.feature_count = int(features.shape[1])
+        self.feature_count, self.logit_count = int(features.shape[1]), int(logits.shape[1])
         self.batch_size = int(np.clip(_BATCH_PIXELS // max(1, int(np.prod(self._sides() or (1, 1)))), 1, 100))
         config = np.frombuffer(model.to_json().encode(), np.uint8)
         self._hash = digest_arrays([config, *model.get_weights()])

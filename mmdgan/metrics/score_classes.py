@@ -64,8 +64,8 @@ def check_intra_fid(facts: Facts) -> None:
         if count < least:
             raise MetricError(
                 f"intra_fid of {facts.features} features needs at least {least:,} images of each class, and of class "
-                f"{label} there are {count:,} {side} ones: give more images, choose features that are fewer, or leave "
-                "intra_fid out."
+                f"{label} there are {count:,} {side} ones: give more images, choose fewer features, leave "
+                "intra_fid out, or have it computed and marked all the same (`evaluate --force`)."
             )
 
 

@@ -92,8 +92,8 @@ def require_samples(count: float, features: int) -> None:
     if count < features + 1:
         raise MetricError(
             f"A Fréchet distance of {features} features needs at least {features + 1} images on each side and has "
-            f"{count}, so its covariance would be singular and the value meaningless: give more images, or choose "
-            "features that are fewer."
+            f"{count}, so its covariance would be singular and the value meaningless: give more images, choose fewer "
+            "features, or have it computed and marked all the same (`evaluate --force`)."
         )
 
 
@@ -194,9 +194,11 @@ def _require_same_features(a: Moments, b: Moments) -> None:
 
 def _trace_of_root(a: np.ndarray, b: np.ndarray) -> float:
     """Trace of (A B)^(1/2) for covariances A and B."""
-    if frechet_method(len(a)) == "tensorflow-gan":
-        return float(tfgan.load().trace_sqrt_product(tf.constant(a), tf.constant(b)))
-    return trace_of_root_by_eigenvalues(a, b)
+    if frechet_method(len(a)) != "tensorflow-gan":
+        return trace_of_root_by_eigenvalues(a, b)
+    # tensorflow-gan leaves singular values below 1e-10 without a root: of small features those would be all of them.
+    scale = max(np.trace(a), np.trace(b)) / len(a) or 1.0
+    return float(scale * tfgan.load().trace_sqrt_product(tf.constant(a / scale), tf.constant(b / scale)))
 
 
 def _classifier_scores(logits: np.ndarray, splits: int) -> list[float]:

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdgan.errors import CheckpointError, DataError, MmdGanError
+from mmdgan.errors import DataError, MmdGanError
 from mmdgan.report.blocks import Page, Pile, Section
 from mmdgan.report.facts import RunFacts
 from mmdgan.runs import RunFolder
@@ -84,13 +84,7 @@ class Subject:
         wanted = self.request.step
         if wanted is None or not self.saved:
             return max(self.saved, default=None)
-        step = self.best if wanted == "best" else int(wanted)
-        if step not in self.saved:
-            what = "no best checkpoint" if step is None else f"no checkpoint of step {step}"
-            raise CheckpointError(
-                f"{self.folder.path} has {what}; it has those of the steps {', '.join(map(str, self.saved))}."
-            )
-        return step
+        return self.folder.find_step(wanted)
 
     @cached_property
     def view(self) -> CriticView:

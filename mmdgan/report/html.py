@@ -141,7 +141,7 @@ def _(block: Details) -> str:
 def _(block: Table) -> str:
     caption = f"<caption>{escape(block.caption)}</caption>" if block.caption else ""
     header = "".join(f'<th scope="col">{escape(text)}</th>' for text in block.header)
-    rows = "\n".join(f"<tr>{_row(row)}</tr>" for row in block.rows)
+    rows = "\n".join(f"<tr>{_row(row, block.numbers)}</tr>" for row in block.rows)
     kind = "numbers" if block.numbers else "words"
     return (
         f'<div class="scroll" tabindex="0"><table class="{kind}">{caption}'
@@ -149,13 +149,15 @@ def _(block: Table) -> str:
     )
 
 
-def _row(row: tuple[str | Cell, ...]) -> str:
+def _row(row: tuple[str | Cell, ...], numbers: bool) -> str:
     parts = []
     for index, cell in enumerate(row):
         text, kind = cell if isinstance(cell, Cell) else (cell, "")
         tag = 'th scope="row"' if index == 0 else "td"
         names = [kind] * bool(kind) + ["long"] * (len(text) > _LONG)
         style = f' class="{" ".join(names)}"' if names else ""
+        if numbers:  # a value and its spread stay in one line, as do two counts
+            text = re.sub(r" ([±/]) ", "\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", text)
         parts.append(f"<{tag}{style}>{escape(_MARKS.get(kind, '') + text)}</{tag.split()[0]}>")
     return "".join(parts)
 

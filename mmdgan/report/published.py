@@ -102,7 +102,8 @@ def files(path: str | os.PathLike | None = None) -> list[Path]:
         given = Path(path)
         found = [given / name for name in FILES if (given / name).is_file()] if given.is_dir() else [given]
         if not found or not found[0].is_file():
-            raise ConfigError(f"published: {given} holds no table of scores; give a CSV such as {_PLACE / FILES[0]}.")
+            what = "holds no table of scores" if given.exists() else "does not exist"
+            raise ConfigError(f"published: {given} {what}; give a CSV such as {_PLACE / FILES[0]}.")
         return found
     for folder in (_PLACE, Path(__file__).resolve().parents[2] / _PLACE):
         if found := [folder / name for name in FILES if (folder / name).is_file()]:

@@ -72,7 +72,7 @@ def _values(subject: Subject, newest: list[dict[str, Any]], found: list[publishe
         rows.append(
             (
                 metric,
-                format_value(record),
+                _value_cell(record),
                 _best_cell(best, record),
                 format_value(reference) if reference else "",
                 _published_cell(record, table1.get(_PUBLISHED.get(protocol.identifier(record), ""))),
@@ -91,6 +91,12 @@ def _values(subject: Subject, newest: list[dict[str, Any]], found: list[publishe
     if notes:
         blocks.append(Details("Notes on the scores", tuple(Text(note) for note in notes)))
     return blocks
+
+
+def _value_cell(record: Mapping[str, Any]) -> Cell | str:
+    """The value; marked where its note says that it was forced and means little."""
+    text = format_value(dict(record))
+    return Cell(text, "warning") if "forced:" in (record.get("note") or "") else text
 
 
 def _best_cell(best: Mapping[str, Any] | None, newest: Mapping[str, Any]) -> Cell | str:

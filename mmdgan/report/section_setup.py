@@ -30,7 +30,7 @@ def setup(subject: Subject) -> tuple[Block, ...]:
     header = ("field", "value", "what it is")
     generator, critic = facts.networks
     blocks: list[Block] = [
-        Table(("fact", ""), _facts(facts), numbers=False),
+        Table(("fact", "value"), _facts(facts), numbers=False),
         Details(
             f"Configuration: {len(changed)} fields that are not the default", (Table(header, changed, numbers=False),)
         ),

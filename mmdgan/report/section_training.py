@@ -126,8 +126,10 @@ def _score_signs(subject: Subject) -> list[str]:
     signs = []
     for record in choose(subject.facts):
         metric, value, name = record["metric"], record["value"], protocol.identifier(record)
-        if value is None:
+        if value is None and not protocol.is_of_real(metric):
             signs += [f"{metric} has no value at step {record['step']:,}: {record.get('note', 'it is not finite')}."]
+        elif value is None:
+            continue
         elif name in ("fid", "is") and "(" not in metric:
             signs += _worse(longest_curve(subject.records, metric))
         elif protocol.kind(metric) == "recall" and value < _LOW_RECALL:

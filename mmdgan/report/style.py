@@ -53,8 +53,10 @@ footer { margin-top: 3rem; border-top: 1px solid var(--line); color: var(--soft)
     --warn: #7c2d12; --warnground: #fff; --good: #14532d; --link: #000; }
   @page { margin: 15mm; }
   body { max-width: none; padding: 0; font-size: 10pt; }
-  nav, summary { display: none; }
-  h2 { break-after: avoid; }
+  nav { display: none; }
+  summary { list-style: none; color: var(--ink); font-weight: 600; }
+  summary::-webkit-details-marker { display: none; }
+  h2, summary { break-after: avoid; }
   figure, tr, p { break-inside: avoid; }
   .scroll { overflow: visible; }
   .numbers td { white-space: normal; }

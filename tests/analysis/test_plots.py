@@ -31,6 +31,19 @@ def all_axes(figure):
     return [axes for axes in figure.get_axes() if axes.axison]
 
 
+def test_long_names_stay_within_the_figure():
+    """As those of runs that differ in their protocol, of which `compare` makes curves."""
+    name = "[1] sngan_rep_b_1e-03_1e-03_k1.68_0.0_-1.0 (images 400, not 512; real images' number 400, not 512)"
+    figure = plots.plot_curves({f"{name} {index}": curve([1, 2]) for index in range(3)}, f"FD[classifier], {name}")
+    figure.draw_without_rendering()
+    [legend] = figure.subfigs[0].legends
+    [axes] = all_axes(figure)
+    boxes = [legend.get_window_extent(), axes.get_tightbbox()]
+    texts = [axes.get_title("left"), *(text.get_text() for text in legend.get_texts())]
+    assert len(texts) == 4 and all("\n" in text for text in texts)
+    assert all(0 <= box.x0 and box.x1 <= figure.bbox.x1 and 0 <= box.y0 and box.y1 <= figure.bbox.y1 for box in boxes)
+
+
 def test_short_curves_are_drawn_as_they_are():
     figure = plots.plot_curves({"a": curve([1, 2, -4]), "b": curve([3])}, "title")
     [axes] = all_axes(figure)

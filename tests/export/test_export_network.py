@@ -183,7 +183,7 @@ def test_what_is_refused(tiny, tmp_path):
     ]:
         with pytest.raises(ConfigError, match=sentence):
             export_network(tiny, **options)
-    with pytest.raises(CheckpointError, match="no checkpoint of step 3; those there are of step 2, 4"):
+    with pytest.raises(CheckpointError, match="no checkpoint of step 3; it has those of the steps 2, 4"):
         export_network(tiny, step=3)
     with pytest.raises(CheckpointError, match="no best checkpoint"):
         export_network(tiny, step="best")

@@ -12,6 +12,7 @@ from keras.src.legacy.saving import legacy_h5_format
 
 from mmdgan.errors import MetricError
 from mmdgan.metrics import keras_features
+from mmdgan.metrics.evaluate import check_request
 from mmdgan.metrics.keras_features import KerasFeatures
 from mmdgan.metrics.resizing import resize_images
 
@@ -57,6 +58,17 @@ def test_a_network_of_ones_own(tmp_path, outputs, suffix, monkeypatch):
     protocol = extractor.protocol()
     assert protocol["features"] == "keras:mine" and protocol["feature_source"] == str(tmp_path / f"mine{suffix}")
     assert protocol["resize"] == "clean antialiased bicubic to 12x12, grey repeated to 3 channels"
+
+
+def test_a_network_without_logits_has_no_classifier_score(tmp_path):
+    for outputs in ("features", "pair"):
+        _save(tmp_path / f"{outputs}.keras", outputs)
+    extractors = [KerasFeatures(f"keras:{tmp_path / outputs}.keras") for outputs in ("features", "pair")]
+    assert [extractor.logit_count for extractor in extractors] == [0, 4]
+    with pytest.raises(MetricError, match="keras:features come without logits"):
+        check_request(("is",), 20, extractors[0])
+    assert check_request(("is",), 20, extractors[1]) == ("is",)
+    assert check_request(("fid", "is"), 20, extractors[0], leave_out=print) == ("fid",)
 
 
 def test_the_hash_is_that_of_the_network(tmp_path):

@@ -73,6 +73,16 @@ def test_frechet_distance_of_covariances_of_deficient_rank(method):
     assert metrics.frechet_distance(a, a) == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1e-4, 1e4])
+def test_frechet_distance_of_small_and_of_large_features(method, scale):
+    a, b = _features(300, 20, 0), _features(240, 20, 1, shift=0.3)
+    expected = scale**2 * metrics.frechet_distance(a, b)
+    assert metrics.frechet_distance(scale * a, scale * b) == pytest.approx(expected, rel=1e-9)
+    assert metrics.frechet_distance(scale * a, scale * a) == pytest.approx(0, abs=1e-9 * scale**2)
+    still = metrics.Moments(np.ones(20), np.zeros((20, 20)), 0)
+    assert metrics.frechet_distance(still, still) == 0
+
+
 def test_the_line_says_what_takes_the_roots(monkeypatch):
     assert scores.frechet_method(scores.TFGAN_FEATURES) == "tensorflow-gan"
     assert scores.frechet_method(2048) == "symmetric eigendecomposition"

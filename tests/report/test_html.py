@@ -95,14 +95,22 @@ def page_of(*blocks) -> Page:
         Details(NASTY, (Text("inside"),)),
         Side((Text(NASTY), Code("x"))),
         Picture(pictures.png_bytes(np.zeros((4, 5, 3), np.uint8)), "png", NASTY, NASTY),
+        Picture(b'<?xml version="1.0"?><svg width="1pt" viewBox="0 0 1 1"></svg>', "svg", NASTY),
     ],
     ids=lambda block: type(block).__name__,
 )
 def test_any_text_survives(block):
     page = check_page(render(page_of(block)))
     assert not any("onerror" in attributes for _, attributes in page.tags)
-    alts = [attributes.get("alt", "") for _, attributes in page.tags]
+    alts = [attributes.get(name, "") for _, attributes in page.tags for name in ("alt", "aria-label")]
     assert any(NASTY in found for found in (*page.words, *alts)) or NASTY in page.text
+
+
+def test_a_value_and_its_spread_stay_in_one_line():
+    text = render(page_of(Table(("score", "value"), (("a", Cell("1 ± 0.5 (step 4)", "best")), ("b", "2 / 3")))))
+    assert "1\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.5 (step 4)" in text
+    assert "2\N{NO-BREAK SPACE}/\N{NO-BREAK SPACE}3" in text
+    assert "a ± b" in render(page_of(Table(("a", "b"), (("a", "a ± b"),), numbers=False)))
 
 
 def test_nasty_names_of_page_and_section():

@@ -173,7 +173,7 @@ def test_unreadable_files(tmp_path, text, message):
 
 
 def test_missing_files(tmp_path, monkeypatch):
-    with pytest.raises(ConfigError, match="holds no table of scores; give a CSV such as"):
+    with pytest.raises(ConfigError, match="none.csv does not exist; give a CSV such as"):
         find("cifar10", "rep", tmp_path / "none.csv")
     with pytest.raises(ConfigError, match="holds no table of scores"):
         find("cifar10", "rep", tmp_path)
