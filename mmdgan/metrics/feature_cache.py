@@ -119,14 +119,16 @@ def _facts(images: ImageSet, extractor: Extractor) -> dict:
 
 def _extracted(images: ImageSet, extractor: Extractor, say: Callable) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Features (n, F) and logits (n, K) of one batch after the other, with progress."""
-    begun = said = time.monotonic()
-    done = 0
+    said = time.monotonic()
+    begun, done, first = said, 0, 0
     for batch in images.batches(getattr(extractor, "batch_size", BATCH)):
         yield extractor.extract(batch)
         done += len(batch)
         now = time.monotonic()
-        if now - said > SECONDS and done < images.count:
-            left = (now - begun) / done * (images.count - done)
+        if not first:  # whose time is the network's preparation, too
+            begun, first = now, done
+        elif now - said > SECONDS and done < images.count:
+            left = (now - begun) / (done - first) * (images.count - done)
             say(f"Features of {images.name}: {done:,} of {images.count:,} images, {left:,.0f} s left")
             said = now
 

@@ -186,7 +186,13 @@ def open_images(
     else:
         from mmdgan.data import open_data
 
-        return DataSet(open_data(str(what), data_root=data_root, progress=progress), count, seed)
+        try:
+            data = open_data(str(what), data_root=data_root, progress=progress)
+        except DataError as error:
+            if ":" in str(what) or str(what) in _names(data_root):
+                raise
+            raise DataError(f"There is no folder or file {what}. {error}") from error
+        return DataSet(data, count, seed)
     if count is not None:
         check_count(count, images.name, images.count)
     return images.chosen(_random_order(images.count, seed)[:count])

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mmdgan.errors import MetricError
+from mmdgan.metrics.mapped import release
 
 BLOCK_ROWS = 1024
 _KEYS = (("mu", "sigma"), ("mean", "cov"))
@@ -71,11 +72,13 @@ class Moments:
         total = np.zeros(size)
         for start in blocks:
             total += features[start : start + BLOCK_ROWS].sum(axis=0, dtype=np.float64)
+            release(features)
         mean = total / count
         cov = np.zeros((size, size))
         for start in blocks:
             centred = features[start : start + BLOCK_ROWS] - mean
             cov += centred.T @ centred
+            release(features)
         cov /= count - 1
         return cls(mean, cov, count, label, feature_hash, about)
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmdgan.errors import MetricError
+from mmdgan.metrics.mapped import release
 
 ROWS, COLUMNS = 1024, 2048
 """Pairs in a tile: 8 MB of float32."""
@@ -253,6 +254,7 @@ def _slices(samples: np.ndarray, size: int) -> Iterator[tuple[slice, np.ndarray]
     for start in range(0, len(samples), size):
         part = samples[start : start + size]
         yield slice(start, start + len(part)), part
+        release(samples)
 
 
 def _mean(samples: np.ndarray) -> np.ndarray:

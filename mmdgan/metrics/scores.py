@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from mmdgan.errors import MetricError
 from mmdgan.metrics import tfgan
+from mmdgan.metrics.mapped import release
 from mmdgan.metrics.moments import Moments
 
 TFGAN_FEATURES = 1024
@@ -228,7 +229,9 @@ def _parts(features: np.ndarray, count: int) -> Iterator[np.ndarray]:
     """`count` consecutive parts, the later ones larger by one where they cannot be equal, as tensorflow-gan cuts."""
     size, larger = divmod(len(features), count)
     ends = np.cumsum([size] * (count - larger) + [size + 1] * larger)
-    return (features[end - length : end] for end, length in zip(ends, np.diff(ends, prepend=0), strict=True))
+    for end, length in zip(ends, np.diff(ends, prepend=0), strict=True):
+        yield features[end - length : end]
+        release(features)
 
 
 @contextlib.contextmanager

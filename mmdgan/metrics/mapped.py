@@ -1,0 +1,25 @@
+"""Memory-mapped arrays that are larger than what a process should hold."""
+
+from __future__ import annotations
+
+import mmap
+
+import numpy as np
+
+
+def release(array: np.ndarray) -> None:
+    """Gives the pages of a memory-mapped array back to the system, which reads them again when they are needed.
+
+    Without it, whoever walks through a file of features ends up with all of it in memory. Does nothing to other arrays,
+    to those that may be written to (whose changes may be nowhere else), and where the system has no such call.
+
+    Args:
+        array: a `numpy.memmap` of mode "r", a part or a view of one, or any array.
+    """
+    if array.flags.writeable:
+        return
+    base = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
