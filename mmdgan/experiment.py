@@ -311,12 +311,17 @@ class Experiment:
           "best" (the step of the best checkpoint, or None).
 
         Raises:
-          ConfigError, DesignError, DataError, MetricError: as named in mmdgan.errors, before training.
+          ConfigError, DesignError, DataError, MetricError: as named in mmdgan.errors, before training; among them
+            that another process is training in the run's directory.
           Interrupted, Diverged: of mmdgan.training.
         """
         from mmdgan.rounds import TrainingRun
+        from mmdgan.training.run_lock import RunLock
 
-        return TrainingRun(self).execute()
+        with RunLock(self.resolved().folder().path) as lock:
+            run = TrainingRun(self)
+            lock.renew()  # --restart has moved the former directory aside, with its lock
+            return run.execute()
 
     def loss_function(self) -> losses.Loss:
         """The loss with this experiment's options."""
