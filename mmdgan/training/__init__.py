@@ -11,7 +11,7 @@ from typing import Any
 _HOMES = {
     "GanStep": "step",
     "Trainer": "trainer",
-    "Interrupted": "trainer",
+    "Interrupted": "signals",
     "Diverged": "trainer",
     "Checkpoints": "checkpoints",
     "Monitor": "monitor",

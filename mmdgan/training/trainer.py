@@ -7,16 +7,15 @@ checkpoint at the end of each call, training stopped by the first loss that is n
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.errors import CheckpointError, DataError
+from mmdgan.training import signals
 from mmdgan.training.progress import Pace, Progress
+from mmdgan.training.signals import Interrupted
 
 if TYPE_CHECKING:
     import keras
@@ -28,20 +27,6 @@ if TYPE_CHECKING:
     from mmdgan.training.step import GanStep
 
 _SHOW_SECONDS = 2.0  # losses are fetched at least this often, for the progress line
-
-
-class Interrupted(Exception):
-    """Training stopped by SIGINT or SIGTERM after a whole step, its state saved if there are checkpoints.
-
-    Attributes:
-      step: the number of steps trained.
-      signal: the signal's number; 128 + signal is the exit status that shells expect.
-    """
-
-    def __init__(self, step: int, signal: int) -> None:
-        super().__init__(f"training was interrupted after step {step}")
-        self.step = step
-        self.signal = signal
 
 
 class Diverged(Exception):
@@ -123,14 +108,14 @@ class Trainer:
           "images_per_second", without compilation, saving and inspections (None for less than two steps).
 
         Raises:
-          Interrupted: SIGINT or SIGTERM came; the state is saved.
+          Interrupted: a signal came (`signals.STOPPING`); the state is saved.
           Diverged: a loss or a weight is not finite, or a loss exceeds `divergence_limit`; the good
             checkpoints are kept, and the state is written aside as `diverged-<step>`.
           DataError: images that cannot be read; the state after the last whole step is saved.
           CheckpointError: a checkpoint cannot be written, or there are later ones than the step of `gan`.
         """
         run = _Run(self, last_step, callbacks)
-        with _caught_signals() as received:
+        with signals.collected() as received:
             return run.train(received)
 
 
@@ -343,27 +328,3 @@ class _Callbacks:
 def _tag(loss: str) -> str:
     """The original's tag of a loss: loss_gen is GANLoss/gen."""
     return f"GANLoss/{loss.removeprefix('loss_')}"
-
-
-@contextmanager
-def _caught_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM instead of dying from them; a second SIGINT interrupts at once.
-
-    Only Python's main thread may do so; elsewhere the list stays empty. Former handlers return at the end.
-    """
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-
-    def remember(number: int, _frame: Any) -> None:
-        if received and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    former = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)

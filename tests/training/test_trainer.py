@@ -21,6 +21,7 @@ from mmdgan.errors import CheckpointError, DataError
 from mmdgan.training.checkpoints import Checkpoints
 from mmdgan.training.monitor import Monitor
 from mmdgan.training.progress import Progress
+from mmdgan.training.signals import STOPPING
 from mmdgan.training.trainer import Diverged, Interrupted, Trainer
 
 
@@ -169,16 +170,16 @@ def test_training_before_existing_checkpoints_is_refused(tmp_path):
         trainer_of(FakeGan(), tmp_path).fit(5)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_finishes_the_step_and_saves(tmp_path, number):
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    before = [signal.getsignal(stopping) for stopping in STOPPING]
     gan = FakeGan(at={7: lambda: os.kill(os.getpid(), number)})
     trainer = trainer_of(gan, tmp_path)
     with pytest.raises(Interrupted, match="after step 7") as stop:
         trainer.fit(30)
     assert (stop.value.step, stop.value.signal) == (7, number)
     assert trainer.checkpoints.steps() == [7]
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert [signal.getsignal(stopping) for stopping in STOPPING] == before
     whole = FakeGan()
     trainer_of(whole).fit(7)
     assert_same(gan.state(), values(whole.state()))
@@ -193,6 +194,25 @@ def test_a_second_interrupt_does_not_wait(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(30)
     assert trainer.checkpoints.steps() == []
+
+
+def test_a_hang_up_that_is_ignored_stays_so(tmp_path):
+    """As under nohup."""
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        trainer = trainer_of(FakeGan(at={7: lambda: os.kill(os.getpid(), signal.SIGHUP)}), tmp_path)
+        assert trainer.fit(9)["step"] == 9
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, former)
+
+
+def test_a_terminal_that_has_gone_does_not_keep_the_state_from_being_saved(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    trainer = trainer_of(FakeGan(), tmp_path, progress=Progress(stream=os.fdopen(writer, "w")))
+    trainer.fit(3)
+    assert trainer.checkpoints.steps() == [3]
 
 
 def test_trains_in_another_thread_without_touching_signals():
