@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import inspect
 import os
 import shlex
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from mmdgan.design import NetworkSpec
 
 BAD_USE, DIVERGED, SIGNALLED = 2, 3, 128
+
+_STORAGE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG))
+"""Errors of the operating system that are no defect of this program."""
 
 SWITCHES = {"dry_run": "print the resolved configuration and both networks, and exit"}
 
@@ -249,6 +253,12 @@ def _status(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) ->
         # Whoever read our output has closed it (`| head`): nothing is left to say, nor at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in _STORAGE:
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        _explain(f"mmdgan:{where} cannot be written or read ({error.strerror}); mend that, then {_same_command()}")
+        return BAD_USE
     except Exception as error:
         status = _training_status(error)
         if status is None:
@@ -285,7 +295,10 @@ def _training_status(error: Exception) -> int | None:
         _explain(f"mmdgan: {error}; to go on: {_same_command()}")
         return SIGNALLED + error.signal
     if isinstance(error, Diverged):
-        advice = "Lower learning rates (--lr_dis, --lr_gen) may help; begin anew with --restart."
+        advice = (
+            "--on_divergence=rollback goes on from the last checkpoint with other random numbers; lower learning rates "
+            "(--lr_dis, --lr_gen) may help, with --restart to begin anew."
+        )
         _explain(f"mmdgan: {error}. {advice}")
         return DIVERGED
     return None

@@ -12,7 +12,7 @@ _HOMES = {
     "GanStep": "step",
     "Trainer": "trainer",
     "Interrupted": "signals",
-    "Diverged": "trainer",
+    "Diverged": "divergence",
     "Checkpoints": "checkpoints",
     "Monitor": "monitor",
     "Progress": "progress",
