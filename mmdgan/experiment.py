@@ -145,6 +145,7 @@ class Experiment:
     )
     keep_rounds: bool = option(False, "keep the checkpoint of each round besides", "the run")
     grid: tuple[int, int] = option((20, 20), "rows,columns of the grid of samples", "the run")
+    deterministic: bool = option(False, "the same run to the last bit each time, on one machine; slower", "the run")
     divergence_limit: float | None = option(
         30_000.0,
         "a loss beyond this, either way, is divergence, as one that is no number is; none: no limit",

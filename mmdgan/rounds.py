@@ -39,7 +39,7 @@ class TrainingRun:
         if not experiment.restart:
             self.folder.check(config, IDENTITY)
         mode = self.experiment.cache_mode()
-        prepare_tensorflow()
+        prepare_tensorflow(self.experiment.seed if self.experiment.deterministic else None)
         from mmdgan.training import Monitor
 
         self.monitor = Monitor(self.folder.logs)

@@ -1,0 +1,144 @@
+"""Kills training with signal 9 at random moments and resumes it: the end must be an undisturbed run's, bit for bit.
+
+    python tests/training/kill_series.py [ROUNDS [SEED]] [--flag=value ...]
+
+Further flags go to `python -m mmdgan train`, such as `--strategy=mirrored --devices=2`. Each round is a new run: killed
+once, at every second round in the moment when a checkpoint is being written, and resumed to its end. Compared are all
+variables of the last checkpoint (weights, slots, moments, spectral vectors, the loss's state, the step), the curves,
+and the pictures; steps are numbered, so that the state of the data and of random numbers is the step's.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+PROJECT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(PROJECT))
+
+from tests.conftest import TINY, script_environment  # noqa: E402
+
+STEPS = 240
+_TIMED = "images_per_second"  # the only curve that tells of the clock
+_FLAGS = (
+    "--data=sample --loss=rand_g_mix --batch_size=8 --rounds=3 --grid=2,3 --metrics= --save_every=7 --query_step=16 "
+    "--keep=2 --save_secs=none --deterministic --run_name=run"
+).split()
+
+
+class Training:
+    """Runs of one configuration, each in a folder of its own."""
+
+    def __init__(self, folder: Path, flags: list[str]) -> None:
+        self.folder = folder
+        (folder / "tiny.py").write_text(TINY, encoding="utf-8")
+        self.flags = [f"--architecture={folder}/tiny.py:TINY", f"--max_step={STEPS}", *_FLAGS, *flags]
+
+    def run(self, name: str) -> Path:
+        """The directory of a run."""
+        return self.folder / name / "sample" / "run"
+
+    def start(self, name: str) -> subprocess.Popen:
+        """Begins or resumes a run."""
+        command = [sys.executable, "-m", "mmdgan", "train", f"--results={self.folder / name}", *self.flags]
+        log = open(self.folder / f"{name}.log", "a")  # noqa: SIM115 - the process's own
+        return subprocess.Popen(command, stdout=log, stderr=log, env=script_environment())
+
+    def finish(self, name: str) -> float:
+        """Trains a run to its end; returns the seconds from its first checkpoint on."""
+        process, began = self.start(name), None
+        while process.poll() is None:
+            if began is None and self.saved(name):
+                began = time.monotonic()
+            time.sleep(0.01)
+        if process.returncode:
+            raise RuntimeError((self.folder / f"{name}.log").read_text())
+        return time.monotonic() - (began or time.monotonic())
+
+    def saved(self, name: str) -> list[int]:
+        """The steps of a run's checkpoints."""
+        return sorted(int(file.stem[5:]) for file in (self.run(name) / "checkpoints").glob("ckpt-*.index"))
+
+    def kill(self, name: str, seconds: float, while_saving: bool) -> str:
+        """Begins a run and kills it some seconds after its first checkpoint; returns where that was."""
+        process = self.start(name)
+        while process.poll() is None and not self.saved(name):
+            time.sleep(0.002)
+        time.sleep(seconds)
+        saving = self.run(name) / "checkpoints"
+        if while_saving:
+            give_up = time.monotonic() + 60
+            while process.poll() is None and not list(saving.glob(".saving-*")) and time.monotonic() < give_up:
+                pass
+            time.sleep(random.Random(seconds).uniform(0, 0.004))
+        alive = process.poll() is None
+        process.kill()
+        process.wait()
+        half = [file.name for folder in saving.glob(".saving-*") for file in folder.iterdir()]
+        left = f", {len(half)} files of a checkpoint half written" if list(saving.glob(".saving-*")) else ""
+        return f"{'killed' if alive else 'ended by itself'} with checkpoints {self.saved(name)}{left}"
+
+
+def contents(run: Path) -> dict[str, np.ndarray]:
+    """All that must be equal in two runs, by name."""
+    import tensorflow as tf
+
+    from mmdgan.training.event_files import read_scalars
+
+    reader = tf.train.load_checkpoint(str(run / "checkpoints" / f"ckpt-{STEPS}"))
+    found = {
+        name: np.frombuffer(np.asarray(reader.get_tensor(name)).tobytes(), np.uint8)
+        for name in reader.get_variable_to_shape_map()
+        if name.startswith("state/")
+    }
+    for tag, curve in read_scalars(run).items():
+        if tag != _TIMED:
+            found[f"steps of {tag}"], found[tag] = curve.steps, curve.values
+    for picture in (run / "samples").iterdir():
+        found[picture.name] = np.frombuffer(picture.read_bytes(), np.uint8)
+    return found
+
+
+def differences(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> list[str]:
+    """The names under which two runs differ."""
+    one = set(left) ^ set(right)
+    return sorted(one | {name for name in set(left) - one if not np.array_equal(left[name], right[name])})
+
+
+def series(folder: Path, rounds: int, seed: int, flags: list[str]) -> list[str]:
+    """Trains undisturbed; then kills and resumes, at a random moment each.
+
+    Returns:
+        a line for each round: what the kill left behind.
+
+    Raises:
+        AssertionError: a resumed run differs from the undisturbed one.
+    """
+    training, moments, lines = Training(folder, flags), random.Random(seed), []
+    seconds = training.finish("undisturbed")
+    expected = contents(training.run("undisturbed"))
+    for number in range(rounds):
+        name = f"killed{number}"
+        moment = moments.uniform(0, 0.9 * seconds)
+        line = training.kill(name, moment, while_saving=number % 2 == 1)
+        training.finish(name)
+        found = differences(expected, contents(training.run(name)))
+        assert not found, f"{line}: these differ: {found}"
+        lines.append(f"{moment:.2f} s of {seconds:.2f}: {line}; {len(expected)} things equal")
+        print(lines[-1], flush=True)
+    return lines
+
+
+if __name__ == "__main__":
+    numbers = [int(word) for word in sys.argv[1:] if not word.startswith("--")]
+    flags = [word for word in sys.argv[1:] if word.startswith("--")]
+    rounds, seed = [*numbers, 20, 0][:2] if len(numbers) != 1 else (numbers[0], 0)
+    with tempfile.TemporaryDirectory() as scratch:
+        series(Path(scratch), rounds, seed, flags)
+    print("each resumed run equals the undisturbed one")
