@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import textwrap
 from pathlib import Path
@@ -156,7 +157,8 @@ class TrainingRun:
             except divergence.Diverged as error:
                 back_to = self.checkpoints.latest() or 0
                 if self.experiment.on_divergence == "stop" or self.attempt == divergence.MOST_ROLLBACKS:
-                    divergence.record(self.folder.path, error, None, self.attempt)
+                    with contextlib.suppress(OSError):  # a full disk: the divergence is the news
+                        divergence.record(self.folder.path, error, None, self.attempt)
                     raise
                 self.attempt += 1
                 divergence.record(self.folder.path, error, back_to, self.attempt)

@@ -201,7 +201,6 @@ class _Run:
         self.fetched_at = time.monotonic()
         if not pending:
             return
-        self._copy_state()
         if pending[0][0] == self.first_step + 1:
             self.pace.resume()  # the first step's time is its compilation's
         else:
@@ -214,6 +213,7 @@ class _Run:
                 trainer.monitor.scalars(step, values)
             if points and rate is not None:
                 trainer.monitor.scalars(points[-1][0], {"images_per_second": rate})
+        self._copy_state()
 
     def _inspect(self) -> None:
         """Writes the statistics of the batch that comes next, once per step."""
