@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from mmdgan.errors import CheckpointError, ConfigError
 from mmdgan.run_scores import append_scores, newest, read_scores, retire_scores, write_atomically
 
+from mmdgan.training.run_lock import FILE as LOCK
+
 if TYPE_CHECKING:
     import keras
 
@@ -113,7 +115,7 @@ class RunFolder:
 
     def prepare(self, config: Mapping[str, Any], restart: bool) -> None:
         """Makes the directory and config.json; `restart` first moves an existing one to `<path>-old-<n>`."""
-        if restart and self.path.exists():
+        if restart and self.path.exists() and any(file.name != LOCK for file in self.path.iterdir()):
             print(f"The earlier run is kept as {self._move_aside()}.")
         place = self.path
         try:

@@ -80,6 +80,16 @@ def test_an_earlier_run_in_use_is_not_moved_aside(copied):
     assert [path.name for path in folder.path.parent.iterdir()] == [folder.path.name]
 
 
+def test_a_new_run_that_is_to_begin_anew_leaves_no_empty_one(copied):
+    experiment, folder = copied
+    with RunLock(folder.path.with_name("new")):
+        RunFolder(folder.path.with_name("new")).prepare({}, restart=True)
+        assert {path.name for path in folder.path.parent.iterdir()} == {folder.path.name, "new"}
+    with RunLock(folder.path):
+        folder.prepare({}, restart=True)
+    assert folder.path.with_name(f"{folder.path.name}-old-1").is_dir()
+
+
 @pytest.mark.parametrize("part", ["logs", "samples", "checkpoints"])
 def test_parts_that_cannot_be_written_are_found_before_training(copied, part, monkeypatch):
     """The file system under a part is read-only."""
