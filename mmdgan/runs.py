@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from mmdgan.errors import CheckpointError, ConfigError
 from mmdgan.run_scores import append_scores, newest, read_scores, retire_scores, write_atomically
-
 from mmdgan.training.run_lock import FILE as LOCK
 
 if TYPE_CHECKING:
