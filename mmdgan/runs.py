@@ -127,7 +127,7 @@ class RunFolder:
             if place.exists():
                 place.open("ab").close()
         except OSError as error:
-            what = "the run directory" if place == self.path else "of the run directory,"
+            what = "the run directory" if place == self.path else "a part of the run directory,"
             raise ConfigError(
                 f"{what} {place} cannot be written ({error.strerror or error}); give another --results."
             ) from error

@@ -28,7 +28,8 @@ def copied(tiny_run, tmp_path):
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_offered_and_taken(copied, tiny_run, capsys):
     experiment, folder = copied
-    scores = [{"metric": "x", "value": 1.0}]
+    scores = [{"metric": "SWD mean", "value": 1.0, "spread": None, "count": 30, "count_real": 30, "seed": 0}]
+    scores[0] |= {"split": None, "data": "sample"}
     folder.append(2, "train", scores)
     folder.append(4, "train", scores)
     folder.append(4, "evaluate", scores)

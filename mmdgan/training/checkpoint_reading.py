@@ -60,8 +60,9 @@ def read_into(prefix: Path, variables: Mapping[str, tf.Variable], step: int, who
 
 
 def first_line(error: Exception) -> str:
-    """The beginning of an error's message, which TensorFlow may continue over many lines."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    """The beginning of an error's message, without the marks and further lines that TensorFlow puts around it."""
+    line = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return re.sub(r"^\{\{.*?\}\} | \[Op:\w+\].*$", "", line)
 
 
 def _assign(variables: Mapping[str, tf.Variable | keras.Variable], values: Mapping[str, np.ndarray]) -> None:
