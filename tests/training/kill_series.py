@@ -97,16 +97,10 @@ class Training:
         argv = ["train", f"--results={self.folder / name}", *self.flags]
         return Child(lambda: cli.run_main(cli.main, argv), self.log(name))
 
-    def finish(self, name: str) -> float:
-        """Trains a run to its end; returns the seconds from its first checkpoint on."""
-        process, began = self.start(name), None
-        while process.alive():
-            if began is None and self.saved(name):
-                began = time.monotonic()
-            time.sleep(0.01)
-        if process.wait():
+    def finish(self, name: str) -> None:
+        """Trains a run to its end."""
+        if self.start(name).wait():
             raise RuntimeError(self.log(name).read_text())
-        return time.monotonic() - (began or time.monotonic())
 
     def contents(self, name: str) -> dict[str, np.ndarray]:
         """All that must be equal in two runs, by name; read in another process, for this one shall stay as it is."""
@@ -121,23 +115,26 @@ class Training:
         """The steps of a run's checkpoints."""
         return sorted(int(file.stem[5:]) for file in (self.run(name) / "checkpoints").glob("ckpt-*.index"))
 
-    def kill(self, name: str, seconds: float, while_saving: bool) -> str:
-        """Begins a run and kills it some seconds after its first checkpoint; returns where that was."""
-        process = self.start(name)
-        while process.alive() and not self.saved(name):
-            time.sleep(0.002)
+    def kill(self, name: str, step: int, seconds: float, while_saving: bool) -> str:
+        """Begins a run and kills it once it has a checkpoint of a step or a later one; returns what it left.
+
+        Args:
+            name: of the run.
+            step: the step.
+            seconds: to wait then, or if `while_saving` from the beginning of the next checkpoint on.
+            while_saving: whether to wait for that.
+        """
+        process, folder = self.start(name), self.run(name) / "checkpoints"
+        while process.alive() and max(self.saved(name), default=0) < step:
+            time.sleep(0.001)
+        while while_saving and process.alive() and not list(folder.glob(".saving-*")):
+            pass
         time.sleep(seconds)
-        saving = self.run(name) / "checkpoints"
-        if while_saving:
-            give_up = time.monotonic() + 60
-            while process.alive() and not list(saving.glob(".saving-*")) and time.monotonic() < give_up:
-                pass
-            time.sleep(random.Random(seconds).uniform(0, 0.004))
-        alive = process.alive()
+        ended = "" if process.alive() else "it had ended by itself, "
         process.kill()
-        half = [file.name for folder in saving.glob(".saving-*") for file in folder.iterdir()]
-        left = f", {len(half)} files of a checkpoint half written" if list(saving.glob(".saving-*")) else ""
-        return f"{'killed' if alive else 'ended by itself'} with checkpoints {self.saved(name)}{left}"
+        half = [file for saving in folder.glob(".saving-*") for file in saving.rglob("*")]
+        left = f", a half-written one in {len(half)} files" if half else ""
+        return f"{ended}left checkpoints of {self.saved(name)}{left}"
 
 
 def contents(run: Path) -> dict[str, np.ndarray]:
@@ -176,16 +173,16 @@ def series(folder: Path, rounds: int, seed: int, flags: list[str]) -> list[str]:
         AssertionError: a resumed run differs from the undisturbed one.
     """
     training, moments, lines = Training(folder, flags), random.Random(seed), []
-    seconds = training.finish("undisturbed")
+    training.finish("undisturbed")
     expected = training.contents("undisturbed")
     for number in range(rounds):
-        name = f"killed{number}"
-        moment = moments.uniform(0, 0.9 * seconds)
-        line = training.kill(name, moment, while_saving=number % 2 == 1)
+        name, while_saving = f"killed{number}", number % 2 == 1
+        step, seconds = moments.randrange(STEPS - 30), moments.uniform(0, 0.005 if while_saving else 0.1)
+        line = training.kill(name, step, seconds, while_saving)
         training.finish(name)
         found = differences(expected, training.contents(name))
         assert not found, f"{line}: these differ: {found}"
-        lines.append(f"{moment:.2f} s of {seconds:.2f}: {line}; {len(expected)} things equal")
+        lines.append(f"killed from step {step} on: {line}; resumed, {len(expected)} things are equal")
         print(lines[-1], flush=True)
     return lines
 
