@@ -1,20 +1,22 @@
 """The command line: `python -m mmdgan VERB`, and what the scripts in experiments/ share with it.
 
-Exit statuses: 0; 2 for a mistake in the command or the configuration (one sentence, no traceback); 3 for a
-run that diverged; 130 and 143 after Ctrl-C and SIGTERM. TensorFlow is imported only when a verb needs it.
+Exit statuses: 0; 2 for what a person must mend, such as a mistake in the command or a full disk (one sentence, no
+traceback); 3 for a run that diverged; 128 plus the signal's number after one that stops in order: 130 after Ctrl-C, 143
+after SIGTERM, 129 after SIGHUP, 138 and 140 after SIGUSR1 and SIGUSR2. TensorFlow is imported only when a verb needs
+it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import inspect
 import os
 import shlex
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from absl import flags as absl_flags
@@ -23,11 +25,15 @@ from mmdgan import cli_data, cli_export, cli_images, cli_report, cli_scores, fla
 from mmdgan.errors import ConfigError, DesignError, MmdGanError
 from mmdgan.experiment import Experiment
 from mmdgan.flags import option
+from mmdgan.training import signals
 
 if TYPE_CHECKING:
     from mmdgan.design import NetworkSpec
 
-BAD_USE, DIVERGED, INTERRUPTED, TERMINATED = 2, 3, 130, 143
+BAD_USE, DIVERGED, SIGNALLED = 2, 3, 128
+
+_STORAGE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG))
+"""Errors of the operating system that are no defect of this program."""
 
 SWITCHES = {"dry_run": "print the resolved configuration and both networks, and exit"}
 
@@ -235,18 +241,24 @@ def run_experiment(preset: Experiment, script: str | os.PathLike, usage: str) ->
 
 def _status(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> int:
     try:
-        with _sigterm_raises():
+        with signals.handled(_stop):
             return main(argv) or 0
     except (MmdGanError, absl_flags.Error) as error:
         print(f"mmdgan: {error}", file=sys.stderr)
         return BAD_USE
     except KeyboardInterrupt as error:
-        print(f"\nmmdgan: interrupted; to go on: {_same_command()}", file=sys.stderr)
-        return TERMINATED if isinstance(error, _Terminated) else INTERRUPTED
+        _explain(f"\nmmdgan: interrupted; to go on: {_same_command()}")
+        return SIGNALLED + (error.signal if isinstance(error, _Stopped) else signal.SIGINT)
     except BrokenPipeError:
         # Whoever read our output has closed it (`| head`): nothing is left to say, nor at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in _STORAGE:
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        _explain(f"mmdgan:{where} cannot be written or read ({error.strerror}); mend that, then {_same_command()}")
+        return BAD_USE
     except Exception as error:
         status = _training_status(error)
         if status is None:
@@ -254,25 +266,23 @@ def _status(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) ->
         return status
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM came while something else than `Trainer.fit` ran, which has its own way to end."""
+class _Stopped(KeyboardInterrupt):
+    """A signal came while something else than `Trainer.fit` ran, which has its own way to end."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__()
+        self.signal = signal
 
 
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Within the block SIGTERM ends the program as Ctrl-C does: in order, saying how to go on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may handle signals
-        return
+def _stop(number: int, _frame: object) -> NoReturn:
+    """Ends the program as Ctrl-C does: in order, saying how to go on."""
+    raise _Stopped(number)
 
-    def stop(_number: int, _frame: object) -> NoReturn:
-        raise _Terminated
 
-    former = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)
+def _explain(sentence: str) -> None:
+    """Says why the program ends, if the terminal is still there."""
+    with contextlib.suppress(OSError):
+        print(sentence, file=sys.stderr, flush=True)
 
 
 def _training_status(error: Exception) -> int | None:
@@ -282,11 +292,14 @@ def _training_status(error: Exception) -> int | None:
     from mmdgan.training import Diverged, Interrupted
 
     if isinstance(error, Interrupted):
-        print(f"mmdgan: {error}; to go on: {_same_command()}", file=sys.stderr)
-        return 128 + error.signal
+        _explain(f"mmdgan: {error}; to go on: {_same_command()}")
+        return SIGNALLED + error.signal
     if isinstance(error, Diverged):
-        advice = "Lower learning rates (--lr_dis, --lr_gen) may help; begin anew with --restart."
-        print(f"mmdgan: {error}. {advice}", file=sys.stderr)
+        advice = (
+            "--on_divergence=rollback goes on from the last checkpoint with other random numbers; lower learning rates "
+            "(--lr_dis, --lr_gen) may help, with --restart to begin anew."
+        )
+        _explain(f"mmdgan: {error}. {advice}")
         return DIVERGED
     return None
 

@@ -145,9 +145,26 @@ class Experiment:
     )
     keep_rounds: bool = option(False, "keep the checkpoint of each round besides", "the run")
     grid: tuple[int, int] = option((20, 20), "rows,columns of the grid of samples", "the run")
+    deterministic: bool = option(False, "the same run to the last bit each time, on one machine; slower", "the run")
+    divergence_limit: float | None = option(
+        30_000.0,
+        "a loss beyond this, either way, is divergence, as one that is no number is; none: no limit",
+        "the run",
+    )
+    on_divergence: str = option(
+        "stop",
+        "stop: with exit status 3; rollback: back to the last checkpoint with other random numbers, 3 times at most",
+        "the run",
+        ("stop", "rollback"),
+    )
     results: str = option("Results", "runs go to RESULTS/<data>/<run name>/", "the run")
     run_name: str | None = option(None, "none: from loss, learning rates, gain and weights", "the run")
     restart: bool = option(False, "begin anew; an earlier run is moved aside", "the run")
+    fallback: bool = option(
+        False,
+        "if the newest checkpoint is damaged or of other networks, go on from the newest that is sound",
+        "the run",
+    )
 
     metrics: tuple[str, ...] = option(
         ("fid", "is", "kid"), f"scores after each round, of {', '.join(METRICS)}; none if empty", "scores"
@@ -275,7 +292,7 @@ class Experiment:
         """What config.json holds besides the data: resolved fields, the networks' dictionaries, versions."""
         experiment = self.resolved()
         return {
-            "experiment": dataclasses.asdict(dataclasses.replace(experiment, restart=False)),
+            "experiment": dataclasses.asdict(dataclasses.replace(experiment, restart=False, fallback=False)),
             "architecture": experiment.networks()[0],
             "versions": _versions(),
         }
@@ -311,12 +328,17 @@ class Experiment:
           "best" (the step of the best checkpoint, or None).
 
         Raises:
-          ConfigError, DesignError, DataError, MetricError: as named in mmdgan.errors, before training.
+          ConfigError, DesignError, DataError, MetricError: as named in mmdgan.errors, before training; among them
+            that another process is training in the run's directory.
           Interrupted, Diverged: of mmdgan.training.
         """
         from mmdgan.rounds import TrainingRun
+        from mmdgan.training.run_lock import RunLock
 
-        return TrainingRun(self).execute()
+        with RunLock(self.resolved().folder().path) as lock:
+            run = TrainingRun(self)
+            lock.renew()  # --restart has moved the former directory aside, with its lock
+            return run.execute()
 
     def loss_function(self) -> losses.Loss:
         """The loss with this experiment's options."""

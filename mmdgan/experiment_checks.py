@@ -18,7 +18,7 @@ FEATURES = ("auto", "inception", "classifier", "keras:NAME")
 """What scores can be computed from; NAME stands for a network of keras.applications, or a file."""
 
 _AT_LEAST_ONE = "rounds query_step save_every keep score_size max_step score_count".split()
-_POSITIVE = "lr_dis lr_gen end_lr gain penalty_weight save_secs".split()
+_POSITIVE = "lr_dis lr_gen end_lr gain penalty_weight save_secs divergence_limit".split()
 
 
 def check(e: Experiment) -> None:

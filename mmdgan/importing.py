@@ -50,15 +50,18 @@ def import_run(prefix: str | os.PathLike, experiment: Experiment) -> Path:
     from mmdgan import tf1
     from mmdgan.rounds import make_gan
     from mmdgan.training import Checkpoints
+    from mmdgan.training.run_lock import RunLock
 
     gan = make_gan(experiment.resolved(), config["architecture"])
     tf1.import_checkpoint(prefix, gan)
-    folder.prepare(config, experiment.restart)
-    try:
-        Checkpoints(folder.checkpoints, gan.state(), keep=experiment.keep).save(int(gan.iterations))
-    except CheckpointError:
-        shutil.rmtree(folder.path, ignore_errors=True)  # made above, so that the same command can be given again
-        raise
+    with RunLock(folder.path) as lock:
+        folder.prepare(config, experiment.restart)
+        lock.renew()
+        try:
+            Checkpoints(folder.checkpoints, gan.state(), keep=experiment.keep).save(int(gan.iterations))
+        except CheckpointError:
+            shutil.rmtree(folder.path, ignore_errors=True)  # made above, so that the same command can be given again
+            raise
     return folder.path
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.data import memory
-from mmdgan.errors import DataError
+from mmdgan.errors import CheckpointError, DataError
 from mmdgan.experiment import IDENTITY
 from mmdgan.run_scores import Best, best_of, newest
 from mmdgan.runs import RunFolder
 from mmdgan.scoring import Scorer
 from mmdgan.startup import prepare_tensorflow
+from mmdgan.training import divergence
 
 if TYPE_CHECKING:
     from mmdgan.data import ImageData
@@ -37,7 +40,10 @@ class TrainingRun:
         if not experiment.restart:
             self.folder.check(config, IDENTITY)
         mode = self.experiment.cache_mode()
-        prepare_tensorflow()
+        prepare_tensorflow(self.experiment.seed if self.experiment.deterministic else None)
+        from mmdgan.training import Monitor
+
+        self.monitor = Monitor(self.folder.logs)
         self.data = open_data(self.experiment, mode)
         self._check_labels()
         config["data"] = self._data_facts()
@@ -45,6 +51,7 @@ class TrainingRun:
             self.folder.check(config, IDENTITY)
         self.scorer = Scorer.of(self.experiment, self.data)
         self.folder.prepare(config, experiment.restart)
+        self.attempt = divergence.attempts(self.folder.path)
         self._build()
 
     def _data_facts(self) -> dict[str, Any]:
@@ -64,13 +71,13 @@ class TrainingRun:
 
     def _build(self) -> None:
         from mmdgan.data import Pipeline
-        from mmdgan.training import Checkpoints, Monitor, Progress, Trainer
+        from mmdgan.training import Checkpoints, Progress, Trainer
 
         e = self.experiment
-        self.gan = make_gan(e, self.architecture)
+        seed = divergence.attempt_seed(e.seed, self.attempt)
+        self.gan = make_gan(dataclasses.replace(e, seed=seed), self.architecture)
         self.checkpoints = Checkpoints(self.folder.checkpoints, self.gan.state(), keep=e.keep)
-        self.monitor = Monitor(self.folder.logs)
-        stream = {"seed": e.seed, "data_format": self.gan.generator.data_format, "labels": e.num_class >= 2}
+        stream = {"seed": seed, "data_format": self.gan.generator.data_format, "labels": e.num_class >= 2}
         stream |= {"flip": e.flip, "same_class": e.same_class}
         self.trainer = Trainer(
             self.gan,
@@ -81,6 +88,7 @@ class TrainingRun:
             save_every=e.save_every,
             save_secs=e.save_secs,
             query_step=e.query_step,
+            divergence_limit=e.divergence_limit,
         )
 
     def _check_labels(self) -> None:
@@ -102,24 +110,64 @@ class TrainingRun:
         """Trains round after round; returns what `Experiment.run` does."""
         e = self.experiment
         if self.checkpoints.latest() is not None:
-            print(f"Resuming {self.folder.path} after step {self.checkpoints.restore():,}.")
+            print(f"Resuming {self.folder.path} after step {self._restore():,}.")
         else:
             print(f"Training {self.folder.path}.")
         self.monitor.text("configuration", "    " + e.describe().replace("\n", "\n    "))
         try:
             for stop in e.stops():
-                if self.step < stop:
-                    self.trainer.fit(stop)
+                self._train(stop)
                 if self.step == stop:
                     self._finish_round(stop)
+            self.monitor.flush()
         finally:
             self.monitor.close()
         return self._report()
+
+    def _restore(self) -> int:
+        """Restores the newest checkpoint, with --fallback the newest that can be used; returns its step."""
+        from mmdgan.training.checkpoint_reading import UnusableCheckpoint
+
+        try:
+            if not self.experiment.fallback:
+                return self.checkpoints.restore()
+            step, errors = self.checkpoints.restore_sound()
+        except UnusableCheckpoint as error:
+            before = [] if self.experiment.fallback else [s for s in self.checkpoints.steps() if s < error.step]
+            remedy = f"goes on from the one before, of step {before[-1]}" if before else "begins anew"
+            flag = "--fallback" if before else "None before it can be used; --restart"
+            raise CheckpointError(f"{error} {flag} {remedy}.") from error
+        for error in errors:
+            print(f"{error} It is moved aside.")
+        if errors:
+            self.folder.forget_after(step)
+        return step
 
     @property
     def step(self) -> int:
         """Steps done so far."""
         return int(self.gan.iterations.numpy())
+
+    def _train(self, stop: int) -> None:
+        """Trains up to a step, over divergences if the experiment says so."""
+        while self.step < stop:
+            try:
+                self.trainer.fit(stop)
+                return
+            except divergence.Diverged as error:
+                back_to = self.checkpoints.latest() or 0
+                if self.experiment.on_divergence == "stop" or self.attempt == divergence.MOST_ROLLBACKS:
+                    with contextlib.suppress(OSError):  # a full disk: the divergence is the news
+                        divergence.record(self.folder.path, error, None, self.attempt)
+                    raise
+                self.attempt += 1
+                divergence.record(self.folder.path, error, back_to, self.attempt)
+                told = f"{error}; going back to step {back_to:,} with other random numbers"
+            print(f"{told[0].upper()}{told[1:]}, {self.attempt} of at most {divergence.MOST_ROLLBACKS} times.")
+            self.monitor.text("divergence", told, back_to)
+            self._build()
+            if back_to:
+                self.checkpoints.restore()
 
     def _finish_round(self, step: int) -> None:
         """Makes what belongs to the end of a round, unless an interrupted run had made it already."""
@@ -133,6 +181,7 @@ class TrainingRun:
         if self.scorer and not any(record["step"] == step for record in self._rounds_scored()):
             scores = self.scorer.score(self.gan.generator, step)
             self._show(scores, step)
+            self.monitor.flush()  # once they are in metrics.jsonl, nobody shows them again
             self.folder.append(step, "train", scores)
             if step < e.max_step:  # the last ones are part of the report
                 print(f"Scores after step {step:,}:\n{format_table(scores)}")

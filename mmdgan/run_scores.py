@@ -2,7 +2,7 @@
 
 A line is a score's record (its name, value and protocol, as `mmdgan.metrics.evaluate_sets` returns them) with, besides,
 
-    by            "train" or "evaluate": who asked for it
+    by            "train" or "evaluate": who asked for it; "abandoned": training, which then went back before this step
     evaluation    shared by the scores that were computed together
     part, parts   1 and 5: the first of the five lines of its evaluation
 
@@ -12,7 +12,9 @@ over. Versions before wrote an evaluation as one line, with the key "records"; s
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import time
 import uuid
 from collections import Counter
@@ -93,6 +95,24 @@ def read_scores(file: Path) -> list[dict[str, Any]]:
     return [score for score in scores if found[score["evaluation"]] >= score["parts"]]
 
 
+def retire_scores(file: Path, step: int) -> None:
+    """Marks the scores of a run's rounds after a step as "abandoned" instead of "train", for the run has gone back.
+
+    Args:
+      file: left as it is if it has no such scores, or is missing.
+      step: to which the run has gone back.
+    """
+    if not file.is_file():
+        return
+    lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+    for number, line in enumerate(lines):
+        with contextlib.suppress(ValueError):
+            held = json.loads(line)
+            if isinstance(held, dict) and held.get("by") == "train" and held.get("step", 0) > step:
+                lines[number] = json.dumps({**held, "by": "abandoned"}, ensure_ascii=False)
+    write_atomically(file, "\n".join(lines))
+
+
 def newest(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Those of some scores that belong to the last one's evaluation."""
     return [dict(score) for score in scores if score["evaluation"] == scores[-1]["evaluation"]]
@@ -143,3 +163,13 @@ def _scores_of(line: str, number: int) -> Iterator[dict[str, Any]]:
     shared |= {"evaluation": f"line {number}", "parts": len(held["records"])}
     for part, record in enumerate(held["records"], 1):
         yield {**shared, "part": part, **record}
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a text file so that a reader, or a crash, never sees half of it."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)

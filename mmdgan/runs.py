@@ -11,13 +11,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.errors import CheckpointError, ConfigError
-from mmdgan.run_scores import append_scores, newest, read_scores
+from mmdgan.run_scores import append_scores, newest, read_scores, retire_scores, write_atomically
+from mmdgan.training.run_lock import FILE as LOCK
 
 if TYPE_CHECKING:
     import keras
@@ -112,11 +114,35 @@ class RunFolder:
 
     def prepare(self, config: Mapping[str, Any], restart: bool) -> None:
         """Makes the directory and config.json; `restart` first moves an existing one to `<path>-old-<n>`."""
-        if restart and self.path.exists():
+        if restart and self.path.exists() and any(file.name != LOCK for file in self.path.iterdir()):
             print(f"The earlier run is kept as {self._move_aside()}.")
+        place = self.path
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            place.mkdir(parents=True, exist_ok=True)
             write_atomically(self.config_file, json.dumps(config, indent=1) + "\n")
+            for place in (self.checkpoints, self.logs, self.grid_file(0).parent):
+                if place.exists():  # of a run that is resumed: better found now than after hours
+                    tempfile.TemporaryFile(dir=place).close()
+            place = self.metrics_file
+            if place.exists():
+                place.open("ab").close()
+        except OSError as error:
+            what = "the run directory" if place == self.path else "a part of the run directory,"
+            raise ConfigError(
+                f"{what} {place} cannot be written ({error.strerror or error}); give another --results."
+            ) from error
+
+    def forget_after(self, step: int) -> None:
+        """Takes back what later rounds have left, which will come again: their grids go, their scores are marked.
+
+        Raises:
+          ConfigError: the directory cannot be written.
+        """
+        try:
+            retire_scores(self.metrics_file, step)
+            for grid in self.grid_file(0).parent.glob("*.png"):
+                if grid.stem.isdecimal() and int(grid.stem) > step:
+                    grid.unlink()
         except OSError as error:
             raise ConfigError(
                 f"the run directory {self.path} cannot be written ({error.strerror or error}); give another --results."
@@ -213,16 +239,6 @@ class RunFolder:
         num_class, legacy = experiment.get("num_class", 0), experiment.get("legacy", False)
         model = build(config["architecture"], num_class, legacy=legacy, **options)
         return model, restore_model(self.checkpoints, model, step)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a text file so that a reader, or a crash, never sees half of it."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def counter(what: str, write: Callable[[str], Any] = print) -> Callable[[int, int], None]:

@@ -13,8 +13,12 @@ from contextlib import contextmanager
 VERBOSITY = "TF_CPP_MIN_LOG_LEVEL"
 
 
-def prepare_tensorflow() -> None:
+def prepare_tensorflow(deterministic_seed: int | None = None) -> None:
     """Imports TensorFlow, and lets it take GPU memory as it needs it, instead of all of it.
+
+    Args:
+      deterministic_seed: makes every operation of this process compute the same bits each time, at some cost; what
+        draws random numbers without a seed of its own takes them from this one. None for whatever is quickest.
 
     What its C++ parts print while they start is held back, unless TensorFlow fails to start or a person has
     set TF_CPP_MIN_LOG_LEVEL (which TensorFlow 2.21 itself no longer obeys there).
@@ -31,6 +35,11 @@ def prepare_tensorflow() -> None:
         # TensorFlow 2.21 fails to fuse bias and activation into the training step's convolutions, and prints an
         # error about it; without the attempt, the step takes as long and nothing is printed.
         tf.config.optimizer.set_experimental_options({"remapping": False})
+        if deterministic_seed is not None:
+            import keras
+
+            tf.config.experimental.enable_op_determinism()
+            keras.utils.set_random_seed(deterministic_seed)  # without it, operations would refuse to be random
 
 
 def keep_freed_memory() -> None:

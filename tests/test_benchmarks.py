@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from tests.conftest import PROJECT
@@ -42,3 +43,38 @@ def test_the_throughput_of_data_is_measured_beside_its_limits(tmp_path):
         assert images > 100 and abs(images * 3 * int(pixels) ** 2 / 1e6 - megabytes) <= 1
         assert goal == ("20,000" if pixels == "32" and not name.startswith("limit") else "")
     assert list(tmp_path.iterdir()) == [], "files are left behind"
+
+
+def test_the_soak_run_tells_growth_from_noise():
+    sys.path.insert(0, str(PROJECT / "benchmarks"))
+    try:
+        import soak
+    finally:
+        sys.path.pop(0)
+
+    def samples(slope, files=0.0, burst=2**20):
+        noise = np.random.default_rng(0).normal(0, burst, 361)
+        begun = np.minimum(np.arange(361) / 60, 1) * 2**28  # a minute of warm-up
+        return [
+            soak.Sample(5.0 * i, i, int(2**28 + begun[i] + noise[i] + slope * i), 9, 30 + int(files * i))
+            for i in range(361)
+        ]
+
+    assert soak.verdict(samples(0), 0.3)[1]
+    assert soak.verdict(samples(-1e5), 0.3)[1], "less is no leak"
+    sentences, flat = soak.verdict(samples(2**26 / 360), 0.3)
+    assert not flat and re.match(r"memory: .* slope \+12\d.* MiB per hour.*GROWS", sentences[0])
+    assert sentences[1].endswith("flat") and "threads: 9.0 to 9.0" in sentences[1]
+    sentences, flat = soak.verdict(samples(0, files=0.02), 0.3)
+    assert not flat and sentences[2].startswith("files") and sentences[2].endswith("GROWS")
+    rows = soak.table(samples(0)).splitlines()
+    assert len(rows) == 13 and rows[1].split()[0] == "1.2" and rows[-1].split()[0] == "28.8"
+
+
+@pytest.mark.slow
+def test_the_soak_run_watches_training(tmp_path):
+    command = f"benchmarks/soak.py --minutes 0.5 --interval 0.5 --score_every 100 --results {tmp_path}"
+    done = subprocess.run([sys.executable, *command.split()], cwd=PROJECT, capture_output=True, text=True, timeout=300)
+    assert "training ended with status 143\n" in done.stdout, done.stderr
+    assert len(re.findall(r"^(memory|threads|files): ", done.stdout, re.MULTILINE)) == 3
+    assert list(tmp_path.rglob("ckpt-*.index"))

@@ -311,7 +311,16 @@ def test_a_diverged_run_exits_with_3(monkeypatch, capsys):
     assert "step 12" in message and "loss_dis" in message and "--lr_dis" in message
 
 
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGTERM, 143),
+        (signal.SIGHUP, 129),
+        (signal.SIGUSR1, 138),
+        (signal.SIGUSR2, 140),
+    ],
+)
 def test_signals_outside_the_steps_say_how_to_go_on_too(capsys, sent, status):
     former = signal.getsignal(signal.SIGTERM)
 

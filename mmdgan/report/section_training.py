@@ -12,12 +12,10 @@ from mmdgan.report.blocks import Block, Picture, Pile, Side, Text
 from mmdgan.report.collect import Subject
 from mmdgan.report.compare import choose
 from mmdgan.report.section_scores import best_line, longest_curve
+from mmdgan.training import divergence
 
 if TYPE_CHECKING:
     from mmdgan.training.event_files import Scalars
-
-EXPLODED = 30_000.0
-"""A loss beyond this has diverged: the original's own limit (spec E.6)."""
 
 _WORSE, _RARE, _COPIES, _OUTLIER, _LOW_RECALL = 1.25, 0.1, 0.05, 100.0, 0.05
 _LOSSES = ("GANLoss/gen", "GANLoss/dis")
@@ -97,6 +95,13 @@ def _stopped(subject: Subject) -> list[str]:
     diverged = sorted({file.name.split(".")[0] for file in subject.folder.checkpoints.glob("diverged-*")})
     if diverged:
         signs.append(f"Training diverged: its state then is in {', '.join(diverged)}, beside the checkpoints.")
+    for line in divergence.records(subject.folder.path):
+        then = (
+            "stopped"
+            if line["action"] == "stop"
+            else f"went back to step {line['back_to']:,} with other random numbers"
+        )
+        signs.append(f"Training diverged at step {line['step']:,}: {line['name']} was {line['value']}; it {then}.")
     reached, wanted = max(subject.saved, default=0), subject.facts.experiment["max_step"]
     if reached < wanted and not diverged:
         signs.append(f"Not trained to the end: the newest checkpoint is of step {reached:,} of {wanted:,}.")
@@ -114,7 +119,7 @@ def _curve_signs(scalars: dict[str, Scalars]) -> list[str]:
         if tag in _LOSSES and (~bad).any():
             size = np.where(bad, 0.0, np.abs(curve.values))
             usual, step = float(np.median(size[~bad])), int(curve.steps[size.argmax()])
-            if size.max() > EXPLODED or (usual > 0 and size.max() > _OUTLIER * usual and size.max() > _OUTLIER):
+            if size.max() > divergence.LIMIT or (usual > 0 and size.max() > _OUTLIER * usual and size.max() > _OUTLIER):
                 signs.append(
                     f"{tag} exploded: {size.max():.4g} in absolute value at step {step:,}; usual is {usual:.3g}."
                 )

@@ -11,8 +11,8 @@ from typing import Any
 _HOMES = {
     "GanStep": "step",
     "Trainer": "trainer",
-    "Interrupted": "trainer",
-    "Diverged": "trainer",
+    "Interrupted": "signals",
+    "Diverged": "divergence",
     "Checkpoints": "checkpoints",
     "Monitor": "monitor",
     "Progress": "progress",

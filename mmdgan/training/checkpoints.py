@@ -16,23 +16,19 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdgan.errors import CheckpointError, ConfigError
+from mmdgan.training.checkpoint_reading import UnusableCheckpoint, first_line, read_into
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
     import tensorflow as tf
 
 _FILE = re.compile(r"ckpt-(\d+)\.(.+)")
-_ATTRIBUTE = "/.ATTRIBUTES/VARIABLE_VALUE"
-_ROOT = "state/"
-_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
-_NAMED_AT_MOST = 5  # variables listed in an error message
 
 
 def saved_steps(folder: str | os.PathLike) -> list[int]:
@@ -160,12 +156,23 @@ class Checkpoints:
         except OSError as error:
             raise CheckpointError(
                 f"The checkpoint {self.folder / f'ckpt-{step}'} cannot be marked as one that stays "
-                f"({_first_line(error)}); make the folder writable, then run the same command again."
+                f"({first_line(error)}); make the folder writable, then run the same command again."
             ) from error
 
-    def save_aside(self, name: str) -> Path:
-        """Saves the state under another name ("diverged-1234"), where it is no checkpoint of the run."""
-        return self._write(name, None)
+    def save_aside(self, name: str, values: Mapping[str, tf.Tensor] | None = None) -> Path:
+        """Saves a state under another name ("diverged-1234"), where it is no checkpoint of the run.
+
+        Args:
+          name: the files' name.
+          values: the state, of `copied`; by default the present one.
+        """
+        return self._write(name, None, values)
+
+    def copied(self) -> dict[str, tf.Tensor]:
+        """A copy of the present state, in the devices' memory."""
+        import tensorflow as tf
+
+        return {name: tf.identity(variable) for name, variable in self._variables.items()}
 
     def restore(self, step: int | None = None) -> int:
         """Restores the state: all of it, or, when an error is raised, nothing.
@@ -177,10 +184,32 @@ class Checkpoints:
           the step.
 
         Raises:
-          CheckpointError: no such checkpoint (those that exist are listed), a damaged one, or one of another
-            network (the variables that are missing, superfluous or of another shape are named).
+          UnusableCheckpoint: a damaged one, or one of another network (the variables that are missing, superfluous
+            or of another shape are named).
+          CheckpointError: no such checkpoint (those that exist are listed).
         """
         return _restore(self.folder, self._variables, step, whole=True)
+
+    def restore_sound(self) -> tuple[int, list[UnusableCheckpoint]]:
+        """Restores the newest checkpoint that can be used; newer ones move to a folder `unusable-1` (2, ...)
+
+        Returns:
+          the step, and what is wrong with the newer ones.
+
+        Raises:
+          UnusableCheckpoint: none can be used; this is what is wrong with the newest. Nothing is moved.
+          CheckpointError: there is none at all, or the folder is read-only.
+        """
+        errors: list[UnusableCheckpoint] = []
+        for step in reversed(self.steps()):
+            try:
+                self.restore(step)
+            except UnusableCheckpoint as error:
+                errors.append(error)
+                continue
+            self._set_aside([error.step for error in errors], "unusable")
+            return step, errors
+        raise errors[0] if errors else CheckpointError(f"No checkpoint can be restored: {_existing(self.folder)}")
 
     def rewind(self, step: int) -> int:
         """Restores an older checkpoint to go on from it; later ones move to a folder `abandoned-1` (2, ...)
@@ -192,16 +221,27 @@ class Checkpoints:
           CheckpointError: as `restore`; nothing is moved then.
         """
         self.restore(step)
-        later = [s for s in self.steps() if s > step]
-        if later:
-            number = 1
-            while (aside := self.folder / f"abandoned-{number}").exists():
-                number += 1
-            aside.mkdir()
-            for abandoned in reversed(later):
-                for file in reversed(_files(self.folder, f"ckpt-{abandoned}.")):
-                    os.replace(file, aside / file.name)
+        self._set_aside([s for s in self.steps() if s > step], "abandoned")
         return step
+
+    def _set_aside(self, steps: Iterable[int], folder: str) -> None:
+        """Moves checkpoints to a new folder `<folder>-<number>` beside the others."""
+        steps = sorted(steps, reverse=True)
+        if not steps:
+            return
+        number = 1
+        while (aside := self.folder / f"{folder}-{number}").exists():
+            number += 1
+        try:
+            aside.mkdir()
+            for step in steps:
+                for file in reversed(_files(self.folder, f"ckpt-{step}.")):
+                    os.replace(file, aside / file.name)
+        except OSError as error:
+            raise CheckpointError(
+                f"The checkpoints of step {', '.join(map(str, steps))} cannot be moved to {aside} "
+                f"({first_line(error)}); make the folder writable, then run the same command again."
+            ) from error
 
     def non_finite(self) -> list[str]:
         """The names of the variables that hold a NaN or an infinity."""
@@ -220,8 +260,10 @@ class Checkpoints:
             if match and int(match[1]) not in kept:
                 file.unlink()
 
-    def _write(self, name: str, marker: str | None) -> Path:
+    def _write(self, name: str, marker: str | None, values: Mapping[str, tf.Tensor] | None = None) -> Path:
         import tensorflow as tf
+
+        state = self._variables if values is None else {key: tf.Variable(value) for key, value in values.items()}
 
         staging = self.folder / f".saving-{os.getpid()}"
         try:
@@ -229,7 +271,7 @@ class Checkpoints:
             for leftover in self.folder.glob(".saving-*"):
                 shutil.rmtree(leftover)
             staging.mkdir()
-            tf.train.Checkpoint(state=dict(self._variables)).write(str(staging / name))
+            tf.train.Checkpoint(state=dict(state)).write(str(staging / name))
             files = _files(staging, f"{name}.")
             for file in files:
                 _sync(file)
@@ -244,7 +286,7 @@ class Checkpoints:
         except (OSError, tf.errors.OpError) as error:
             shutil.rmtree(staging, ignore_errors=True)
             raise CheckpointError(
-                f"The checkpoint {self.folder / name} cannot be written ({_first_line(error)}); "
+                f"The checkpoint {self.folder / name} cannot be written ({first_line(error)}); "
                 f"{_existing(self.folder)} Make room or the folder writable, then run the same command again."
             ) from error
         return self.folder / name
@@ -285,73 +327,11 @@ def _existing(folder: Path) -> str:
     return f"{folder} holds the steps {', '.join(map(str, steps))}."
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
 def _restore(folder: Path, variables: Mapping[str, tf.Variable], step: int | None, whole: bool) -> int:
-    import tensorflow as tf
-
     steps = saved_steps(folder)
     if not steps or (step is not None and step not in steps):
         wanted = "No checkpoint" if step is None else f"No checkpoint of step {step}"
         raise CheckpointError(f"{wanted} can be restored: {_existing(folder)}")
     step = steps[-1] if step is None else step
-    prefix = folder / f"ckpt-{step}"
-    try:
-        reader = tf.train.load_checkpoint(str(prefix))
-        _check_same_network(prefix, variables, reader, whole)
-        values = {name: reader.get_tensor(_key(name)) for name in variables}
-        reader.get_tensor(_OBJECT_GRAPH)  # the file's end: missing if it was cut short
-    except (tf.errors.OpError, RuntimeError, ValueError, LookupError) as error:
-        raise CheckpointError(
-            f"The checkpoint {prefix} is damaged ({_first_line(error)}); choose another: {_existing(folder)}"
-        ) from error
-    _assign(variables, values)
+    read_into(folder / f"ckpt-{step}", variables, step, whole, _existing(folder))
     return step
-
-
-def _assign(variables: Mapping[str, tf.Variable | keras.Variable], values: Mapping[str, np.ndarray]) -> None:
-    for name, variable in variables.items():
-        variable.assign(values[name])
-
-
-def _check_same_network(prefix: Path, variables: Mapping, reader: tf.train.CheckpointReader, whole: bool) -> None:
-    held = reader.get_variable_to_shape_map()
-    shapes = {_name(key): tuple(shape) for key, shape in held.items() if _is_state(key)}
-    problems: list[str] = []
-
-    def report(what: str, names: Iterable[str], describe: Callable[[str], str] = str) -> None:
-        names = sorted(names)
-        if names:
-            listed = ", ".join(map(describe, names[:_NAMED_AT_MOST]))
-            more = f" and {len(names) - _NAMED_AT_MOST} more" if len(names) > _NAMED_AT_MOST else ""
-            problems.append(f"{what} {listed}{more}")
-
-    report("it lacks", variables.keys() - shapes.keys())
-    report(
-        "other shapes:",
-        [n for n in variables.keys() & shapes.keys() if shapes[n] != tuple(variables[n].shape)],
-        lambda n: f"{n} {shapes[n]} instead of {tuple(variables[n].shape)}",
-    )
-    if whole:
-        report("it also holds", shapes.keys() - variables.keys())
-    if problems:
-        raise CheckpointError(
-            f"The checkpoint {prefix} belongs to another network ({'; '.join(problems)}); "
-            "use the architecture and settings that it was trained with, or another run folder."
-        )
-
-
-def _is_state(key: str) -> bool:
-    return key.startswith(_ROOT) and key.endswith(_ATTRIBUTE)
-
-
-def _key(name: str) -> str:
-    """A variable's key in the file: TensorFlow escapes "." as ".." and "/" as ".S" in a dictionary's keys."""
-    return _ROOT + name.replace(".", "..").replace("/", ".S") + _ATTRIBUTE
-
-
-def _name(key: str) -> str:
-    escaped = key[len(_ROOT) : -len(_ATTRIBUTE)]
-    return re.sub(r"\.(.)", lambda match: "/" if match[1] == "S" else ".", escaped)

@@ -6,14 +6,17 @@ TensorBoard shows the new ones alone; so does `read_scalars`, which gives the sc
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from mmdgan.errors import ConfigError
 from mmdgan.pictures import image_grid
 from mmdgan.sampling import to_uint8
 from mmdgan.training.event_files import Scalars, read_scalars
@@ -24,7 +27,10 @@ _BUCKETS = 30  # TensorBoard's own default
 
 
 class Monitor:
-    """Writes scalars, histograms, grids of images and texts to one folder, each call at once."""
+    """Writes scalars, histograms, grids of images and texts to one folder.
+
+    Every method raises a ConfigError when the folder cannot be written, maybe later than the call whose data are lost.
+    """
 
     def __init__(self, log_dir: str | os.PathLike) -> None:
         """Nothing is written before the first call.
@@ -43,7 +49,7 @@ class Monitor:
 
     def scalars(self, step: int, values: Mapping[str, Any]) -> None:
         """Writes single numbers by tag."""
-        with self._open():
+        with self._writing():
             for tag, value in values.items():
                 tf.summary.scalar(tag, value, step=step)
 
@@ -52,13 +58,13 @@ class Monitor:
         from tensorboard.plugins.histogram.metadata import create_summary_metadata
 
         metadata = create_summary_metadata(display_name=None, description=None)
-        with self._open():
+        with self._writing():
             for tag, value in values.items():
                 tf.summary.write(tag, _buckets(tf.cast(value, tf.float32).numpy()), step=step, metadata=metadata)
 
     def images(self, step: int, values: Mapping[str, Any]) -> None:
         """Writes each batch of images, float (n, H, W, C) in [-1, 1] or uint8, as one grid by tag."""
-        with self._open():
+        with self._writing():
             for tag, value in values.items():
                 images = tf.convert_to_tensor(value).numpy()
                 grid = image_grid(images if images.dtype == np.uint8 else to_uint8(images))
@@ -66,19 +72,42 @@ class Monitor:
 
     def text(self, tag: str, markdown: str, step: int = 0) -> None:
         """Writes a text, which TensorBoard reads as Markdown."""
-        with self._open():
+        with self._writing():
             tf.summary.text(tag, markdown, step=step)
 
-    def close(self) -> None:
-        """Ends the event file; a later call begins a new one."""
+    def flush(self) -> None:
+        """Lets the operating system have what is written so far, so that it survives the end of this process."""
         if self._writer is not None:
-            self._writer.close()
+            with self._told():
+                self._writer.flush()
+
+    def close(self) -> None:
+        """Ends the event file; a later call begins a new one. `flush` tells whether all of it can be written."""
+        if self._writer is not None:
+            with contextlib.suppress(tf.errors.OpError):
+                self._writer.close()
             self._writer = None
 
-    def _open(self):
-        if self._writer is None:
-            self._writer = tf.summary.create_file_writer(str(self.log_dir))
-        return self._writer.as_default()
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Within the block summaries go to the event file."""
+        with self._told():
+            if self._writer is None:
+                self._writer = tf.summary.create_file_writer(str(self.log_dir))
+            with self._writer.as_default():
+                yield
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Within the block, a file system's refusal (disk full, read-only folder) is a sentence."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            reason = next(iter(str(error.message).splitlines()), "").rpartition("; ")[2]
+            raise ConfigError(
+                f"what TensorBoard shows cannot be written to {self.log_dir} ({reason}); make room or the folder "
+                "writable, then run the same command again."
+            ) from error
 
 
 def _buckets(values: np.ndarray) -> np.ndarray:

@@ -107,17 +107,23 @@ class Progress:
         if self._pending and self._pending != self._last_line:
             self._write(self._pending)
         if self._in_place and self._last_line:
-            print(file=self.stream, flush=True)
+            self._print()
         self._last_line = self._pending = ""
         self._last_time = None
 
     def _write(self, line: str) -> None:
-        if self.stream is not None:
-            if self._in_place:
-                print(f"\r{line:<{len(self._last_line)}}", end="", file=self.stream, flush=True)
-            else:
-                print(line, file=self.stream, flush=True)
+        if self._in_place:
+            self._print(f"\r{line:<{len(self._last_line)}}", end="")
+        else:
+            self._print(line)
         self._last_line = line
+
+    def _print(self, text: str = "", end: str = "\n") -> None:
+        if self.stream is not None:
+            try:
+                print(text, end=end, file=self.stream, flush=True)
+            except OSError:  # the terminal, or who read the pipe, has gone: training need not end with it
+                self.stream = None
 
 
 def duration(seconds: float) -> str:

@@ -6,17 +6,18 @@ checkpoint at the end of each call, training stopped by the first loss that is n
 
 from __future__ import annotations
 
+import contextlib
 import math
-import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mmdgan.errors import CheckpointError, DataError
+from mmdgan.errors import CheckpointError, ConfigError, DataError
+from mmdgan.training import divergence, signals
+from mmdgan.training.divergence import Diverged
 from mmdgan.training.progress import Pace, Progress
+from mmdgan.training.signals import Interrupted
 
 if TYPE_CHECKING:
     import keras
@@ -28,39 +29,8 @@ if TYPE_CHECKING:
     from mmdgan.training.step import GanStep
 
 _SHOW_SECONDS = 2.0  # losses are fetched at least this often, for the progress line
-
-
-class Interrupted(Exception):
-    """Training stopped by SIGINT or SIGTERM after a whole step, its state saved if there are checkpoints.
-
-    Attributes:
-      step: the number of steps trained.
-      signal: the signal's number; 128 + signal is the exit status that shells expect.
-    """
-
-    def __init__(self, step: int, signal: int) -> None:
-        super().__init__(f"training was interrupted after step {step}")
-        self.step = step
-        self.signal = signal
-
-
-class Diverged(Exception):
-    """Training stopped by a loss or a weight that is not finite, or a loss beyond the limit.
-
-    Attributes:
-      step: the step at which it was seen.
-      name: the loss or variable.
-      value: the loss; NaN for a variable.
-      path: where the state was written aside, or None.
-    """
-
-    def __init__(self, step: int, name: str, value: float, path: Path | None = None) -> None:
-        where = f"; the state is in {path}" if path else ""
-        super().__init__(f"training diverged at step {step}: {name} is {value:.6g}{where}")
-        self.step = step
-        self.name = name
-        self.value = value
-        self.path = path
+_SNAPSHOT_SECONDS = 5.0  # between two copies of the state, of which the last is saved in case of a divergence
+_REMEMBERED = 20  # steps whose losses are told in case of a divergence
 
 
 class Trainer:
@@ -123,14 +93,16 @@ class Trainer:
           "images_per_second", without compilation, saving and inspections (None for less than two steps).
 
         Raises:
-          Interrupted: SIGINT or SIGTERM came; the state is saved.
+          Interrupted: a signal came (`signals.STOPPING`); the state is saved.
           Diverged: a loss or a weight is not finite, or a loss exceeds `divergence_limit`; the good
-            checkpoints are kept, and the state is written aside as `diverged-<step>`.
+            checkpoints are kept. Written aside are the state as `diverged-<step>`, that of some seconds before as
+            `diverged-<step>-before`, and the last losses, kernels' norms and scores as `diverged-<step>.json`.
           DataError: images that cannot be read; the state after the last whole step is saved.
+          ConfigError: TensorBoard's files cannot be written; the state is saved, if it can be.
           CheckpointError: a checkpoint cannot be written, or there are later ones than the step of `gan`.
         """
         run = _Run(self, last_step, callbacks)
-        with _caught_signals() as received:
+        with signals.collected() as received:
             return run.train(received)
 
 
@@ -146,7 +118,11 @@ class _Run:
         self.pace = Pace()
         self.pending: list[tuple[int, Mapping[str, tf.Tensor]]] = []
         self.losses: dict[str, float] = {}
+        self.recent: deque[tuple[int, dict[str, float]]] = deque(maxlen=_REMEMBERED)
+        self.seen: dict[str, Any] | None = None  # by the last inspection
+        self.snapshot: tuple[int, dict[str, tf.Tensor]] | None = None
         self.fetched_at = self.saved_at = self.began_at = time.monotonic()
+        self.copied_at = -math.inf
         self.inspected_step = self.first_step
         self.saved_step = trainer.checkpoints.latest() if trainer.checkpoints is not None else None
         if self.saved_step is not None and self.saved_step > self.step:
@@ -159,7 +135,7 @@ class _Run:
         self.callbacks.begin()
         try:
             self._train(received)
-        except DataError:
+        except (DataError, ConfigError):  # what was trained is not to be lost
             if self.step > self.first_step:
                 self._fetch()
                 self._save()
@@ -178,7 +154,7 @@ class _Run:
                 if received or self.callbacks.stop or self.step >= self.last_step:
                     break
         self._fetch()
-        if not received and self.trainer.query_step is not None:
+        if self.trainer.query_step is not None and (not received or self.step == self.last_step):
             self._inspect()
         self._save()
 
@@ -216,10 +192,11 @@ class _Run:
         points = []
         for step, tensors in pending:
             self.losses = {name: float(value) for name, value in tensors.items()}
+            self.recent.append((step, self.losses))
             for name, value in self.losses.items():
                 if not abs(value) <= trainer.divergence_limit or math.isinf(value):
                     self._diverge(step, name, value)
-            if step % trainer.log_every == 0 or step in (self.first_step + 1, self.last_step):
+            if step % trainer.log_every == 0 or step in (1, self.last_step):
                 points.append((step, {_tag(name): value for name, value in self.losses.items()}))
         self.fetched_at = time.monotonic()
         if not pending:
@@ -236,6 +213,7 @@ class _Run:
                 trainer.monitor.scalars(step, values)
             if points and rate is not None:
                 trainer.monitor.scalars(points[-1][0], {"images_per_second": rate})
+        self._copy_state()
 
     def _inspect(self) -> None:
         """Writes the statistics of the batch that comes next, once per step."""
@@ -244,6 +222,7 @@ class _Run:
             return
         batch = pipeline.batch(self.step)
         inspected = dict(self.gan.inspect(batch["x"], labels=batch.get("y")))
+        self.seen = divergence.look(self.step, inspected)
         written = {_tag(name) for name in self.losses}
         inspected["scalars"] = {t: v for t, v in inspected.get("scalars", {}).items() if t not in written}
         monitor.write(self.step, inspected)
@@ -258,15 +237,45 @@ class _Run:
         broken = checkpoints.non_finite()
         if broken:
             self._diverge(self.step, broken[0], math.nan)
+        if self.trainer.monitor is not None:
+            self.trainer.monitor.flush()  # what is shown of steps that nobody trains again
         checkpoints.save(self.step)
         self.saved_step = self.step
         self.saved_at = time.monotonic()
         self.pace.resume()
 
-    def _diverge(self, step: int, name: str, value: float) -> None:
+    def _copy_state(self) -> None:
+        """Remembers the state now and then, if it is sound."""
         checkpoints = self.trainer.checkpoints
-        path = None if checkpoints is None else checkpoints.save_aside(f"diverged-{step}")
+        if checkpoints is None or self.fetched_at - self.copied_at < _SNAPSHOT_SECONDS:
+            return
+        if not checkpoints.non_finite():
+            self.snapshot = self.step, checkpoints.copied()
+        self.copied_at = time.monotonic()
+        self.pace.resume()
+
+    def _diverge(self, step: int, name: str, value: float) -> None:
+        """Writes aside what is known, as far as that is possible, and stops."""
+        checkpoints = self.trainer.checkpoints
+        if checkpoints is None:
+            raise Diverged(step, name, value)
+        error = {"step": step, "name": name, "value": value, "limit": self.trainer.divergence_limit}
+        error |= {"state_of_step": self.step, "last_checkpoint": checkpoints.latest()}
+        path = None
+        with contextlib.suppress(CheckpointError):  # a full disk: the divergence is the news
+            path = checkpoints.save_aside(f"diverged-{step}")
+            if self.snapshot is not None:
+                error["state_before_of_step"], values = self.snapshot
+                checkpoints.save_aside(f"diverged-{step}-before", values)
+            divergence.write_evidence(path, error, self.recent, (self.seen, self._look()))
         raise Diverged(step, name, value, path)
+
+    def _look(self) -> dict[str, Any] | None:
+        """The kernels' norms and the scores' range in the state of now; None if the images cannot be had."""
+        with contextlib.suppress(DataError, ConfigError):
+            batch = self.trainer.pipeline.batch(self.step)
+            return divergence.look(self.step, self.gan.inspect(batch["x"], labels=batch.get("y")))
+        return None
 
     def _summary(self) -> dict[str, Any]:
         seconds = self.pace.mean_seconds_per_step
@@ -343,27 +352,3 @@ class _Callbacks:
 def _tag(loss: str) -> str:
     """The original's tag of a loss: loss_gen is GANLoss/gen."""
     return f"GANLoss/{loss.removeprefix('loss_')}"
-
-
-@contextmanager
-def _caught_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM instead of dying from them; a second SIGINT interrupts at once.
-
-    Only Python's main thread may do so; elsewhere the list stays empty. Former handlers return at the end.
-    """
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-
-    def remember(number: int, _frame: Any) -> None:
-        if received and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    former = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)

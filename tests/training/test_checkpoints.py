@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from mmdgan.errors import CheckpointError, ConfigError
+from mmdgan.training.checkpoint_reading import UnusableCheckpoint
 from mmdgan.training.checkpoints import Checkpoints, best_step, restore_model, saved_steps
 
 
@@ -147,6 +148,31 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_loads(tmp_path, damage
     assert is_all(state, 0)
     assert checkpoints.restore(10) == 10
     assert is_all(state, 10)
+
+
+def test_the_newest_sound_checkpoint_is_found(tmp_path):
+    """One is cut short, one has lost its data, one is of another network; then all are."""
+    checkpoints, state = saved(tmp_path, 10, 20, 30, keep=9)
+    checkpoints.keep_best(30)
+    Checkpoints(tmp_path, {"other": tf.Variable(1.0)}, keep=9).save(40)
+    next(tmp_path.glob("ckpt-20.data*")).unlink()
+    file = next(tmp_path.glob("ckpt-30.data*"))
+    file.write_bytes(file.read_bytes()[:-9])
+    set_to(state, 0)
+    step, errors = checkpoints.restore_sound()
+    assert step == 10 and is_all(state, 10)
+    assert [error.step for error in errors] == [40, 30, 20]
+    assert "another network" in str(errors[0]) and "damaged" in str(errors[1]) and "damaged" in str(errors[2])
+    assert checkpoints.steps() == [10] and saved_steps(tmp_path / "unusable-1") == [20, 30, 40]
+    assert best_step(tmp_path) is None
+    assert checkpoints.restore_sound() == (10, [])
+
+    next(tmp_path.glob("ckpt-10.index")).write_bytes(b"")
+    with pytest.raises(UnusableCheckpoint, match="ckpt-10 is damaged"):
+        checkpoints.restore_sound()
+    assert checkpoints.steps() == [10]
+    with pytest.raises(CheckpointError, match="there is no checkpoint"):
+        Checkpoints(tmp_path / "nowhere", state).restore_sound()
 
 
 def test_the_best_checkpoint_stays_and_is_one(tmp_path):
@@ -371,6 +397,14 @@ def test_a_state_set_aside_is_no_checkpoint(tmp_path):
     prefix = checkpoints.save_aside("diverged-5")
     assert checkpoints.steps() == [1]
     assert tf.train.load_checkpoint(str(prefix)).get_tensor("state/global_step/.ATTRIBUTES/VARIABLE_VALUE") == 1
+
+
+def test_a_copied_state_is_as_good_as_a_checkpoint(tmp_path):
+    checkpoints, state = saved(tmp_path, 3)
+    copied = checkpoints.copied()
+    set_to(state, 9)
+    checkpoints.save_aside("ckpt-3", copied)
+    assert checkpoints.restore() == 3 and is_all(state, 3)
 
 
 def test_non_finite_variables_are_named(tmp_path):

@@ -19,8 +19,9 @@ from fake_gan import FakeGan, small_pipeline
 from mmdgan.data import Pipeline
 from mmdgan.errors import CheckpointError, DataError
 from mmdgan.training.checkpoints import Checkpoints
-from mmdgan.training.monitor import Monitor
+from mmdgan.training.monitor import Monitor, read_scalars
 from mmdgan.training.progress import Progress
+from mmdgan.training.signals import STOPPING
 from mmdgan.training.trainer import Diverged, Interrupted, Trainer
 
 
@@ -76,6 +77,45 @@ def test_a_resumed_run_equals_an_undisturbed_one(tmp_path):
     assert trainer.checkpoints.restore() == 13
     assert trainer.fit(30)["losses"] == expected_losses
     assert_same(second.state(), values(whole.state()))
+
+
+class Crash(BaseException):
+    """Stands for kill -9."""
+
+
+@pytest.mark.parametrize("end", ["SIGTERM", "kill"])
+def test_curves_of_a_resumed_run_are_those_of_an_undisturbed_one(tmp_path, end):
+    """What was written of steps that come again does not count; no point is missing, none is added."""
+
+    def crash():
+        raise Crash
+
+    def train(folder, gan, stops):
+        monitor = Monitor(tmp_path / folder / "logs")
+        options = {"monitor": monitor, "save_every": 8, "log_every": 5, "query_step": 6}
+        trainer = trainer_of(gan, tmp_path / folder / "checkpoints", **options)
+        if trainer.checkpoints.latest():
+            trainer.checkpoints.restore()
+        for stop in stops:
+            trainer.fit(stop)
+        monitor.close()
+
+    train("whole", FakeGan(), (13, 30))
+    if end == "SIGTERM":
+        with pytest.raises(Interrupted):
+            train("part", FakeGan(at={13: lambda: os.kill(os.getpid(), signal.SIGTERM)}), (13, 30))
+        assert Checkpoints(tmp_path / "part" / "checkpoints", {}).steps() == [8, 13]
+    else:
+        with pytest.raises(Crash):
+            train("part", FakeGan(at={23: crash}, losses={17: tf.constant(9.0), 20: tf.constant(9.0)}), (13, 30))
+        assert Checkpoints(tmp_path / "part" / "checkpoints", {}).steps() == [13, 16]
+    train("part", FakeGan(), (13, 30))
+    whole, part = (read_scalars(tmp_path / folder) for folder in ("whole", "part"))
+    assert whole["GANLoss/gen"].steps.tolist() == [1, 5, 10, 13, 15, 20, 25, 30]
+    assert whole["rep_b/kxx"].steps.tolist() == [6, 12, 13, 18, 24, 30]
+    for tag in ("GANLoss/gen", "GANLoss/dis", "rep_b/kxx"):
+        np.testing.assert_array_equal(part[tag].steps, whole[tag].steps)
+        np.testing.assert_array_equal(part[tag].values, whole[tag].values)
 
 
 def tiny_gan():
@@ -169,16 +209,16 @@ def test_training_before_existing_checkpoints_is_refused(tmp_path):
         trainer_of(FakeGan(), tmp_path).fit(5)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_finishes_the_step_and_saves(tmp_path, number):
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    before = [signal.getsignal(stopping) for stopping in STOPPING]
     gan = FakeGan(at={7: lambda: os.kill(os.getpid(), number)})
     trainer = trainer_of(gan, tmp_path)
     with pytest.raises(Interrupted, match="after step 7") as stop:
         trainer.fit(30)
     assert (stop.value.step, stop.value.signal) == (7, number)
     assert trainer.checkpoints.steps() == [7]
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert [signal.getsignal(stopping) for stopping in STOPPING] == before
     whole = FakeGan()
     trainer_of(whole).fit(7)
     assert_same(gan.state(), values(whole.state()))
@@ -193,6 +233,25 @@ def test_a_second_interrupt_does_not_wait(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(30)
     assert trainer.checkpoints.steps() == []
+
+
+def test_a_hang_up_that_is_ignored_stays_so(tmp_path):
+    """As under nohup."""
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        trainer = trainer_of(FakeGan(at={7: lambda: os.kill(os.getpid(), signal.SIGHUP)}), tmp_path)
+        assert trainer.fit(9)["step"] == 9
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, former)
+
+
+def test_a_terminal_that_has_gone_does_not_keep_the_state_from_being_saved(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    trainer = trainer_of(FakeGan(), tmp_path, progress=Progress(stream=os.fdopen(writer, "w")))
+    trainer.fit(3)
+    assert trainer.checkpoints.steps() == [3]
 
 
 def test_trains_in_another_thread_without_touching_signals():

@@ -1,0 +1,64 @@
+"""Signals that stop training in order: the step under way is finished and the state is saved.
+
+SIGINT is Ctrl-C; SIGTERM is what systemd, Kubernetes and Slurm send before they kill; SIGHUP is a terminal that has
+gone; SIGUSR1 and SIGUSR2 are what Slurm's `--signal` can send some minutes before a time limit. The exit status is
+128 plus the signal's number. This module does not import TensorFlow.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""The signals that stop training in order."""
+
+
+class Interrupted(Exception):
+    """Training stopped by a signal after a whole step, its state saved if there are checkpoints.
+
+    Attributes:
+      step: the number of steps trained.
+      signal: the signal's number; 128 + signal is the exit status that shells expect.
+    """
+
+    def __init__(self, step: int, signal: int) -> None:
+        super().__init__(f"training was interrupted after step {step}")
+        self.step = step
+        self.signal = signal
+
+
+@contextmanager
+def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Within the block the stopping signals come to a handler; the former handlers return at the end.
+
+    SIGHUP stays ignored where it is, which is how `nohup` lets a program outlive its terminal. Only Python's main
+    thread may handle signals; in another one, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    taken = [n for n in STOPPING if n != signal.SIGHUP or signal.getsignal(n) is not signal.SIG_IGN]
+    former = {number: signal.signal(number, handler) for number in taken}
+    try:
+        yield
+    finally:
+        for number, before in former.items():
+            signal.signal(number, before)
+
+
+@contextmanager
+def collected() -> Iterator[list[int]]:
+    """Collects the stopping signals instead of dying from them; a second SIGINT interrupts at once."""
+    received: list[int] = []
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        if received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    with handled(remember):
+        yield received

@@ -1,0 +1,105 @@
+"""One process at a time trains in a run directory."""
+
+import errno
+import fcntl
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mmdgan.errors import ConfigError
+from mmdgan.training.run_lock import FILE, RunLock
+from tests.conftest import script_environment
+
+HOLDER = """
+import os, sys, time
+from mmdgan.training.run_lock import RunLock
+
+with RunLock(sys.argv[1]):
+    print("held", flush=True)
+    if sys.argv[2:]:
+        os.fork()  # a child that outlives a killed parent for a moment
+    time.sleep(float(sys.argv[2]) if sys.argv[2:] else 60)
+"""
+
+
+def holder(folder, *words):
+    """A process that holds the lock."""
+    command = [sys.executable, "-c", HOLDER, str(folder), *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=script_environment())
+    assert process.stdout.readline() == "held\n"
+    process.stdout.close()
+    return process
+
+
+def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path):
+    process = holder(tmp_path / "run")
+    try:
+        sentence = rf"another process \({process.pid} on .*, since .*\) is training in .*run; wait"
+        with pytest.raises(ConfigError, match=sentence), RunLock(tmp_path / "run", patience=0.1):
+            pass
+    finally:
+        process.kill()
+        process.wait()
+    assert (tmp_path / "run" / FILE).exists(), "what a killed process leaves"
+    with RunLock(tmp_path / "run", patience=0.1):
+        pass
+
+
+def test_children_of_a_killed_process_are_waited_for(tmp_path):
+    process = holder(tmp_path / "run", "1.0")
+    process.kill()
+    process.wait()
+    with pytest.raises(ConfigError, match="another process"), RunLock(tmp_path / "run", patience=0.0):
+        pass
+    with RunLock(tmp_path / "run"):
+        pass
+
+
+def test_the_lock_leaves_nothing_behind(tmp_path):
+    with pytest.raises(ZeroDivisionError), RunLock(tmp_path / "a" / "b" / "run"):
+        assert (tmp_path / "a" / "b" / "run" / FILE).exists()
+        1 / 0  # noqa: B018
+    assert list(tmp_path.iterdir()) == []
+    with RunLock(tmp_path / "a" / "b" / "run"):
+        (tmp_path / "a" / "config.json").touch()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["config.json"]
+
+
+def test_the_lock_stays_with_the_path_when_the_directory_moves(tmp_path):
+    (tmp_path / "run").mkdir()
+    with RunLock(tmp_path / "run") as lock:
+        lock.renew()
+        (tmp_path / "run").rename(tmp_path / "run-old-1")
+        lock.renew()
+        with pytest.raises(ConfigError, match="another process"), RunLock(tmp_path / "run", patience=0.0):
+            pass
+        with RunLock(tmp_path / "run-old-1", patience=0.0):
+            pass
+    assert not (tmp_path / "run" / FILE).exists()
+
+
+def test_two_in_one_process_are_two(tmp_path):
+    with (
+        RunLock(tmp_path),
+        pytest.raises(ConfigError, match=f"another process .{os.getpid()} on"),
+        RunLock(tmp_path, patience=0.0),
+    ):
+        pass
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file" / "run", "/proc/mmdgan/run"):
+        with pytest.raises(ConfigError, match=f"directory {place} cannot be written .*give another --results"):
+            RunLock(place).__enter__()
+
+
+def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with RunLock(tmp_path):
+        assert "has no locks" in capsys.readouterr().err
