@@ -7,17 +7,26 @@ import ctypes
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 VERBOSITY = "TF_CPP_MIN_LOG_LEVEL"
 
 
-def prepare_tensorflow() -> None:
+def prepare_tensorflow(devices: int | None = None, first: Callable[[], Any] | None = None) -> Any:
     """Imports TensorFlow, and lets it take GPU memory as it needs it, instead of all of it.
 
     What its C++ parts print while they start is held back, unless TensorFlow fails to start or a person has
     set TF_CPP_MIN_LOG_LEVEL (which TensorFlow 2.21 itself no longer obeys there).
+
+    Args:
+      devices: into how many logical devices to split the CPU where no GPU is visible; without effect once TensorFlow
+        has started.
+      first: called before anything else is computed, as strategies of several processes must be.
+
+    Returns:
+      what `first` returned.
     """
     keep_freed_memory()
     chatty = VERBOSITY in os.environ or "tensorflow" in sys.modules
@@ -27,10 +36,23 @@ def prepare_tensorflow() -> None:
 
         for device in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(device, True)
-        tf.config.list_logical_devices()
+        if devices is not None:
+            _split_cpu(devices)
         # TensorFlow 2.21 fails to fuse bias and activation into the training step's convolutions, and prints an
         # error about it; without the attempt, the step takes as long and nothing is printed.
         tf.config.optimizer.set_experimental_options({"remapping": False})
+        result = None if first is None else first()
+        tf.config.list_logical_devices()
+        return result
+
+
+def _split_cpu(devices: int) -> None:
+    import tensorflow as tf
+
+    if devices > 1 and not tf.config.list_physical_devices("GPU"):
+        [cpu] = tf.config.list_physical_devices("CPU")
+        with contextlib.suppress(RuntimeError):  # it has started; whoever needs the devices counts them
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
 
 
 def keep_freed_memory() -> None:
