@@ -1,7 +1,8 @@
 """The command line: `python -m mmdgan VERB`, and what the scripts in experiments/ share with it.
 
 Exit statuses: 0; 2 for a mistake in the command or the configuration (one sentence, no traceback); 3 for a
-run that diverged; 130 and 143 after Ctrl-C and SIGTERM. TensorFlow is imported only when a verb needs it.
+run that diverged; 75 if another worker is gone; 130 and 143 after Ctrl-C and SIGTERM. TensorFlow is imported
+only when a verb needs it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from mmdgan.flags import option
 if TYPE_CHECKING:
     from mmdgan.design import NetworkSpec
 
-BAD_USE, DIVERGED, INTERRUPTED, TERMINATED = 2, 3, 130, 143
+BAD_USE, DIVERGED, LOST, INTERRUPTED, TERMINATED = 2, 3, 75, 130, 143
 
 SWITCHES = {"dry_run": "print the resolved configuration and both networks, and exit"}
 
@@ -279,11 +280,14 @@ def _training_status(error: Exception) -> int | None:
     """The status that a stopped training stands for, once it is explained; None for any other error."""
     if "mmdgan.training.trainer" not in sys.modules:
         return None
-    from mmdgan.training import Diverged, Interrupted
+    from mmdgan.training import Diverged, Interrupted, WorkerLost
 
     if isinstance(error, Interrupted):
         print(f"mmdgan: {error}; to go on: {_same_command()}", file=sys.stderr)
         return 128 + error.signal
+    if isinstance(error, WorkerLost):
+        print(f"mmdgan: {error}; to go on, run on every worker: {_same_command()}", file=sys.stderr)
+        return LOST
     if isinstance(error, Diverged):
         advice = "Lower learning rates (--lr_dis, --lr_gen) may help; begin anew with --restart."
         print(f"mmdgan: {error}. {advice}", file=sys.stderr)

@@ -34,7 +34,7 @@ def check_devices(
         _check_workers(workers, worker_index)
     elif workers or worker_index is not None:
         name = "workers" if workers else "worker_index"
-        raise ConfigError(f"{name} is given, but strategy is {strategy}; give --strategy=multi_worker, or leave it out.")
+        raise ConfigError(f"{name} is given, but strategy is {strategy}; add --strategy=multi_worker or omit it.")
 
 
 def check_batch(batch_size: int, replicas: int) -> None:
@@ -43,8 +43,7 @@ def check_batch(batch_size: int, replicas: int) -> None:
         below = batch_size - batch_size % replicas
         near = f"{below} or {below + replicas}" if below else str(replicas)
         raise ConfigError(
-            f"batch_size is {batch_size}, which {replicas} replicas cannot share equally; give a multiple of {replicas}, "
-            f"such as {near}."
+            f"batch_size is {batch_size}, which {replicas} replicas cannot share equally; give a multiple: {near}."
         )
 
 
@@ -52,7 +51,7 @@ def check_towers(batch_size: int, replicas: int) -> None:
     """Checks that each replica has samples to compare, if it computes losses of its own."""
     if batch_size < 2 * replicas:
         raise ConfigError(
-            f"replica_losses is local, but batch_size {batch_size} leaves {replicas} replicas fewer than 2 images each, "
+            f"replica_losses is local, but batch_size {batch_size} leaves {replicas} replicas less than 2 images each, "
             f"and losses compare samples; give at least {2 * replicas}."
         )
 

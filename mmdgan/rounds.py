@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.data import memory
+from mmdgan.devices import check_batch, check_towers
 from mmdgan.errors import DataError
 from mmdgan.experiment import IDENTITY
 from mmdgan.run_scores import Best, best_of, newest
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from mmdgan.data.stored import StoredImages
     from mmdgan.experiment import Experiment
     from mmdgan.training import GanStep
+    from mmdgan.training.distribution import Replicas
 
 
 class TrainingRun:
@@ -37,15 +40,22 @@ class TrainingRun:
         if not experiment.restart:
             self.folder.check(config, IDENTITY)
         mode = self.experiment.cache_mode()
-        prepare_tensorflow()
-        self.data = open_data(self.experiment, mode)
+        self.replicas = start_replicas(self.experiment)
+        self.data = self.replicas.chief_first(lambda: open_data(self.experiment, mode))
+        self.scorer = None
+        self.replicas.all_succeed(lambda: self._prepare(config))
+        self._build()
+
+    def _prepare(self, config: dict[str, Any]) -> None:
+        """Checks the images against the run, and begins its directory: the chief does."""
         self._check_labels()
+        if not self.replicas.is_chief:
+            return
         config["data"] = self._data_facts()
-        if not experiment.restart:
+        if not self.experiment.restart:
             self.folder.check(config, IDENTITY)
         self.scorer = Scorer.of(self.experiment, self.data)
-        self.folder.prepare(config, experiment.restart)
-        self._build()
+        self.folder.prepare(config, self.experiment.restart)
 
     def _data_facts(self) -> dict[str, Any]:
         """What config.json holds of the images; says where they are, if that is not in memory."""
@@ -65,22 +75,27 @@ class TrainingRun:
     def _build(self) -> None:
         from mmdgan.data import Pipeline
         from mmdgan.training import Checkpoints, Monitor, Progress, Trainer
+        from mmdgan.training.bystander import BystandingCheckpoints, BystandingMonitor
 
-        e = self.experiment
-        self.gan = make_gan(e, self.architecture)
-        self.checkpoints = Checkpoints(self.folder.checkpoints, self.gan.state(), keep=e.keep)
-        self.monitor = Monitor(self.folder.logs)
+        e, replicas = self.experiment, self.replicas
+        self.gan = make_gan(e, self.architecture, replicas)
+        checkpoints, monitor = (
+            (Checkpoints, Monitor) if replicas.is_chief else (BystandingCheckpoints, BystandingMonitor)
+        )
+        self.checkpoints = checkpoints(self.folder.checkpoints, self.gan.state(), keep=e.keep)
+        self.monitor = monitor(self.folder.logs)
         stream = {"seed": e.seed, "data_format": self.gan.generator.data_format, "labels": e.num_class >= 2}
-        stream |= {"flip": e.flip, "same_class": e.same_class}
+        stream |= {"flip": e.flip, "same_class": e.same_class, "worker": (replicas.worker, replicas.workers)}
         self.trainer = Trainer(
             self.gan,
             Pipeline(self.data, e.batch_size, **stream),
             checkpoints=self.checkpoints,
             monitor=self.monitor,
-            progress=Progress(total=e.max_step),
+            progress=Progress(total=e.max_step, stream="stderr" if replicas.is_chief else None),
             save_every=e.save_every,
             save_secs=e.save_secs,
             query_step=e.query_step,
+            agree=replicas.agree if replicas.workers > 1 else None,
         )
 
     def _check_labels(self) -> None:
@@ -100,9 +115,11 @@ class TrainingRun:
 
     def execute(self) -> dict[str, Any]:
         """Trains round after round; returns what `Experiment.run` does."""
-        e = self.experiment
-        if self.checkpoints.latest() is not None:
-            print(f"Resuming {self.folder.path} after step {self.checkpoints.restore():,}.")
+        e, replicas = self.experiment, self.replicas
+        resumed = replicas.all_succeed(self._restore)
+        if any(replicas.agree(int(resumed))):
+            replicas.broadcast(list(self.gan.state().values()))
+            print(f"Resuming {self.folder.path} after step {self.step:,}.")
         else:
             print(f"Training {self.folder.path}.")
         self.monitor.text("configuration", "    " + e.describe().replace("\n", "\n    "))
@@ -110,11 +127,21 @@ class TrainingRun:
             for stop in e.stops():
                 if self.step < stop:
                     self.trainer.fit(stop)
-                if self.step == stop:
+                if self.step == stop and replicas.is_chief:
                     self._finish_round(stop)
+            replicas.agree(0)  # nobody leaves before the chief is done: the others would take it for lost
         finally:
             self.monitor.close()
+        if not replicas.is_chief:
+            return {"folder": self.folder.path, "step": self.step, "grid": None, "scores": {}, "best": None}
         return self._report()
+
+    def _restore(self) -> bool:
+        """Restores the newest checkpoint, if there is one; never but on the chief."""
+        if self.checkpoints.latest() is None:
+            return False
+        self.checkpoints.restore()
+        return True
 
     @property
     def step(self) -> int:
@@ -198,12 +225,39 @@ class TrainingRun:
         }
 
 
-def make_gan(experiment: Experiment, architecture: dict[str, Any]) -> GanStep:
+def start_replicas(experiment: Experiment) -> Replicas:
+    """Starts TensorFlow on the devices that the experiment asks for; waits for the other workers, if there are any.
+
+    Raises:
+      ConfigError: devices or workers that are not there, or a batch that the replicas cannot share.
+    """
+    e = experiment
+    if e.strategy == "multi_worker":
+        print("Waiting for the other workers.", flush=True)
+
+    def begin() -> Replicas:
+        from mmdgan.training.distribution import Replicas, make_strategy
+
+        options = {"devices": e.devices, "workers": e.workers, "worker_index": e.worker_index}
+        return Replicas(make_strategy(e.strategy, **options))
+
+    replicas = prepare_tensorflow(e.devices, begin)
+    check_batch(e.batch_size, replicas.count)
+    if e.replica_losses == "local":
+        check_towers(e.batch_size, replicas.count)
+    if replicas.count > 1:
+        which = f" in {replicas.workers} workers, of which this is {replicas.worker}" if replicas.workers > 1 else ""
+        print(f"{replicas.count} replicas{which}, {e.batch_size // replicas.count} images each.")
+    return replicas
+
+
+def make_gan(experiment: Experiment, architecture: dict[str, Any], replicas: Replicas | None = None) -> GanStep:
     """Both networks with fresh weights, the loss and the optimisers.
 
     Args:
       experiment: resolved.
       architecture: of `experiment.networks()`.
+      replicas: what trains them; one device by default.
     """
     import keras
 
@@ -214,19 +268,21 @@ def make_gan(experiment: Experiment, architecture: dict[str, Any]) -> GanStep:
     keras.utils.set_random_seed(e.seed)
     names = ("data_format", "precision", "spectral", "initializer", "legacy")
     options = {name: getattr(e, name) for name in names}
-    return GanStep(
-        build_generator(architecture, e.num_class, **options),
-        build_discriminator(architecture, e.num_class, **options),
-        e.loss_function(),
-        e.lr_dis,
-        e.lr_gen,
-        e.optimizer,
-        end_lr=e.end_lr,
-        imbalanced_update=e.imbalanced_update,
-        penalty_weight=e.penalty_weight,
-        legacy=e.legacy,
-        seed=e.seed,
-    )
+    with nullcontext() if replicas is None else replicas.scope():
+        return GanStep(
+            build_generator(architecture, e.num_class, **options),
+            build_discriminator(architecture, e.num_class, **options),
+            e.loss_function(),
+            e.lr_dis,
+            e.lr_gen,
+            e.optimizer,
+            end_lr=e.end_lr,
+            imbalanced_update=e.imbalanced_update,
+            penalty_weight=e.penalty_weight,
+            legacy=e.legacy,
+            seed=e.seed,
+            replica_losses=e.replica_losses,
+        )
 
 
 def open_data(experiment: Experiment, cache: str | None = None) -> ImageData | StoredImages:

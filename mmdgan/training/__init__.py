@@ -12,6 +12,7 @@ _HOMES = {
     "GanStep": "step",
     "Trainer": "trainer",
     "Interrupted": "trainer",
+    "WorkerLost": "trainer",
     "Diverged": "trainer",
     "Checkpoints": "checkpoints",
     "Monitor": "monitor",

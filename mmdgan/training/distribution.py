@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -16,7 +17,7 @@ import tensorflow as tf
 
 from mmdgan import collectives
 from mmdgan.devices import check_devices
-from mmdgan.errors import ConfigError
+from mmdgan.errors import ConfigError, MmdGanError
 
 T = TypeVar("T")
 
@@ -100,6 +101,10 @@ class Replicas:
         """Whether this process is the one that writes."""
         return self.worker == 0
 
+    def scope(self) -> AbstractContextManager:
+        """Within it, networks and `GanStep` are made."""
+        return nullcontext() if self.strategy is None else self.strategy.scope()
+
     def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Lets all replicas call a function of the same arguments; returns what the first one here returned."""
         if self.strategy is None:
@@ -114,7 +119,7 @@ class Replicas:
         batch = tf.convert_to_tensor(batch)
         if batch.shape[0] is None or batch.shape[0] % self.local:
             raise ConfigError(
-                f"A batch of {batch.shape[0]} images cannot be shared equally by {self.local} replicas: give a multiple."
+                f"A batch of {batch.shape[0]} images cannot be shared equally by {self.local} replicas; add some."
             )
         # On the host, so that each device is sent its own part alone.
         with tf.device(None if self._on_tpu else "CPU:0"):
@@ -125,13 +130,36 @@ class Replicas:
         """Refuses variables that the strategy does not know, which the replicas would not share."""
         strategy = self.strategy
         if strategy is not None and not all(map(strategy.extended.variable_created_in_scope, variables)):
-            raise ConfigError("The networks were built outside of the strategy: build them in `with strategy.scope():`.")
+            raise ConfigError("The networks were built outside of the strategy: build them within its scope, too.")
 
     def agree(self, *values: int) -> list[int]:
         """The largest of what the workers give, value by value; all of them call this at the same place."""
         if self.workers == 1:
             return list(values)
         return self._gather(values).max(axis=0).tolist()
+
+    def all_succeed(self, function: Callable[[], T]) -> T:
+        """Calls a function on every worker; where it raises an error of ours on one of them, all stop.
+
+        Raises:
+            MmdGanError: this worker's own, or a ConfigError that another one has stopped.
+        """
+        result, own_error = None, None
+        try:
+            result = function()
+        except MmdGanError as error:
+            own_error = error
+        [failed] = self.agree(int(own_error is not None))
+        if own_error is not None:
+            raise own_error
+        if failed:
+            raise ConfigError("another worker cannot go on, and has printed why; this one stops too.")
+        return result
+
+    def chief_first(self, function: Callable[[], T]) -> T:
+        """Calls a function on the chief, and then on the others, which may read files that it wrote."""
+        done = self.all_succeed(function if self.is_chief else _nothing)
+        return self.all_succeed((lambda: done) if self.is_chief else function)
 
     def broadcast(self, variables: Sequence[tf.Variable]) -> None:
         """Gives all workers the chief's values."""
@@ -141,10 +169,9 @@ class Replicas:
         @tf.function(autograph=False)
         def of_the_chief():
             def own(values):
-                context = tf.distribute.get_replica_context()
-                chief = context.replica_id_in_sync_group == 0
-                sent = [value if chief else tf.zeros_like(value) for value in values]
-                return context.all_reduce(tf.distribute.ReduceOp.SUM, sent)
+                chief = tf.equal(collectives.replica_number(), 0)
+                sent = [tf.where(chief, value, tf.zeros_like(value)) for value in values]
+                return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, sent)
 
             return self.run(own, [tf.convert_to_tensor(variable) for variable in variables])
 
@@ -216,7 +243,7 @@ def _of_environment() -> _Cluster:
         raise ConfigError(f"TF_CONFIG names no cluster with this process as its task ({error}); correct it.") from error
     if set(cluster.spec.jobs) - {"chief", "worker"}:
         raise ConfigError(
-            f"TF_CONFIG has the jobs {', '.join(cluster.spec.jobs)}; training has workers, and at most one chief, alone."
+            f"TF_CONFIG has the jobs {', '.join(cluster.spec.jobs)}; training has workers, and at most one chief."
         )
     return cluster
 
@@ -253,6 +280,10 @@ def _tpu() -> tf.distribute.TPUStrategy:
         raise ConfigError(
             f"strategy is tpu, but no TPU answers ({_first_line(error)}); set TPU_NAME, or give another strategy."
         ) from error
+
+
+def _nothing() -> None:
+    """What the others do meanwhile."""
 
 
 def _first_line(error: Exception) -> str:

@@ -114,7 +114,7 @@ class GanStep(tf.Module):
         self.legacy = legacy
         check_pair(generator, discriminator)
         if replica_losses not in REPLICA_LOSSES:
-            raise ConfigError(f"replica_losses is {replica_losses!r}; the valid values are {', '.join(REPLICA_LOSSES)}.")
+            raise ConfigError(f"replica_losses is {replica_losses!r}; give one of {', '.join(REPLICA_LOSSES)}.")
         self.gathers = replica_losses == "gathered"
         self.replicas = Replicas.current()
         self.replicas.check_variables([v.value for net in self._networks for v in net.variables])
@@ -304,6 +304,7 @@ class GanStep(tf.Module):
                 score_gen, score_data = self._gathered(*own_scores)
                 regularisers = self._regularisers(real, generated, labels, score_gen, score_data, state)
             losses = self.loss(score_gen, score_data, seed=self._seed(_LOSS), state=state, **regularisers)
+        vectors = [(layer.in_rand, norm[2]) for layer, norm in norms.items() if norm[2] is not None]
         names = {layer: name for net in self._networks for name, layer in net.spectral_layers().items()}
         return _Forward(
             tape=tape,
@@ -315,7 +316,7 @@ class GanStep(tf.Module):
             score_data=score_data,
             own_scores=own_scores,
             sigmas={names[layer]: norm[1] for layer, norm in norms.items()},
-            updates=[*self._averages(averages), *((layer.in_rand, norm[2]) for layer, norm in norms.items() if norm[2] is not None)],
+            updates=[*self._averages(averages), *vectors],
         )
 
     def _gathered(self, *scores: tf.Tensor) -> list[tf.Tensor]:

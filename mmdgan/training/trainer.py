@@ -10,10 +10,10 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmdgan.errors import CheckpointError, DataError
 from mmdgan.training.progress import Pace, Progress
@@ -42,6 +42,18 @@ class Interrupted(Exception):
         super().__init__(f"training was interrupted after step {step}")
         self.step = step
         self.signal = signal
+
+
+class WorkerLost(Exception):
+    """Training stopped because another worker is gone; it goes on from the newest checkpoint when all begin again.
+
+    Attributes:
+      step: the number of steps trained.
+    """
+
+    def __init__(self, step: int, reason: str) -> None:
+        super().__init__(f"another worker is gone after step {step} ({reason})")
+        self.step = step
 
 
 class Diverged(Exception):
@@ -79,6 +91,7 @@ class Trainer:
         query_step: int | None = 1000,
         log_every: int = 10,
         divergence_limit: float | None = None,
+        agree: Callable[..., list[int]] | None = None,
     ) -> None:
         """Nothing runs yet.
 
@@ -95,6 +108,8 @@ class Trainer:
           log_every: steps between two points of the losses in TensorBoard; also the most steps that run
             before losses are looked at, so that the loop need not wait for the device after each step.
           divergence_limit: the size of a loss that counts as divergence; None for infinity.
+          agree: of several workers: `Replicas.agree`. Every `log_every` steps they ask one another whether to stop, so
+            that a signal to one of them stops all after the same step, and whether to save by the clock.
         """
         self.gan = gan
         self.pipeline = pipeline
@@ -106,6 +121,7 @@ class Trainer:
         self.query_step = query_step
         self.log_every = log_every
         self.divergence_limit = math.inf if divergence_limit is None else divergence_limit
+        self.agree = agree
 
     def fit(self, last_step: int, callbacks: Sequence[keras.callbacks.Callback] = ()) -> dict[str, Any]:
         """Trains from the step that `gan` has reached up to and including `last_step`, then saves.
@@ -123,7 +139,8 @@ class Trainer:
           "images_per_second", without compilation, saving and inspections (None for less than two steps).
 
         Raises:
-          Interrupted: SIGINT or SIGTERM came; the state is saved.
+          Interrupted: SIGINT or SIGTERM came, to this worker or another; the state is saved.
+          WorkerLost: another worker is gone; nothing is saved.
           Diverged: a loss or a weight is not finite, or a loss exceeds `divergence_limit`; the good
             checkpoints are kept, and the state is written aside as `diverged-<step>`.
           DataError: images that cannot be read; the state after the last whole step is saved.
@@ -146,6 +163,8 @@ class _Run:
         self.pace = Pace()
         self.pending: list[tuple[int, Mapping[str, tf.Tensor]]] = []
         self.losses: dict[str, float] = {}
+        self.received: list[int] = []
+        self.agreed = _Agreed()
         self.fetched_at = self.saved_at = self.began_at = time.monotonic()
         self.inspected_step = self.first_step
         self.saved_step = trainer.checkpoints.latest() if trainer.checkpoints is not None else None
@@ -157,8 +176,10 @@ class _Run:
 
     def train(self, received: list[int]) -> dict[str, Any]:
         self.callbacks.begin()
+        self.received = received
         try:
-            self._train(received)
+            with self._naming_lost_workers():
+                self._train()
         except DataError:
             if self.step > self.first_step:
                 self._fetch()
@@ -167,18 +188,18 @@ class _Run:
         finally:
             self.trainer.progress.close()
             self.callbacks.end(self.losses)
-        if received:
-            raise Interrupted(self.step, received[0])
+        if self.agreed.signal or received:
+            raise Interrupted(self.step, self.agreed.signal or received[0])
         return self._summary()
 
-    def _train(self, received: list[int]) -> None:
+    def _train(self) -> None:
         if self.step < self.last_step:
             for batch in self.trainer.pipeline.dataset(self.step):
                 self._advance(batch)
-                if received or self.callbacks.stop or self.step >= self.last_step:
+                if self.agreed.stop or self.step >= self.last_step:
                     break
         self._fetch()
-        if not received and self.trainer.query_step is not None:
+        if not self.agreed.signal and self.trainer.query_step is not None:
             self._inspect()
         self._save()
 
@@ -189,6 +210,7 @@ class _Run:
         self.step += 1
         self.pending.append((self.step, losses))
         self.callbacks.after(self.step, losses)
+        self._consult()
         query = trainer.query_step is not None and self.step % trainer.query_step == 0
         save = self._save_due()
         if query or save or self._fetch_due():
@@ -200,12 +222,27 @@ class _Run:
 
     def _fetch_due(self) -> bool:
         first = self.step == self.first_step + 1
+        if self.trainer.agree is not None:  # all workers look at the same steps, lest one stops alone
+            return first or self.step % self.trainer.log_every == 0
         waited = time.monotonic() - self.fetched_at >= _SHOW_SECONDS
         return first or waited or self.step % self.trainer.log_every == 0
 
+    def _consult(self) -> None:
+        """Decides, with the other workers if there are any, whether to stop, and whether to save by the clock."""
+        trainer = self.trainer
+        signal_number = self.received[0] if self.received else 0
+        late = trainer.save_secs is not None and time.monotonic() - self.saved_at >= trainer.save_secs
+        mine = signal_number, int(bool(signal_number) or self.callbacks.stop), int(late)
+        if trainer.agree is None:
+            self.agreed = _Agreed(*mine)
+        elif self.step % trainer.log_every == 0 or self.step == self.last_step:
+            self.agreed = _Agreed(*trainer.agree(*mine))
+        else:
+            self.agreed = _Agreed()
+
     def _save_due(self) -> bool:
         trainer = self.trainer
-        if trainer.save_secs is not None and time.monotonic() - self.saved_at >= trainer.save_secs:
+        if self.agreed.save:
             return True
         return trainer.save_every is not None and self.step % trainer.save_every == 0
 
@@ -263,6 +300,25 @@ class _Run:
         self.saved_at = time.monotonic()
         self.pace.resume()
 
+    @contextmanager
+    def _naming_lost_workers(self) -> Iterator[None]:
+        """Of several workers, an error of the devices' own means that one is gone."""
+        if self.trainer.agree is None:
+            yield
+            return
+        import tensorflow as tf
+
+        try:
+            yield
+        except (
+            tf.errors.UnavailableError,
+            tf.errors.AbortedError,
+            tf.errors.CancelledError,
+            tf.errors.DeadlineExceededError,
+            tf.errors.InternalError,
+        ) as error:
+            raise WorkerLost(self.step, str(error).split("\n")[0]) from error
+
     def _diverge(self, step: int, name: str, value: float) -> None:
         checkpoints = self.trainer.checkpoints
         path = None if checkpoints is None else checkpoints.save_aside(f"diverged-{step}")
@@ -277,6 +333,14 @@ class _Run:
             "seconds": time.monotonic() - self.began_at,
             "images_per_second": self.trainer.pipeline.batch_size / seconds if seconds else None,
         }
+
+
+class _Agreed(NamedTuple):
+    """What is decided after a step: a signal's number or 0, whether to stop, whether to save by the clock."""
+
+    signal: int = 0
+    stop: int = 0
+    save: int = 0
 
 
 class _Callbacks:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 import mmdgan
+from mmdgan import losses
 from mmdgan.training import GanStep
 
 SMALL = {
@@ -33,6 +34,8 @@ def images(count: int, seed: int = 0) -> np.ndarray:
 def small_gan(loss, strategy=None, architecture=SMALL, num_class=0, lr=1.0, optimizer="sgd", **options) -> GanStep:
     """With plain gradient descent at rate 1, a step moves each variable by its raw gradient."""
     precision = options.pop("precision", "float32")
+    if "mix_threshold" in options:
+        loss = losses.get(loss, mix_threshold=options.pop("mix_threshold"))
     with contextlib.nullcontext() if strategy is None else strategy.scope():
         keras.utils.set_random_seed(1)
         networks = [
@@ -60,8 +63,8 @@ def values(gan: GanStep) -> dict[str, np.ndarray]:
 def moves(gan: GanStep, *batch, **more) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """The losses of a step, and by how much it moved each variable."""
     before = values(gan)
-    losses = {name: float(value) for name, value in gan.step(*batch, **more).items()}
-    return losses, {name: value - before[name] for name, value in values(gan).items()}
+    found = {name: float(value) for name, value in gan.step(*batch, **more).items()}
+    return found, {name: value - before[name] for name, value in values(gan).items()}
 
 
 def assert_same(found, expected, tolerance: float) -> None:
