@@ -90,6 +90,7 @@ class Replicas:
         self.count = 1 if strategy is None else strategy.num_replicas_in_sync
         self.worker, self.workers = worker_of(strategy)
         self.local = self.count // self.workers
+        self._gathered = tf.function(lambda row: self.run(collectives.gather_rows, row), autograph=False)
 
     @classmethod
     def current(cls) -> Replicas:
@@ -185,7 +186,7 @@ class Replicas:
     def _gather(self, values: Sequence[int]) -> np.ndarray:
         """What each replica's worker gives: (R, number of values)."""
         row = tf.constant([list(values)], tf.int64)
-        return np.asarray(self.run(tf.function(collectives.gather_rows, autograph=False), row))
+        return self._gathered(row).numpy()
 
 
 def _named(kind: str, count: int) -> list[str]:
