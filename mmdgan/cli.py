@@ -278,7 +278,7 @@ def _sigterm_raises() -> Iterator[None]:
 
 def _training_status(error: Exception) -> int | None:
     """The status that a stopped training stands for, once it is explained; None for any other error."""
-    if "mmdgan.training.trainer" not in sys.modules:
+    if not {"mmdgan.training.trainer", "mmdgan.training.lost"} & set(sys.modules):
         return None
     from mmdgan.training import Diverged, Interrupted, WorkerLost
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -337,11 +338,13 @@ class Experiment:
 
         Raises:
           ConfigError, DesignError, DataError, MetricError: as named in mmdgan.errors, before training.
-          Interrupted, Diverged: of mmdgan.training.
+          Interrupted, Diverged, WorkerLost: of mmdgan.training.
         """
         from mmdgan.rounds import TrainingRun
+        from mmdgan.training.lost import lost_workers_named
 
-        return TrainingRun(self).execute()
+        with lost_workers_named() if self.strategy == "multi_worker" else nullcontext():
+            return TrainingRun(self).execute()
 
     def loss_function(self) -> losses.Loss:
         """The loss with this experiment's options."""

@@ -12,7 +12,7 @@ _HOMES = {
     "GanStep": "step",
     "Trainer": "trainer",
     "Interrupted": "trainer",
-    "WorkerLost": "trainer",
+    "WorkerLost": "lost",
     "Diverged": "trainer",
     "Checkpoints": "checkpoints",
     "Monitor": "monitor",

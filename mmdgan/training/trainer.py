@@ -44,18 +44,6 @@ class Interrupted(Exception):
         self.signal = signal
 
 
-class WorkerLost(Exception):
-    """Training stopped because another worker is gone; it goes on from the newest checkpoint when all begin again.
-
-    Attributes:
-      step: the number of steps trained.
-    """
-
-    def __init__(self, step: int, reason: str) -> None:
-        super().__init__(f"another worker is gone after step {step} ({reason})")
-        self.step = step
-
-
 class Diverged(Exception):
     """Training stopped by a loss or a weight that is not finite, or a loss beyond the limit.
 
@@ -140,7 +128,6 @@ class Trainer:
 
         Raises:
           Interrupted: SIGINT or SIGTERM came, to this worker or another; the state is saved.
-          WorkerLost: another worker is gone; nothing is saved.
           Diverged: a loss or a weight is not finite, or a loss exceeds `divergence_limit`; the good
             checkpoints are kept, and the state is written aside as `diverged-<step>`.
           DataError: images that cannot be read; the state after the last whole step is saved.
@@ -178,8 +165,7 @@ class _Run:
         self.callbacks.begin()
         self.received = received
         try:
-            with self._naming_lost_workers():
-                self._train()
+            self._train()
         except DataError:
             if self.step > self.first_step:
                 self._fetch()
@@ -299,25 +285,6 @@ class _Run:
         self.saved_step = self.step
         self.saved_at = time.monotonic()
         self.pace.resume()
-
-    @contextmanager
-    def _naming_lost_workers(self) -> Iterator[None]:
-        """Of several workers, an error of the devices' own means that one is gone."""
-        if self.trainer.agree is None:
-            yield
-            return
-        import tensorflow as tf
-
-        try:
-            yield
-        except (
-            tf.errors.UnavailableError,
-            tf.errors.AbortedError,
-            tf.errors.CancelledError,
-            tf.errors.DeadlineExceededError,
-            tf.errors.InternalError,
-        ) as error:
-            raise WorkerLost(self.step, str(error).split("\n")[0]) from error
 
     def _diverge(self, step: int, name: str, value: float) -> None:
         checkpoints = self.trainer.checkpoints
