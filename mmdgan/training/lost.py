@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class WorkerLost(Exception):
-    """Training stopped because another worker is gone; all of them go on from the newest checkpoint when begun again."""
+    """Training stopped because another worker is gone; begun again, all go on from the newest checkpoint."""
 
 
 @contextmanager
