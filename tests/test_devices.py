@@ -1,5 +1,6 @@
 """Choices of devices and workers that contradict themselves, and where workers are found."""
 
+import dataclasses
 import json
 
 import pytest
@@ -71,6 +72,46 @@ def test_a_run_does_not_remember_where_it_was_trained():
     saved = experiment.config()["experiment"]
     assert (saved["strategy"], saved["workers"], saved["worker_index"]) == ("auto", (), None)
     assert saved["replica_losses"] == "gathered"
+
+
+def test_devices_that_are_not_there_are_named():
+    from mmdgan.training.distribution import make_strategy
+
+    assert make_strategy("auto") is None and make_strategy("one") is None
+    assert make_strategy("auto", devices=2).num_replicas_in_sync == 2
+    with pytest.raises(ConfigError, match="devices is 3, but TensorFlow has 2 logical CPU: .* give --devices to a new"):
+        make_strategy("mirrored", devices=3)
+    with pytest.raises(ConfigError, match="devices is 2, but a worker of several has one CPU"):
+        make_strategy("multi_worker", devices=2, workers=TWO, worker_index=0)
+    with pytest.raises(ConfigError, match="TensorFlow was at work before the strategy multi_worker was made"):
+        make_strategy("multi_worker", workers=TWO, worker_index=0)
+
+
+@pytest.mark.slow
+def test_a_run_on_two_devices_goes_on_with_one(tiny_architecture, tmp_path, capsys):
+    experiment = Experiment(
+        architecture=tiny_architecture,
+        data="sample",
+        loss="rep_b",
+        batch_size=8,
+        max_step=4,
+        rounds=2,
+        query_step=2,
+        grid=(2, 3),
+        metrics=(),
+        results=str(tmp_path),
+        strategy="mirrored",
+        devices=2,
+    )
+    done = experiment.run()
+    assert done["step"] == 4 and done["grid"].is_file()
+    assert "2 replicas, 4 images each" in capsys.readouterr().out
+    done = dataclasses.replace(experiment, strategy="one", devices=None, max_step=6, rounds=3).run()
+    assert done["step"] == 6 and "Resuming" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="batch_size is 9, which 2 replicas cannot share equally"):
+        dataclasses.replace(experiment, batch_size=9, restart=True).run()
+    with pytest.raises(ConfigError, match=r'replica_losses \("gathered" there, "local" now\)'):
+        dataclasses.replace(experiment, replica_losses="local").run()
 
 
 def test_workers_are_those_of_tf_config(monkeypatch):
