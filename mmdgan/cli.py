@@ -1,9 +1,9 @@
 """The command line: `python -m mmdgan VERB`, and what the scripts in experiments/ share with it.
 
 Exit statuses: 0; 2 for what a person must mend, such as a mistake in the command or a full disk (one sentence, no
-traceback); 3 for a run that diverged; 128 plus the signal's number after one that stops in order: 130 after Ctrl-C, 143
-after SIGTERM, 129 after SIGHUP, 138 and 140 after SIGUSR1 and SIGUSR2. TensorFlow is imported only when a verb needs
-it.
+traceback); 3 for a run that diverged; 75 if another worker is gone; 128 plus the signal's number after one that stops
+in order: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, 138 and 140 after SIGUSR1 and SIGUSR2. TensorFlow is
+imported only when a verb needs it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mmdgan.training import signals
 if TYPE_CHECKING:
     from mmdgan.design import NetworkSpec
 
-BAD_USE, DIVERGED, SIGNALLED = 2, 3, 128
+BAD_USE, DIVERGED, LOST, SIGNALLED = 2, 3, 75, 128
 
 _STORAGE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG))
 """Errors of the operating system that are no defect of this program."""
@@ -287,13 +287,16 @@ def _explain(sentence: str) -> None:
 
 def _training_status(error: Exception) -> int | None:
     """The status that a stopped training stands for, once it is explained; None for any other error."""
-    if "mmdgan.training.trainer" not in sys.modules:
+    if not {"mmdgan.training.trainer", "mmdgan.training.lost"} & set(sys.modules):
         return None
-    from mmdgan.training import Diverged, Interrupted
+    from mmdgan.training import Diverged, Interrupted, WorkerLost
 
     if isinstance(error, Interrupted):
         _explain(f"mmdgan: {error}; to go on: {_same_command()}")
         return SIGNALLED + error.signal
+    if isinstance(error, WorkerLost):
+        _explain(f"mmdgan: {error}; to go on, run on every worker: {_same_command()}")
+        return LOST
     if isinstance(error, Diverged):
         advice = (
             "--on_divergence=rollback goes on from the last checkpoint with other random numbers; lower learning rates "

@@ -12,11 +12,13 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
 from mmdgan import data, design
 from mmdgan.data.memory import CACHES
+from mmdgan.devices import REPLICA_LOSSES, STRATEGIES
 from mmdgan.errors import ConfigError, DesignError
 from mmdgan.experiment_checks import FEATURES, check
 from mmdgan.experiment_facts import facts
@@ -32,8 +34,10 @@ _LOSS_OPTIONS = (
 _IDENTITY = (
     "data flip same_class loss penalty_weight rep_weights sigma alpha beta lower_bound upper_bound cross_bound omega "
     "ref_normal mix_threshold num_class score_size gain spectral initializer precision legacy batch_size optimizer "
-    "lr_dis lr_gen end_lr imbalanced_update seed"
+    "lr_dis lr_gen end_lr imbalanced_update seed replica_losses"
 ).split()
+_ELSEWHERE = "restart fallback strategy devices workers worker_index".split()
+"""What is of one call alone: a run that is loaded knows nothing of it."""
 
 
 def _loss_names() -> str:
@@ -129,6 +133,27 @@ class Experiment:
         "training",
     )
     seed: int = option(0, "of weights, data order, codes and samples", "training")
+    replica_losses: str = option(
+        "gathered",
+        "of several replicas: the loss of all their scores together, or local: each replica's own, gradients averaged",
+        "training",
+        REPLICA_LOSSES,
+    )
+
+    strategy: str = option(
+        "auto",
+        "one device; mirrored: several of one machine; multi_worker: of several processes or machines; tpu "
+        "(experimental, not tried); auto: mirrored if several GPUs are visible, else one",
+        "devices",
+        STRATEGIES,
+    )
+    devices: int | None = option(
+        None, "how many GPUs to use, or parts to split the CPU into; none: all GPUs, or the CPU as one", "devices"
+    )
+    workers: tuple[str, ...] = option(
+        (), "host:port,... of all workers, the chief first; empty: those of TF_CONFIG, or of the Slurm step", "devices"
+    )
+    worker_index: int | None = option(None, "this process's place among --workers, from 0", "devices")
 
     max_step: int = option(100_000, "train up to this step", "the run")
     rounds: int = option(8, "how often, in equal parts of max_step, to make samples and scores", "the run")
@@ -291,8 +316,9 @@ class Experiment:
     def config(self) -> dict[str, Any]:
         """What config.json holds besides the data: resolved fields, the networks' dictionaries, versions."""
         experiment = self.resolved()
+        defaults = {field.name: field.default for field in dataclasses.fields(self) if field.name in _ELSEWHERE}
         return {
-            "experiment": dataclasses.asdict(dataclasses.replace(experiment, restart=False, fallback=False)),
+            "experiment": dataclasses.asdict(dataclasses.replace(experiment, **defaults)),
             "architecture": experiment.networks()[0],
             "versions": _versions(),
         }
@@ -330,15 +356,13 @@ class Experiment:
         Raises:
           ConfigError, DesignError, DataError, MetricError: as named in mmdgan.errors, before training; among them
             that another process is training in the run's directory.
-          Interrupted, Diverged: of mmdgan.training.
+          Interrupted, Diverged, WorkerLost: of mmdgan.training.
         """
         from mmdgan.rounds import TrainingRun
-        from mmdgan.training.run_lock import RunLock
+        from mmdgan.training.lost import lost_workers_named
 
-        with RunLock(self.resolved().folder().path) as lock:
-            run = TrainingRun(self)
-            lock.renew()  # --restart has moved the former directory aside, with its lock
-            return run.execute()
+        with lost_workers_named() if self.strategy == "multi_worker" else nullcontext(), ExitStack() as held:
+            return TrainingRun(self, held).execute()
 
     def loss_function(self) -> losses.Loss:
         """The loss with this experiment's options."""

@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from mmdgan import data
+from mmdgan.devices import check_devices
 from mmdgan.errors import ConfigError
 from mmdgan.flags import format_value, nearest
 from mmdgan.metrics import METRICS
@@ -31,6 +32,7 @@ def check(e: Experiment) -> None:
     """
     _check_fields(e)
     _check_choices(e)
+    check_devices(e.strategy, e.devices, e.workers, e.worker_index)
     _check_scores(e)
     _check_loss(e)
     _check_data(e)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import textwrap
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.data import memory
+from mmdgan.devices import check_batch, check_towers
 from mmdgan.errors import CheckpointError, DataError
 from mmdgan.experiment import IDENTITY
 from mmdgan.run_scores import Best, best_of, newest
@@ -16,22 +18,29 @@ from mmdgan.runs import RunFolder
 from mmdgan.scoring import Scorer
 from mmdgan.startup import prepare_tensorflow
 from mmdgan.training import divergence
+from mmdgan.training.run_lock import RunLock
 
 if TYPE_CHECKING:
     from mmdgan.data import ImageData
     from mmdgan.data.stored import StoredImages
     from mmdgan.experiment import Experiment
-    from mmdgan.training import GanStep
+    from mmdgan.training import GanStep, Monitor
+    from mmdgan.training.distribution import Replicas
 
 
 class TrainingRun:
     """Everything an `Experiment` needs while it runs; built in an order that finds mistakes before step 1."""
 
-    def __init__(self, experiment: Experiment):
+    def __init__(self, experiment: Experiment, held: ExitStack | None = None):
         """Opens the data, checks the run directory, and finds the features of the scores.
 
+        Args:
+          experiment: what to train.
+          held: keeps the lock of the run directory until it is closed; None: no lock is taken.
+
         Raises:
-          ConfigError, DesignError, DataError, MetricError: whatever is wrong, before any training.
+          ConfigError, DesignError, DataError, MetricError: whatever is wrong, before any training; among them that
+            another process is training in the directory.
         """
         self.experiment = experiment.resolved()
         self.architecture = self.experiment.networks()[0]
@@ -40,19 +49,43 @@ class TrainingRun:
         if not experiment.restart:
             self.folder.check(config, IDENTITY)
         mode = self.experiment.cache_mode()
-        prepare_tensorflow(self.experiment.seed if self.experiment.deterministic else None)
-        from mmdgan.training import Monitor
+        self.lock: RunLock | None = None
+        several = self.experiment.strategy == "multi_worker"
+        if held is not None and not several:  # before TensorFlow starts, which takes its time
+            self.lock = held.enter_context(RunLock(self.folder.path))
+        self.replicas = start_replicas(self.experiment)
+        if held is not None and several:
+            self.replicas.all_succeed(lambda: self._lock_as_chief(held))
+        self.monitor = self._make_monitor()
+        self.data = self.replicas.chief_first(lambda: open_data(self.experiment, mode))
+        self.scorer = None
+        self.replicas.all_succeed(lambda: self._prepare(config))
+        # The chief's records tell how many times the run has gone back.
+        [self.attempt] = self.replicas.agree(divergence.attempts(self.folder.path) if self.replicas.is_chief else 0)
+        self._build()
 
-        self.monitor = Monitor(self.folder.logs)
-        self.data = open_data(self.experiment, mode)
+    def _lock_as_chief(self, held: ExitStack) -> None:
+        if self.replicas.is_chief:  # which alone writes there
+            self.lock = held.enter_context(RunLock(self.folder.path))
+
+    def _make_monitor(self) -> Monitor:
+        from mmdgan.training import Monitor
+        from mmdgan.training.bystander import BystandingMonitor
+
+        return (Monitor if self.replicas.is_chief else BystandingMonitor)(self.folder.logs)
+
+    def _prepare(self, config: dict[str, Any]) -> None:
+        """Checks the images against the run, and begins its directory: the chief does."""
         self._check_labels()
+        if not self.replicas.is_chief:
+            return
         config["data"] = self._data_facts()
-        if not experiment.restart:
+        if not self.experiment.restart:
             self.folder.check(config, IDENTITY)
         self.scorer = Scorer.of(self.experiment, self.data)
-        self.folder.prepare(config, experiment.restart)
-        self.attempt = divergence.attempts(self.folder.path)
-        self._build()
+        self.folder.prepare(config, self.experiment.restart)
+        if self.lock is not None:
+            self.lock.renew()  # --restart has moved the former directory aside, with its lock
 
     def _data_facts(self) -> dict[str, Any]:
         """What config.json holds of the images; says where they are, if that is not in memory."""
@@ -72,23 +105,26 @@ class TrainingRun:
     def _build(self) -> None:
         from mmdgan.data import Pipeline
         from mmdgan.training import Checkpoints, Progress, Trainer
+        from mmdgan.training.bystander import BystandingCheckpoints
 
-        e = self.experiment
+        e, replicas = self.experiment, self.replicas
         seed = divergence.attempt_seed(e.seed, self.attempt)
-        self.gan = make_gan(dataclasses.replace(e, seed=seed), self.architecture)
-        self.checkpoints = Checkpoints(self.folder.checkpoints, self.gan.state(), keep=e.keep)
+        self.gan = make_gan(dataclasses.replace(e, seed=seed), self.architecture, replicas)
+        checkpoints = Checkpoints if replicas.is_chief else BystandingCheckpoints
+        self.checkpoints = checkpoints(self.folder.checkpoints, self.gan.state(), keep=e.keep)
         stream = {"seed": seed, "data_format": self.gan.generator.data_format, "labels": e.num_class >= 2}
-        stream |= {"flip": e.flip, "same_class": e.same_class}
+        stream |= {"flip": e.flip, "same_class": e.same_class, "worker": (replicas.worker, replicas.workers)}
         self.trainer = Trainer(
             self.gan,
             Pipeline(self.data, e.batch_size, **stream),
             checkpoints=self.checkpoints,
             monitor=self.monitor,
-            progress=Progress(total=e.max_step),
+            progress=Progress(total=e.max_step, stream="stderr" if replicas.is_chief else None),
             save_every=e.save_every,
             save_secs=e.save_secs,
             query_step=e.query_step,
             divergence_limit=e.divergence_limit,
+            agree=replicas.agree if replicas.workers > 1 else None,
         )
 
     def _check_labels(self) -> None:
@@ -108,29 +144,43 @@ class TrainingRun:
 
     def execute(self) -> dict[str, Any]:
         """Trains round after round; returns what `Experiment.run` does."""
-        e = self.experiment
-        if self.checkpoints.latest() is not None:
-            print(f"Resuming {self.folder.path} after step {self._restore():,}.")
+        e, replicas = self.experiment, self.replicas
+        if self._restore():
+            print(f"Resuming {self.folder.path} after step {self.step:,}.")
         else:
             print(f"Training {self.folder.path}.")
         self.monitor.text("configuration", "    " + e.describe().replace("\n", "\n    "))
         try:
             for stop in e.stops():
                 self._train(stop)
-                if self.step == stop:
+                if self.step == stop and replicas.is_chief:
                     self._finish_round(stop)
             self.monitor.flush()
+            replicas.agree(0)  # nobody leaves before the chief is done: the others would take it for lost
         finally:
             self.monitor.close()
+        if not replicas.is_chief:
+            return {"folder": self.folder.path, "step": self.step, "grid": None, "scores": {}, "best": None}
         return self._report()
 
-    def _restore(self) -> int:
-        """Restores the newest checkpoint, with --fallback the newest that can be used; returns its step."""
+    def _restore(self) -> bool:
+        """Gives all workers the state of the chief's newest checkpoint, if there is one."""
+        restored = self.replicas.all_succeed(self._restore_own)
+        if not any(self.replicas.agree(int(restored))):
+            return False
+        self.replicas.broadcast(list(self.gan.state().values()))
+        return True
+
+    def _restore_own(self) -> bool:
+        """Restores the newest checkpoint, with --fallback the newest that can be used, if there is one."""
         from mmdgan.training.checkpoint_reading import UnusableCheckpoint
 
+        if self.checkpoints.latest() is None:
+            return False
         try:
             if not self.experiment.fallback:
-                return self.checkpoints.restore()
+                self.checkpoints.restore()
+                return True
             step, errors = self.checkpoints.restore_sound()
         except UnusableCheckpoint as error:
             before = [] if self.experiment.fallback else [s for s in self.checkpoints.steps() if s < error.step]
@@ -141,7 +191,7 @@ class TrainingRun:
             print(f"{error} It is moved aside.")
         if errors:
             self.folder.forget_after(step)
-        return step
+        return True
 
     @property
     def step(self) -> int:
@@ -154,20 +204,23 @@ class TrainingRun:
             try:
                 self.trainer.fit(stop)
                 return
-            except divergence.Diverged as error:
-                back_to = self.checkpoints.latest() or 0
+            except divergence.Diverged as error:  # on all workers at once
+                [back_to] = self.replicas.agree(self.checkpoints.latest() or 0)
                 if self.experiment.on_divergence == "stop" or self.attempt == divergence.MOST_ROLLBACKS:
                     with contextlib.suppress(OSError):  # a full disk: the divergence is the news
-                        divergence.record(self.folder.path, error, None, self.attempt)
+                        self._record(error, None)
                     raise
                 self.attempt += 1
-                divergence.record(self.folder.path, error, back_to, self.attempt)
+                self._record(error, back_to)
                 told = f"{error}; going back to step {back_to:,} with other random numbers"
             print(f"{told[0].upper()}{told[1:]}, {self.attempt} of at most {divergence.MOST_ROLLBACKS} times.")
             self.monitor.text("divergence", told, back_to)
             self._build()
-            if back_to:
-                self.checkpoints.restore()
+            self._restore()
+
+    def _record(self, error: divergence.Diverged, back_to: int | None) -> None:
+        if self.replicas.is_chief:
+            divergence.record(self.folder.path, error, back_to, self.attempt)
 
     def _finish_round(self, step: int) -> None:
         """Makes what belongs to the end of a round, unless an interrupted run had made it already."""
@@ -247,12 +300,39 @@ class TrainingRun:
         }
 
 
-def make_gan(experiment: Experiment, architecture: dict[str, Any]) -> GanStep:
+def start_replicas(experiment: Experiment) -> Replicas:
+    """Starts TensorFlow on the devices that the experiment asks for; waits for the other workers, if there are any.
+
+    Raises:
+      ConfigError: devices or workers that are not there, or a batch that the replicas cannot share.
+    """
+    e = experiment
+    if e.strategy == "multi_worker":
+        print("Waiting for the other workers.", flush=True)
+
+    def begin() -> Replicas:
+        from mmdgan.training.distribution import Replicas, make_strategy
+
+        options = {"devices": e.devices, "workers": e.workers, "worker_index": e.worker_index}
+        return Replicas(make_strategy(e.strategy, **options))
+
+    replicas = prepare_tensorflow(e.devices, begin, e.seed if e.deterministic else None)
+    check_batch(e.batch_size, replicas.count)
+    if e.replica_losses == "local":
+        check_towers(e.batch_size, replicas.count)
+    if replicas.count > 1:
+        which = f" in {replicas.workers} workers, of which this is {replicas.worker}" if replicas.workers > 1 else ""
+        print(f"{replicas.count} replicas{which}, {e.batch_size // replicas.count} images each.")
+    return replicas
+
+
+def make_gan(experiment: Experiment, architecture: dict[str, Any], replicas: Replicas | None = None) -> GanStep:
     """Both networks with fresh weights, the loss and the optimisers.
 
     Args:
       experiment: resolved.
       architecture: of `experiment.networks()`.
+      replicas: what trains them; one device by default.
     """
     import keras
 
@@ -263,19 +343,21 @@ def make_gan(experiment: Experiment, architecture: dict[str, Any]) -> GanStep:
     keras.utils.set_random_seed(e.seed)
     names = ("data_format", "precision", "spectral", "initializer", "legacy")
     options = {name: getattr(e, name) for name in names}
-    return GanStep(
-        build_generator(architecture, e.num_class, **options),
-        build_discriminator(architecture, e.num_class, **options),
-        e.loss_function(),
-        e.lr_dis,
-        e.lr_gen,
-        e.optimizer,
-        end_lr=e.end_lr,
-        imbalanced_update=e.imbalanced_update,
-        penalty_weight=e.penalty_weight,
-        legacy=e.legacy,
-        seed=e.seed,
-    )
+    with nullcontext() if replicas is None else replicas.scope():
+        return GanStep(
+            build_generator(architecture, e.num_class, **options),
+            build_discriminator(architecture, e.num_class, **options),
+            e.loss_function(),
+            e.lr_dis,
+            e.lr_gen,
+            e.optimizer,
+            end_lr=e.end_lr,
+            imbalanced_update=e.imbalanced_update,
+            penalty_weight=e.penalty_weight,
+            legacy=e.legacy,
+            seed=e.seed,
+            replica_losses=e.replica_losses,
+        )
 
 
 def open_data(experiment: Experiment, cache: str | None = None) -> ImageData | StoredImages:

@@ -7,21 +7,30 @@ import ctypes
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 VERBOSITY = "TF_CPP_MIN_LOG_LEVEL"
 
 
-def prepare_tensorflow(deterministic_seed: int | None = None) -> None:
+def prepare_tensorflow(
+    devices: int | None = None, first: Callable[[], Any] | None = None, deterministic_seed: int | None = None
+) -> Any:
     """Imports TensorFlow, and lets it take GPU memory as it needs it, instead of all of it.
-
-    Args:
-      deterministic_seed: makes every operation of this process compute the same bits each time, at some cost; what
-        draws random numbers without a seed of its own takes them from this one. None for whatever is quickest.
 
     What its C++ parts print while they start is held back, unless TensorFlow fails to start or a person has
     set TF_CPP_MIN_LOG_LEVEL (which TensorFlow 2.21 itself no longer obeys there).
+
+    Args:
+      devices: into how many logical devices to split the CPU where no GPU is visible; without effect once TensorFlow
+        has started.
+      first: called before anything else is computed, as strategies of several processes must be.
+      deterministic_seed: makes every operation of this process compute the same bits each time, at some cost; what
+        draws random numbers without a seed of its own takes them from this one. None for whatever is quickest.
+
+    Returns:
+      what `first` returned.
     """
     keep_freed_memory()
     chatty = VERBOSITY in os.environ or "tensorflow" in sys.modules
@@ -31,7 +40,8 @@ def prepare_tensorflow(deterministic_seed: int | None = None) -> None:
 
         for device in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(device, True)
-        tf.config.list_logical_devices()
+        if devices is not None:
+            _split_cpu(devices)
         # TensorFlow 2.21 fails to fuse bias and activation into the training step's convolutions, and prints an
         # error about it; without the attempt, the step takes as long and nothing is printed.
         tf.config.optimizer.set_experimental_options({"remapping": False})
@@ -40,6 +50,18 @@ def prepare_tensorflow(deterministic_seed: int | None = None) -> None:
 
             tf.config.experimental.enable_op_determinism()
             keras.utils.set_random_seed(deterministic_seed)  # without it, operations would refuse to be random
+        result = None if first is None else first()
+        tf.config.list_logical_devices()
+        return result
+
+
+def _split_cpu(devices: int) -> None:
+    import tensorflow as tf
+
+    if devices > 1 and not tf.config.list_physical_devices("GPU"):
+        [cpu] = tf.config.list_physical_devices("CPU")
+        with contextlib.suppress(RuntimeError):  # it has started; whoever needs the devices counts them
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
 
 
 def keep_freed_memory() -> None:

@@ -1,7 +1,8 @@
 """Normalisation layers: batch norm as the original's (TensorFlow 1.8; spec B.3), per class, and over channels.
 
 Momentum 0.99, epsilon 1e-3. Images are normalised by the biased batch variance while the moving average is fed
-the unbiased one (n / (n - 1), n = N H W); flat features use the biased variance in both places.
+the unbiased one (n / (n - 1), n = N H W); flat features use the biased variance in both places. Where a training
+step asks for it (`mmdgan.layers.scope`), N counts the samples of all replicas.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from mmdgan import collectives
 from mmdgan.layers import initializers, scope
 from mmdgan.layers.layout import channel_axis, class_rows, class_shape
 
@@ -43,7 +45,7 @@ class BatchNorm(keras.layers.Layer):
             self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
         if self.center:
             self.beta = self.add_weight(name="beta", initializer="zeros", **options)
-        # Each replica averages its own batch: the stored average is the mean of theirs.
+        # Replicas that average their own batches store the mean of their averages.
         options.update(trainable=False, aggregation="mean")
         self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
         self.moving_variance = self.add_weight(name="moving_variance", initializer="ones", **options)
@@ -77,17 +79,22 @@ class BatchNorm(keras.layers.Layer):
         return gamma, beta
 
     def _can_fuse(self, inputs: tf.Tensor) -> bool:
-        """The fused kernel returns the unbiased variance; it has no float64 form, and no NCHW one on a CPU."""
+        """The fused kernel returns the unbiased variance; it has no float64 form, and no NCHW one on a CPU.
+
+        It knows the samples of its own replica alone.
+        """
+        if _replicas() > 1:
+            return False
         return inputs.shape.rank == 4 and self.data_format == "channels_last" and inputs.dtype != tf.float64
 
     def _normalise_by_moments(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         wide = tf.cast(inputs, self.variable_dtype)
         axis = channel_axis(inputs.shape.rank, self.data_format)
         axes = [a for a in range(inputs.shape.rank) if a != axis]
-        mean, variance = tf.nn.moments(wide, axes)
+        mean, variance = _moments(wide, axes)
         outputs = self._normalise(inputs, mean, variance)
         if inputs.shape.rank == 4:
-            count = tf.cast(tf.size(inputs) / tf.shape(inputs)[axis], variance.dtype)
+            count = _replicas() * tf.cast(tf.size(inputs) / tf.shape(inputs)[axis], variance.dtype)
             variance = variance * count / tf.maximum(count - 1, 1)
         return outputs, mean, variance
 
@@ -102,6 +109,25 @@ class BatchNorm(keras.layers.Layer):
 
     def _update(self, moving: keras.Variable, batch: tf.Tensor) -> None:
         scope.update(moving, moving - (1 - MOMENTUM) * (moving - tf.stop_gradient(batch)))
+
+
+def _replicas() -> int:
+    """The number of replicas whose samples make one batch."""
+    return collectives.replica_count() if scope.statistics_are_synchronised() else 1
+
+
+def _moments(inputs: tf.Tensor, axes: list[int]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and biased variance over some axes, and over the replicas whose samples make one batch.
+
+    The replicas' variances are put together by those of their means (Chan et al. 1979), because the difference of the
+    mean square and the squared mean has no correct digit where the mean is large.
+    """
+    mean, variance = tf.nn.moments(inputs, axes)
+    if _replicas() == 1:
+        return mean, variance
+    means, variances = tf.split(collectives.gather_rows(tf.concat([mean, variance], 0)[tf.newaxis]), 2, axis=1)
+    mean, between = tf.nn.moments(means, [0])
+    return mean, tf.reduce_mean(variances, 0) + between
 
 
 @keras.saving.register_keras_serializable(package="mmdgan")

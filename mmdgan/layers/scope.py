@@ -36,6 +36,18 @@ def deferred_updates() -> Iterator[list[tuple[object, object]]]:
         yield updates
 
 
+@contextlib.contextmanager
+def synchronised_statistics(synchronised: bool = True) -> Iterator[None]:
+    """Within the block, batch statistics are those of all replicas' samples together, or of each replica's."""
+    with _set("synchronised", synchronised):
+        yield
+
+
+def statistics_are_synchronised() -> bool:
+    """Returns whether batch statistics are taken over all replicas: only where a training step says so."""
+    return getattr(_local, "synchronised", False)
+
+
 def update(variable, value) -> None:
     """Assigns non-trainable state now, or when the step that defers its updates is done, or not at all."""
     updates = getattr(_local, "updates", None)

@@ -89,19 +89,22 @@ def gradient_penalty(
     )
 
 
-def jacobian_scale(critic: Critic, real, weight: float = SCALE_WEIGHT) -> tf.Tensor:
+def jacobian_scale(
+    critic: Critic, real, weight: float = SCALE_WEIGHT, over_replicas: Callable[[tf.Tensor], tf.Tensor] = tf.identity
+) -> tf.Tensor:
     """``1 / (1 + weight * mean J)`` with J of `jacobian_squared_norms`: the ``dis_scale`` of the "_ds" losses.
 
     Args:
         critic: images -> scores (N, d); see the module.
         real: (N, ...) floating-point images.
         weight: positive.
+        over_replicas: averages J over what else there is besides `real`: the samples of other replicas.
 
     Raises:
         ConfigError: another weight, or a critic whose number of scores is unknown.
     """
     weight = check_option("Jacobian's scale", "weight", weight, SCALE_WEIGHT)
-    return 1.0 / (1.0 + weight * tf.reduce_mean(jacobian_squared_norms(critic, real)))
+    return 1.0 / (1.0 + weight * over_replicas(tf.reduce_mean(jacobian_squared_norms(critic, real))))
 
 
 def jacobian_squared_norms(critic: Critic, real) -> tf.Tensor:

@@ -12,6 +12,7 @@ _HOMES = {
     "GanStep": "step",
     "Trainer": "trainer",
     "Interrupted": "signals",
+    "WorkerLost": "lost",
     "Diverged": "divergence",
     "Checkpoints": "checkpoints",
     "Monitor": "monitor",

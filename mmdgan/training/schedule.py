@@ -47,11 +47,11 @@ class UpdateSchedule:
             uniform: draws this step's number from U(0, 1).
         """
         if self._periods is not None:
-            number = int(step)
+            number = int(step.numpy())
             return number % self._periods[0] == 0, number % self._periods[1] == 0
-        if self._loss_gen is None or int(step) < _ALWAYS_BEFORE:
+        if self._loss_gen is None or int(step.numpy()) < _ALWAYS_BEFORE:
             return True, True
-        return float(uniform()) < _THRESHOLD / max(float(self._loss_gen), _THRESHOLD), True
+        return float(uniform()) < _THRESHOLD / max(float(self._loss_gen.numpy()), _THRESHOLD), True
 
     def observe(self, loss_gen: tf.Tensor) -> None:
         """Remembers the generator's loss of the step that is being taken."""

@@ -6,23 +6,30 @@ the step: weights, moving averages and spectral vectors change only after the gr
 
 Losses do not compute penalties; the step does. It runs the critic once more, in inference mode but with the same
 effective kernels, so that a kernel has one spectral norm per step.
+
+Several replicas take equal parts of the batch. Scores are gathered, so that each computes the loss of the whole batch,
+and statistics of batch normalisation are those of the whole batch: R replicas of B / R images are one device of B. Each
+replica differentiates its own copy of the loss; the mean of the replicas' gradients is then the gradient of the loss,
+because what they tell one another is differentiated too (`mmdgan.collectives`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from mmdgan import tf1
+from mmdgan import collectives, tf1
+from mmdgan.devices import REPLICA_LOSSES
 from mmdgan.errors import ConfigError, DataError
 from mmdgan.layers import scope
 from mmdgan.layers.blocks import batch_shape
 from mmdgan.losses import randomness
 from mmdgan.networks import Network, check_labels
 from mmdgan.training.checks import channels_last, check_pair, resolve_penalty_weight, to_float
+from mmdgan.training.distribution import Replicas
 from mmdgan.training.optimizers import make_optimizer
 from mmdgan.training.schedule import UpdateSchedule
 
@@ -32,7 +39,10 @@ _CODES, _LABELS, _LOSS, _INTERPOLATION, _UPDATE = range(5)
 
 @dataclasses.dataclass
 class _Forward:
-    """One forward pass of both networks, with what is needed to differentiate and to log it."""
+    """One forward pass of both networks, with what is needed to differentiate and to log it.
+
+    Scores are those that the loss saw; `own_scores` those of this replica's images, generated and real.
+    """
 
     tape: tf.GradientTape
     losses: Any
@@ -41,12 +51,15 @@ class _Forward:
     generated: tf.Tensor
     score_gen: tf.Tensor
     score_data: tf.Tensor
+    own_scores: tuple[tf.Tensor, tf.Tensor]
     sigmas: dict[str, tf.Tensor]
     updates: list[tuple[Any, tf.Tensor]]
 
 
 class GanStep(tf.Module):
     """Both networks with their loss and optimisers, and the step that trains them.
+
+    Built, like the networks, within the scope of a `tf.distribute.Strategy`, it trains on all of its replicas.
 
     Args:
         generator: from `mmdgan.build_generator`.
@@ -61,13 +74,16 @@ class GanStep(tf.Module):
             losses; None: the loss's own default.
         legacy: compute penalties with the released witness (`mmdgan.losses.gradient_penalty`).
         seed: of codes, labels and the loss's own random numbers; these are functions of (seed, step).
+        replica_losses: "gathered": the loss of the scores of all replicas; "local": each replica's loss is that of its
+            own samples, with batch statistics of its own, and gradients and moving averages are averaged (towers).
 
     Attributes:
         iterations: number of steps taken (tf.Variable, int64): the original's global step.
+        replicas: what takes the steps.
 
     Raises:
         ConfigError: an unknown optimiser or loss, a schedule that is none, a penalty's weight for a loss without
-            one, or networks of different numbers of classes.
+            one, networks of different numbers of classes, or networks built outside of the strategy's scope.
     """
 
     def __init__(
@@ -84,6 +100,7 @@ class GanStep(tf.Module):
         penalty_weight: float | None = None,
         legacy: bool = False,
         seed: int = 0,
+        replica_losses: str = "gathered",
     ):
         super().__init__(name="gan_step")
         from mmdgan import losses
@@ -96,6 +113,11 @@ class GanStep(tf.Module):
         self.penalty_weight = resolve_penalty_weight(self.loss, penalty_weight)
         self.legacy = legacy
         check_pair(generator, discriminator)
+        if replica_losses not in REPLICA_LOSSES:
+            raise ConfigError(f"replica_losses is {replica_losses!r}; give one of {', '.join(REPLICA_LOSSES)}.")
+        self.gathers = replica_losses == "gathered"
+        self.replicas = Replicas.current()
+        self.replicas.check_variables([v.value for net in self._networks for v in net.variables])
         names = (optimizer, optimizer) if isinstance(optimizer, str) else tuple(optimizer)
         if len(names) != 2:
             raise ConfigError(f"optimizer must be one name or two (critic, generator), not {optimizer!r}.")
@@ -122,7 +144,8 @@ class GanStep(tf.Module):
         """Updates both networks once on a batch of real images.
 
         Args:
-            real: (B, H, W, C) or (B, C, H, W) as the networks' data format; uint8, or float in [-1, 1].
+            real: (B, H, W, C) or (B, C, H, W) as the networks' data format; uint8, or float in [-1, 1]. With several
+                workers each gives its own equal part of the batch, here and in what follows.
             codes: (B, code) latent codes; by default standard normal, a function of (seed, step).
             labels: (B, 1) int classes of `real`; needed by conditional critics only.
             labels_gen: (B, 1) classes to generate; by default uniform, a function of (seed, step).
@@ -176,35 +199,62 @@ class GanStep(tf.Module):
 
     @tf.function(autograph=False)
     def _train(self, real, codes, labels, labels_gen, update_dis: bool, update_gen: bool):
-        forward = self._forward(real, codes, labels, labels_gen)
-        gradients_dis, gradients_gen = self._gradients(forward)
-        if update_dis:
-            self.optimizer_dis.apply(gradients_dis, self.discriminator.trainable_variables)
-        if update_gen:
-            self.optimizer_gen.apply(gradients_gen, self.generator.trainable_variables)
-        for variable, value in forward.updates:
+        variables: list = []
+
+        def learn(*batch):
+            forward = self._forward(*map(self.replicas.share, batch))
+            gradients_dis, gradients_gen = self._gradients(forward)
+            if update_dis:
+                self._apply(self.optimizer_dis, gradients_dis, self.discriminator)
+            if update_gen:
+                self._apply(self.optimizer_gen, gradients_gen, self.generator)
+            variables[:] = [variable for variable, _ in forward.updates]
+            reported = {"loss_gen": forward.losses.gen, "loss_dis": forward.losses.dis, **forward.regularisers}
+            reported, state = self._of_all_replicas((reported, forward.losses.state))
+            return reported, state, [value for _, value in forward.updates]
+
+        losses, state, values = self.replicas.run(learn, real, codes, labels, labels_gen)
+        for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
-        for name, value in forward.losses.state.items():
+        for name, value in state.items():
             self.loss_state[name].assign(value)
-        self.schedule.observe(forward.losses.gen)
+        self.schedule.observe(losses["loss_gen"])
         self.iterations.assign_add(1)
-        return {"loss_gen": forward.losses.gen, "loss_dis": forward.losses.dis, **forward.regularisers}
+        return losses
+
+    def _apply(self, optimizer, gradients: Sequence[tf.Tensor], network: Network) -> None:
+        """Updates a network by the mean of the replicas' gradients; Keras's optimisers apply their sum."""
+        count = collectives.replica_count()
+        if count > 1:
+            gradients = [gradient / count for gradient in gradients]
+        optimizer.apply(gradients, network.trainable_variables)
+
+    def _of_all_replicas(self, values):
+        """What the replicas computed of the loss: alike if they gathered the scores, else their mean."""
+        return values if self.gathers else collectives.mean_over_replicas(values)
 
     @tf.function(autograph=False)
     def _inspect(self, real, labels, num_images: int):
+        def look(real, labels):
+            return self._look(self.replicas.share(real), self.replicas.share(labels), num_images)
+
+        return self.replicas.run(look, real, labels)
+
+    def _look(self, real, labels, num_images: int) -> dict[str, dict[str, tf.Tensor]]:
         forward = self._forward(real, None, labels, None, watch_images=True)
-        generated = self.generate(*self._draw(num_images))
+        generated = self._generator(*self._draw(num_images), training=False)
+        losses, logs = self._of_all_replicas((forward.losses[:2], forward.losses.logs))
         logs = {
-            **forward.losses.logs,
-            "GANLoss/gen": forward.losses.gen,
-            "GANLoss/dis": forward.losses.dis,
-            **{f"GANLoss/{name}": value for name, value in forward.regularisers.items()},
+            **logs,
+            "GANLoss/gen": losses[0],
+            "GANLoss/dis": losses[1],
+            **{f"GANLoss/{name}": value for name, value in self._of_all_replicas(forward.regularisers).items()},
             **{f"kernel_norm/{name}": sigma for name, sigma in forward.sigmas.items()},
             "learning_rate/dis": self.optimizer_dis.learning_rate,
             "learning_rate/gen": self.optimizer_gen.learning_rate,
         }
         logs = {tag: tf.convert_to_tensor(value) for tag, value in logs.items()}
-        real = channels_last(forward.real, self.discriminator.data_format)
+        real, generated = (channels_last(x, self.discriminator.data_format) for x in (forward.real, generated))
         return {
             "scalars": {tag: value for tag, value in logs.items() if value.shape.rank == 0},
             # Several numbers under one tag: the norms of a kernel's classes.
@@ -216,8 +266,9 @@ class GanStep(tf.Module):
     def _histograms(self, forward: _Forward) -> dict[str, tf.Tensor]:
         histograms = {"x/sx": forward.score_data, "x/sg": forward.score_gen, "x/x_gen": forward.generated}
         for tag, gradient in zip(("x/g_x_norm", "x/g_gen_norm"), self._image_gradients(forward), strict=True):
-            histograms[tag] = tf.norm(tf.reshape(gradient, (tf.shape(gradient)[0], -1)), axis=1)
-        gradients = self._gradients(forward)
+            norms = tf.norm(tf.reshape(gradient, (tf.shape(gradient)[0], -1)), axis=1)
+            histograms[tag] = collectives.gather_rows(norms)
+        gradients = collectives.mean_over_replicas(self._gradients(forward))
         for network, values in zip(reversed(self._networks), gradients, strict=True):
             for variable, gradient in zip(network.trainable_variables, values, strict=True):
                 name = tf1.original_name(variable)
@@ -227,26 +278,33 @@ class GanStep(tf.Module):
 
     def _image_gradients(self, forward: _Forward) -> tuple[tf.Tensor, tf.Tensor]:
         """Gradients of the summed scores with respect to real and generated images."""
+        score_gen, score_data = forward.own_scores
         return (
-            forward.tape.gradient(forward.score_data, forward.real),
-            forward.tape.gradient(forward.score_gen, forward.generated),
+            forward.tape.gradient(score_data, forward.real),
+            forward.tape.gradient(score_gen, forward.generated),
         )
 
     def _forward(self, real, codes, labels, labels_gen, watch_images: bool = False) -> _Forward:
-        """Runs both networks and the loss under a persistent tape; changes no variable."""
+        """Runs both networks and the loss under a persistent tape; changes no variable. Of this replica's images."""
         real = self._checked_images(real)
         codes, labels_gen = self._draw(tf.shape(real)[0], codes, labels_gen)
         labels = self._checked_labels(labels)
         state = {name: tf.convert_to_tensor(variable) for name, variable in self.loss_state.items()}
-        with tf.GradientTape(persistent=True) as tape, scope.deferred_updates() as averages:
+        with (
+            tf.GradientTape(persistent=True) as tape,
+            scope.deferred_updates() as averages,
+            scope.synchronised_statistics(self.gathers),
+        ):
             if watch_images:
                 tape.watch(real)
             norms = {layer: layer.normalise(gradient_at="next") for layer in self._spectral_layers()}
             with scope.shared_kernels({id(layer): norm[0] for layer, norm in norms.items()}):
                 generated = self._generator(codes, labels_gen, training=True)
-                score_gen, score_data = self._scores(real, generated, labels, labels_gen)
+                own_scores = self._scores(real, generated, labels, labels_gen)
+                score_gen, score_data = self._gathered(*own_scores)
                 regularisers = self._regularisers(real, generated, labels, score_gen, score_data, state)
             losses = self.loss(score_gen, score_data, seed=self._seed(_LOSS), state=state, **regularisers)
+        vectors = [(layer.in_rand, norm[2]) for layer, norm in norms.items() if norm[2] is not None]
         names = {layer: name for net in self._networks for name, layer in net.spectral_layers().items()}
         return _Forward(
             tape=tape,
@@ -256,9 +314,21 @@ class GanStep(tf.Module):
             generated=generated,
             score_gen=score_gen,
             score_data=score_data,
+            own_scores=own_scores,
             sigmas={names[layer]: norm[1] for layer, norm in norms.items()},
-            updates=[*averages, *((layer.in_rand, norm[2]) for layer, norm in norms.items() if norm[2] is not None)],
+            updates=[*self._averages(averages), *vectors],
         )
+
+    def _gathered(self, *scores: tf.Tensor) -> list[tf.Tensor]:
+        """Scores (n, d) of this replica as the loss sees them: with those of all replicas, if it is to."""
+        if not self.gathers or collectives.replica_count() == 1:
+            return list(scores)
+        return tf.split(collectives.gather_rows(tf.concat(scores, 1)), len(scores), axis=1)
+
+    def _averages(self, updates: list[tuple[Any, tf.Tensor]]) -> list[tuple[Any, tf.Tensor]]:
+        """Moving averages of all replicas: alike if batch statistics are, else their mean."""
+        values = self._of_all_replicas([value for _, value in updates])
+        return [(variable, value) for (variable, _), value in zip(updates, values, strict=True)]
 
     def _spectral_layers(self) -> list:
         return [layer for net in self._networks for layer in net.spectral_layers().values()]
@@ -295,7 +365,8 @@ class GanStep(tf.Module):
             return self._critic(images, labels, training=False)
 
         if self.loss.uses_scale:
-            return {"dis_scale": losses.jacobian_scale(critic, real, self.penalty_weight)}
+            mean = collectives.mean_over_replicas if self.gathers else tf.identity
+            return {"dis_scale": losses.jacobian_scale(critic, real, self.penalty_weight, mean)}
         if self.loss.penalty is None:
             return {}
         count = tf.shape(real)[0]
@@ -306,10 +377,12 @@ class GanStep(tf.Module):
             generated,
             score_data,
             score_gen,
-            randomness.uniform((count, 1, 1, 1), self._seed(_INTERPOLATION)),
+            self._drawn(count, lambda total: randomness.uniform((total, 1, 1, 1), self._seed(_INTERPOLATION))),
             legacy=self.legacy,
             **self.loss.penalty_kernel(score_gen, score_data, self._seed(_LOSS), state),
         )
+        if self.gathers:
+            penalty = collectives.mean_over_replicas(penalty)
         return {"dis_penalty": self.penalty_weight * penalty}
 
     def _gradients(self, forward: _Forward) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
@@ -328,14 +401,19 @@ class GanStep(tf.Module):
         )
 
     def _draw(self, count, codes=None, labels=None) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Returns (codes, labels) of this step; what is not given is drawn."""
+        """Returns (codes, labels) of this step and replica; what is not given is drawn."""
         if codes is None:
-            codes = randomness.normal((count, self.code_size), self._seed(_CODES))
+            codes = self._drawn(count, lambda n: randomness.normal((n, self.code_size), self._seed(_CODES)))
         if self.num_class < 2:
             return tf.convert_to_tensor(codes), None
         if labels is None:
-            labels = randomness.uniform((count, 1), self._seed(_LABELS), 0, self.num_class, tf.int32)
+            drawn = {"minval": 0, "maxval": self.num_class, "dtype": tf.int32}
+            labels = self._drawn(count, lambda n: randomness.uniform((n, 1), self._seed(_LABELS), **drawn))
         return tf.convert_to_tensor(codes), tf.cast(labels, tf.int32)
+
+    def _drawn(self, count, draw: Callable[[Any], tf.Tensor]) -> tf.Tensor:
+        """This replica's rows of random numbers that are drawn for the samples of all replicas."""
+        return collectives.own_rows(draw(count * collectives.replica_count()), count)
 
     def _checked_images(self, real) -> tf.Tensor:
         """Real images as floats in [-1, 1], of the critic's shape."""

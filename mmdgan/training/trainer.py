@@ -10,8 +10,8 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmdgan.errors import CheckpointError, ConfigError, DataError
 from mmdgan.training import divergence, signals
@@ -49,6 +49,7 @@ class Trainer:
         query_step: int | None = 1000,
         log_every: int = 10,
         divergence_limit: float | None = None,
+        agree: Callable[..., list[int]] | None = None,
     ) -> None:
         """Nothing runs yet.
 
@@ -65,6 +66,8 @@ class Trainer:
           log_every: steps between two points of the losses in TensorBoard; also the most steps that run
             before losses are looked at, so that the loop need not wait for the device after each step.
           divergence_limit: the size of a loss that counts as divergence; None for infinity.
+          agree: of several workers: `Replicas.agree`. Every `log_every` steps they ask one another whether to stop, so
+            that a signal to one of them stops all after the same step, and whether to save by the clock.
         """
         self.gan = gan
         self.pipeline = pipeline
@@ -76,6 +79,7 @@ class Trainer:
         self.query_step = query_step
         self.log_every = log_every
         self.divergence_limit = math.inf if divergence_limit is None else divergence_limit
+        self.agree = agree
 
     def fit(self, last_step: int, callbacks: Sequence[keras.callbacks.Callback] = ()) -> dict[str, Any]:
         """Trains from the step that `gan` has reached up to and including `last_step`, then saves.
@@ -93,7 +97,7 @@ class Trainer:
           "images_per_second", without compilation, saving and inspections (None for less than two steps).
 
         Raises:
-          Interrupted: a signal came (`signals.STOPPING`); the state is saved.
+          Interrupted: a signal (`signals.STOPPING`) came to this worker or another; the state is saved.
           Diverged: a loss or a weight is not finite, or a loss exceeds `divergence_limit`; the good
             checkpoints are kept. Written aside are the state as `diverged-<step>`, that of some seconds before as
             `diverged-<step>-before`, and the last losses, kernels' norms and scores as `diverged-<step>.json`.
@@ -121,6 +125,8 @@ class _Run:
         self.recent: deque[tuple[int, dict[str, float]]] = deque(maxlen=_REMEMBERED)
         self.seen: dict[str, Any] | None = None  # by the last inspection
         self.snapshot: tuple[int, dict[str, tf.Tensor]] | None = None
+        self.received: list[int] = []
+        self.agreed = _Agreed()
         self.fetched_at = self.saved_at = self.began_at = time.monotonic()
         self.copied_at = -math.inf
         self.inspected_step = self.first_step
@@ -133,8 +139,9 @@ class _Run:
 
     def train(self, received: list[int]) -> dict[str, Any]:
         self.callbacks.begin()
+        self.received = received
         try:
-            self._train(received)
+            self._train()
         except (DataError, ConfigError):  # what was trained is not to be lost
             if self.step > self.first_step:
                 self._fetch()
@@ -143,18 +150,18 @@ class _Run:
         finally:
             self.trainer.progress.close()
             self.callbacks.end(self.losses)
-        if received:
-            raise Interrupted(self.step, received[0])
+        if self.agreed.signal or received:
+            raise Interrupted(self.step, self.agreed.signal or received[0])
         return self._summary()
 
-    def _train(self, received: list[int]) -> None:
+    def _train(self) -> None:
         if self.step < self.last_step:
             for batch in self.trainer.pipeline.dataset(self.step):
                 self._advance(batch)
-                if received or self.callbacks.stop or self.step >= self.last_step:
+                if self.agreed.stop or self.step >= self.last_step:
                     break
         self._fetch()
-        if self.trainer.query_step is not None and (not received or self.step == self.last_step):
+        if self.trainer.query_step is not None and (not self.agreed.signal or self.step == self.last_step):
             self._inspect()
         self._save()
 
@@ -165,6 +172,7 @@ class _Run:
         self.step += 1
         self.pending.append((self.step, losses))
         self.callbacks.after(self.step, losses)
+        self._consult()
         query = trainer.query_step is not None and self.step % trainer.query_step == 0
         save = self._save_due()
         if query or save or self._fetch_due():
@@ -176,12 +184,27 @@ class _Run:
 
     def _fetch_due(self) -> bool:
         first = self.step == self.first_step + 1
+        if self.trainer.agree is not None:  # all workers look at the same steps, lest one stops alone
+            return first or self.step % self.trainer.log_every == 0
         waited = time.monotonic() - self.fetched_at >= _SHOW_SECONDS
         return first or waited or self.step % self.trainer.log_every == 0
 
+    def _consult(self) -> None:
+        """Decides, with the other workers if there are any, whether to stop, and whether to save by the clock."""
+        trainer = self.trainer
+        signal_number = self.received[0] if self.received else 0
+        late = trainer.save_secs is not None and time.monotonic() - self.saved_at >= trainer.save_secs
+        mine = signal_number, int(bool(signal_number) or self.callbacks.stop), int(late)
+        if trainer.agree is None:
+            self.agreed = _Agreed(*mine)
+        elif self.step % trainer.log_every == 0 or self.step == self.last_step:
+            self.agreed = _Agreed(*trainer.agree(*mine))
+        else:
+            self.agreed = _Agreed()
+
     def _save_due(self) -> bool:
         trainer = self.trainer
-        if trainer.save_secs is not None and time.monotonic() - self.saved_at >= trainer.save_secs:
+        if self.agreed.save:
             return True
         return trainer.save_every is not None and self.step % trainer.save_every == 0
 
@@ -261,13 +284,15 @@ class _Run:
             raise Diverged(step, name, value)
         error = {"step": step, "name": name, "value": value, "limit": self.trainer.divergence_limit}
         error |= {"state_of_step": self.step, "last_checkpoint": checkpoints.latest()}
+        looks = self.seen, self._look()  # which all workers must have at the same time
         path = None
         with contextlib.suppress(CheckpointError):  # a full disk: the divergence is the news
             path = checkpoints.save_aside(f"diverged-{step}")
             if self.snapshot is not None:
                 error["state_before_of_step"], values = self.snapshot
                 checkpoints.save_aside(f"diverged-{step}-before", values)
-            divergence.write_evidence(path, error, self.recent, (self.seen, self._look()))
+            if path is not None:
+                divergence.write_evidence(path, error, self.recent, looks)
         raise Diverged(step, name, value, path)
 
     def _look(self) -> dict[str, Any] | None:
@@ -286,6 +311,14 @@ class _Run:
             "seconds": time.monotonic() - self.began_at,
             "images_per_second": self.trainer.pipeline.batch_size / seconds if seconds else None,
         }
+
+
+class _Agreed(NamedTuple):
+    """What is decided after a step: a signal's number or 0, whether to stop, whether to save by the clock."""
+
+    signal: int = 0
+    stop: int = 0
+    save: int = 0
 
 
 class _Callbacks:
