@@ -48,12 +48,12 @@ def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path):
 
 
 def test_children_of_a_killed_process_are_waited_for(tmp_path):
-    process = holder(tmp_path / "run", "1.0")
+    process = holder(tmp_path / "run", "5.0")
     process.kill()
     process.wait()
     with pytest.raises(ConfigError, match="another process"), RunLock(tmp_path / "run", patience=0.0):
         pass
-    with RunLock(tmp_path / "run"):
+    with RunLock(tmp_path / "run", patience=30):
         pass
 
 
