@@ -4,7 +4,7 @@
 |---|---|---|
 | direct | TensorFlow's own convolution | GPUs, large or few pixels, few channels |
 | winograd | `mmdgan.layers.winograd` | float32 on CPUs: wide layers of small images |
-| patches | `mmdgan.layers.patches`: neighbourhoods times a matrix | bfloat16 on CPUs that multiply bfloat16 matrices (AMX) |
+| patches | `mmdgan.layers.patches`: neighbourhoods times a matrix | small images in bfloat16 on CPUs with AMX |
 
 A CPU without arithmetic of a half precision emulates it, at many times the cost of float32. Its convolutions are
 computed in float32 there and rounded: the sums are the more exact for it. docs/speed.md has the measurements

@@ -1,9 +1,9 @@
 """Convolutions as TensorFlow's CPU kernels compute and differentiate them rightly, or other ways that are faster.
 
-`algorithms` chooses the way. Of TensorFlow's own kernels three things are worked around, all exactly: dilated convolutions have no gradient on a CPU, the gradient of a 1x1
-kernel with strides above 1 writes outside of its memory there (oneDNN in TensorFlow 2.21, where the last row or
-column is skipped), and images with channels first are convolved there only in the types that oneDNN has for the CPU
-at hand (float16 asks for AVX512-FP16).
+`algorithms` chooses the way. Of TensorFlow's own kernels three things are worked around, all exactly: dilated
+convolutions have no gradient on a CPU, the gradient of a 1x1 kernel with strides above 1 writes outside of its memory
+there (oneDNN in TensorFlow 2.21, where the last row or column is skipped), and images with channels first are
+convolved there only in the types that oneDNN has for the CPU at hand.
 """
 
 from __future__ import annotations
