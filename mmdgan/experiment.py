@@ -69,7 +69,7 @@ class Experiment:
     initializer: str = option("default", "initial weights", "networks", ("default", "sn_paper", "pg_paper"))
     precision: str = option(
         "float32",
-        "of the convolutions; weights and losses are float32 (fp16 has no loss scaling yet)",
+        "of the convolutions; weights and losses are float32, and fp16 scales its losses dynamically",
         "networks",
         ("float32", "bf16", "fp16", "float64"),
     )
@@ -148,6 +148,17 @@ class Experiment:
     results: str = option("Results", "runs go to RESULTS/<data>/<run name>/", "the run")
     run_name: str | None = option(None, "none: from loss, learning rates, gain and weights", "the run")
     restart: bool = option(False, "begin anew; an earlier run is moved aside", "the run")
+
+    jit: bool = option(False, "compile the networks, the loss and their gradients with XLA", "speed")
+    steps_per_call: int = option(
+        1, "steps in one call of TensorFlow; fewer where a checkpoint, a summary or a round ends", "speed"
+    )
+    profile: tuple[int, ...] = option(
+        (),
+        "write a TensorBoard profile and a Chrome trace of steps FIRST,LAST, or of so many steps after the 10th of "
+        "this call of the program, to the run's logs",
+        "speed",
+    )
 
     metrics: tuple[str, ...] = option(
         ("fid", "is", "kid"), f"scores after each round, of {', '.join(METRICS)}; none if empty", "scores"

@@ -81,6 +81,7 @@ class TrainingRun:
             save_every=e.save_every,
             save_secs=e.save_secs,
             query_step=e.query_step,
+            steps_per_call=e.steps_per_call,
         )
 
     def _check_labels(self) -> None:
@@ -106,15 +107,24 @@ class TrainingRun:
         else:
             print(f"Training {self.folder.path}.")
         self.monitor.text("configuration", "    " + e.describe().replace("\n", "\n    "))
+        callbacks = self._callbacks()
         try:
             for stop in e.stops():
                 if self.step < stop:
-                    self.trainer.fit(stop)
+                    self.trainer.fit(stop, callbacks)
                 if self.step == stop:
                     self._finish_round(stop)
         finally:
             self.monitor.close()
         return self._report()
+
+    def _callbacks(self) -> list:
+        """What looks on while the steps are taken: the profiler, if it is asked for."""
+        if not self.experiment.profile:
+            return []
+        from mmdgan.training.profiling import Profile
+
+        return [Profile(self.folder.logs, self.experiment.profile)]
 
     @property
     def step(self) -> int:
@@ -226,6 +236,7 @@ def make_gan(experiment: Experiment, architecture: dict[str, Any]) -> GanStep:
         penalty_weight=e.penalty_weight,
         legacy=e.legacy,
         seed=e.seed,
+        jit=e.jit,
     )
 
 

@@ -6,7 +6,7 @@ numbers are drawn outside of what it compiles (`mmdgan.losses.randomness`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -56,27 +56,3 @@ def repeated(step: Callable[..., Mapping[str, tf.Tensor]], like: Mapping[str, tf
     signature = {name: tf.TensorSpec(value.shape, value.dtype) for name, value in like.items()}
     # One after the other: each step begins from what the one before has left.
     return tf.map_fn(one, given, fn_output_signature=signature, parallel_iterations=1)
-
-
-def grouped(batches: Iterable[Mapping[str, tf.Tensor]], size: Callable[[], int]) -> Iterator[list[Mapping]]:
-    """Collects batches for calls of several steps.
-
-    Args:
-        batches: one per step.
-        size: asked before each group is collected: how many it is to have; the last one has what is left.
-    """
-    group: list[Mapping] = []
-    wanted = size()
-    for batch in batches:
-        group.append(batch)
-        if len(group) >= wanted:
-            yield group
-            group, wanted = [], size()
-    if group:
-        yield group
-
-
-def steps_until(step: int, most: int, last: int, *periods: int | None) -> int:
-    """Returns how many steps to take at once: up to `most`, but not beyond the last or a multiple of a period."""
-    ends = [last - step, *(period - step % period for period in periods if period is not None)]
-    return max(1, min(most, *ends))

@@ -2,7 +2,8 @@
 
 float16 knows no positive number below 6e-8, and gradients of MMD losses are often smaller. Losses are multiplied by a
 scale before they are differentiated, gradients divided by it behind (Micikevicius et al. 2018). The scale doubles
-after `GROWTH_STEPS` steps without overflow and halves at one, which changes nothing else but the step's number. Both players share it: one forward pass serves them.
+after `GROWTH_STEPS` steps without overflow and halves at one; a step that overflows changes nothing else but the
+number of steps. Both players share the scale: one forward pass serves them.
 """
 
 from __future__ import annotations

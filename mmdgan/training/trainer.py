@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.errors import CheckpointError, DataError
+from mmdgan.training.calls import grouped, steps_until, take_steps
 from mmdgan.training.progress import Pace, Progress
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Trainer:
         query_step: int | None = 1000,
         log_every: int = 10,
         divergence_limit: float | None = None,
+        steps_per_call: int = 1,
     ) -> None:
         """Nothing runs yet.
 
@@ -95,6 +97,8 @@ class Trainer:
           log_every: steps between two points of the losses in TensorBoard; also the most steps that run
             before losses are looked at, so that the loop need not wait for the device after each step.
           divergence_limit: the size of a loss that counts as divergence; None for infinity.
+          steps_per_call: how many steps at most to run in one call of a TensorFlow function; a call ends where a
+            checkpoint, an inspection or the end of training is due, and callbacks come after it, one by one.
         """
         self.gan = gan
         self.pipeline = pipeline
@@ -105,6 +109,7 @@ class Trainer:
         self.save_secs = save_secs
         self.query_step = query_step
         self.log_every = log_every
+        self.steps_per_call = steps_per_call
         self.divergence_limit = math.inf if divergence_limit is None else divergence_limit
 
     def fit(self, last_step: int, callbacks: Sequence[keras.callbacks.Callback] = ()) -> dict[str, Any]:
@@ -173,8 +178,8 @@ class _Run:
 
     def _train(self, received: list[int]) -> None:
         if self.step < self.last_step:
-            for batch in self.trainer.pipeline.dataset(self.step):
-                self._advance(batch)
+            for batches in grouped(self.trainer.pipeline.dataset(self.step), self._steps_of_call):
+                self._advance(batches)
                 if received or self.callbacks.stop or self.step >= self.last_step:
                     break
         self._fetch()
@@ -182,13 +187,19 @@ class _Run:
             self._inspect()
         self._save()
 
-    def _advance(self, batch: Mapping[str, tf.Tensor]) -> None:
+    def _steps_of_call(self) -> int:
+        trainer = self.trainer
+        return steps_until(self.step, trainer.steps_per_call, self.last_step, trainer.query_step, trainer.save_every)
+
+    def _advance(self, batches: Sequence[Mapping[str, tf.Tensor]]) -> None:
         trainer = self.trainer
         self.callbacks.before(self.step + 1)
-        losses = self.gan.step(batch["x"], labels=batch.get("y"))
-        self.step += 1
-        self.pending.append((self.step, losses))
-        self.callbacks.after(self.step, losses)
+        for index, losses in enumerate(take_steps(self.gan, batches)):
+            if index:
+                self.callbacks.before(self.step + 1)
+            self.step += 1
+            self.pending.append((self.step, losses))
+            self.callbacks.after(self.step, losses)
         query = trainer.query_step is not None and self.step % trainer.query_step == 0
         save = self._save_due()
         if query or save or self._fetch_due():
@@ -199,9 +210,11 @@ class _Run:
             self._save()
 
     def _fetch_due(self) -> bool:
-        first = self.step == self.first_step + 1
+        first = self.pending[0][0] == self.first_step + 1
         waited = time.monotonic() - self.fetched_at >= _SHOW_SECONDS
-        return first or waited or self.step % self.trainer.log_every == 0
+        return (
+            first or waited or self.step // self.trainer.log_every > (self.pending[0][0] - 1) // self.trainer.log_every
+        )
 
     def _save_due(self) -> bool:
         trainer = self.trainer

