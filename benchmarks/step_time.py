@@ -63,12 +63,11 @@ def run(options: argparse.Namespace) -> None:
         return
     if options.losses:
         names = options.losses.split(",")
-        print_several(
-            measure({f"our step, {n}": our_step(n, "float32", options, real) for n in names}, *rounds(options))
-        )
+        tasks = {f"our step, {name}": our_step(name, "float32", options, real) for name in names}
+        print_several(*measure(tasks, *rounds(options)))
         return
     if options.peers:
-        print_peers(measure(all_tasks(gen, dis, options, real), *rounds(options)))
+        print_peers(*measure(all_tasks(gen, dis, options, real), *rounds(options)))
         return
     tasks = our_tasks(architecture, options, real)
     if options.peer:
@@ -79,7 +78,7 @@ def run(options: argparse.Namespace) -> None:
         f"{gen.multiply_adds + dis.multiply_adds:,} multiply-adds per sample; batch {options.batch_size}, "
         f"loss {options.loss}, {options.precision}"
     )
-    print_table(measure(tasks, options.warm_up, options.steps))
+    print_table(measure(tasks, *rounds(options))[0])
 
 
 def rounds(options: argparse.Namespace) -> tuple[int, int]:
@@ -125,19 +124,22 @@ def all_tasks(gen, dis, options: argparse.Namespace, real) -> dict[str, Callable
     return tasks
 
 
-def print_several(seconds: dict[str, list[float]]) -> None:
-    """Median and quartiles of each task, and how many times as long as the first one it takes."""
+def print_several(seconds: Seconds, processor: Seconds) -> None:
+    """Each task's median and quartiles, its share of the first one's time, and the processor's time."""
     first = next(iter(seconds.values()))
-    print(f"\n{'seconds':34}{'median':>9}{'quartiles':>18}{'of the first':>14}")
+    print(f"\n{'seconds':34}{'median':>9}{'quartiles':>18}{'of the first':>14}{'processor':>11}")
     for name, values in seconds.items():
         low, median, high = _quartiles(values)
         share = statistics.median(a / b for a, b in zip(values, first, strict=True))
-        print(f"{name:34}{median:9.4f}{low:9.4f}{high:9.4f}{share:14.3f}")
+        print(f"{name:34}{median:9.4f}{low:9.4f}{high:9.4f}{share:14.3f}{statistics.median(processor[name]):11.4f}")
 
 
-def print_peers(seconds: dict[str, list[float]]) -> None:
-    """The times, and the speeds that are goals: theirs divided by ours, within a round."""
-    print_several(seconds)
+def print_peers(seconds: Seconds, processor: Seconds) -> None:
+    """The times, and the speeds that are goals: theirs divided by ours, within a round.
+
+    The last column is the ratio of the processor's times, which other programs on the machine disturb less.
+    """
+    print_several(seconds, processor)
     goals = [
         ("float32", "usual, float32", 1.5),
         ("float32", "simultaneous, float32", 1.25),
@@ -145,11 +147,12 @@ def print_peers(seconds: dict[str, list[float]]) -> None:
         ("bf16", "usual, bf16", 2.0),
         ("bf16", "simultaneous, bf16", None),
     ]
-    print(f"\n{'our speed over theirs':48}{'median':>9}{'quartiles':>18}{'goal':>7}")
+    print(f"\n{'our speed over theirs':48}{'median':>9}{'quartiles':>18}{'goal':>7}{'processor':>11}")
     for ours, theirs, goal in goals:
-        pairs = zip(seconds[f"PyTorch {theirs}"], seconds[f"ours, {ours}"], strict=True)
-        low, median, high = _quartiles([a / b for a, b in pairs])
-        print(f"{f'{ours} / PyTorch {theirs}':48}{median:9.2f}{low:9.2f}{high:9.2f}{goal or '':>7}")
+        names = f"PyTorch {theirs}", f"ours, {ours}"
+        low, median, high = _quartiles([a / b for a, b in zip(*(seconds[name] for name in names), strict=True)])
+        used = statistics.median(a / b for a, b in zip(*(processor[name] for name in names), strict=True))
+        print(f"{f'{ours} / PyTorch {theirs}':48}{median:9.2f}{low:9.2f}{high:9.2f}{goal or '':>7}{used:11.2f}")
 
 
 def our_tasks(architecture: dict, options: argparse.Namespace, real) -> dict[str, Callable[[], object]]:
@@ -208,10 +211,18 @@ def peer_tasks(gen, dis, options: argparse.Namespace, real) -> dict[str, Callabl
     }
 
 
-def measure(tasks: dict[str, Callable[[], object]], warm_up: int, steps: int) -> dict[str, list[float]]:
-    """Seconds of each task in each of `steps` rounds; the round's first task changes from round to round."""
+Seconds = dict[str, list[float]]
+
+
+def measure(tasks: dict[str, Callable[[], object]], warm_up: int, steps: int) -> tuple[Seconds, Seconds]:
+    """Seconds of each task in each of `steps` rounds; the round's first task changes from round to round.
+
+    Returns:
+        Elapsed seconds by task, and the processor's seconds for this process (all threads together).
+    """
     names = list(tasks)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
+    seconds: Seconds = {name: [] for name in names}
+    processor: Seconds = {name: [] for name in names}
     for task in tasks.values():
         for _ in range(warm_up):
             task()
@@ -219,11 +230,12 @@ def measure(tasks: dict[str, Callable[[], object]], warm_up: int, steps: int) ->
     for index in range(steps):
         first = index % len(names)
         for name in names[first:] + names[:first]:
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             tasks[name]()
             seconds[name].append(time.perf_counter() - start)
+            processor[name].append(time.process_time() - used)
     gc.enable()
-    return seconds
+    return seconds, processor
 
 
 def print_table(seconds: dict[str, list[float]]) -> None:

@@ -76,8 +76,9 @@ def test_the_scale_doubles_after_enough_good_steps(real, monkeypatch):
     assert seen == [(1, 1), (2, 0), (2, 1), (4, 0)]
 
 
-def test_losses_follow_float32(real):
-    gans = [make_gan(kind) for kind in ("float32", "fp16")]
+@pytest.mark.parametrize("half", ["fp16", "bf16"])
+def test_losses_follow_float32(half, real):
+    gans = [make_gan(kind) for kind in ("float32", half)]
     for _ in range(5):
         losses = [gan.step(real) for gan in gans]
         for name, value in losses[0].items():
