@@ -1,6 +1,9 @@
 """Seconds per training step, split into its parts, and beside a plain PyTorch step of the same networks.
 
     python benchmarks/step_time.py --architecture cifar10/DCGAN --batch_size 64 --steps 20 --peer
+    python benchmarks/step_time.py --peers        (our step and PyTorch's loops, in float32 and in bfloat16)
+    python benchmarks/step_time.py --losses rep,fixed_g        (our step with several losses)
+    python benchmarks/step_time.py --operations        (each layer's operations beside the machine's matrix products)
 
 The parts come from nested graphs of growing content (forward; and the critic's gradient; and the generator's;
 the whole step), timed in turn and subtracted round by round. With --peer every round times both libraries, in
@@ -50,6 +53,22 @@ def run(options: argparse.Namespace) -> None:
     gen, dis = design.parse_architecture(architecture)
     shape = (options.batch_size, *dis.input_shape)
     real = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    if options.operations or options.peers or options.losses:
+        print_machine(options)
+        print(f"{options.architecture}, batch {options.batch_size}")
+    if options.operations:
+        from operation_times import print_operations
+
+        print_operations((gen, dis), options.batch_size, options.steps)
+        return
+    if options.losses:
+        names = options.losses.split(",")
+        tasks = {f"our step, {name}": our_step(name, "float32", options, real) for name in names}
+        print_several(*measure(tasks, *rounds(options)))
+        return
+    if options.peers:
+        print_peers(*measure(all_tasks(gen, dis, options, real), *rounds(options)))
+        return
     tasks = our_tasks(architecture, options, real)
     if options.peer:
         tasks |= peer_tasks(gen, dis, options, real)
@@ -59,7 +78,81 @@ def run(options: argparse.Namespace) -> None:
         f"{gen.multiply_adds + dis.multiply_adds:,} multiply-adds per sample; batch {options.batch_size}, "
         f"loss {options.loss}, {options.precision}"
     )
-    print_table(measure(tasks, options.warm_up, options.steps))
+    print_table(measure(tasks, *rounds(options))[0])
+
+
+def rounds(options: argparse.Namespace) -> tuple[int, int]:
+    """How many rounds to warm up, and to measure."""
+    return options.warm_up, options.steps
+
+
+def our_step(loss: str, precision: str, options: argparse.Namespace, real) -> Callable[[], object]:
+    """Our whole step with a loss and a precision."""
+    import tensorflow as tf
+
+    from mmdgan import design, losses, networks
+    from mmdgan.training import GanStep
+
+    architecture = design.load_architecture(options.architecture)
+    architecture = design.with_score_size(architecture, losses.score_size(loss))
+    builders = networks.build_generator, networks.build_discriminator
+    players = [build(architecture, precision=precision) for build in builders]
+    gan = GanStep(*players, losses.get(loss), 5e-4, 2e-4)
+    real = tf.constant(real.transpose(0, 2, 3, 1) if players[1].data_format == "channels_last" else real)
+    return lambda: float(gan.step(real)["loss_gen"])
+
+
+def all_tasks(gen, dis, options: argparse.Namespace, real) -> dict[str, Callable[[], object]]:
+    """Our step and PyTorch's usual and simultaneous loops, each in float32 and in bfloat16."""
+    import torch
+    from torch_peer import Peer, SimultaneousPeer
+
+    from mmdgan import losses
+
+    torch.set_num_threads(options.threads)
+    images = torch.from_numpy(real).float() / 127.5 - 1
+    loss = losses.canonical_name(options.loss)
+    tasks: dict[str, Callable[[], object]] = {}
+    for precision in ("float32", "bf16"):
+        more = {"tuned": options.peer_tuned, "bfloat16": precision == "bf16"}
+        usual, simultaneous = Peer(gen, dis, loss, **more), SimultaneousPeer(gen, dis, loss, **more)
+        tasks |= {
+            f"ours, {precision}": our_step(options.loss, precision, options, real),
+            f"PyTorch usual, {precision}": lambda p=usual: (p.critic_step(images), p.generator_step(images)),
+            f"PyTorch simultaneous, {precision}": lambda p=simultaneous: p.step(images),
+        }
+    return tasks
+
+
+def print_several(seconds: Seconds, processor: Seconds) -> None:
+    """Each task's median and quartiles, its share of the first one's time, and the processor's time."""
+    first = next(iter(seconds.values()))
+    print(f"\n{'seconds':34}{'median':>9}{'quartiles':>18}{'of the first':>14}{'processor':>11}")
+    for name, values in seconds.items():
+        low, median, high = _quartiles(values)
+        share = statistics.median(a / b for a, b in zip(values, first, strict=True))
+        print(f"{name:34}{median:9.4f}{low:9.4f}{high:9.4f}{share:14.3f}{statistics.median(processor[name]):11.4f}")
+
+
+def print_peers(seconds: Seconds, processor: Seconds) -> None:
+    """The times, and the speeds that are goals: theirs divided by ours, within a round.
+
+    The last column is the ratio of the processor's times, which other programs on the machine disturb less.
+    """
+    print_several(seconds, processor)
+    goals = [
+        ("float32", "usual, float32", 1.5),
+        ("float32", "simultaneous, float32", 1.25),
+        ("bf16", "usual, float32", 3.5),
+        ("bf16", "usual, bf16", 2.0),
+        ("bf16", "simultaneous, bf16", None),
+    ]
+    print(f"\n{'our speed over theirs':48}{'median':>9}{'quartiles':>18}{'goal':>7}{'processor':>11}")
+    for ours, theirs, goal in goals:
+        names = f"PyTorch {theirs}", f"ours, {ours}"
+        low, median, high = _quartiles([a / b for a, b in zip(*(seconds[name] for name in names), strict=True)])
+        used = statistics.median(a / b for a, b in zip(*(processor[name] for name in names), strict=True))
+        print(f"{f'{ours} / PyTorch {theirs}':48}{median:9.2f}{low:9.2f}{high:9.2f}{goal or '':>7}{used:11.2f}")
 
 
 def our_tasks(architecture: dict, options: argparse.Namespace, real) -> dict[str, Callable[[], object]]:
@@ -118,10 +211,18 @@ def peer_tasks(gen, dis, options: argparse.Namespace, real) -> dict[str, Callabl
     }
 
 
-def measure(tasks: dict[str, Callable[[], object]], warm_up: int, steps: int) -> dict[str, list[float]]:
-    """Seconds of each task in each of `steps` rounds; the round's first task changes from round to round."""
+Seconds = dict[str, list[float]]
+
+
+def measure(tasks: dict[str, Callable[[], object]], warm_up: int, steps: int) -> tuple[Seconds, Seconds]:
+    """Seconds of each task in each of `steps` rounds; the round's first task changes from round to round.
+
+    Returns:
+        Elapsed seconds by task, and the processor's seconds for this process (all threads together).
+    """
     names = list(tasks)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
+    seconds: Seconds = {name: [] for name in names}
+    processor: Seconds = {name: [] for name in names}
     for task in tasks.values():
         for _ in range(warm_up):
             task()
@@ -129,11 +230,12 @@ def measure(tasks: dict[str, Callable[[], object]], warm_up: int, steps: int) ->
     for index in range(steps):
         first = index % len(names)
         for name in names[first:] + names[:first]:
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             tasks[name]()
             seconds[name].append(time.perf_counter() - start)
+            processor[name].append(time.process_time() - used)
     gc.enable()
-    return seconds
+    return seconds, processor
 
 
 def print_table(seconds: dict[str, list[float]]) -> None:
@@ -165,9 +267,10 @@ def print_machine(options: argparse.Namespace) -> None:
     import tensorflow as tf
 
     versions = {"Python": platform.python_version(), "TensorFlow": tf.__version__, "Keras": keras.__version__}
-    if options.peer:
+    if options.peer or options.peers:
         import torch
 
+        torch.set_num_threads(options.threads)
         tuned = ", channels_last and fused Adam" if options.peer_tuned else ""
         versions["PyTorch"] = f"{torch.__version__} ({torch.get_num_threads()} threads{tuned})"
     print(describe_machine(options.threads))
@@ -190,6 +293,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--loss", default="rep_b")
     parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--peer", action="store_true", help="also a plain PyTorch step")
+    parser.add_argument("--peers", action="store_true", help="our step and PyTorch's loops, float32 and bfloat16")
+    parser.add_argument("--losses", help="our step with these losses, separated by commas")
+    parser.add_argument("--operations", action="store_true", help="each layer's forward and gradients, alone")
     parser.add_argument("--peer_tuned", action="store_true", help="a peer with channels_last and fused Adam")
     options = parser.parse_args()
     if options.peer and options.precision != "float32":

@@ -1,9 +1,11 @@
-"""A plain PyTorch training step of the same networks, as a yardstick for ours (needs `pip install torch`).
+"""Plain PyTorch training steps of the same networks, as yardsticks for ours (needs `pip install torch`).
 
-The usual loop: a critic step (generated images without gradient, one critic pass over real and generated
+The usual loop (`Peer`): a critic step (generated images without gradient, one critic pass over real and generated
 images together, backward, Adam), then a generator step with forward passes of its own and the critic's
-parameters frozen. Like for like: spectral normalisation by power iteration on the convolution itself (PICO),
-one iteration per training step, gradients through sigma; repulsive losses as in `mmdgan.losses`.
+parameters frozen. The simultaneous one (`SimultaneousPeer`) does what ours does: one forward pass, the critic on real
+and on generated images apart, both gradients, both updates. Like for like: spectral normalisation by power iteration
+on the convolution itself (PICO), one iteration per training step, gradients through sigma; repulsive losses as in
+`mmdgan.losses`.
 """
 
 from __future__ import annotations
@@ -53,10 +55,10 @@ class Layer(nn.Module):
             vector = torch.randn(1, *(spec.input_shape if self.small_input else spec.op_shape))
             self.register_buffer("vector", F.normalize(vector.flatten(), dim=0).reshape(vector.shape))
 
-    def forward(self, x: torch.Tensor, advance: bool) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
         spec = self.spec
         x = x if spec.in_reshape is None else x.reshape(-1, *spec.in_reshape)
-        x = self._apply_kernel(x, self._effective_kernel(advance) if spec.w_nm else self.kernel, self.bias)
+        x = self._apply_kernel(x, kernel, self.bias)
         x = ACTIVATIONS[spec.act](x if self.norm is None else self.norm(x))
         return x if spec.out_reshape is None else x.reshape(-1, *spec.out_reshape)
 
@@ -71,8 +73,11 @@ class Layer(nn.Module):
             return x @ kernel
         return F.conv_transpose2d(x, kernel, stride=self.spec.strides, padding=self.padding)
 
-    def _effective_kernel(self, advance: bool) -> torch.Tensor:
-        """The kernel times act_k / sigma; `advance` takes one step of the power iteration."""
+    @torch.autocast("cpu", enabled=False)
+    def effective_kernel(self, advance: bool) -> torch.Tensor:
+        """The kernel times act_k / sigma; `advance` takes one step of the power iteration, in float32."""
+        if not self.spec.w_nm:
+            return self.kernel
         there, back = self._apply_kernel, self._apply_adjoint
         if not self.small_input:
             there, back = back, there
@@ -95,10 +100,16 @@ class Network(nn.Module):
         count = sum(parameter.numel() for parameter in self.parameters())
         assert count == spec.parameters, f"{spec.name}: {count} parameters, not {spec.parameters}"
 
-    def forward(self, x: torch.Tensor, advance: bool = False) -> torch.Tensor:
-        for layer in self.layers:
-            x = layer(x, advance)
-        return x
+    def effective_kernels(self, advance: bool = False) -> list[torch.Tensor]:
+        """Each layer's kernel, divided by its spectral norm where it has one."""
+        return [layer.effective_kernel(advance) for layer in self.layers]
+
+    def forward(self, x: torch.Tensor, kernels: list[torch.Tensor] | None = None, advance: bool = False):
+        """Images or scores, in float32; kernels that several calls share may be given."""
+        kernels = self.effective_kernels(advance) if kernels is None else kernels
+        for layer, kernel in zip(self.layers, kernels, strict=True):
+            x = layer(x, kernel)
+        return x.float()
 
 
 class Peer:
@@ -110,15 +121,19 @@ class Peer:
         loss: 'rep' or 'rmb' (canonical names).
         lr: learning rates (critic, generator).
         tuned: channels_last memory and the fused Adam, beyond what a plain loop has.
+        bfloat16: whether forward passes run under `torch.autocast`.
 
     Raises:
         ConfigError: a loss, layer or padding that the peer does not have.
     """
 
-    def __init__(self, generator: NetworkSpec, critic: NetworkSpec, loss: str, lr=(5e-4, 2e-4), tuned=False):
+    def __init__(
+        self, generator: NetworkSpec, critic: NetworkSpec, loss: str, lr=(5e-4, 2e-4), tuned=False, bfloat16=False
+    ):
         if loss not in LOSSES:
             raise ConfigError(f"the peer knows the losses {', '.join(LOSSES)}, not {loss!r}.")
         self.lower, self.upper = LOSSES[loss]
+        self.bfloat16 = bfloat16
         self.code = generator.input_shape[0]
         self.layout = torch.channels_last if tuned else torch.contiguous_format
         self.generator = Network(generator).to(memory_format=self.layout).train()
@@ -130,26 +145,61 @@ class Peer:
     def critic_step(self, real: torch.Tensor) -> float:
         """Update the critic on real images (B, C, H, W) in [-1, 1]; returns its loss."""
         real = real.contiguous(memory_format=self.layout)
-        with torch.no_grad():
-            generated = self.generator(torch.randn(len(real), self.code))
-        scores = self.critic(torch.cat([real, generated]), advance=True)
+        with self._autocast():
+            with torch.no_grad():
+                generated = self.generator(torch.randn(len(real), self.code))
+            scores = self.critic(torch.cat([real, generated]), advance=True)
         score_data, score_gen = scores.chunk(2)
-        repulsion = _mean_kernel(_distances(score_data, score_data).clamp(max=self.upper))
-        attraction = _mean_kernel(_distances(score_gen, score_gen).clamp(min=self.lower))
-        return _descend(self.adam_critic, repulsion - attraction)
+        return _descend(self.adam_critic, self._loss_critic(score_gen, score_data))
 
     def generator_step(self, real: torch.Tensor) -> float:
         """Update the generator against the critic's scores of real images; returns its loss."""
         real = real.contiguous(memory_format=self.layout)
         self.critic.requires_grad_(False)
-        score_gen = self.critic(self.generator(torch.randn(len(real), self.code)))
-        with torch.no_grad():
-            score_data = self.critic(real)
-        pairs = ((score_gen, score_gen), (score_data, score_data), (score_gen, score_data))
-        gg, xx, gx = (_mean_kernel(_distances(a, b)) for a, b in pairs)
-        loss = _descend(self.adam_generator, gg + xx - 2 * gx)
+        with self._autocast():
+            score_gen = self.critic(self.generator(torch.randn(len(real), self.code)))
+            with torch.no_grad():
+                score_data = self.critic(real)
+        loss = _descend(self.adam_generator, self._loss_generator(score_gen, score_data))
         self.critic.requires_grad_(True)
         return loss
+
+    def _autocast(self):
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16)
+
+    def _loss_critic(self, score_gen: torch.Tensor, score_data: torch.Tensor) -> torch.Tensor:
+        repulsion = _mean_kernel(_distances(score_data, score_data).clamp(max=self.upper))
+        attraction = _mean_kernel(_distances(score_gen, score_gen).clamp(min=self.lower))
+        return repulsion - attraction
+
+    def _loss_generator(self, score_gen: torch.Tensor, score_data: torch.Tensor) -> torch.Tensor:
+        pairs = ((score_gen, score_gen), (score_data, score_data), (score_gen, score_data))
+        gg, xx, gx = (_mean_kernel(_distances(a, b)) for a, b in pairs)
+        return gg + xx - 2 * gx
+
+
+class SimultaneousPeer(Peer):
+    """One forward pass, both gradients from it, both updates; arguments as `Peer`."""
+
+    def step(self, real: torch.Tensor) -> float:
+        """Update both networks on real images (B, C, H, W) in [-1, 1]; returns the critic's loss."""
+        real = real.contiguous(memory_format=self.layout)
+        with self._autocast():
+            kernels = self.critic.effective_kernels(advance=True)
+            score_gen = self.critic(self.generator(torch.randn(len(real), self.code)), kernels)
+            score_data = self.critic(real, kernels)
+        players = (
+            (self.critic, self._loss_critic(score_gen, score_data)),
+            (self.generator, self._loss_generator(score_gen, score_data)),
+        )
+        for network, loss in players:
+            parameters = list(network.parameters())
+            gradients = torch.autograd.grad(loss, parameters, retain_graph=network is self.critic)
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient
+        self.adam_critic.step()
+        self.adam_generator.step()
+        return players[0][1].item()
 
 
 def _padding(spec: LayerSpec) -> int:

@@ -73,7 +73,7 @@ class Experiment:
     initializer: str = option("default", "initial weights", "networks", ("default", "sn_paper", "pg_paper"))
     precision: str = option(
         "float32",
-        "of the convolutions; weights and losses are float32 (fp16 has no loss scaling yet)",
+        "of the convolutions; weights and losses are float32, and fp16 scales its losses dynamically",
         "networks",
         ("float32", "bf16", "fp16", "float64"),
     )
@@ -189,6 +189,17 @@ class Experiment:
         False,
         "if the newest checkpoint is damaged or of other networks, go on from the newest that is sound",
         "the run",
+    )
+
+    jit: bool = option(False, "compile the networks, the loss and their gradients with XLA", "speed")
+    steps_per_call: int = option(
+        1, "steps in one call of TensorFlow; fewer where a checkpoint, a summary or a round ends", "speed"
+    )
+    profile: tuple[int, ...] = option(
+        (),
+        "write a TensorBoard profile and a Chrome trace of steps FIRST,LAST, or of so many steps after the 10th of "
+        "this call of the program, to the run's logs",
+        "speed",
     )
 
     metrics: tuple[str, ...] = option(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FEATURES = ("auto", "inception", "classifier", "keras:NAME")
 """What scores can be computed from; NAME stands for a network of keras.applications, or a file."""
 
-_AT_LEAST_ONE = "rounds query_step save_every keep score_size max_step score_count".split()
+_AT_LEAST_ONE = "rounds query_step save_every keep score_size max_step score_count steps_per_call".split()
 _POSITIVE = "lr_dis lr_gen end_lr gain penalty_weight save_secs divergence_limit".split()
 
 
@@ -67,6 +67,13 @@ def _check_choices(e: Experiment) -> None:
     if periods not in (None, "dynamic") and (isinstance(periods, str) or len(periods) != 2 or min(periods) != 1):
         shown = format_value(periods)
         raise ConfigError(f"imbalanced_update is {shown}; give p_dis,p_gen, one of them 1, or dynamic.")
+    if e.steps_per_call > 1 and periods is not None:
+        raise ConfigError(
+            f"steps_per_call is {e.steps_per_call}, but imbalanced_update decides before each step which network is "
+            "updated; leave one of them out."
+        )
+    if len(e.profile) > 2 or any(step < 1 for step in e.profile) or list(e.profile) != sorted(e.profile):
+        raise ConfigError(f"profile is {format_value(e.profile)}; give FIRST,LAST or a number of steps, from 1 on.")
     if any(not 0 < step <= e.max_step for step in e.score_steps):
         shown = format_value(e.score_steps)
         raise ConfigError(f"score_steps is {shown}; give steps from 1 to max_step = {e.max_step}.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.data import memory
-from mmdgan.devices import check_batch, check_towers
+from mmdgan.devices import check_batch, check_one_replica, check_towers
 from mmdgan.errors import CheckpointError, DataError
 from mmdgan.experiment import IDENTITY
 from mmdgan.run_scores import Best, best_of, newest
@@ -125,6 +125,7 @@ class TrainingRun:
             query_step=e.query_step,
             divergence_limit=e.divergence_limit,
             agree=replicas.agree if replicas.workers > 1 else None,
+            steps_per_call=e.steps_per_call,
         )
 
     def _check_labels(self) -> None:
@@ -150,9 +151,10 @@ class TrainingRun:
         else:
             print(f"Training {self.folder.path}.")
         self.monitor.text("configuration", "    " + e.describe().replace("\n", "\n    "))
+        callbacks = self._callbacks()
         try:
             for stop in e.stops():
-                self._train(stop)
+                self._train(stop, callbacks)
                 if self.step == stop and replicas.is_chief:
                     self._finish_round(stop)
             self.monitor.flush()
@@ -162,6 +164,14 @@ class TrainingRun:
         if not replicas.is_chief:
             return {"folder": self.folder.path, "step": self.step, "grid": None, "scores": {}, "best": None}
         return self._report()
+
+    def _callbacks(self) -> list:
+        """What looks on while the steps are taken: the profiler, if it is asked for."""
+        if not self.experiment.profile or not self.replicas.is_chief:
+            return []
+        from mmdgan.training.profiling import Profile
+
+        return [Profile(self.folder.logs, self.experiment.profile)]
 
     def _restore(self) -> bool:
         """Gives all workers the state of the chief's newest checkpoint, if there is one."""
@@ -198,11 +208,11 @@ class TrainingRun:
         """Steps done so far."""
         return int(self.gan.iterations.numpy())
 
-    def _train(self, stop: int) -> None:
+    def _train(self, stop: int, callbacks: list) -> None:
         """Trains up to a step, over divergences if the experiment says so."""
         while self.step < stop:
             try:
-                self.trainer.fit(stop)
+                self.trainer.fit(stop, callbacks)
                 return
             except divergence.Diverged as error:  # on all workers at once
                 [back_to] = self.replicas.agree(self.checkpoints.latest() or 0)
@@ -318,6 +328,7 @@ def start_replicas(experiment: Experiment) -> Replicas:
 
     replicas = prepare_tensorflow(e.devices, begin, e.seed if e.deterministic else None)
     check_batch(e.batch_size, replicas.count)
+    check_one_replica(e.steps_per_call, e.jit, e.precision, replicas.count)
     if e.replica_losses == "local":
         check_towers(e.batch_size, replicas.count)
     if replicas.count > 1:
@@ -357,6 +368,7 @@ def make_gan(experiment: Experiment, architecture: dict[str, Any], replicas: Rep
             legacy=e.legacy,
             seed=e.seed,
             replica_losses=e.replica_losses,
+            jit=e.jit,
         )
 
 

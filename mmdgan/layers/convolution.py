@@ -1,9 +1,9 @@
-"""Convolutions as TensorFlow's CPU kernels compute and differentiate them rightly.
+"""Convolutions as TensorFlow's CPU kernels compute and differentiate them rightly, or other ways that are faster.
 
-Three things are worked around, all exactly: dilated convolutions have no gradient on a CPU, the gradient of a 1x1
-kernel with strides above 1 writes outside of its memory there (oneDNN in TensorFlow 2.21, where the last row or
-column is skipped), and images with channels first are convolved there only in the types that oneDNN has for the CPU
-at hand (float16 asks for AVX512-FP16).
+`algorithms` chooses the way. Of TensorFlow's own kernels three things are worked around, all exactly: dilated
+convolutions have no gradient on a CPU, the gradient of a 1x1 kernel with strides above 1 writes outside of its memory
+there (oneDNN in TensorFlow 2.21, where the last row or column is skipped), and images with channels first are
+convolved there only in the types that oneDNN has for the CPU at hand.
 """
 
 from __future__ import annotations
@@ -12,6 +12,10 @@ import functools
 from collections.abc import Sequence
 
 import tensorflow as tf
+
+from mmdgan.layers import algorithms, patches, winograd
+
+_OTHER_WAYS = {algorithms.WINOGRAD: winograd, algorithms.PATCHES: patches}
 
 
 def convolve(x: tf.Tensor, kernel: tf.Tensor, strides: int, dilation: int, padding: str, layout: str) -> tf.Tensor:
@@ -25,8 +29,14 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, strides: int, dilation: int, paddi
         padding: 'SAME' or 'VALID'.
         layout: 'NHWC' or 'NCHW'.
     """
+    if (dtype := algorithms.arithmetic(x.dtype.name)) != x.dtype.name:
+        wide = (tf.cast(tensor, dtype) for tensor in (x, kernel))
+        return tf.cast(convolve(*wide, strides, dilation, padding, layout), x.dtype)
     if layout == "NCHW" and not runs_channels_first(x.dtype.name):
         return _channels_first(convolve(_channels_last(x), kernel, strides, dilation, padding, "NHWC"))
+    way = _way(x.shape, kernel, strides, dilation, padding, layout)
+    if way is not None:
+        return way.convolve(x, kernel, strides)
     if kernel.shape[0] == 1 and strides > 1:
         x = x[:, ::strides, ::strides] if layout == "NHWC" else x[:, :, ::strides, ::strides]
         strides = 1
@@ -44,10 +54,16 @@ def convolve_transposed(
         shape: of the result, batch included; its sides are static, or n * strides of x.
         strides, dilation, padding, layout: as `convolve`.
     """
+    if (dtype := algorithms.arithmetic(x.dtype.name)) != x.dtype.name:
+        wide = (tf.cast(tensor, dtype) for tensor in (x, kernel))
+        return tf.cast(convolve_transposed(*wide, shape, strides, dilation, padding, layout), x.dtype)
     if layout == "NCHW" and not runs_channels_first(x.dtype.name):
         shape = [shape[axis] for axis in (0, 2, 3, 1)]
         options = (strides, dilation, padding, "NHWC")
         return _channels_first(convolve_transposed(_channels_last(x), kernel, shape, *options))
+    way = _way((x.shape[0], *shape[1:]), kernel, strides, dilation, padding, layout)
+    if way is not None:
+        return way.convolve_transposed(x, kernel, strides)
     if kernel.shape[0] > 1 or strides == 1:
         kernel = dilated_kernel(kernel, dilation)
         return tf.nn.conv2d_transpose(x, kernel, shape, strides, padding, data_format=layout)
@@ -71,6 +87,14 @@ def convolve_depthwise(
         return _channels_first(convolve_depthwise(_channels_last(x), kernel, strides, dilation, padding, "NHWC"))
     steps = (1, 1, strides, strides) if layout == "NCHW" else (1, strides, strides, 1)
     return tf.nn.depthwise_conv2d(x, dilated_kernel(kernel, dilation), steps, padding, data_format=layout)
+
+
+def _way(shape: Sequence, kernel: tf.Tensor, strides: int, dilation: int, padding: str, layout: str):
+    """Returns the module that is to convolve images of a shape, or None for TensorFlow's own convolution."""
+    if layout != "NHWC" or any(not isinstance(side, int) or side % strides for side in shape[1:3]):
+        return None
+    small = (shape[0], shape[1] // strides, shape[2] // strides)
+    return _OTHER_WAYS.get(algorithms.choose(kernel.dtype.name, small, kernel.shape, strides, dilation, padding))
 
 
 @functools.cache

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _ATTRIBUTE = "/.ATTRIBUTES/VARIABLE_VALUE"
 _ROOT = "state/"
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_NEWER = ("loss_scale/",)  # names that earlier versions did not save: where they are missing, values stay
 _NAMED_AT_MOST = 5  # variables listed in an error message
 
 
@@ -49,6 +50,8 @@ def read_into(prefix: Path, variables: Mapping[str, tf.Variable], step: int, who
 
     try:
         reader = tf.train.load_checkpoint(str(prefix))
+        held = reader.get_variable_to_shape_map()
+        variables = {n: v for n, v in variables.items() if not n.startswith(_NEWER) or _key(n) in held}
         _check_same_network(prefix, variables, reader, step, whole)
         values = {name: reader.get_tensor(_key(name)) for name in variables}
         reader.get_tensor(_OBJECT_GRAPH)  # the file's end: missing if it was cut short

@@ -34,6 +34,11 @@ class UpdateSchedule:
         elif imbalanced_update is not None:
             self._periods = _periods(imbalanced_update)
 
+    @property
+    def constant(self) -> bool:
+        """Whether both networks are updated at every step."""
+        return self._periods is None and self._loss_gen is None
+
     def state(self) -> dict[str, tf.Variable]:
         """Returns what a checkpoint must hold: the generator's last loss, if decisions depend on it."""
         return {} if self._loss_gen is None else {"schedule/loss_gen": self._loss_gen}

@@ -22,15 +22,17 @@ from typing import Any
 import tensorflow as tf
 
 from mmdgan import collectives, tf1
-from mmdgan.devices import REPLICA_LOSSES
+from mmdgan.devices import REPLICA_LOSSES, check_one_replica
 from mmdgan.errors import ConfigError, DataError
 from mmdgan.layers import scope
 from mmdgan.layers.blocks import batch_shape
 from mmdgan.losses import randomness
 from mmdgan.networks import Network, check_labels
+from mmdgan.training import execution
 from mmdgan.training.checks import channels_last, check_pair, resolve_penalty_weight, to_float
 from mmdgan.training.distribution import Replicas
 from mmdgan.training.optimizers import make_optimizer
+from mmdgan.training.precision import LossScale
 from mmdgan.training.schedule import UpdateSchedule
 
 _CODES, _LABELS, _LOSS, _INTERPOLATION, _UPDATE = range(5)
@@ -76,10 +78,12 @@ class GanStep(tf.Module):
         seed: of codes, labels and the loss's own random numbers; these are functions of (seed, step).
         replica_losses: "gathered": the loss of the scores of all replicas; "local": each replica's loss is that of its
             own samples, with batch statistics of its own, and gradients and moving averages are averaged (towers).
+        jit: whether XLA compiles the networks, the loss and their gradients; on one device.
 
     Attributes:
         iterations: number of steps taken (tf.Variable, int64): the original's global step.
         replicas: what takes the steps.
+        loss_scale: the dynamic scale of the losses of float16 networks, on one device, else None.
 
     Raises:
         ConfigError: an unknown optimiser or loss, a schedule that is none, a penalty's weight for a loss without
@@ -101,6 +105,7 @@ class GanStep(tf.Module):
         legacy: bool = False,
         seed: int = 0,
         replica_losses: str = "gathered",
+        jit: bool = False,
     ):
         super().__init__(name="gan_step")
         from mmdgan import losses
@@ -112,12 +117,15 @@ class GanStep(tf.Module):
         self.schedule = UpdateSchedule(imbalanced_update)
         self.penalty_weight = resolve_penalty_weight(self.loss, penalty_weight)
         self.legacy = legacy
+        self._compute = execution.Compiled(self._differentiate) if jit else self._differentiate
+        self.loss_scale = LossScale() if "fp16" in (generator.precision, discriminator.precision) else None
         check_pair(generator, discriminator)
         if replica_losses not in REPLICA_LOSSES:
             raise ConfigError(f"replica_losses is {replica_losses!r}; give one of {', '.join(REPLICA_LOSSES)}.")
         self.gathers = replica_losses == "gathered"
         self.replicas = Replicas.current()
         self.replicas.check_variables([v.value for net in self._networks for v in net.variables])
+        check_one_replica(1, jit, generator.precision, self.replicas.count)
         names = (optimizer, optimizer) if isinstance(optimizer, str) else tuple(optimizer)
         if len(names) != 2:
             raise ConfigError(f"optimizer must be one name or two (critic, generator), not {optimizer!r}.")
@@ -161,6 +169,28 @@ class GanStep(tf.Module):
         update = self.schedule.updates(self.iterations, lambda: randomness.uniform((), self._seed(_UPDATE)))
         return self._train(real, codes, labels, labels_gen, *update)
 
+    def steps(self, real, labels=None) -> dict[str, tf.Tensor]:
+        """Takes several steps in one call of a TensorFlow function.
+
+        Args:
+            real: (K, B, H, W, C) or (K, B, C, H, W): a batch of real images for each step.
+            labels: (K, B, 1) int classes of `real`, for conditional critics.
+
+        Returns:
+            What `step` returns, one number for each step: (K,).
+
+        Raises:
+            ConfigError: a schedule that decides before each step whether to update a network.
+            DataError: as `step`.
+        """
+        if not self.schedule.constant:
+            raise ConfigError(
+                "imbalanced_update decides before each step which network is updated, so that steps cannot be taken "
+                "several at a time; leave it out, or leave steps_per_call at 1."
+            )
+        self._check_label_values(labels)
+        return self._train_several(tf.convert_to_tensor(real), labels)
+
     def inspect(self, real, labels=None, num_images: int = 8) -> dict[str, dict[str, tf.Tensor]]:
         """Looks at one batch as the step would, and changes nothing.
 
@@ -191,7 +221,8 @@ class GanStep(tf.Module):
             network = getattr(self, net)
             state |= tf1.slot_variables(optimizer, network, index)
         state |= {f"loss/{name}": variable for name, variable in self.loss_state.items()}
-        return state | self.schedule.state() | {"global_step": self.iterations}
+        scale = {} if self.loss_scale is None else self.loss_scale.state()
+        return state | self.schedule.state() | scale | {"global_step": self.iterations}
 
     @property
     def _networks(self) -> tuple[Network, Network]:
@@ -202,36 +233,60 @@ class GanStep(tf.Module):
         variables: list = []
 
         def learn(*batch):
-            forward = self._forward(*map(self.replicas.share, batch))
-            gradients_dis, gradients_gen = self._gradients(forward)
-            if update_dis:
-                self._apply(self.optimizer_dis, gradients_dis, self.discriminator)
-            if update_gen:
-                self._apply(self.optimizer_gen, gradients_gen, self.generator)
-            variables[:] = [variable for variable, _ in forward.updates]
-            reported = {"loss_gen": forward.losses.gen, "loss_dis": forward.losses.dis, **forward.regularisers}
-            reported, state = self._of_all_replicas((reported, forward.losses.state))
-            return reported, state, [value for _, value in forward.updates]
+            computed, variables[:] = self._compute(*map(self.replicas.share, batch))
+            losses, regularisers, gradients, updates, state = computed
+            if self.loss_scale is None:
+                self._apply(gradients, update_dis, update_gen)
+            losses, state = self._of_all_replicas(({**losses, **regularisers}, state))
+            return losses, state, updates, () if self.loss_scale is None else gradients
 
-        losses, state, values = self.replicas.run(learn, real, codes, labels, labels_gen)
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
-        for name, value in state.items():
-            self.loss_state[name].assign(value)
+        losses, state, values, gradients = self.replicas.run(learn, real, codes, labels, labels_gen)
+
+        def update():
+            if self.loss_scale is not None:
+                self._apply(gradients, update_dis, update_gen)
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+            for name, value in state.items():
+                self.loss_state[name].assign(value)
+
+        if self.loss_scale is None:
+            update()
+        else:
+            self.loss_scale.update_if_finite(tf.nest.flatten(gradients), update)
         self.schedule.observe(losses["loss_gen"])
         self.iterations.assign_add(1)
         return losses
 
-    def _apply(self, optimizer, gradients: Sequence[tf.Tensor], network: Network) -> None:
-        """Updates a network by the mean of the replicas' gradients; Keras's optimisers apply their sum."""
+    def _apply(self, gradients: Sequence[Sequence[tf.Tensor]], update_dis: bool, update_gen: bool) -> None:
+        """Updates the critic and the generator by the mean of the replicas' gradients; Keras applies their sum."""
         count = collectives.replica_count()
-        if count > 1:
-            gradients = [gradient / count for gradient in gradients]
-        optimizer.apply(gradients, network.trainable_variables)
+        players = (
+            (update_dis, self.optimizer_dis, self.discriminator),
+            (update_gen, self.optimizer_gen, self.generator),
+        )
+        for (wanted, optimizer, network), values in zip(players, gradients, strict=True):
+            if wanted:
+                values = values if count == 1 else [gradient / count for gradient in values]
+                optimizer.apply(values, network.trainable_variables)
 
     def _of_all_replicas(self, values):
         """What the replicas computed of the loss: alike if they gathered the scores, else their mean."""
         return values if self.gathers else collectives.mean_over_replicas(values)
+
+    @tf.function(autograph=False)
+    def _train_several(self, real, labels):
+        one = [None if batch is None else batch[0] for batch in (real, labels)]
+        like = self._train.get_concrete_function(one[0], None, one[1], None, True, True).structured_outputs
+        return execution.repeated(lambda x, y: self._train(x, None, y, None, True, True), like, real, labels)
+
+    def _differentiate(self, real, codes, labels, labels_gen) -> tuple[tuple, list]:
+        """What a step computes from the values before it, and the variables whose next values `updates` are."""
+        forward = self._forward(real, codes, labels, labels_gen)
+        losses = {"loss_gen": forward.losses.gen, "loss_dis": forward.losses.dis}
+        updates = [value for _, value in forward.updates]
+        computed = losses, forward.regularisers, self._gradients(forward), updates, forward.losses.state
+        return computed, [variable for variable, _ in forward.updates]
 
     @tf.function(autograph=False)
     def _inspect(self, real, labels, num_images: int):
@@ -252,6 +307,7 @@ class GanStep(tf.Module):
             **{f"kernel_norm/{name}": sigma for name, sigma in forward.sigmas.items()},
             "learning_rate/dis": self.optimizer_dis.learning_rate,
             "learning_rate/gen": self.optimizer_gen.learning_rate,
+            **({} if self.loss_scale is None else {"loss_scale": self.loss_scale.scale}),
         }
         logs = {tag: tf.convert_to_tensor(value) for tag, value in logs.items()}
         real, generated = (channels_last(x, self.discriminator.data_format) for x in (forward.real, generated))
@@ -287,7 +343,7 @@ class GanStep(tf.Module):
     def _forward(self, real, codes, labels, labels_gen, watch_images: bool = False) -> _Forward:
         """Runs both networks and the loss under a persistent tape; changes no variable. Of this replica's images."""
         real = self._checked_images(real)
-        codes, labels_gen = self._draw(tf.shape(real)[0], codes, labels_gen)
+        codes, labels_gen = self._draw(_batch(real), codes, labels_gen)
         labels = self._checked_labels(labels)
         state = {name: tf.convert_to_tensor(variable) for name, variable in self.loss_state.items()}
         with (
@@ -369,7 +425,7 @@ class GanStep(tf.Module):
             return {"dis_scale": losses.jacobian_scale(critic, real, self.penalty_weight, mean)}
         if self.loss.penalty is None:
             return {}
-        count = tf.shape(real)[0]
+        count = _batch(real)
         penalty = losses.gradient_penalty(
             self.loss.penalty,
             critic,
@@ -390,15 +446,18 @@ class GanStep(tf.Module):
         dis, gen = self.discriminator.trainable_variables, self.generator.trainable_variables
         dis, gen = [v.value for v in dis], [v.value for v in gen]
         tape, losses = forward.tape, forward.losses
-        zero = tf.UnconnectedGradients.ZERO
+
+        def gradients(loss, variables):
+            scale = self.loss_scale
+            zero = tf.UnconnectedGradients.ZERO
+            found = tape.gradient(loss, variables, None if scale is None else scale.scale, zero)
+            return found if scale is None else scale.unscaled(found)
+
         if self.loss.shares_backward:
             # loss_dis is -loss_gen exactly: one backward pass through the critic serves both players.
-            both = tape.gradient(losses.gen, dis + gen, unconnected_gradients=zero)
+            both = gradients(losses.gen, dis + gen)
             return [-gradient for gradient in both[: len(dis)]], both[len(dis) :]
-        return (
-            tape.gradient(losses.dis, dis, unconnected_gradients=zero),
-            tape.gradient(losses.gen, gen, unconnected_gradients=zero),
-        )
+        return gradients(losses.dis, dis), gradients(losses.gen, gen)
 
     def _draw(self, count, codes=None, labels=None) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Returns (codes, labels) of this step and replica; what is not given is drawn."""
@@ -440,7 +499,13 @@ class GanStep(tf.Module):
 
     def _seed(self, stream: int) -> tf.Tensor:
         """A stateless seed for one stream of random numbers at the present step."""
-        return tf.stack([tf.constant(self.seed * 8 + stream, tf.int64), self.iterations])
+        with randomness.outside():
+            return tf.stack([tf.constant(self.seed * 8 + stream, tf.int64), self.iterations])
+
+
+def _batch(images: tf.Tensor) -> int | tf.Tensor:
+    """The number of images: where it is known, a number, for the choice of algorithms."""
+    return images.shape[0] or tf.shape(images)[0]
 
 
 _DIS = ("discriminator", 0)

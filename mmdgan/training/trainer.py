@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmdgan.errors import CheckpointError, ConfigError, DataError
 from mmdgan.training import divergence, signals
+from mmdgan.training.calls import grouped, steps_until, take_steps
 from mmdgan.training.divergence import Diverged
 from mmdgan.training.progress import Pace, Progress
 from mmdgan.training.signals import Interrupted
@@ -50,6 +51,7 @@ class Trainer:
         log_every: int = 10,
         divergence_limit: float | None = None,
         agree: Callable[..., list[int]] | None = None,
+        steps_per_call: int = 1,
     ) -> None:
         """Nothing runs yet.
 
@@ -68,6 +70,8 @@ class Trainer:
           divergence_limit: the size of a loss that counts as divergence; None for infinity.
           agree: of several workers: `Replicas.agree`. Every `log_every` steps they ask one another whether to stop, so
             that a signal to one of them stops all after the same step, and whether to save by the clock.
+          steps_per_call: how many steps at most to run in one call of a TensorFlow function; a call ends where a
+            checkpoint, an inspection or the end of training is due, and callbacks come after it, one by one.
         """
         self.gan = gan
         self.pipeline = pipeline
@@ -78,6 +82,7 @@ class Trainer:
         self.save_secs = save_secs
         self.query_step = query_step
         self.log_every = log_every
+        self.steps_per_call = steps_per_call
         self.divergence_limit = math.inf if divergence_limit is None else divergence_limit
         self.agree = agree
 
@@ -156,8 +161,8 @@ class _Run:
 
     def _train(self) -> None:
         if self.step < self.last_step:
-            for batch in self.trainer.pipeline.dataset(self.step):
-                self._advance(batch)
+            for batches in grouped(self.trainer.pipeline.dataset(self.step), self._steps_of_call):
+                self._advance(batches)
                 if self.agreed.stop or self.step >= self.last_step:
                     break
         self._fetch()
@@ -165,13 +170,19 @@ class _Run:
             self._inspect()
         self._save()
 
-    def _advance(self, batch: Mapping[str, tf.Tensor]) -> None:
+    def _steps_of_call(self) -> int:
+        trainer = self.trainer
+        return steps_until(self.step, trainer.steps_per_call, self.last_step, trainer.query_step, trainer.save_every)
+
+    def _advance(self, batches: Sequence[Mapping[str, tf.Tensor]]) -> None:
         trainer = self.trainer
         self.callbacks.before(self.step + 1)
-        losses = self.gan.step(batch["x"], labels=batch.get("y"))
-        self.step += 1
-        self.pending.append((self.step, losses))
-        self.callbacks.after(self.step, losses)
+        for index, losses in enumerate(take_steps(self.gan, batches)):
+            if index:
+                self.callbacks.before(self.step + 1)
+            self.step += 1
+            self.pending.append((self.step, losses))
+            self.callbacks.after(self.step, losses)
         self._consult()
         query = trainer.query_step is not None and self.step % trainer.query_step == 0
         save = self._save_due()
@@ -183,11 +194,13 @@ class _Run:
             self._save()
 
     def _fetch_due(self) -> bool:
-        first = self.step == self.first_step + 1
+        first = self.pending[0][0] == self.first_step + 1
         if self.trainer.agree is not None:  # all workers look at the same steps, lest one stops alone
             return first or self.step % self.trainer.log_every == 0
         waited = time.monotonic() - self.fetched_at >= _SHOW_SECONDS
-        return first or waited or self.step % self.trainer.log_every == 0
+        return (
+            first or waited or self.step // self.trainer.log_every > (self.pending[0][0] - 1) // self.trainer.log_every
+        )
 
     def _consult(self) -> None:
         """Decides, with the other workers if there are any, whether to stop, and whether to save by the clock."""

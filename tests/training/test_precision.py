@@ -1,0 +1,113 @@
+"""Dynamic loss scaling of float16 networks."""
+
+import keras
+import numpy as np
+import pytest
+
+import mmdgan
+from mmdgan.training import Checkpoints, GanStep, precision
+from tests.test_networks import ARCHITECTURE
+
+
+def make_gan(kind="fp16", loss="rep_b"):
+    keras.utils.set_random_seed(1)
+    build = (mmdgan.build_generator, mmdgan.build_discriminator)
+    return GanStep(*(b(ARCHITECTURE, precision=kind) for b in build), loss, 1e-3, 5e-4)
+
+
+@pytest.fixture
+def real():
+    return np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+
+
+def snapshot(gan):
+    return {name: variable.numpy().copy() for name, variable in gan.state().items()}
+
+
+def test_gradients_do_not_depend_on_the_scale_unless_they_vanish(real):
+    """A loss of 1e-7 of its usual size leaves float16 nothing, unless it is scaled."""
+    gan = make_gan()
+    usual = [g.numpy() for g in gan._gradients(gan._forward(real, None, None, None))[0]]
+    plain = gan.loss
+
+    class Tiny:
+        def __getattr__(self, name):
+            return getattr(plain, name)
+
+        def __call__(self, *args, **options):
+            losses = plain(*args, **options)
+            return losses._replace(gen=1e-7 * losses.gen, dis=1e-7 * losses.dis)
+
+    gan.loss = Tiny()
+    gan.loss_scale.scale.assign(1.0)
+    vanished = gan._gradients(gan._forward(real, None, None, None))[0]
+    gan.loss_scale.scale.assign(2.0**38)
+    scaled = gan._gradients(gan._forward(real, None, None, None))[0]
+    # All but the last bias, which the loss leaves to rounding noise.
+    for one, two, expected in zip(vanished[:-1], scaled[:-1], usual[:-1], strict=True):
+        size = np.linalg.norm(1e-7 * expected)
+        assert np.linalg.norm(two - 1e-7 * expected) < 0.01 * size
+        assert np.linalg.norm(one - 1e-7 * expected) > 0.9 * size
+
+
+def test_overflow_halves_the_scale_and_changes_nothing_else(real):
+    gan = make_gan()
+    gan.step(real)
+    gan.loss_scale.scale.assign(2.0**60)
+    before = snapshot(gan)
+    gan.step(real)
+    after = snapshot(gan)
+    assert after.pop("loss_scale/scale") == 2.0**59
+    assert after.pop("global_step") == before.pop("global_step") + 1
+    assert (before.pop("loss_scale/good_steps"), after.pop("loss_scale/good_steps")) == (1, 0)
+    del before["loss_scale/scale"]
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        np.testing.assert_array_equal(after[name], value, err_msg=name)
+
+
+def test_the_scale_doubles_after_enough_good_steps(real, monkeypatch):
+    monkeypatch.setattr(precision, "GROWTH_STEPS", 2)
+    gan = make_gan()
+    seen = []
+    for _ in range(4):
+        gan.step(real)
+        seen.append((float(gan.loss_scale.scale) / precision.INITIAL_SCALE, int(gan.loss_scale.good_steps)))
+    assert seen == [(1, 1), (2, 0), (2, 1), (4, 0)]
+
+
+@pytest.mark.parametrize("half", ["fp16", "bf16"])
+def test_losses_follow_float32(half, real):
+    gans = [make_gan(kind) for kind in ("float32", half)]
+    for _ in range(5):
+        losses = [gan.step(real) for gan in gans]
+        for name, value in losses[0].items():
+            assert float(losses[1][name]) == pytest.approx(float(value), rel=0.05, abs=2e-3), name
+    vectors = [gan.discriminator.spectral_layers()["dis/l2/kernel"].in_rand for gan in gans]
+    np.testing.assert_allclose(*vectors, atol=1e-3)
+
+
+def test_only_float16_is_scaled(real):
+    for kind in ("float32", "bf16"):
+        gan = make_gan(kind)
+        assert gan.loss_scale is None
+        assert not any(name.startswith("loss_scale") for name in gan.state())
+    assert float(make_gan().inspect(real)["scalars"]["loss_scale"]) == precision.INITIAL_SCALE
+
+
+def test_a_checkpoint_from_before_loss_scaling_is_restored(tmp_path, real):
+    gan = make_gan()
+    gan.step(real)
+    state = gan.state()
+    older = {name: variable for name, variable in state.items() if not name.startswith("loss_scale/")}
+    Checkpoints(tmp_path, older).save(1)
+    weights = snapshot(gan)["dis/l1/kernel/kernel"]
+    gan.step(real)
+    gan.loss_scale.scale.assign(8.0)
+    assert Checkpoints(tmp_path, state).restore() == 1
+    np.testing.assert_array_equal(gan.state()["dis/l1/kernel/kernel"], weights)
+    assert float(gan.loss_scale.scale) == 8.0
+    Checkpoints(tmp_path / "newer", state).save(1)
+    gan.loss_scale.scale.assign(4.0)
+    Checkpoints(tmp_path / "newer", state).restore()
+    assert float(gan.loss_scale.scale) == 8.0
