@@ -17,9 +17,9 @@ import os, sys, time
 from mmdgan.training.run_lock import RunLock
 
 with RunLock(sys.argv[1]):
-    print("held", flush=True)
-    if sys.argv[2:]:
-        os.fork()  # a child that outlives a killed parent for a moment
+    # A child outlives a killed parent for a moment; it is there before the parent tells.
+    if not sys.argv[2:] or os.fork():
+        print("held", flush=True)
     time.sleep(float(sys.argv[2]) if sys.argv[2:] else 60)
 """
 
