@@ -194,6 +194,7 @@ def help_text() -> str:
             *rows,
             "",
             "A RUN is a directory such as Results/cifar10/sngan_rep_5e-04_2e-04_k1.68_0.0_-1.0.",
+            "Exit statuses: 0; 2 for what a person must mend; 3 for a run that diverged; 128 + number after a signal.",
             "VERB --help lists the verb's flags. First try: python experiments/my_test_sample.py",
         ]
     )

@@ -83,7 +83,8 @@ def _forget_new_fields(path):
     """Makes config.json what the version before conditional runs and penalties wrote."""
     config = json.loads((path / "config.json").read_text())
     old = ("num_class", "penalty_weight", "legacy", "omega", "ref_normal", "mix_threshold")
-    for name in (*old, "keep_best", "resize", "feature_cache"):
+    new = ("deterministic", "divergence_limit", "on_divergence", "fallback")
+    for name in (*old, *new, "keep_best", "resize", "feature_cache"):
         del config["experiment"][name]
     (path / "config.json").write_text(json.dumps(config))
 

@@ -92,18 +92,17 @@ def _non_finite_caption(group: dict[str, Scalars]) -> str:
 def _stopped(subject: Subject) -> list[str]:
     """Checkpoints of a divergence; steps that are still to be done."""
     signs = []
-    diverged = sorted({file.name.split(".")[0] for file in subject.folder.checkpoints.glob("diverged-*")})
+    diverged = sorted({file.name.split(".")[0] for file in subject.folder.checkpoints.glob("diverged-*.index")})
+    records = divergence.records(subject.folder.path)
+    for line in records:
+        then = f"went back to step {line['back_to']:,} with other random numbers"
+        then = "stopped" if line["action"] == "stop" else then
+        signs.append(f"Training diverged at step {line['step']:,}: {line['name']} was {line['value']}; it {then}.")
     if diverged:
         signs.append(f"Training diverged: its state then is in {', '.join(diverged)}, beside the checkpoints.")
-    for line in divergence.records(subject.folder.path):
-        then = (
-            "stopped"
-            if line["action"] == "stop"
-            else f"went back to step {line['back_to']:,} with other random numbers"
-        )
-        signs.append(f"Training diverged at step {line['step']:,}: {line['name']} was {line['value']}; it {then}.")
     reached, wanted = max(subject.saved, default=0), subject.facts.experiment["max_step"]
-    if reached < wanted and not diverged:
+    gone_on = bool(records) and records[-1]["action"] == "rollback"
+    if reached < wanted and (gone_on or not diverged):
         signs.append(f"Not trained to the end: the newest checkpoint is of step {reached:,} of {wanted:,}.")
     return signs
 

@@ -14,7 +14,6 @@ import errno
 import fcntl
 import json
 import os
-import socket
 import sys
 import time
 from pathlib import Path
@@ -112,7 +111,7 @@ class RunLock:
             os.close(descriptor)
             return None
         os.ftruncate(descriptor, 0)
-        who = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        who = {"pid": os.getpid(), "host": os.uname().nodename, "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         os.pwrite(descriptor, json.dumps(who).encode(), 0)
         return descriptor
 

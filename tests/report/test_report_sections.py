@@ -20,6 +20,8 @@ from mmdgan.report.facts import RunFacts
 from mmdgan.report.html import write_report
 from mmdgan.report.section_setup import evaluate_flags, train_flags
 from mmdgan.runs import RunFolder
+from mmdgan.training import divergence
+from mmdgan.training.divergence import Diverged
 from mmdgan.training.event_files import Scalars
 from tests.report.report_records import make_run, score
 
@@ -79,7 +81,16 @@ def test_diverged_and_unfinished_runs(tmp_path, like):
     run.checkpoints.mkdir()
     for ending in (".index", ".data-00000-of-00001"):
         (run.checkpoints / f"diverged-3{ending}").write_text("")
-    assert signs(subject_of(run)) == ["Training diverged: its state then is in diverged-3, beside the checkpoints."]
+    aside = "Training diverged: its state then is in diverged-3, beside the checkpoints."
+    assert signs(subject_of(run)) == [aside]
+    error = Diverged(3, "loss_gen", float("inf"))
+    divergence.record(run.path, error, 2, 1)
+    back = "Training diverged at step 3: loss_gen was inf; it went back to step 2 with other random numbers."
+    unfinished = "Not trained to the end: the newest checkpoint is of step 0 of 4."
+    assert signs(subject_of(run)) == [back, aside, unfinished]
+    divergence.record(run.path, error, None, 1)
+    stopped = "Training diverged at step 3: loss_gen was inf; it stopped."
+    assert signs(subject_of(run)) == [back, stopped, aside]
 
 
 def test_scores_that_show_trouble(tmp_path, like):
