@@ -113,7 +113,7 @@ def all_tasks(gen, dis, options: argparse.Namespace, real) -> dict[str, Callable
     images = torch.from_numpy(real).float() / 127.5 - 1
     loss = losses.canonical_name(options.loss)
     tasks: dict[str, Callable[[], object]] = {}
-    for precision in ("float32", "bf16"):
+    for precision in options.precisions.split(","):
         more = {"tuned": options.peer_tuned, "bfloat16": precision == "bf16"}
         usual, simultaneous = Peer(gen, dis, loss, **more), SimultaneousPeer(gen, dis, loss, **more)
         tasks |= {
@@ -150,6 +150,8 @@ def print_peers(seconds: Seconds, processor: Seconds) -> None:
     print(f"\n{'our speed over theirs':48}{'median':>9}{'quartiles':>18}{'goal':>7}{'processor':>11}")
     for ours, theirs, goal in goals:
         names = f"PyTorch {theirs}", f"ours, {ours}"
+        if not seconds.keys() >= set(names):
+            continue
         low, median, high = _quartiles([a / b for a, b in zip(*(seconds[name] for name in names), strict=True)])
         used = statistics.median(a / b for a, b in zip(*(processor[name] for name in names), strict=True))
         print(f"{f'{ours} / PyTorch {theirs}':48}{median:9.2f}{low:9.2f}{high:9.2f}{goal or '':>7}{used:11.2f}")
@@ -294,6 +296,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--peer", action="store_true", help="also a plain PyTorch step")
     parser.add_argument("--peers", action="store_true", help="our step and PyTorch's loops, float32 and bfloat16")
+    parser.add_argument("--precisions", default="float32,bf16", help="of --peers: float32, or both")
     parser.add_argument("--losses", help="our step with these losses, separated by commas")
     parser.add_argument("--operations", action="store_true", help="each layer's forward and gradients, alone")
     parser.add_argument("--peer_tuned", action="store_true", help="a peer with channels_last and fused Adam")

@@ -34,12 +34,11 @@ def choose(dtype: str, shape: tuple, kernel_shape: tuple, strides: int, dilation
     plain = padding == "SAME" and dilation == 1 and batch is not None
     if not plain or not on_cpu() or (kernel_shape[0], strides) not in ((3, 1), (4, 2)):
         return DIRECT
-    side, pixels = max(height, width), batch * height * width
-    few, many = sorted(kernel_shape[2:])
+    side, pixels, few = max(height, width), batch * height * width, min(kernel_shape[2:])
     if dtype == "bfloat16":
         suits = "amx_bf16" in cpu_features() and side <= 8 and pixels >= 256 and few >= 64
         return PATCHES if suits else DIRECT
-    if dtype == "float32" and side <= 16 and pixels >= 512 and few >= 64 and many >= 128:
+    if dtype == "float32" and side <= 16 and pixels >= 512 and few >= 128:
         return WINOGRAD
     return DIRECT
 
