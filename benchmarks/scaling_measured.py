@@ -24,6 +24,7 @@ from scaling_model import FLOAT, load, step_messages
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout needs no installation
 
 SIZES = (1, 2**16, 2**20)  # floats
+IN_A_ROW = 8  # all-reduces of one graph: those of a step are not called one by one either
 
 
 def main() -> None:
@@ -99,11 +100,14 @@ def step_of(options: argparse.Namespace, replicas):
 
 
 def all_reduce_of(size: int, replicas):
-    """A sum over both workers of so many floats."""
+    """Sums over both workers of so many floats, one after the other."""
     import tensorflow as tf
 
     def reduce(values):
-        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
+        values = tf.identity(values)
+        for _ in range(IN_A_ROW):
+            values = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
+        return values
 
     values = tf.random.stateless_normal((size,), (0, 0))
     function = tf.function(lambda x: replicas.run(reduce, x), autograph=False)
@@ -111,23 +115,28 @@ def all_reduce_of(size: int, replicas):
 
 
 def report(options: argparse.Namespace, times: dict) -> None:
-    """Prints medians, the line through those of the all-reduces, and what the model makes of it."""
-    middle = {name: statistics.median(values) for name, values in times.items()}
-    small, large = middle[SIZES[0]], middle[SIZES[-1]]
-    bandwidth = (SIZES[-1] - SIZES[0]) * FLOAT / max(large - small, 1e-9)
+    """Prints all times twice: medians, and the shortest ones, which other programs disturbed least."""
     generator, critic, shared = load(options.architecture, options.loss)
     messages = step_messages(generator, critic, options.batch_size, 2, shared)
     size = sum(message.size for message in messages)
-    predicted = len(messages) * small + size / bandwidth
-    differences = [together - alone for together, alone in zip(times["together"], times["alone"], strict=True)]
     print(describe_machine(1))
-    for count in SIZES:
-        print(f"all-reduce of {count * FLOAT / 1e6:8.3f} MB   {1e3 * middle[count]:8.2f} ms")
-    print(f"latency {1e3 * small:.2f} ms, bandwidth {bandwidth / 1e6:.0f} MB/s")
-    print(f"step of {options.batch_size // 2} images alone       {1e3 * middle['alone']:8.1f} ms")
-    print(f"step of both together        {1e3 * middle['together']:8.1f} ms")
-    print(f"difference, median of pairs  {1e3 * statistics.median(differences):8.1f} ms")
-    print(f"model: {len(messages)} messages, {size / 1e6:.2f} MB  {1e3 * predicted:8.1f} ms")
+    told = f"{options.batch_size} images; {len(messages)} messages, {size / 1e6:.2f} MB"
+    print(f"{options.architecture}, {options.loss}: {told}")
+    print(f"{'':32}{'median':>10}{'shortest':>10}")
+    found = [{name: choose(values) for name, values in times.items()} for choose in (statistics.median, min)]
+    rows = {f"all-reduce of {n * FLOAT / 1e6:.3f} MB": [times[n] / IN_A_ROW for times in found] for n in SIZES}
+    rows["step of half the batch, alone"] = [times["alone"] for times in found]
+    rows["step of both together"] = [times["together"] for times in found]
+    rows["difference"] = [times["together"] - times["alone"] for times in found]
+    rows["messages, by the model"] = [_predicted(times, len(messages), size) for times in found]
+    for name, seconds in rows.items():
+        print(f"{name:32}" + "".join(f"{1e3 * value:7.2f} ms" for value in seconds))
+
+
+def _predicted(times: dict, count: int, size: int) -> float:
+    """Seconds of a number of messages of so many bytes together, by the line through the smallest and largest one."""
+    small, large = times[SIZES[0]] / IN_A_ROW, times[SIZES[-1]] / IN_A_ROW
+    return count * small + size * (large - small) / ((SIZES[-1] - SIZES[0]) * FLOAT)
 
 
 if __name__ == "__main__":

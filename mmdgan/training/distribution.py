@@ -18,6 +18,7 @@ import tensorflow as tf
 from mmdgan import collectives
 from mmdgan.devices import check_devices
 from mmdgan.errors import ConfigError, MmdGanError
+from mmdgan.training.lost import WorkerLost
 
 T = TypeVar("T")
 
@@ -44,6 +45,7 @@ def make_strategy(
 
     Raises:
         ConfigError: devices or workers that are not there, or TensorFlow at work already.
+        WorkerLost: this process cannot join the other workers.
     """
     check_devices(name, devices, workers, worker_index)
     if name == "tpu":
@@ -214,9 +216,10 @@ def _multi_worker(cluster: _Cluster, gpus: int) -> tf.distribute.MultiWorkerMirr
         ) from error
     except tf.errors.OpError as error:
         address = cluster.spec.task_address(cluster.job, cluster.number)
-        raise ConfigError(
-            f"worker {cluster.job} {cluster.number} at {address} cannot join the others ({_first_line(error)}); check "
-            "that its port is free and that each worker has another index."
+        # No mistake in the command where the workers of a run that just died are still leaving: it passes.
+        raise WorkerLost(
+            f"{cluster.job} {cluster.number} at {address} cannot join the others ({_first_line(error)}); is its port "
+            "free, and has each worker another index?"
         ) from error
 
 

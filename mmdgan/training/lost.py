@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,8 +17,9 @@ def lost_workers_named() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        import tensorflow as tf
-
+        tf = sys.modules.get("tensorflow")
+        if tf is None:  # an error before TensorFlow is none of its own
+            raise
         kinds = (
             tf.errors.UnavailableError,
             tf.errors.AbortedError,
