@@ -288,14 +288,11 @@ def _explain(sentence: str) -> None:
 
 def _training_status(error: Exception) -> int | None:
     """The status that a stopped training stands for, once it is explained; None for any other error."""
-    if "mmdgan.training.trainer" not in sys.modules:
-        return None
-    from mmdgan.training import Diverged, Interrupted
-
-    if isinstance(error, Interrupted):
+    if isinstance(error, signals.Interrupted):
         _explain(f"mmdgan: {error}; to go on: {_same_command()}")
         return SIGNALLED + error.signal
-    if isinstance(error, Diverged):
+    divergence = sys.modules.get("mmdgan.training.divergence")  # it takes NumPy, which --help does not wait for
+    if divergence is not None and isinstance(error, divergence.Diverged):
         advice = (
             "--on_divergence=rollback goes on from the last checkpoint with other random numbers; lower learning rates "
             "(--lr_dis, --lr_gen) may help, with --restart to begin anew."
