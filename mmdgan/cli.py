@@ -293,11 +293,11 @@ def _training_status(error: Exception) -> int | None:
         return SIGNALLED + error.signal
     divergence = sys.modules.get("mmdgan.training.divergence")  # it takes NumPy, which --help does not wait for
     if divergence is not None and isinstance(error, divergence.Diverged):
-        advice = (
-            "--on_divergence=rollback goes on from the last checkpoint with other random numbers; lower learning rates "
-            "(--lr_dis, --lr_gen) may help, with --restart to begin anew."
-        )
-        _explain(f"mmdgan: {error}. {advice}")
+        advice = "--on_divergence=rollback goes on from the last checkpoint with other random numbers; lower"
+        if error.attempts:
+            advice = f"It had gone back {error.attempts} times; lower"
+        rates = "learning rates (--lr_dis, --lr_gen) may help, with --restart to begin anew."
+        _explain(f"mmdgan: {error}. {advice} {rates}")
         return DIVERGED
     return None
 

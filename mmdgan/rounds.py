@@ -157,6 +157,7 @@ class TrainingRun:
             except divergence.Diverged as error:
                 back_to = self.checkpoints.latest() or 0
                 if self.experiment.on_divergence == "stop" or self.attempt == divergence.MOST_ROLLBACKS:
+                    error.attempts = self.attempt
                     with contextlib.suppress(OSError):  # a full disk: the divergence is the news
                         divergence.record(self.folder.path, error, None, self.attempt)
                     raise
