@@ -25,7 +25,7 @@ from mmdgan import cli_data, cli_export, cli_images, cli_report, cli_scores, fla
 from mmdgan.errors import ConfigError, DesignError, MmdGanError
 from mmdgan.experiment import Experiment
 from mmdgan.flags import option
-from mmdgan.training import signals
+from mmdgan.training import lost, signals
 
 if TYPE_CHECKING:
     from mmdgan.design import NetworkSpec
@@ -288,22 +288,19 @@ def _explain(sentence: str) -> None:
 
 def _training_status(error: Exception) -> int | None:
     """The status that a stopped training stands for, once it is explained; None for any other error."""
-    if not {"mmdgan.training.trainer", "mmdgan.training.lost"} & set(sys.modules):
-        return None
-    from mmdgan.training import Diverged, Interrupted, WorkerLost
-
-    if isinstance(error, Interrupted):
+    if isinstance(error, signals.Interrupted):
         _explain(f"mmdgan: {error}; to go on: {_same_command()}")
         return SIGNALLED + error.signal
-    if isinstance(error, WorkerLost):
+    if isinstance(error, lost.WorkerLost):
         _explain(f"mmdgan: {error}; to go on, run on every worker: {_same_command()}")
         return LOST
-    if isinstance(error, Diverged):
-        advice = (
-            "--on_divergence=rollback goes on from the last checkpoint with other random numbers; lower learning rates "
-            "(--lr_dis, --lr_gen) may help, with --restart to begin anew."
-        )
-        _explain(f"mmdgan: {error}. {advice}")
+    divergence = sys.modules.get("mmdgan.training.divergence")  # it takes NumPy, which --help does not wait for
+    if divergence is not None and isinstance(error, divergence.Diverged):
+        advice = "--on_divergence=rollback goes on from the last checkpoint with other random numbers; lower"
+        if error.attempts:
+            advice = f"It had gone back {error.attempts} times; lower"
+        rates = "learning rates (--lr_dis, --lr_gen) may help, with --restart to begin anew."
+        _explain(f"mmdgan: {error}. {advice} {rates}")
         return DIVERGED
     return None
 

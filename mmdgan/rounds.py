@@ -217,6 +217,7 @@ class TrainingRun:
             except divergence.Diverged as error:  # on all workers at once
                 [back_to] = self.replicas.agree(self.checkpoints.latest() or 0)
                 if self.experiment.on_divergence == "stop" or self.attempt == divergence.MOST_ROLLBACKS:
+                    error.attempts = self.attempt
                     with contextlib.suppress(OSError):  # a full disk: the divergence is the news
                         self._record(error, None)
                     raise

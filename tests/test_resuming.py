@@ -23,6 +23,7 @@ def copied(tiny_run, tmp_path):
     experiment = dataclasses.replace(tiny_run[0], results=str(tmp_path))
     folder = experiment.folder()
     shutil.copytree(tiny_run[1], folder.path)
+    folder.metrics_file.unlink(missing_ok=True)  # other tests may have evaluated the run
     return experiment, folder
 
 

@@ -33,7 +33,10 @@ class Diverged(Exception):
       name: the loss or variable.
       value: the loss; NaN for a variable.
       path: where the state was written aside, or None.
+      attempts: how many times the run had gone back before.
     """
+
+    attempts = 0
 
     def __init__(self, step: int, name: str, value: float, path: Path | None = None) -> None:
         where = f"; the state is in {path}, what led to it in {path}.json" if path else ""

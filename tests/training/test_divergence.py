@@ -139,8 +139,9 @@ def test_a_run_goes_back_with_other_random_numbers(experiment, fail, capsys):
 def test_a_run_goes_back_three_times_at_most(experiment, fail):
     failing, seen = fail
     failing |= {attempt_seed(3, attempt): 1 for attempt in range(4)}
-    with pytest.raises(Diverged, match="step 1: loss_dis is nan"):
+    with pytest.raises(Diverged, match="step 1: loss_dis is nan") as stop:
         experiment.run()
+    assert stop.value.attempts == 3
     assert [seed for seed, step in seen if step == 1] == [attempt_seed(3, attempt) for attempt in range(4)]
     lines = divergence.records(experiment.folder().path)
     assert [(line["action"], line["back_to"], line["attempt"]) for line in lines] == [
