@@ -171,12 +171,7 @@ class Replicas:
 
         @tf.function(autograph=False)
         def of_the_chief():
-            def own(values):
-                chief = tf.equal(collectives.replica_number(), 0)
-                sent = [tf.where(chief, value, tf.zeros_like(value)) for value in values]
-                return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, sent)
-
-            return self.run(own, [tf.convert_to_tensor(variable) for variable in variables])
+            return self.run(collectives.of_the_first, [tf.convert_to_tensor(variable) for variable in variables])
 
         for variable, value in zip(variables, of_the_chief(), strict=True):
             variable.assign(value)
