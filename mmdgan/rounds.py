@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+import zlib
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.data import memory
 from mmdgan.devices import check_batch, check_towers
-from mmdgan.errors import DataError
+from mmdgan.errors import ConfigError, DataError
 from mmdgan.experiment import IDENTITY
 from mmdgan.run_scores import Best, best_of, newest
 from mmdgan.runs import RunFolder
@@ -37,14 +38,27 @@ class TrainingRun:
         self.architecture = self.experiment.networks()[0]
         self.folder: RunFolder = self.experiment.folder()
         config = experiment.config()
-        if not experiment.restart:
+        if not experiment.restart and experiment.strategy != "multi_worker":  # else once the others can be told
             self.folder.check(config, IDENTITY)
-        mode = self.experiment.cache_mode()
         self.replicas = start_replicas(self.experiment)
-        self.data = self.replicas.chief_first(lambda: open_data(self.experiment, mode))
+        self.data = self._open_data()
         self.scorer = None
         self.replicas.all_succeed(lambda: self._prepare(config))
         self._build()
+
+    def _open_data(self) -> ImageData | StoredImages:
+        """Opens the images: on the chief, which may write them; then, in the same order, on the other workers."""
+        e, replicas, chief = self.experiment, self.replicas, self.replicas.is_chief
+        data = replicas.all_succeed(lambda: open_data(e, e.cache_mode()) if chief else None)
+        [streamed] = replicas.agree(int(chief and data.mode == "stream"))
+        mode = "stream" if streamed else "memory"
+        data = replicas.all_succeed(lambda: data if chief else open_data(e, mode))
+        if replicas.workers > 1:
+            number = zlib.crc32(data.fingerprint().encode())
+            largest, minus_smallest = replicas.agree(number, -number)
+            if largest != -minus_smallest:
+                raise ConfigError(f"The workers hold different images of {data.name}; give all the same data set.")
+        return data
 
     def _prepare(self, config: dict[str, Any]) -> None:
         """Checks the images against the run, and begins its directory: the chief does."""

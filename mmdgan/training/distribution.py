@@ -159,11 +159,6 @@ class Replicas:
             raise ConfigError("another worker cannot go on, and has printed why; this one stops too.")
         return result
 
-    def chief_first(self, function: Callable[[], T]) -> T:
-        """Calls a function on the chief, and then on the others, which may read files that it wrote."""
-        done = self.all_succeed(function if self.is_chief else _nothing)
-        return self.all_succeed((lambda: done) if self.is_chief else function)
-
     def broadcast(self, variables: Sequence[tf.Variable]) -> None:
         """Gives all workers the chief's values."""
         if self.workers == 1:
@@ -279,10 +274,6 @@ def _tpu() -> tf.distribute.TPUStrategy:
         raise ConfigError(
             f"strategy is tpu, but no TPU answers ({_first_line(error)}); set TPU_NAME, or give another strategy."
         ) from error
-
-
-def _nothing() -> None:
-    """What the others do meanwhile."""
 
 
 def _first_line(error: Exception) -> str:
