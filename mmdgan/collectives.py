@@ -26,10 +26,17 @@ def replica_number():
 
 
 def mean_over_replicas(values: T) -> T:
-    """The mean over the replicas of a tensor, or of each tensor in a structure of them (one message for all)."""
-    if replica_count() == 1 or not tf.nest.flatten(values):
+    """The mean over the replicas of a tensor, or of each tensor in a structure of them (one message for each type)."""
+    return values if replica_count() == 1 else _reduced(tf.distribute.ReduceOp.MEAN, values)
+
+
+def of_the_first(values: T) -> T:
+    """What the first replica holds, of a tensor or each tensor in a structure of them."""
+    if replica_count() == 1:
         return values
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
+    first = tf.equal(replica_number(), 0)
+    sent = tf.nest.map_structure(lambda value: tf.where(first, value, tf.zeros_like(value)), values)
+    return _reduced(tf.distribute.ReduceOp.SUM, sent)
 
 
 def gather_rows(rows: tf.Tensor) -> tf.Tensor:
@@ -69,3 +76,14 @@ def rows_of(rows: tf.Tensor, count: int, number) -> tf.Tensor:
     """The rows number * count up to (number + 1) * count."""
     rest = rows.shape.rank - 1
     return tf.slice(rows, [number * count] + [0] * rest, [count] + [-1] * rest)
+
+
+def _reduced(operation: tf.distribute.ReduceOp, values: T) -> T:
+    """All tensors of a structure reduced, those of one type in one message: TensorFlow cannot pack several."""
+    flat = tf.nest.flatten(values)
+    for dtype in dict.fromkeys(value.dtype for value in flat):
+        places = [i for i, value in enumerate(flat) if value.dtype == dtype]
+        reduced = tf.distribute.get_replica_context().all_reduce(operation, [flat[i] for i in places])
+        for i, value in zip(places, reduced, strict=True):
+            flat[i] = value
+    return tf.nest.pack_sequence_as(values, flat)

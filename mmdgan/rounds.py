@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import textwrap
+import zlib
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.data import memory
 from mmdgan.devices import check_batch, check_one_replica, check_towers
-from mmdgan.errors import CheckpointError, DataError
+from mmdgan.errors import CheckpointError, ConfigError, DataError
 from mmdgan.experiment import IDENTITY
 from mmdgan.run_scores import Best, best_of, newest
 from mmdgan.runs import RunFolder
@@ -46,18 +47,17 @@ class TrainingRun:
         self.architecture = self.experiment.networks()[0]
         self.folder: RunFolder = self.experiment.folder()
         config = experiment.config()
-        if not experiment.restart:
+        if not experiment.restart and experiment.strategy != "multi_worker":  # else once the others can be told
             self.folder.check(config, IDENTITY)
-        mode = self.experiment.cache_mode()
         self.lock: RunLock | None = None
-        several = self.experiment.strategy == "multi_worker"
+        several = experiment.strategy == "multi_worker"
         if held is not None and not several:  # before TensorFlow starts, which takes its time
             self.lock = held.enter_context(RunLock(self.folder.path))
         self.replicas = start_replicas(self.experiment)
         if held is not None and several:
             self.replicas.all_succeed(lambda: self._lock_as_chief(held))
         self.monitor = self._make_monitor()
-        self.data = self.replicas.chief_first(lambda: open_data(self.experiment, mode))
+        self.data = self._open_data()
         self.scorer = None
         self.replicas.all_succeed(lambda: self._prepare(config))
         # The chief's records tell how many times the run has gone back.
@@ -73,6 +73,20 @@ class TrainingRun:
         from mmdgan.training.bystander import BystandingMonitor
 
         return (Monitor if self.replicas.is_chief else BystandingMonitor)(self.folder.logs)
+
+    def _open_data(self) -> ImageData | StoredImages:
+        """Opens the images: on the chief, which may write them; then, in the same order, on the other workers."""
+        e, replicas, chief = self.experiment, self.replicas, self.replicas.is_chief
+        data = replicas.all_succeed(lambda: open_data(e, e.cache_mode()) if chief else None)
+        [streamed] = replicas.agree(int(chief and data.mode == "stream"))
+        mode = "stream" if streamed else "memory"
+        data = replicas.all_succeed(lambda: data if chief else open_data(e, mode))
+        if replicas.workers > 1:
+            number = zlib.crc32(data.fingerprint().encode())
+            largest, minus_smallest = replicas.agree(number, -number)
+            if largest != -minus_smallest:
+                raise ConfigError(f"The workers hold different images of {data.name}; give all the same data set.")
+        return data
 
     def _prepare(self, config: dict[str, Any]) -> None:
         """Checks the images against the run, and begins its directory: the chief does."""

@@ -78,3 +78,38 @@ def test_the_soak_run_watches_training(tmp_path):
     assert "training ended with status 143\n" in done.stdout, done.stderr
     assert len(re.findall(r"^(memory|threads|files): ", done.stdout, re.MULTILINE)) == 3
     assert list(tmp_path.rglob("ckpt-*.index"))
+
+
+def test_the_model_of_many_devices_adds_up():
+    """One device sends nothing; gradients are 4 bytes per parameter; efficiency falls with the number of devices."""
+    done = subprocess.run(
+        [sys.executable, "benchmarks/scaling_model.py", "--replicas", "1,8,64"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    rows = [re.findall(r"[\d.]+", line) for line in done.stdout.splitlines()[2:]]
+    names = "replicas batch networks loss messages number size step efficiency".split()
+    one, eight, many = (dict(zip(names, map(float, row), strict=True)) for row in rows)
+    assert (one["number"], one["messages"], one["efficiency"]) == (0, 0, 100)
+    # Scores forward and in two passes back, three batch norms forth and back, two networks' gradients.
+    assert eight["number"] == many["number"] == 3 + 2 * 3 + 2
+    parameters = 3_811_907 + 5_983_760
+    norms = 2 * 8 * 2 * 4 * (256 + 128 + 64)
+    assert eight["size"] == pytest.approx((4 * parameters + 3 * 2 * 512 * 16 * 4 + norms) / 1e6, abs=0.06)
+    assert one["efficiency"] > eight["efficiency"] > many["efficiency"] > 0
+    for row in (one, eight, many):
+        assert row["step"] == pytest.approx(row["networks"] + row["loss"] + row["messages"], abs=0.02)
+
+
+@pytest.mark.slow
+def test_messages_between_two_processes_are_measured():
+    command = "benchmarks/scaling_measured.py --batch_size 4 --rounds 2"
+    done = subprocess.run(
+        [sys.executable, *command.split()], cwd=PROJECT, capture_output=True, text=True, timeout=400, check=True
+    )
+    rows = dict(re.findall(r"^(\w.*?)  +(-?\d+\.\d+) ms", done.stdout, re.MULTILINE))
+    assert float(rows["messages, by the model"]) > 0 and float(rows["step of both together"]) > 0
+    assert float(rows["all-reduce of 4.194 MB"]) > float(rows["all-reduce of 0.000 MB"])

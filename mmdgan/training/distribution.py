@@ -159,11 +159,6 @@ class Replicas:
             raise ConfigError("another worker cannot go on, and has printed why; this one stops too.")
         return result
 
-    def chief_first(self, function: Callable[[], T]) -> T:
-        """Calls a function on the chief, and then on the others, which may read files that it wrote."""
-        done = self.all_succeed(function if self.is_chief else _nothing)
-        return self.all_succeed((lambda: done) if self.is_chief else function)
-
     def broadcast(self, variables: Sequence[tf.Variable]) -> None:
         """Gives all workers the chief's values."""
         if self.workers == 1:
@@ -171,12 +166,7 @@ class Replicas:
 
         @tf.function(autograph=False)
         def of_the_chief():
-            def own(values):
-                chief = tf.equal(collectives.replica_number(), 0)
-                sent = [tf.where(chief, value, tf.zeros_like(value)) for value in values]
-                return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, sent)
-
-            return self.run(own, [tf.convert_to_tensor(variable) for variable in variables])
+            return self.run(collectives.of_the_first, [tf.convert_to_tensor(variable) for variable in variables])
 
         for variable, value in zip(variables, of_the_chief(), strict=True):
             variable.assign(value)
@@ -284,10 +274,6 @@ def _tpu() -> tf.distribute.TPUStrategy:
         raise ConfigError(
             f"strategy is tpu, but no TPU answers ({_first_line(error)}); set TPU_NAME, or give another strategy."
         ) from error
-
-
-def _nothing() -> None:
-    """What the others do meanwhile."""
 
 
 def _first_line(error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -46,7 +47,7 @@ def test_two_processes_make_the_step_of_one_device(tmp_path):
     assert chief.keys() == other.keys()
     for name in chief:  # weights, moving averages, vectors, coins, losses and statistics, after 50 steps too
         np.testing.assert_array_equal(chief[name], other[name], err_msg=name)
-    assert chief["agreed"].tolist() == [1, 5] and chief["broadcast"] == 100
+    assert chief["agreed"].tolist() == [1, 5] and chief["broadcast"].tolist() == [100, 0.25]
     assert chief["state/global_step"] == 50 and chief["state/loss/probability"] > 0
     for loss in ("rep", "wasserstein"):
         losses, moved = moves(small_gan(loss), images(8))
@@ -102,3 +103,18 @@ def test_a_signal_to_one_worker_stops_all_after_one_step(tiny_architecture, tmp_
     stopped = [re.search(r"interrupted after step (\d+)", (tmp_path / f"{i}.log").read_text())[1] for i in range(2)]
     assert stopped[0] == stopped[1] and int(stopped[0]) % 10 == 0
     assert saved_steps(tmp_path / "sample" / "run" / "checkpoints") == [int(stopped[0])]
+
+
+def test_a_mistake_that_the_chief_alone_can_see_stops_all(tiny_architecture, tiny_run, tmp_path):
+    """The chief's run directory holds a run of another seed; the other worker has none, and makes none."""
+    where, workers = addresses(), []
+    shutil.copytree(tiny_run[1], tmp_path / "0" / "sample" / "run")
+    for index in range(2):
+        words = run_words(tiny_architecture, where, str(index), tmp_path / str(index), "--max_step=4", "--seed=1")
+        with (tmp_path / f"{index}.log").open("w") as log:
+            workers.append(start(*words, cwd=tmp_path, stdout=log))
+    assert [worker.wait(300) for worker in workers] == [2, 2]
+    logs = [(tmp_path / f"{index}.log").read_text() for index in range(2)]
+    assert "holds a run of another configuration: seed (0 there, 1 now)" in logs[0]
+    assert "another worker cannot go on" in logs[1]
+    assert not (tmp_path / "1").exists()

@@ -37,9 +37,11 @@ def main(out: str, addresses: str, index: int) -> None:
     found |= {f"inspected/{tag}": value for tag, value in inspected["scalars"].items()}
     together = Replicas(strategy)
     found["agreed"] = together.agree(index, 5 - index)
+    rate = gan.loss_state["probability"]
     gan.iterations.assign(100 + index)
-    together.broadcast([gan.iterations])
-    found["broadcast"] = gan.iterations.numpy()
+    rate.assign(0.25 + index)
+    together.broadcast([gan.iterations, rate])
+    found["broadcast"] = [gan.iterations.numpy(), rate.numpy()]
     np.savez(out, **{name: np.asarray(value) for name, value in found.items()})
 
 
