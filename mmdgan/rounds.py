@@ -119,7 +119,6 @@ class TrainingRun:
                 self._train(stop)
                 if self.step == stop:
                     self._finish_round(stop)
-            self.monitor.flush()
         finally:
             self.monitor.close()
         return self._report()
@@ -182,7 +181,6 @@ class TrainingRun:
         if self.scorer and not any(record["step"] == step for record in self._rounds_scored()):
             scores = self.scorer.score(self.gan.generator, step)
             self._show(scores, step)
-            self.monitor.flush()  # once they are in metrics.jsonl, nobody shows them again
             self.folder.append(step, "train", scores)
             if step < e.max_step:  # the last ones are part of the report
                 print(f"Scores after step {step:,}:\n{format_table(scores)}")

@@ -19,9 +19,9 @@ from pathlib import Path
 from mmdgan.training.run_lock import RunLock
 
 with RunLock(sys.argv[1]):
-    print("held", flush=True)
-    if sys.argv[2:]:
-        os.fork()  # a child that outlives a killed parent
+    # With a word, there is a child that outlives its killed parent.
+    if not sys.argv[2:] or os.fork():
+        print("held", flush=True)
     while not (sys.argv[2:] and Path(sys.argv[2]).exists()):
         time.sleep(0.02)
 """
