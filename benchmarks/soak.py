@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def watch(options: argparse.Namespace, results: Path) -> tuple[list[Sample], int]:
-    """Trains for some minutes; returns what was seen, and the exit status."""
+    """Trains for some minutes after the first step; returns what was seen, and the exit status."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])}
     if options.threads:
         environment |= dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(options.threads))
@@ -82,11 +82,12 @@ def watch(options: argparse.Namespace, results: Path) -> tuple[list[Sample], int
     samples: list[Sample] = []
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        began = time.monotonic()
-        while process.poll() is None and time.monotonic() - began < 60 * options.minutes:
+        began, first = time.monotonic(), None
+        while process.poll() is None and (first is None or time.monotonic() - first < 60 * options.minutes):
             time.sleep(options.interval)
             if (sample := _look(process.pid, time.monotonic() - began, _last_step(log))) is not None:
                 samples.append(sample)
+                first = time.monotonic() if first is None and sample.step else first
         process.terminate()
         status = process.wait()
         if status != 128 + signal.SIGTERM:
@@ -172,7 +173,7 @@ def verdict(samples: list[Sample], warm_up: float) -> tuple[list[str], bool]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--minutes", type=float, default=30.0, help="of training, from the first step on")
     parser.add_argument("--interval", type=float, default=5.0, help="seconds between two looks")
     parser.add_argument("--warm_up", type=float, default=0.3, help="share of the training that the verdict leaves out")
     parser.add_argument("--architecture", default=f"{Path(__file__).resolve()}:TINY")

@@ -171,7 +171,6 @@ class TrainingRun:
                 self._train(stop, callbacks)
                 if self.step == stop and replicas.is_chief:
                     self._finish_round(stop)
-            self.monitor.flush()
             replicas.agree(0)  # nobody leaves before the chief is done: the others would take it for lost
         finally:
             self.monitor.close()
@@ -259,7 +258,6 @@ class TrainingRun:
         if self.scorer and not any(record["step"] == step for record in self._rounds_scored()):
             scores = self.scorer.score(self.gan.generator, step)
             self._show(scores, step)
-            self.monitor.flush()  # once they are in metrics.jsonl, nobody shows them again
             self.folder.append(step, "train", scores)
             if step < e.max_step:  # the last ones are part of the report
                 print(f"Scores after step {step:,}:\n{format_table(scores)}")

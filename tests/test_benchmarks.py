@@ -73,7 +73,7 @@ def test_the_soak_run_tells_growth_from_noise():
 
 @pytest.mark.slow
 def test_the_soak_run_watches_training(tmp_path):
-    command = f"benchmarks/soak.py --minutes 0.5 --interval 0.5 --score_every 100 --results {tmp_path}"
+    command = f"benchmarks/soak.py --minutes 0.2 --interval 0.5 --score_every 100 --results {tmp_path}"
     done = subprocess.run([sys.executable, *command.split()], cwd=PROJECT, capture_output=True, text=True, timeout=300)
     assert "training ended with status 143\n" in done.stdout, done.stderr
     assert len(re.findall(r"^(memory|threads|files): ", done.stdout, re.MULTILINE)) == 3

@@ -95,8 +95,9 @@ def _stopped(subject: Subject) -> list[str]:
     diverged = sorted({file.name.split(".")[0] for file in subject.folder.checkpoints.glob("diverged-*.index")})
     records = divergence.records(subject.folder.path)
     for line in records:
-        then = f"went back to step {line['back_to']:,} with other random numbers"
-        then = "stopped" if line["action"] == "stop" else then
+        then = "stopped"
+        if line["action"] == "rollback":
+            then = f"went back to step {line['back_to']:,} with other random numbers"
         signs.append(f"Training diverged at step {line['step']:,}: {line['name']} was {line['value']}; it {then}.")
     if diverged:
         signs.append(f"Training diverged: its state then is in {', '.join(diverged)}, beside the checkpoints.")

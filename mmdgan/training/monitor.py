@@ -27,9 +27,9 @@ _BUCKETS = 30  # TensorBoard's own default
 
 
 class Monitor:
-    """Writes scalars, histograms, grids of images and texts to one folder.
+    """Writes scalars, histograms, grids of images and texts to one folder, each call at once.
 
-    Every method raises a ConfigError when the folder cannot be written, maybe later than the call whose data are lost.
+    Every method that writes raises a ConfigError when the folder cannot be written (disk full, read-only).
     """
 
     def __init__(self, log_dir: str | os.PathLike) -> None:
@@ -75,14 +75,8 @@ class Monitor:
         with self._writing():
             tf.summary.text(tag, markdown, step=step)
 
-    def flush(self) -> None:
-        """Lets the operating system have what is written so far, so that it survives the end of this process."""
-        if self._writer is not None:
-            with self._told():
-                self._writer.flush()
-
     def close(self) -> None:
-        """Ends the event file; a later call begins a new one. `flush` tells whether all of it can be written."""
+        """Ends the event file; a later call begins a new one."""
         if self._writer is not None:
             with contextlib.suppress(tf.errors.OpError):
                 self._writer.close()
@@ -90,18 +84,12 @@ class Monitor:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Within the block summaries go to the event file."""
-        with self._told():
+        """Within the block summaries go to the event file, which has them when it ends; refusals are a sentence."""
+        try:
             if self._writer is None:
                 self._writer = tf.summary.create_file_writer(str(self.log_dir))
-            with self._writer.as_default():
+            with self._writer.as_default():  # flushes at its end
                 yield
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Within the block, a file system's refusal (disk full, read-only folder) is a sentence."""
-        try:
-            yield
         except tf.errors.OpError as error:
             reason = next(iter(str(error.message).splitlines()), "").rpartition("; ")[2]
             raise ConfigError(

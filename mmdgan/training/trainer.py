@@ -273,8 +273,6 @@ class _Run:
         broken = checkpoints.non_finite()
         if broken:
             self._diverge(self.step, broken[0], math.nan)
-        if self.trainer.monitor is not None:
-            self.trainer.monitor.flush()  # what is shown of steps that nobody trains again
         checkpoints.save(self.step)
         self.saved_step = self.step
         self.saved_at = time.monotonic()

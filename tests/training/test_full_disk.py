@@ -44,7 +44,6 @@ tell("checkpoint", lambda: checkpoints.save(2))
 
 monitor, gan = Monitor(folder / "logs"), FakeGan()
 monitor.scalars(0, {"x": 1.0})
-monitor.flush()
 checkpoints = Checkpoints(folder / "small", gan.state())
 save = checkpoints.save
 

@@ -5,6 +5,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -14,13 +15,15 @@ from tests.conftest import script_environment
 
 HOLDER = """
 import os, sys, time
+from pathlib import Path
 from mmdgan.training.run_lock import RunLock
 
 with RunLock(sys.argv[1]):
-    # A child outlives a killed parent for a moment; it is there before the parent tells.
+    # With a word, there is a child that outlives its killed parent.
     if not sys.argv[2:] or os.fork():
         print("held", flush=True)
-    time.sleep(float(sys.argv[2]) if sys.argv[2:] else 60)
+    while not (sys.argv[2:] and Path(sys.argv[2]).exists()):
+        time.sleep(0.02)
 """
 
 
@@ -48,13 +51,17 @@ def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path):
 
 
 def test_children_of_a_killed_process_are_waited_for(tmp_path):
-    process = holder(tmp_path / "run", "5.0")
+    process = holder(tmp_path / "run", str(tmp_path / "end"))
     process.kill()
     process.wait()
-    with pytest.raises(ConfigError, match="another process"), RunLock(tmp_path / "run", patience=0.0):
-        pass
-    with RunLock(tmp_path / "run", patience=30):
-        pass
+    try:
+        with pytest.raises(ConfigError, match="another process"), RunLock(tmp_path / "run", patience=0.0):
+            pass
+        threading.Timer(0.3, (tmp_path / "end").touch).start()
+        with RunLock(tmp_path / "run", patience=30.0):
+            assert (tmp_path / "end").exists()
+    finally:
+        (tmp_path / "end").touch()
 
 
 def test_the_lock_leaves_nothing_behind(tmp_path):

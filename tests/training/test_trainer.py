@@ -118,6 +118,21 @@ def test_curves_of_a_resumed_run_are_those_of_an_undisturbed_one(tmp_path, end):
         np.testing.assert_array_equal(part[tag].values, whole[tag].values)
 
 
+def test_curves_are_on_the_disk_before_the_checkpoint_is(tmp_path):
+    """A kill -9 right after saving must not lose points that no later process repeats."""
+    monitor = Monitor(tmp_path / "logs")
+    trainer = trainer_of(FakeGan(), tmp_path / "checkpoints", monitor=monitor, log_every=1, save_every=3)
+    there, save = [], trainer.checkpoints.save
+
+    def look(step):
+        there.append(read_scalars(tmp_path / "logs", "GANLoss/gen").steps.tolist())
+        return save(step)
+
+    trainer.checkpoints.save = look
+    trainer.fit(6)
+    assert there == [[1, 2, 3], [1, 2, 3, 4, 5, 6]]
+
+
 def tiny_gan():
     from mmdgan import build_discriminator, build_generator
     from mmdgan.training import GanStep
