@@ -33,17 +33,22 @@ def print_operations(networks, batch: int, rounds: int) -> None:
                 for name, function in zip(OPERATIONS, functions(direct), strict=True):
                     key = (f"{network.name}/{layer.name}", name, "direct" if direct else ways[layer.name])
                     tasks[key], work[key] = function, operations
-    seconds: dict[tuple, list[float]] = {key: [] for key in tasks}
+    times: dict[tuple, list[tuple[float, float]]] = {key: [] for key in tasks}
     for index in range(rounds + 2):
         for key, task in tasks.items():
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             task()
             if index >= 2:
-                seconds[key].append(time.perf_counter() - start)
-    print(f"\n{'layer':22}{'operation':17}{'way':10}{'GFLOP':>7}{'ms':>8}{'GFLOP/s':>9}")
-    for key, values in seconds.items():
-        median = statistics.median(values)
-        print(f"{key[0]:22}{key[1]:17}{key[2]:10}{work[key]:7.2f}{1e3 * median:8.2f}{work[key] / median:9.0f}")
+                times[key].append((time.perf_counter() - start, time.process_time() - used))
+    head = f"{'layer':22}{'operation':17}{'way':10}{'GFLOP':>7}{'ms':>8}{'GFLOP/s':>9}"
+    print(f"\n{head}{'processor ms':>14}{'GFLOP per processor second':>28}")
+    for key, values in times.items():
+        elapsed, used = (statistics.median(column) for column in zip(*values, strict=True))
+        rates = work[key] / elapsed, work[key] / used
+        print(
+            f"{key[0]:22}{key[1]:17}{key[2]:10}{work[key]:7.2f}{1e3 * elapsed:8.2f}{rates[0]:9.0f}"
+            f"{1e3 * used:14.2f}{rates[1]:28.0f}"
+        )
 
 
 def _layer(spec, batch: int) -> tuple[Callable, float, str]:
