@@ -138,8 +138,8 @@ def _read_checkpoint(prefix: str) -> dict[str, np.ndarray]:
 def _target_variables(target) -> dict:
     """Returns the target's tf.Variables by name."""
     if hasattr(target, "state") and hasattr(target, "optimizer_dis"):
-        # The original's dynamic updates never worked: no checkpoint of it holds their state.
-        return {name: v for name, v in target.state().items() if not name.startswith("schedule/")}
+        # The original's dynamic updates never worked, and it knew no float16: no checkpoint of it holds their state.
+        return {name: v for name, v in target.state().items() if not name.startswith(("schedule/", "loss_scale/"))}
     models: Sequence[keras.Model] = target if isinstance(target, (tuple, list)) else (target,)
     return {original_name(v): v.value for model in models for v in model.variables}
 
