@@ -195,7 +195,7 @@ def test_files_of_codes_that_do_not_fit(tiny_run, conditional_run, tmp_path):
             sample([str(path), f"--codes={tmp_path / name}", *argv])
         return str(error.value)
 
-    assert "wide.npy have 9 components, but the generator takes 8." in refused(tiny_run[1], "wide.npy")
+    assert "wide.npy have 9 components, but the generator takes 8;" in refused(tiny_run[1], "wide.npy")
     assert "labels.npz holds labels, but the run is unconditional" in refused(tiny_run[1], "labels.npz")
     assert "labels.npz are 0 to 10; the run has the classes 0 to 9" in refused(conditional_run[1], "labels.npz")
     assert "class is 2, but" in refused(conditional_run[1], "labels.npz", "--class=2")

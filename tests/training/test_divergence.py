@@ -136,6 +136,7 @@ def test_a_run_goes_back_with_other_random_numbers(experiment, fail, capsys):
     assert seen == [(other, 7)]
 
 
+@pytest.mark.slow
 def test_a_run_goes_back_three_times_at_most(experiment, fail):
     failing, seen = fail
     failing |= {attempt_seed(3, attempt): 1 for attempt in range(4)}

@@ -13,6 +13,8 @@ from tests.test_networks import ARCHITECTURE
 
 STEPS = 5
 
+SLOW = pytest.mark.slow
+
 
 def make_gan(loss="rep_b", architecture=ARCHITECTURE, num_class=0, data_format="channels_last", **options):
     keras.utils.set_random_seed(1)
@@ -55,7 +57,9 @@ def concrete_step(gan, real):
     return gan._train.get_concrete_function(real, None, None, None, True, True)
 
 
-@pytest.mark.parametrize("loss", ["rep_b", "rand_g", "ins_noise", "rep_gp", "mmd_g"])
+@pytest.mark.parametrize(
+    "loss", ["rand_g", *(pytest.param(n, marks=SLOW) for n in "rep_b ins_noise rep_gp mmd_g".split())]
+)
 def test_xla_takes_the_same_steps(loss):
     """Losses that draw nothing, a width, noise, an interpolation; and one backward pass for both players."""
     plain, compiled = make_gan(loss), make_gan(loss, jit=True)
@@ -76,7 +80,15 @@ def test_nothing_is_drawn_by_xla():
     assert not {op for op in inner if "Random" in op}
 
 
-@pytest.mark.parametrize(("loss", "jit"), [("rep_b", False), ("rand_g", False), ("mmd_g_mix", False), ("rep_gp", True)])
+@pytest.mark.parametrize(
+    ("loss", "jit"),
+    [
+        ("mmd_g_mix", False),
+        pytest.param("rep_b", False, marks=SLOW),
+        pytest.param("rand_g", False, marks=SLOW),
+        pytest.param("rep_gp", True, marks=SLOW),
+    ],
+)
 def test_several_steps_in_a_call_are_the_same_steps(loss, jit):
     one, several = make_gan(loss), make_gan(loss, jit=jit)
     real = batches()
