@@ -7,6 +7,7 @@ first one is the chief: it alone writes. docs/distributed.md tells how to start 
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -59,7 +60,7 @@ def make_strategy(
         return None
     if name == "mirrored":
         kind = "GPU" if gpus else "CPU"
-        return tf.distribute.MirroredStrategy(_named(kind, devices or len(gpus) or 1))
+        return _mirrored(tuple(_named(kind, devices or len(gpus) or 1)))
     if devices is not None and devices > 1 and not gpus and name == "multi_worker":
         raise ConfigError(f"devices is {devices}, but a worker of several has one CPU; start more workers instead.")
     return _multi_worker(_cluster(workers, worker_index), (devices or len(gpus)) if gpus else 0)
@@ -179,6 +180,12 @@ class Replicas:
         """What each replica's worker gives: (R, number of values)."""
         row = tf.constant([list(values)], tf.int64)
         return self._gathered(row).numpy()
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
+    """One strategy per choice of devices: each numbers its messages from the start, and two would mix theirs up."""
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _named(kind: str, count: int) -> list[str]:

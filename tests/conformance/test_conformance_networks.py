@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from mmdgan.layers import scope
 from mmdgan.networks import Network
+from mmdgan.training.distribution import make_strategy
 from tests.conformance.built import (
     BATCH,
     LABELS,
@@ -195,4 +196,4 @@ def test_two_replicas_keep_one_state(description, strategy):
 @pytest.fixture(scope="module")
 def strategy():
     """Two replicas on two logical CPUs, which tests/conftest.py makes."""
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    return make_strategy("mirrored", devices=2)
