@@ -211,7 +211,7 @@ def test_the_classifier_of_the_sample_ranks_noise_blur_and_dropped_classes(tmp_p
         found = [scores(damage(images, level)) for level in levels]
         assert _rising([score["FD"] for score in found], 1.5), (damage, [score["FD"] for score in found])
         assert _rising([score["KD"] for score in found]), (damage, found)
-        assert _rising([-score["coverage"] for score in found], 0), (damage, found)
+        assert _rising([score["coverage"] for score in found][::-1]), (damage, [score["coverage"] for score in found])
     found = [scores(images[held.labels < classes]) for classes in (10, 7, 4, 1)]
     assert _rising([score["FD"] for score in found], 1.5) and _rising([score["recall"] for score in found][::-1]), found
     assert found[0]["FD"] < 2 * found[0]["FD real-real"]
