@@ -8,6 +8,8 @@ import pytest
 from mmdgan.devices import check_batch, check_devices, check_one_replica, check_towers
 from mmdgan.errors import ConfigError
 from mmdgan.experiment import Experiment
+from mmdgan.training import distribution
+from mmdgan.training.distribution import make_strategy
 
 TWO = ("a:1", "b:2")
 
@@ -75,8 +77,6 @@ def test_a_run_does_not_remember_where_it_was_trained():
 
 
 def test_devices_that_are_not_there_are_named():
-    from mmdgan.training.distribution import make_strategy
-
     assert make_strategy("auto") is None and make_strategy("one") is None
     assert make_strategy("auto", devices=2).num_replicas_in_sync == 2
     with pytest.raises(ConfigError, match="devices is 3, but TensorFlow has 2 logical CPU: .* give --devices to a new"):
@@ -115,8 +115,6 @@ def test_a_run_on_two_devices_goes_on_with_one(tiny_architecture, tmp_path, caps
 
 
 def test_workers_are_those_of_tf_config(monkeypatch):
-    from mmdgan.training import distribution
-
     cluster = {"chief": ["a:1"], "worker": ["b:2", "c:3"]}
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 1}}))
     found = distribution._cluster((), None)
@@ -130,8 +128,6 @@ def test_workers_are_those_of_tf_config(monkeypatch):
 
 
 def test_workers_are_the_tasks_of_a_slurm_step(monkeypatch):
-    from mmdgan.training import distribution
-
     step = {"NODELIST": "node[01-02]", "TASKS_PER_NODE": "2(x2)", "NUM_TASKS": "4"}
     for name, value in step.items():
         monkeypatch.setenv(f"SLURM_STEP_{name}", value)
