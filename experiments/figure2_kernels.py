@@ -3,8 +3,8 @@
     python experiments/figure2_kernels.py
     python experiments/figure2_kernels.py --sigma 0.5,1,2 --lower_bound 0.1      (other widths, exponents and bounds)
 
-Five Gaussian kernels (MMD-rbf), five rational quadratic ones (MMD-rq) and the mean of each five, over e = |a - b| from 0
-to 10; and the bounded Gaussian kernel as the critic of MMD-rbf-b (Eq. 6) and of MMD-rep-b (Eq. 7) sees it, for each
+Five Gaussian kernels (MMD-rbf), five rational quadratic ones (MMD-rq) and the mean of each five, over e = |a - b| from
+0 to 10; and the bounded Gaussian kernel as the critic of MMD-rbf-b (Eq. 6) and of MMD-rep-b (Eq. 7) sees it, for each
 kind of pair. The lower panels say how strongly a pair of scores pulls or pushes at that distance: where the derivative
 is zero, it does not.
 

@@ -26,8 +26,8 @@ def notes(loss: losses.Loss) -> list[str]:
         found.append(f"Points have no critic that could be differentiated: {loss.name} is shown without its {missing}.")
     if loss.score_size == 1:
         found.append(
-            f"A critic of {loss.name} gives one score per sample: here the horizontal coordinate; the vertical one only "
-            "keeps the points apart."
+            f"A critic of {loss.name} gives one score per sample: here the horizontal coordinate; the vertical one "
+            "only keeps the points apart."
         )
     return found
 

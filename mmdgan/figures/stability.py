@@ -141,7 +141,9 @@ def uniform_rule(count: int) -> Rule:
 def normal_rule(count: int, kind: str = "legendre") -> Rule:
     """For x from N(0, 1): Gauss-Legendre with the density as weight on [0, 9], or Gauss-Hermite."""
     if kind == "hermite":
-        nodes, weights = np.polynomial.hermite_e.hermegauss(count)
+        from scipy.special import roots_hermitenorm  # NumPy's overflows from some 350 nodes on
+
+        nodes, weights = roots_hermitenorm(count)
         return Rule(nodes, weights / weights.sum())
     nodes, weights = np.polynomial.legendre.leggauss(count)
     nodes = 0.5 * _FURTHEST * (nodes + 1.0)
@@ -225,8 +227,8 @@ def destinations(field: Field, equilibria: Iterable[tuple[float, float]], line: 
         line: a w1 whose points are all equilibria.
 
     Returns:
-        (M, N) integers: `TRIVIAL_END` (w2 below `TRIVIAL`, and falling), `PROPER_END` (within 0.03 of an equilibrium, or
-        0.01 of the line), `OUTSIDE` (it leaves the grid), `UNDECIDED` (none of them).
+        (M, N) integers: `TRIVIAL_END` (w2 below `TRIVIAL`, and falling), `PROPER_END` (within 0.03 of an equilibrium,
+        or 0.01 of the line), `OUTSIDE` (it leaves the grid), `UNDECIDED` (none of them).
     """
     from scipy.interpolate import RectBivariateSpline
 

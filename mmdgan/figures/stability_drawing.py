@@ -86,7 +86,7 @@ def make(options: StabilityOptions) -> Output:
     """
     _check(options)
     if options.quick:
-        options = dataclasses.replace(options, grid=15, starts=3, nodes=min(options.nodes, 50))
+        options = dataclasses.replace(options, grid=15, starts=3)
     settings = [_solve(loss, data, options) for data in DATA for loss in LOSSES]
     output = Output(options.out, "figureS1")
     output.figure(draw(settings, options.most_w1, options.most_w2))
@@ -109,7 +109,7 @@ def line_rows(sigma: float, nodes: int, values: Sequence[float] = (0.1, 0.25, 0.
     for loss in LOSSES:
         gan = TwoParameterGan(loss, "uniform", sigma, nodes)
         for w2 in values:
-            across, along = gan.equilibrium((1.0, w2)).eigenvalues.real
+            across, along = np.sort(np.linalg.eigvals(gan.jacobian((1.0, w2))).real)
             rows.append([loss, 1.0, w2, across, along])
     return rows
 
@@ -164,7 +164,8 @@ def _draw_flow(axes: Axes, setting: Setting) -> None:
         place = {"textcoords": "offset points", "xytext": (12, 8), "fontsize": 11, "zorder": 6}
         box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
         axes.annotate(f"({point.w1:.3f}, {point.w2:.3f})", (point.w1, point.w2), **place, bbox=box)
-    axes.plot(*PAPER[setting.gan.loss, "normal"], "x", color="#D7191C", markersize=9, markeredgewidth=2.2, zorder=5)
+    if setting.gan.sigma == SIGMA:
+        axes.plot(*PAPER[setting.gan.loss, "normal"], "x", color="#D7191C", markersize=9, markeredgewidth=2.2, zorder=5)
 
 
 def _norm() -> Any:
@@ -192,7 +193,7 @@ def _handles() -> list[Any]:
 def _equilibrium_rows(setting: Setting) -> list[list[Any]]:
     """The equilibria by both quadrature rules beside the paper's."""
     gan, rows = setting.gan, []
-    paper = PAPER[gan.loss, gan.data]
+    paper = PAPER[gan.loss, gan.data] if gan.sigma == SIGMA else (None, None)
     other = RULES[1 - RULES.index(gan.rule)]
     second = TwoParameterGan(gan.loss, gan.data, gan.sigma, gan.nodes, other)
     starts = [(point.w1, point.w2) for point in setting.equilibria]
@@ -201,7 +202,7 @@ def _equilibrium_rows(setting: Setting) -> list[list[Any]]:
     for rule, point in found:
         w = (point.w1, point.w2)
         real = [complex(value) if abs(value.imag) > 1e-12 else float(value.real) for value in point.eigenvalues]
-        differences = [ours - theirs for ours, theirs in zip(w, paper, strict=True)]
+        differences = [None if theirs is None else ours - theirs for ours, theirs in zip(w, paper, strict=True)]
         rows.append([gan.loss, gan.data, rule, gan.nodes, *w, *real, point.residual, *paper, *differences])
     return rows
 
@@ -218,10 +219,15 @@ def _field_rows(settings: Iterable[Setting]) -> list[list[Any]]:
 def _report(settings, normal, lines, most_w1: float, most_w2: float) -> None:
     print("Equilibria with P_X = N(0, 1); eigenvalues of the velocity's Jacobian; residual: of twice as many nodes")
     for loss, _, rule, nodes, w1, w2, one, two, residual, *paper in normal:
+        theirs = "no number of the paper at this sigma"
+        if paper[0] is not None:
+            theirs = f"paper ({paper[0]}, {paper[1]}), differences {paper[2]:+.3f}, {paper[3]:+.3f}"
         print(
-            f"  {LOSSES[loss]}, {rule}, {nodes} nodes: ({w1:.4f}, {w2:.4f}), eigenvalues {one:.4f}, {two:.4f}, residual "
-            f"{residual:.0e}; paper ({paper[0]}, {paper[1]}), differences {paper[2]:+.3f}, {paper[3]:+.3f}"
+            f"  {LOSSES[loss]}, {rule}, {nodes} nodes: ({w1:.4f}, {w2:.4f}), eigenvalues {one:.4f}, {two:.4f}, "
+            f"residual {residual:.0e}; {theirs}"
         )
+    if not normal:
+        print("  none was found within the plane")
     print("P_X = U(-1, 1): the line w1 = 1")
     for setting in settings:
         if setting.gan.data == "uniform":
