@@ -12,7 +12,7 @@ the paper reads its place off the plots. Shaded are the starts from which the fl
 Prints equilibria, eigenvalues, differences from the paper and shares of the plane; writes to Results/figures:
 figureS1.png and .pdf, figureS1_equilibria.csv, figureS1_line.csv (Proposition 1), figureS1_field.csv (the flow).
 
-Time: about 35 s of one core. Source: Wang et al. 2019, appendix.
+Time: some 20 s of one core. Source: Wang et al. 2019, appendix.
 """
 
 from mmdgan.figures.output import run_figure

@@ -144,12 +144,12 @@ def test_one_stable_equilibrium_with_normal_data(loss, rule):
 def test_a_hundred_hermite_nodes_have_not_converged_for_mmd_rbf_and_more_of_them_approach_the_other_rule():
     [exact] = find_equilibria(TwoParameterGan("rbf", "normal"), [(1.48, 0.8)])
     distances = []
-    for nodes in (100, 128, 300):
+    for nodes in (100, 128, 200):
         gan = TwoParameterGan("rbf", "normal", nodes=nodes, rule="hermite")
         [point] = find_equilibria(gan, [(exact.w1, exact.w2)], tolerance=None)
         distances.append(np.hypot(point.w1 - exact.w1, point.w2 - exact.w2))
         assert point.residual > 1e-6
-    assert 0.015 > distances[0] > 0.01 and distances[1] < 0.5 * distances[0] and distances[2] < 1e-4
+    assert 0.015 > distances[0] > 0.01 and distances[1] < 0.5 * distances[0] and distances[2] < 1e-3
 
 
 @pytest.mark.slow
