@@ -149,6 +149,7 @@ def test_a_hundred_hermite_nodes_have_not_converged_for_mmd_rbf_and_more_of_them
         [point] = find_equilibria(gan, [(exact.w1, exact.w2)], tolerance=None)
         distances.append(np.hypot(point.w1 - exact.w1, point.w2 - exact.w2))
         assert point.residual > 1e-6
+        assert find_equilibria(gan, [(point.w1, point.w2)]) == []
     assert 0.015 > distances[0] > 0.01 and distances[1] < 0.5 * distances[0] and distances[2] < 1e-3
 
 
