@@ -1,9 +1,9 @@
 """The dictionary language: layer dictionaries with keys, defaults, override rules and shape inference.
 
-An architecture is a dictionary with `input` [(C, H, W)], `code` [(length, activation)], `generator` and
-`discriminator`; a network is a list of layer dictionaries, applied in sequence, or a dictionary of `layers`, `links`
-and `outputs` (see `mmdgan.design_graph`). Shapes are always (C, H, W) or (features,), without batch dimension and
-whatever the data format. Every mistake is a DesignError that names the network, the layer and the key.
+An architecture is a dictionary with `input` [(C, H, W)] (or [(features,)], of points), `code` [(length, activation)],
+`generator` and `discriminator`; a network is a list of layer dictionaries, applied in sequence, or a dictionary of
+`layers`, `links` and `outputs` (see `mmdgan.design_graph`). Shapes are always (C, H, W) or (features,), without batch
+dimension and whatever the data format. Every mistake is a DesignError that names the network, the layer and the key.
 
 Pure Python: nothing here imports TensorFlow or NumPy. Keys, defaults, override rules and shapes are those of
 the original implementation (spec A), mended where it was broken (spec D.2).
@@ -66,7 +66,7 @@ def parse_architecture(architecture: Mapping, num_class: int = 0) -> tuple[Netwo
     """
     whole = Place("architecture")
     check_keys(whole, architecture, ("input", "code", "generator", "discriminator"), required=True)
-    image = _single(whole, architecture, "input", "[(3, 32, 32)]", lambda value: sizes(value, ranks=(3,)))
+    image = _single(whole, architecture, "input", "[(3, 32, 32)]", sizes)
     code = _single(whole, architecture, "code", "[(128, 'linear')]", _code_length)
     gen = parse_network(architecture["generator"], code, "gen", num_class)
     dis = parse_network(architecture["discriminator"], image, "dis", num_class)
@@ -77,7 +77,7 @@ def parse_architecture(architecture: Mapping, num_class: int = 0) -> tuple[Netwo
     if gen.output_shape != image:
         last = gen.layers[gen.outputs[0]]
         key = "out" if gen.output_shape[1:] == image[1:] else "strides"
-        if len(gen.output_shape) == 1 or last.out_reshape is not None:
+        if len(gen.output_shape) != len(image) or last.out_reshape is not None:
             key = "out_reshape"
         raise _output_place(gen, architecture["generator"]).error(
             key,
