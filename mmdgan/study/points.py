@@ -26,7 +26,7 @@ TESTED = 500
 """Points of each kind in the two-sample tests: 999 divisions of 1,000 points take half a second."""
 
 WIDTHS = (1.0, 1 / 4, 1 / 16)
-"""Widths of the MMD test's summed Gaussian kernels, in median distances of data: the whole, and down to single modes."""
+"""Widths of the MMD test's summed Gaussian kernels, in median distances of data: from the whole to single modes."""
 
 COLUMNS = {
     "name": "run",

@@ -149,6 +149,9 @@ def fixed_settings(options: FixedOptions) -> list[PointsSettings]:
     ((width, values),) = (given or ({"sigma": (0.05, 0.2, 1.0)} if gaussian else {"alpha": (0.2, 1.0, 5.0)})).items()
     if not values:
         raise ConfigError(f"{width} is empty; give one or more numbers, such as --{width}=0.2,1.")
+    from mmdgan import losses
+
+    losses.resolve_options(KERNELS[options.kernel], **{width: values}, **options.kernel_options())
     runs = [values] if options.mixture else [(value,) for value in values]
     return [
         PointsSettings(
