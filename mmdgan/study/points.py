@@ -167,10 +167,7 @@ def describe_kernel(loss: Any) -> str:
     if "alpha" in options:
         words = [f"rational quadratic, alpha {_numbers(options['alpha'])}"]
     elif "sigma" in options:
-        sigma = options["sigma"]
-        if options.get("variance") is not None:
-            sigma = [value**0.5 for value in _sequence(options["variance"])]
-        words = [f"Gaussian, sigma {_numbers(sigma)}"]
+        words = [f"Gaussian, sigma {_numbers(options['sigma'])}"]
     elif "omega" in options:
         words = ["Gaussian, random sigma"]
     else:
@@ -247,9 +244,5 @@ def _cell(name: str, value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _sequence(value: Any) -> Sequence[float]:
-    return value if isinstance(value, (tuple, list)) else (value,)
-
-
 def _numbers(value: Any) -> str:
-    return ", ".join(f"{number:.3g}" for number in _sequence(value))
+    return ", ".join(f"{number:.3g}" for number in (value if isinstance(value, tuple) else (value,)))

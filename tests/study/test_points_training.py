@@ -121,18 +121,29 @@ def test_mmd2_of_two_gaussians_of_unlike_widths_is_that_of_the_closed_form(mean)
 
 
 def test_the_force_is_twice_the_slope_of_the_witness():
-    """-N d MMD^2 / dx_i = 2 grad f(x_i) of the V-statistic; of these losses, which leave i = j out, nearly so."""
+    """-N d MMD^2 / dx_i = 2 grad f(x_i): exactly of the V-statistic, in which a point's own term has no slope."""
     rng = np.random.default_rng(0)
     data, generated = rng.uniform(-1, 1, (300, 2)), rng.uniform(-1, 1, (300, 2)) + 0.4
-    found = points_training.force(_OneLoss(losses.get("mmd_g", sigma=[0.6])), generated, data)
+    found = points_training.force(_OneLoss(losses.get("mmd_g", sigma=[0.6], biased=True)), generated, data)
     step = 1e-4
     for axis in range(2):
         there, back = generated.copy(), generated.copy()
         there[:, axis] += step
         back[:, axis] -= step
         slope = (witness(there, data, generated, 0.6) - witness(back, data, generated, 0.6)) / (2 * step)
-        np.testing.assert_allclose(found[:, axis], 2 * slope, atol=0.03)
+        np.testing.assert_allclose(found[:, axis], 2 * slope, atol=2e-5)
         assert np.abs(slope).max() > 0.19
+
+
+def test_the_linear_term_is_part_of_the_height():
+    rng = np.random.default_rng(0)
+    z, data, generated = rng.standard_normal((3, 40, 2))
+    with_term, without = (
+        points_training.height(_OneLoss(losses.get("mmd_g", sigma=[0.6], add_dot=w)), z, data, generated)
+        for w in (0.3, 0.0)
+    )
+    np.testing.assert_allclose(with_term - without, 0.3 * z @ (data.mean(0) - generated.mean(0)), atol=1e-6)
+    np.testing.assert_allclose(without, witness(z, data, generated, 0.6), atol=1e-6)
 
 
 def test_heights_of_losses_without_a_kernel():
@@ -187,6 +198,11 @@ def test_numbers_of_a_run(trained):
     assert 1 / 20 <= result.p_mmd <= 0.1 and 1 / 20 <= result.p_energy <= 0.1  # 60 steps are not enough
     assert list(result.row()) == list(points.COLUMNS)
     assert result.kernel == "Gaussian, sigma 1, 1.41, 2, 2.83, 4"
+    biased = losses.get("mmd_t", alpha=[0.1, 10], add_dot=0.1, biased=True)
+    assert points.describe_kernel(biased) == "rational quadratic, alpha 0.1, 10, add_dot 0.1, biased"
+    assert points.describe_kernel(losses.get("rep", variance=4.0)) == "Gaussian, sigma 2"
+    assert points.describe_kernel(losses.get("rand_g")) == "Gaussian, random sigma"
+    assert points.describe_kernel(losses.get("hinge")) == ""
     text = points.table([result.row()])
     assert "modes covered" in text and "diverged" not in text
 
