@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-ACT_K = 64.0 ** (1 / 3)  # over the critic's three layers the multipliers make 64
+ACT_K = 8.0 ** (1 / 3)  # over the critic's three layers the multipliers make 8
 
 _GENERATOR = [
     {"name": "l1", "op": "d", "out": 128, "act": "relu"},

@@ -51,13 +51,13 @@ class PointsSettings:
     loss: str = "mmd_g"
     loss_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     learned: bool = False
-    steps: int = 3000
-    batch_size: int = 256
-    lr_dis: float = 1e-3
-    lr_gen: float = 1e-3
+    steps: int = 8000
+    batch_size: int = 128
+    lr_dis: float = 3e-3
+    lr_gen: float = 3e-3
     decay: bool = True
     spectral: bool = True
-    gain: float = 64.0
+    gain: float = 8.0
     penalty_weight: float | None = None
     snapshots: int = 25
     samples: int = 2500
@@ -89,9 +89,9 @@ class PointsOptions(FigureOptions):
     alpha: tuple[float, ...] | None = option(None, "exponents of the rational quadratic kernel", _KERNEL)
     biased: bool = option(False, "count the pairs of a sample with itself too: the V-statistic", _KERNEL)
     add_dot: float | None = option(None, "weight of a linear term <x, y> added to the kernel", _KERNEL)
-    steps: int = option(3000, "of training", _TRAINING)
-    batch_size: int = option(256, "points of each kind in a step, fresh ones each time", _TRAINING)
-    lr_gen: float = option(1e-3, "learning rate of the generator (Adam)", _TRAINING)
+    steps: int = option(8000, "of training", _TRAINING)
+    batch_size: int = option(128, "points of each kind in a step, fresh ones each time", _TRAINING)
+    lr_gen: float = option(3e-3, "learning rate of the generator (Adam)", _TRAINING)
     decay: bool = option(True, "let the learning rates fall linearly to 0 at the last step", _TRAINING)
     snapshots: int = option(25, "moments of the training to keep: the frames of the GIF", _TRAINING)
 
@@ -125,9 +125,14 @@ class LearnedOptions(PointsOptions):
     loss: tuple[str, ...] = option(
         ("mmd_g", "rep", "rep_b", "hinge"), "losses, a run for each: `python -m mmdgan losses` lists them", _TRAINING
     )
-    lr_dis: float = option(1e-3, "learning rate of the critic (Adam)", _TRAINING)
-    spectral: bool = option(True, "divide the critic's layers by their spectral norms", _TRAINING)
-    gain: float = option(64.0, "with --spectral: the product of the multipliers of the critic's layers", _TRAINING)
+    lr_dis: float = option(3e-3, "learning rate of the critic (Adam)", _TRAINING)
+    spectral: str = option(
+        "auto",
+        "divide the critic's layers by their spectral norms; auto: for MMD losses",
+        _TRAINING,
+        ("auto", "on", "off"),
+    )
+    gain: float = option(8.0, "with spectral norms: the product of the multipliers of the critic's layers", _TRAINING)
     penalty_weight: float | None = option(
         None, "of the gradient penalty of losses that end in _gp, and of wasserstein [the loss's own]", _TRAINING
     )
@@ -180,7 +185,7 @@ def learned_settings(options: LearnedOptions) -> list[PointsSettings]:
         defaults = losses.resolve_options(name)
         fitting = {key: _as_default(value, defaults.get(key)) for key, value in given.items()}
         losses.resolve_options(name, **fitting)  # refuses what the loss does not have, before anything is trained
-        has_penalty = losses.get(name).penalty_weight is not None
+        loss = losses.get(name)
         runs.append(
             PointsSettings(
                 name=name,
@@ -188,9 +193,9 @@ def learned_settings(options: LearnedOptions) -> list[PointsSettings]:
                 loss_options=fitting,
                 learned=True,
                 lr_dis=options.lr_dis,
-                spectral=options.spectral,
+                spectral=loss.score_size > 1 if options.spectral == "auto" else options.spectral == "on",
                 gain=options.gain,
-                penalty_weight=options.penalty_weight if has_penalty else None,
+                penalty_weight=options.penalty_weight if loss.penalty_weight is not None else None,
                 **options.common(),
             )
         )

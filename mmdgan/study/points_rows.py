@@ -39,8 +39,15 @@ def study_rows(quick: bool = False, seed: int = 0) -> list[PointsSettings]:
 
 
 def learned_row(points: str, loss: str) -> PointsSettings:
-    """A learned kernel as the study trains it; wasserstein with its gradient penalty instead of spectral norms."""
-    return PointsSettings(f"{points}, learned, {loss}", points, loss, learned=True, spectral=loss != "wasserstein")
+    """A learned kernel as the study trains it: MMD losses with spectral norms, wasserstein with the study's penalty."""
+    return PointsSettings(
+        f"{points}, learned, {loss}",
+        points,
+        loss,
+        learned=True,
+        spectral=loss in ("mmd_g", "rep", "rep_b"),
+        penalty_weight=0.1 if loss == "wasserstein" else None,
+    )
 
 
 def points_rows(rows: Sequence[PointsSettings], out: str, budget: float | None = None) -> list[PointsResult]:

@@ -56,10 +56,15 @@ def test_defaults_and_the_other_kernel():
 
 
 def test_a_run_for_each_loss():
-    runs = learned("--loss=rep_b,mmd_g", "--sigma=0.5", "--nospectral", "--gain=2", "--lr_dis=0.3")
+    runs = learned("--loss=rep_b,mmd_g", "--sigma=0.5", "--spectral=off", "--gain=2", "--lr_dis=0.3")
     assert [run.name for run in runs] == ["rep_b", "mmd_g"]
     assert [run.loss_options for run in runs] == [{"sigma": 0.5}, {"sigma": (0.5,)}]
     assert all(run.learned and not run.spectral and run.gain == 2 and run.lr_dis == 0.3 for run in runs)
+
+
+def test_spectral_norms_are_for_the_losses_that_need_them():
+    assert [run.spectral for run in learned("--loss=rep,hinge,wasserstein")] == [True, False, False]
+    assert [run.spectral for run in learned("--loss=rep,hinge", "--spectral=on")] == [True, True]
 
 
 def test_a_penaltys_weight_goes_to_the_losses_that_have_one():

@@ -53,7 +53,7 @@ def test_a_run_is_a_function_of_its_settings(trained):
     assert not np.array_equal(trained.held_out(5), other.held_out(5))
     # Training changed the points, and the step before the last one had a small rate.
     assert not np.array_equal(trained.snapshots[0].samples, trained.snapshots[1].samples)
-    assert float(trained.gan.optimizer_gen.learning_rate) == pytest.approx(1e-3 * 10 / 60)
+    assert float(trained.gan.optimizer_gen.learning_rate) == pytest.approx(3e-3 * 10 / 60)
 
 
 def test_points_of_steps_are_neither_held_out_nor_those_of_other_steps(trained, monkeypatch):
