@@ -215,7 +215,7 @@ def caption(result: PointsResult) -> str:
     parts = (
         [] if result.modes is None else [f"{result.covered} of {result.modes} modes, {result.high_quality:.0%} good"]
     )
-    return ", ".join([*parts, f"energy {result.energy:.2g}, p {result.p_mmd:.2g}"])
+    return ", ".join([*parts, f"energy {result.energy:.2g}, p(MMD) {result.p_mmd:.2g}"])
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

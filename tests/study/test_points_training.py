@@ -13,6 +13,7 @@ from mmdgan.data import synthetic
 from mmdgan.design import load_architecture, parse_architecture
 from mmdgan.study import points, points_training
 from mmdgan.study.points_options import PointsSettings
+from mmdgan.training.checks import channels_last
 
 QUICK = PointsSettings("quick", steps=60, batch_size=16, snapshots=3, samples=60, permutations=19)
 
@@ -24,6 +25,12 @@ def test_the_networks_are_as_documented():
         source = (Path(__file__).resolve().parents[2] / "architectures" / "points.py").read_text(encoding="utf-8")
         documentation = source.partition(f"\n{name} = ")[2].split('"""')[1]
         assert all(f"{count:,}" in documentation for count in parameters)
+
+
+def test_points_have_no_channels_to_move():
+    points_, images = tf.zeros((4, 2)), tf.zeros((4, 3, 5, 6))
+    assert channels_last(points_, "channels_first").shape == (4, 2)
+    assert channels_last(images, "channels_first").shape == (4, 5, 6, 3)
 
 
 def test_without_spectral_norms_and_with_another_score_size():
