@@ -55,7 +55,7 @@ def plot_runs(runs: Sequence[Trained], captions: Sequence[str]) -> Figure:
         runs: of one distribution.
         captions: a line or two under each run's name.
     """
-    figure = new_figure(10.2, 3.5 * len(runs) + 0.1)
+    figure = new_figure(10.2, 3.5 * len(runs) + 0.4)
     rows = figure.subplots(len(runs), 3, squeeze=False)
     for axes, run, caption in zip(rows, runs, captions, strict=True):
         view = window(run.held_out(_SHOWN))
@@ -68,7 +68,8 @@ def plot_runs(runs: Sequence[Trained], captions: Sequence[str]) -> Figure:
         )
         draw_paths(axes[2], run, view)
         axes[2].set_title(f"the ways of {_PATHS} points\nin {run.snapshots[-1].step:,} steps", fontsize=9)
-    rows[0][0].legend(loc="upper right", fontsize=7, markerscale=2.5, framealpha=0.9)
+    points = rows[0][0].get_legend_handles_labels()
+    figure.legend(*points, loc="outside lower center", ncols=2, fontsize=9, markerscale=3, frameon=False)
     return figure
 
 
@@ -85,11 +86,10 @@ def film(runs: Sequence[Trained], inches: float = 2.6, dpi: int = 80) -> np.ndar
 
     A run that ended before the others, having diverged, stays as it was.
     """
-    longest = max(runs, key=lambda run: len(run.snapshots))
     frames = []
     columns = min(len(runs), 4)
     rows = -(-len(runs) // columns)
-    for index, moment in enumerate(longest.snapshots):
+    for index in range(max(len(run.snapshots) for run in runs)):
         figure = new_figure(inches * columns, (inches + 0.3) * rows)
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in panels[len(runs) :]:
@@ -100,7 +100,6 @@ def film(runs: Sequence[Trained], inches: float = 2.6, dpi: int = 80) -> np.ndar
             axes.set_title(
                 f"{run.settings.name}, step {snapshot.step:,}\n|{_letter(run)}| up to {largest:.2g}", fontsize=8
             )
-        del moment
         frames.append(pixels(figure, dpi))
     return np.stack(frames)
 
@@ -110,9 +109,9 @@ def draw_points(axes: Axes, run: Trained, view: Window) -> None:
     data, generated = run.held_out(_SHOWN), run.generate(_SHOWN)
     axes.scatter(*data.T, s=4, color=_DATA, alpha=0.5, linewidths=0, label="data", rasterized=True)
     axes.scatter(*generated.T, s=4, color=_GENERATED, alpha=0.5, linewidths=0, label="generated", rasterized=True)
-    outside = ~_inside(generated, view)
-    if outside.any():
-        axes.set_xlabel(f"{outside.mean():.0%} of the generated points lie outside", fontsize=7)
+    outside = 1 - _inside(generated, view).mean()
+    if outside >= 0.005:
+        axes.set_xlabel(f"{outside:.0%} of the generated points lie outside", fontsize=7)
     _frame(axes, view)
 
 

@@ -73,7 +73,8 @@ def test_a_film_has_a_frame_per_snapshot_and_a_panel_per_run(run):
     assert len(plane.film([shorter, run], dpi=40)) == 3
 
 
-@pytest.mark.parametrize("kind", ["fixed", pytest.param("learned", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["fixed", "learned"])
 def test_scripts_write_pictures_and_tables(kind, tmp_path, capsys):
     given = {"steps": 25, "batch_size": 8, "snapshots": 2, "quick": True, "out": str(tmp_path), "points": "grid"}
     if kind == "fixed":

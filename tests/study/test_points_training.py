@@ -16,6 +16,7 @@ from mmdgan.study.points_options import PointsSettings
 from mmdgan.training.checks import channels_last
 
 QUICK = PointsSettings("quick", steps=60, batch_size=16, snapshots=3, samples=60, permutations=19)
+SHORT = dataclasses.replace(QUICK, steps=25)
 
 
 def test_the_networks_are_as_documented():
@@ -48,14 +49,15 @@ def trained():
 
 def test_a_run_is_a_function_of_its_settings(trained):
     again = points_training.train(QUICK)
-    other = points_training.train(dataclasses.replace(QUICK, seed=1))
+    other = points_training.train(dataclasses.replace(SHORT, seed=1))
     assert [snapshot.step for snapshot in trained.snapshots] == [0, 25, 60]
     assert [row["step"] for row in trained.curves] == [25, 50, 60]
     assert int(trained.gan.iterations) == 60
-    for one, two, three in zip(trained.snapshots, again.snapshots, other.snapshots, strict=True):
+    for one, two in zip(trained.snapshots, again.snapshots, strict=True):
         np.testing.assert_array_equal(one.samples, two.samples)
         np.testing.assert_array_equal(one.force, two.force)
-        assert not np.array_equal(one.samples, three.samples)
+    for one, two in zip(trained.snapshots[:2], other.snapshots, strict=True):
+        assert not np.array_equal(one.samples, two.samples)
     assert trained.curves == again.curves
     assert not np.array_equal(trained.held_out(5), other.held_out(5))
     # Training changed the points, and the step before the last one had a small rate.
@@ -69,7 +71,7 @@ def test_points_of_steps_are_neither_held_out_nor_those_of_other_steps(trained, 
     monkeypatch.setattr(
         synthetic.GaussianMixture, "sample", lambda self, n, seed=0: drawn.append(sample(self, n, seed)) or drawn[-1]
     )
-    result = points_training.train(QUICK)
+    result = points_training.train(dataclasses.replace(SHORT, steps=50))
     result.held_out(50)
     assert len(np.unique(np.concatenate([rows[:40] for rows in drawn[1:]]), axis=0)) >= 40 * 4
 
@@ -179,7 +181,7 @@ def test_every_kind_of_loss_has_forces_and_heights(name):
 
 
 def test_a_snapshots_height_is_that_of_its_own_critic():
-    settings = dataclasses.replace(QUICK, loss="rep_b", learned=True)
+    settings = dataclasses.replace(SHORT, loss="rep_b", learned=True)
     result = points_training.train(settings)
     z = np.random.default_rng(0).uniform(-1, 1, (20, 2))
     first, last = (result.height(snapshot, z) for snapshot in (result.snapshots[0], result.snapshots[-1]))
@@ -190,7 +192,7 @@ def test_a_snapshots_height_is_that_of_its_own_critic():
 
 
 def test_a_run_that_diverges_says_when():
-    result = points_training.train(dataclasses.replace(QUICK, lr_gen=1e20, decay=False))
+    result = points_training.train(dataclasses.replace(SHORT, lr_gen=1e20, decay=False))
     assert result.diverged == 25
     numbers = points.measure(result)
     assert numbers.diverged == 25 and numbers.steps == 25
