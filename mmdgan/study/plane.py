@@ -5,6 +5,7 @@ Colours: data blue, generated vermilion; the witness purple (taken for generated
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -55,12 +56,12 @@ def plot_runs(runs: Sequence[Trained], captions: Sequence[str]) -> Figure:
         runs: of one distribution.
         captions: a line or two under each run's name.
     """
-    figure = new_figure(10.2, 3.5 * len(runs) + 0.4)
+    figure = new_figure(10.2, 3.65 * len(runs) + 0.4)
     rows = figure.subplots(len(runs), 3, squeeze=False)
     for axes, run, caption in zip(rows, runs, captions, strict=True):
         view = window(run.held_out(_SHOWN))
         draw_points(axes[0], run, view)
-        axes[0].set_title(f"{run.settings.name}\n{caption}", fontsize=9)
+        axes[0].set_title(f"{run.settings.name}\n{textwrap.fill(caption, 36)}", fontsize=9)
         largest = draw_witness(axes[1], run, run.snapshots[-1], view)
         draw_force(axes[1], run.snapshots[-1])
         axes[1].set_title(
