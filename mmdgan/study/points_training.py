@@ -51,7 +51,7 @@ class Trained:
         gan: the `GanStep`, at its last step.
         snapshots: the first before step 1, the last after the last.
         curves: one row per call of several steps: step, loss_gen, loss_dis.
-        seconds: processor time of the training, TensorFlow's start and compiling left out where they had been before.
+        seconds: processor time, from building the networks to the last step; not that of importing TensorFlow.
         diverged: the step after which a loss was not finite, where training ended; else None.
     """
 
