@@ -33,21 +33,20 @@ def test_colours_are_symmetric_around_zero():
     assert plane.symmetric_limit(np.zeros(3)) == 1
 
 
-def test_the_witness_is_drawn_the_right_way_up(run, monkeypatch):
-    """A height that is the y coordinate: green, the data's colour, above; purple below; one straight zero line."""
-    monkeypatch.setattr(type(run), "height", lambda self, snapshot, mesh: mesh[:, 1])
+def test_the_witness_is_drawn_the_right_way_up_and_zero_is_white(run, monkeypatch):
+    """A height of y + 1/2: green, the data's colour, above; purple below; one straight zero line, where it is white."""
+    monkeypatch.setattr(type(run), "height", lambda self, snapshot, mesh: mesh[:, 1] + 0.5)
     figure = new_figure(3, 3)
     axes = figure.subplots()
     view = plane.Window(-1.0, 1.0, -1.0, 1.0)
-    assert plane.draw_witness(axes, run, run.snapshots[-1], view, side=30) == pytest.approx(1)
+    assert plane.draw_witness(axes, run, run.snapshots[-1], view, side=30) == pytest.approx(1.5)
     axes.set_axis_off()
     image = plane.pixels(figure, 60).astype(int)
-    middle = image.shape[1] // 2
-    above, below = image[image.shape[0] // 4, middle], image[3 * image.shape[0] // 4, middle]
-    assert above[1] > above[0] and above[1] > above[2]
-    assert below[1] < below[0] and below[1] < below[2]
+    rows, middle = len(image), image.shape[1] // 2
+    excess = [image[rows * part // 100, middle][1] - image[rows * part // 100, middle][0] for part in (25, 50, 72, 94)]
+    assert excess[0] > excess[1] > 15 > abs(excess[2]) and excess[3] < -5
     lines = [path for item in axes.collections[1:] for path in item.get_paths() if len(path.vertices)]
-    assert len(lines) == 1 and np.abs(lines[0].vertices[:, 1]).max() < 1e-9
+    assert len(lines) == 1 and np.abs(lines[0].vertices[:, 1] + 0.5).max() < 1e-9
 
 
 def test_arrows_are_forces(run):

@@ -184,7 +184,7 @@ def test_a_snapshots_height_is_that_of_its_own_critic():
     settings = dataclasses.replace(SHORT, loss="rep_b", learned=True)
     result = points_training.train(settings)
     z = np.random.default_rng(0).uniform(-1, 1, (20, 2))
-    first, last = (result.height(snapshot, z) for snapshot in (result.snapshots[0], result.snapshots[-1]))
+    last, first = (result.height(snapshot, z) for snapshot in (result.snapshots[-1], result.snapshots[0]))
     assert not np.allclose(first, last, rtol=1e-3)
     for mine, now in zip(result.snapshots[-1].weights, result.gan.discriminator.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, now)
