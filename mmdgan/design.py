@@ -1,9 +1,9 @@
 """The dictionary language: layer dictionaries with keys, defaults, override rules and shape inference.
 
-An architecture is a dictionary with `input` [(C, H, W)], `code` [(length, activation)], `generator` and
-`discriminator`; a network is a list of layer dictionaries, applied in sequence, or a dictionary of `layers`, `links`
-and `outputs` (see `mmdgan.design_graph`). Shapes are always (C, H, W) or (features,), without batch dimension and
-whatever the data format. Every mistake is a DesignError that names the network, the layer and the key.
+An architecture is a dictionary with `input` [(C, H, W)] (or [(features,)], of points), `code` [(length, activation)],
+`generator` and `discriminator`; a network is a list of layer dictionaries, applied in sequence, or a dictionary of
+`layers`, `links` and `outputs` (see `mmdgan.design_graph`). Shapes are always (C, H, W) or (features,), without batch
+dimension and whatever the data format. Every mistake is a DesignError that names the network, the layer and the key.
 
 Pure Python: nothing here imports TensorFlow or NumPy. Keys, defaults, override rules and shapes are those of
 the original implementation (spec A), mended where it was broken (spec D.2).
@@ -42,6 +42,7 @@ __all__ = [
     "Part",
     "Route",
     "describe",
+    "has_fixed_width",
     "load_architecture",
     "parse_architecture",
     "parse_network",
@@ -66,7 +67,7 @@ def parse_architecture(architecture: Mapping, num_class: int = 0) -> tuple[Netwo
     """
     whole = Place("architecture")
     check_keys(whole, architecture, ("input", "code", "generator", "discriminator"), required=True)
-    image = _single(whole, architecture, "input", "[(3, 32, 32)]", lambda value: sizes(value, ranks=(3,)))
+    image = _single(whole, architecture, "input", "[(3, 32, 32)]", sizes)
     code = _single(whole, architecture, "code", "[(128, 'linear')]", _code_length)
     gen = parse_network(architecture["generator"], code, "gen", num_class)
     dis = parse_network(architecture["discriminator"], image, "dis", num_class)
@@ -77,7 +78,7 @@ def parse_architecture(architecture: Mapping, num_class: int = 0) -> tuple[Netwo
     if gen.output_shape != image:
         last = gen.layers[gen.outputs[0]]
         key = "out" if gen.output_shape[1:] == image[1:] else "strides"
-        if len(gen.output_shape) == 1 or last.out_reshape is not None:
+        if len(gen.output_shape) != len(image) or last.out_reshape is not None:
             key = "out_reshape"
         raise _output_place(gen, architecture["generator"]).error(
             key,
@@ -138,16 +139,17 @@ def with_score_size(architecture: Mapping, score_size: int) -> dict:
         size = positive_integer(score_size)
     except ValueError as error:
         raise DesignError(f"the score size {error}.") from None
-    layers, links, outputs = _critic(architecture)
-    places = _layer_places("dis", layers)
-    wiring = wire(Place("dis"), [place.layer for place in places], links, outputs)
-    index = wiring.order[wiring.outputs[0]]
-    if not _has_kernel(layers[index]) or _is(layers[index], "type", NON_LOCAL_TYPES):
-        raise places[index].error(
-            "out", "would be the score size, but this layer has none; end the critic in an op 'd'"
-        )
-    layers[index]["out"] = size
+    layers, place = _critic_output(architecture)
+    if not _has_width(layers[place.index]):
+        raise place.error("out", "would be the score size, but this layer has none; end the critic in an op 'd'")
+    layers[place.index]["out"] = size
     return _with_critic_layers(architecture, layers)
+
+
+def has_fixed_width(architecture: Mapping) -> bool:
+    """Whether the critic ends in a layer without an `out`, such as op 'i', so that `with_score_size` has no use."""
+    layers, place = _critic_output(architecture)
+    return not _has_width(layers[place.index])
 
 
 def with_gain(architecture: Mapping, gain: float) -> dict:
@@ -231,6 +233,19 @@ def _critic(architecture: object) -> tuple[list[dict], object, object]:
         if not isinstance(layer, Mapping):
             raise Place("dis", index).error(None, f"must be a dictionary, not {shown(layer)}")
     return [dict(layer) for layer in layers], links, outputs
+
+
+def _critic_output(architecture: object) -> tuple[list[dict], Place]:
+    """Copies of the critic's layer dictionaries, and the place of the one whose output leaves it."""
+    layers, links, outputs = _critic(architecture)
+    places = _layer_places("dis", layers)
+    wiring = wire(Place("dis"), [place.layer for place in places], links, outputs)
+    return layers, places[wiring.order[wiring.outputs[0]]]
+
+
+def _has_width(layer: Mapping) -> bool:
+    """Whether `out` of a layer dictionary, checked or not, is the width of what it gives."""
+    return _has_kernel(layer) and not _is(layer, "type", NON_LOCAL_TYPES)
 
 
 def _has_kernel(layer: Mapping) -> bool:

@@ -199,6 +199,16 @@ class TestArchitectureErrors:
         large["generator"][2]["strides"] = 4
         failing(lambda: parse_architecture(large), place, "key 'strides'", "(3, 16, 16) must equal")
 
+    def test_generator_of_points(self):
+        flat = {"input": [(2,)], "code": [(5,)], "generator": [{"name": "g", "op": "d", "out": 3}]}
+        flat["discriminator"] = [{"name": "d", "op": "d", "out": 4}]
+        place = "gen, layer 'g' (layers[0])"
+        failing(lambda: parse_architecture(flat), place, "key 'out'", "(3,) must equal the architecture's 'input' (2,)")
+        flat["generator"][0]["out"] = 2
+        assert [spec.output_shape for spec in parse_architecture(flat)] == [(2,), (4,)]
+        flat["input"], flat["discriminator"][0]["in_reshape"] = [(2, 1, 1)], [2]
+        failing(lambda: parse_architecture(flat), place, "key 'out_reshape'", "(2,) must equal", "(2, 1, 1)")
+
     def test_critic_output(self):
         broken = changed(discriminator=TINY["discriminator"][:1])
         place = "dis, layer 'd1' (layers[0]), key 'out_reshape'"

@@ -45,5 +45,5 @@ def to_float(images, dtype: str) -> tf.Tensor:
 
 
 def channels_last(images: tf.Tensor, data_format: str) -> tf.Tensor:
-    """Images (N, H, W, C) of images in `data_format`."""
-    return tf.transpose(images, (0, 2, 3, 1)) if data_format == "channels_first" else images
+    """Images (N, H, W, C) of images in `data_format`; points (N, d) are as they are."""
+    return tf.transpose(images, (0, 2, 3, 1)) if data_format == "channels_first" and len(images.shape) == 4 else images

@@ -355,6 +355,8 @@ PRESETS = (
     Preset("cifar10/DCGAN"),
     Preset("cifar10/DCGAN_QUARTER"),
     Preset("lsun/DCGAN", twin="celeba/DCGAN_QUARTER"),
+    Preset("points/IDENTITY", loss="mmd_g"),
+    Preset("points/MLP"),
     Preset("sample/DCGAN_SMALL"),
     Preset("sample/PROJECTION_SMALL", loss="hinge", num_class=10),
     Preset("stl10/DCGAN", twin="stl10/DCGAN_QUARTER"),

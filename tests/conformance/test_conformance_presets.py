@@ -46,9 +46,9 @@ def test_training(preset):
 
     step = GanStep(*networks, preset.loss, lr_dis=1e-3, lr_gen=1e-3)
     before = [net.get_weights() for net in networks]
-    channels, height, width = specs[1].input_shape
+    channels, *pixels = specs[1].input_shape
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (BATCH, height, width, channels), dtype=np.uint8)
+    images = rng.integers(0, 256, (BATCH, *pixels, channels), dtype=np.uint8)
     labels = rng.integers(0, preset.num_class, (BATCH, 1)) if preset.num_class else None
     # Twice: in the very first step spectral vectors without norm all but close the critic.
     results = [step.step(images, labels=labels) for _ in range(2)]
