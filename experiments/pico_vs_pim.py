@@ -5,8 +5,8 @@
 
 Each layer's norm by PICO (with the convolution itself) and by PIM (with its kernel as a matrix), converged, beside the
 exact one and the one that training used, whose vector had one iteration per step; the paper says that PICO > PIM.
-Below, the authors' published FIDs with either. It prints both as Markdown tables and writes Results/figures/pico_vs_pim.png,
-.pdf, .md, .csv (the norms) and _published.csv. Without runs it trains MMD-rep (rep).
+Below, the authors' published FIDs with either. It prints both as Markdown tables and writes
+Results/figures/pico_vs_pim.png, .pdf, .md, .csv (the norms) and _published.csv. Without runs it trains MMD-rep (rep).
 
 A run of the quarter-width CIFAR-10 network takes some ten seconds on one CPU core, a full-width one minutes.
 """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mmdgan.report.facts import RunFacts
 
-COLUMNS = ("panel", "label", "run", "loss", "seed", "step", "images", "codes", "last_step_reached")
+COLUMNS = ("panel", "label", "run", "loss", "seed", "step", "images", "codes", "settings")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,9 +107,9 @@ def _panel(run: RunFacts, options: SampleFigureOptions) -> Panel:
     labels = sampling.cycled_labels(count, e["num_class"], options.columns)
     images = sampling.generate(generator, codes, labels)
     row = {"run": run.name, "loss": e["loss"], "seed": e["seed"], "step": step, "images": count}
-    row |= {"codes": f"the first {count} of the run's grid", "last_step_reached": step >= e["max_step"]}
-    unfinished = "" if step >= e["max_step"] or options.step else f", step {step:,}"
-    return Panel(f"{title_of(run)}, seed {e['seed']}{unfinished}", images, row)
+    row |= {"codes": f"the first {count} of the run's grid", "settings": settings_of(run)}
+    at = "" if step == e["max_step"] else f", step {step:,}"
+    return Panel(f"{title_of(run)}, seed {e['seed']}{at}", images, row)
 
 
 def _caption(runs: list[RunFacts]) -> str:

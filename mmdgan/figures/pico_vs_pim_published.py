@@ -105,7 +105,7 @@ def _difference(by_variant: dict[str, PublishedCell]) -> str:
 def draw_published(frame: SubFigure, cells: list[PublishedCell]) -> None:
     """The least FID over the variants, a panel per data set, a line per loss; how many runs diverged below."""
     frame.suptitle(
-        "Published: least FID over 16 pairs of learning rates; below: how many of the 16 runs diverged",
+        "Published: least FID over 16 pairs of learning rates; under the axis: how many of the 16 runs diverged",
         fontsize=10.5,
         x=0.01,
         ha="left",
@@ -120,15 +120,15 @@ def draw_published(frame: SubFigure, cells: list[PublishedCell]) -> None:
             ax.plot(5, values[5], marker=marker, color=colour, markersize=6, markerfacecolor="white")
             for place, variant in enumerate(VARIANTS):
                 if variant in found:
-                    where = (place, -0.17 - 0.085 * index)
-                    options = {"color": colour, "fontsize": 7.5, "ha": "center", "va": "center"}
-                    ax.annotate(str(found[variant].diverged), where, xycoords=("data", "axes fraction"), **options)
+                    options = {"color": colour, "fontsize": 8, "ha": "center", "va": "center"}
+                    options |= {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+                    ax.annotate(str(found[variant].diverged), (place, 0), (0, -27 - 10 * index), **options)
         ax.set_title(title, loc="left", fontsize=10)
         ax.set_xticks(range(6), [variant.removeprefix("K=") for variant in VARIANTS], fontsize=8.5)
         ax.set_xlim(-0.5, 5.5)
         ax.axvline(4.5, color="#C8C8C8", linewidth=0.8)
         ax.tick_params(axis="y", labelsize=8.5)
-        ax.set_xlabel("K of PICO, or PIM", fontsize=8.5, labelpad=46)
+        ax.set_xlabel("K of PICO | PIM", fontsize=8.5, labelpad=42)
         ax.grid(axis="y", color="#E4E4E4", linewidth=0.7)
         ax.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("least FID", fontsize=9)
