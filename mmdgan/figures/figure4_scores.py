@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mmdgan.errors import ConfigError, DataError
 from mmdgan.figures.output import Output, new_figure
-from mmdgan.figures.trained import TrainedOptions, given_or_trained, open_images, real_images, settings_of, title_of
+from mmdgan.figures.trained import (
+    TrainedOptions,
+    given_or_trained,
+    labels_of,
+    open_images,
+    real_images,
+    settings_of,
+    title_of,
+)
 from mmdgan.flags import option
 
 if TYPE_CHECKING:
@@ -156,14 +164,13 @@ def draw(
     rows = -(-len(panels) // columns)
     figure = new_figure(4.6 * columns, 4.9 * rows + 1.1)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for panel, ax in zip(panels, axes, strict=False):
+    titles = labels_of([panel.facts for panel in panels])
+    for panel, title, ax in zip(panels, titles, axes, strict=False):
         for index, label in enumerate(np.unique(labels)):
             chosen = panel.points[labels == label]
             style = {"color": COLOURS[index % len(COLOURS)], "marker": "o^sDv"[index // len(COLOURS) % 5]}
             ax.scatter(*chosen.T, s=7, linewidths=0, alpha=0.8, label=names[label], rasterized=True, **style)
-        ax.set_title(
-            f"{title_of(panel.facts)}, seed {panel.facts.experiment['seed']}, step {panel.step:,}", fontsize=12
-        )
+        ax.set_title(f"{title}, at step {panel.step:,}", fontsize=11)
         ax.set(xticks=[], yticks=[])
         ax.set_aspect("equal", adjustable="datalim")
         ax.set_xlabel(_numbers_text(panel, neighbours), fontsize=9.5)
@@ -189,7 +196,7 @@ def _caption(panels: list[Panel], count: int, pixels: Separation, neighbours: in
     return (
         f"t-SNE of the critic's scores of the same {count:,} real images of {first.experiment['data']}, by class.\n"
         f"{neighbours}-NN accuracy: by chance (shuffled labels) {chance:.1%}, on raw pixels {pixels.accuracy:.1%}.\n"
-        f"{settings_of(first)}"
+        f"{settings_of(*(panel.facts for panel in panels))}"
     )
 
 

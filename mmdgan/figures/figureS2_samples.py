@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mmdgan.errors import ConfigError
 from mmdgan.figures.output import Output, new_figure
-from mmdgan.figures.trained import METHODS, TrainedOptions, given_or_trained, real_images, settings_of, title_of
+from mmdgan.figures.trained import (
+    METHODS,
+    TrainedOptions,
+    given_or_trained,
+    labels_of,
+    real_images,
+    settings_of,
+    title_of,
+)
 from mmdgan.flags import option
 
 if TYPE_CHECKING:
@@ -57,9 +65,10 @@ def make(options: SampleFigureOptions) -> Output:
     _, images, _ = real_images(runs[0], count, options.seed, options.data_root)
     real = {"codes": f"{count} images drawn with seed {options.seed}", "images": count}
     panels = [Panel(f"real images ({runs[0].experiment['data']})", images, real)]
-    panels += [_panel(run, options) for run in in_order(runs)]
+    runs = in_order(runs)
+    panels += [_panel(run, label, options) for run, label in zip(runs, labels_of(runs), strict=True)]
     output = Output(options.out, "figureS2_samples")
-    output.figure(draw(panels, options.columns, options.across, _caption(runs)), dpi=150)
+    output.figure(draw(panels, options.columns, options.across, settings_of(*runs)), dpi=150)
     rows = [{"panel": index, "label": panel.label} | panel.row for index, panel in enumerate(panels)]
     output.table(rows, COLUMNS)
     return output
@@ -97,7 +106,7 @@ def draw(panels: list[Panel], columns: int, across: int, caption: str) -> Figure
     return figure
 
 
-def _panel(run: RunFacts, options: SampleFigureOptions) -> Panel:
+def _panel(run: RunFacts, label: str, options: SampleFigureOptions) -> Panel:
     """The images of a run's first fixed codes; of a conditional one column after column of a class."""
     from mmdgan import sampling
 
@@ -109,10 +118,4 @@ def _panel(run: RunFacts, options: SampleFigureOptions) -> Panel:
     row = {"run": run.name, "loss": e["loss"], "seed": e["seed"], "step": step, "images": count}
     row |= {"codes": f"the first {count} of the run's grid", "settings": settings_of(run)}
     at = "" if step == e["max_step"] else f", step {step:,}"
-    return Panel(f"{title_of(run)}, seed {e['seed']}{at}", images, row)
-
-
-def _caption(runs: list[RunFacts]) -> str:
-    """The settings that all runs share, or that they do not."""
-    settings = {settings_of(run) for run in runs}
-    return settings.pop() if len(settings) == 1 else "runs of different settings (see the CSV)"
+    return Panel(label + at, images, row)

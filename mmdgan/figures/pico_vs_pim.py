@@ -16,7 +16,7 @@ import numpy as np
 from mmdgan.errors import ConfigError
 from mmdgan.figures.output import Output, new_figure
 from mmdgan.figures.pico_vs_pim_published import draw_published, published_cells, published_text
-from mmdgan.figures.trained import TrainedOptions, given_or_trained, settings_of, title_of
+from mmdgan.figures.trained import TrainedOptions, given_or_trained, labels_of, settings_of, title_of
 from mmdgan.flags import option
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ OPS = ("c", "tc", "d", "project")
 """Layers that have one matrix: those with a kernel per class are left out, and named."""
 
 _COLOURS = {"PIM": "#E69F00", "PICO": "#0072B2", "exact": "#000000", "stored": "#CC79A7"}
-_TOLERANCE = 1e-10  # relative change of sigma in one iteration
+_TOLERANCE = 1e-9  # relative change of sigma in one iteration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class SpectralOptions(TrainedOptions):
     """The flags of the comparison."""
 
     step: int | None = option(None, "of the checkpoints; none: the newest of each run", "the figure")
-    iterations: int = option(5000, "most iterations until a norm must have converged", "the figure")
+    iterations: int = option(20_000, "most iterations until a norm must have converged", "the figure")
 
 
 class Norms(NamedTuple):
@@ -150,7 +150,7 @@ class Converged(NamedTuple):
 
 
 def converge(op: str, kernel: np.ndarray, iterations: int, name: str = "the layer", **operator: Any) -> Converged:
-    """Power iteration from a random vector until sigma stays to ten digits, in the kernel's precision (float64).
+    """Power iteration from a random vector until sigma stays to nine digits, in the kernel's precision (float64).
 
     Args:
       op: as `mmdgan.layers.spectral.spectral_norm` takes it, with `operator`.
@@ -239,16 +239,16 @@ def draw(runs: list[RunNorms], cells: list) -> Figure:
     heights = [2.9] * len(runs) + ([4.0] if cells else [])
     figure = new_figure(11.5, sum(heights) + 0.2)
     frames = np.ravel(figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False))
-    for run, frame in zip(runs, frames, strict=False):
+    for run, label, frame in zip(runs, labels_of([run.facts for run in runs]), frames, strict=False):
         bars, ratios = frame.subplots(1, 2, width_ratios=(1.7, 1))
-        _draw_norms(bars, run)
+        _draw_norms(bars, run, label)
         _draw_ratios(ratios, run)
     if cells:
         draw_published(frames[-1], cells)
     return figure
 
 
-def _draw_norms(ax: Axes, run: RunNorms) -> None:
+def _draw_norms(ax: Axes, run: RunNorms, label: str) -> None:
     places, width = np.arange(len(run.norms)), 0.2
     series = {
         "PIM": [row.pim for row in run.norms],
@@ -261,8 +261,7 @@ def _draw_norms(ax: Axes, run: RunNorms) -> None:
         ax.bar(places + (index - 1.5) * width, values, width, color=_COLOURS[name], label=labels.get(name, name))
     ax.set_xticks(places, [row.layer for row in run.norms], fontsize=9)
     ax.set_ylabel("spectral norm of the kernel")
-    title = f"{title_of(run.facts)}, seed {run.facts.experiment['seed']}, step {run.step:,}: layers of the critic"
-    _settle(ax, title)
+    _settle(ax, f"{label}, at step {run.step:,}: layers of the critic")
     ax.set_ylim(top=1.25 * max(map(max, series.values())))
     ax.legend(fontsize=8.5, frameon=False, ncols=4, loc="upper center", columnspacing=1, handlelength=1.2)
 

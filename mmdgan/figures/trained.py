@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -181,11 +182,26 @@ def title_of(facts: RunFacts) -> str:
 _KERNEL_FIELDS = ("sigma", "alpha", "beta", "lower_bound", "upper_bound")
 
 
-def settings_of(facts: RunFacts) -> str:
-    """A run's settings in one phrase: "cifar10/DCGAN_QUARTER, 1,500 steps of 64 images, learning rates 5e-04/2e-04"."""
+def labels_of(runs: Sequence[RunFacts]) -> list[str]:
+    """What a figure calls each of its runs: method, seed, and those settings that are not the same in all of them."""
+    settings = [_settings(run) for run in runs]
+    varying = [part for part in range(len(settings[0])) if len({of[part] for of in settings}) > 1]
+    return [
+        ", ".join([title_of(run), f"seed {run.experiment['seed']}", *(of[part] for part in varying)])
+        for run, of in zip(runs, settings, strict=True)
+    ]
+
+
+def settings_of(*runs: RunFacts) -> str:
+    """The settings that runs share, in one phrase: "cifar10/DCGAN, 100 steps, batches of 64, lr 5e-04/2e-04"."""
+    settings = [_settings(run) for run in runs]
+    return ", ".join(part for part in settings[0] if all(part in of for of in settings))
+
+
+def _settings(facts: RunFacts) -> list[str]:
     e = facts.experiment
-    rates = f"learning rates {e['lr_dis']:.0e} (critic), {e['lr_gen']:.0e} (generator)"
-    return f"{e['architecture']}, {e['max_step']:,} steps of {e['batch_size']} images, {rates}"
+    steps, batch = f"{e['max_step']:,} steps", f"batches of {e['batch_size']}"
+    return [e["architecture"], steps, batch, f"lr {e['lr_dis']:.0e}/{e['lr_gen']:.0e}"]
 
 
 def open_images(facts: RunFacts, data_root: str | None = None) -> Any:
