@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 LOSSES = ("mmd_g", "rep")
 NUMBERS = ("method", "run", "loss", "seed", "step", "space", "images", "classes", "silhouette", "silhouette_chance")
 NUMBERS += ("silhouette_chance_sd", "neighbours", "accuracy", "accuracy_se", "accuracy_chance", "largest_class")
+NUMBERS += ("outputs", "effective_dimension")
 _SHUFFLES = 20
 
 
@@ -67,11 +68,16 @@ class Separation(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """One run in the figure: its embedding (N, 2) and how the classes are told apart in it and in the scores."""
+    """One run in the figure: its embedding (N, 2) and how the classes are told apart in it and in the scores.
+
+    `outputs` is how many numbers a score has, `dimension` how many of them matter (`effective_dimension`).
+    """
 
     facts: RunFacts
     step: int
     points: np.ndarray
+    outputs: int
+    dimension: float
     in_scores: Separation
     in_plane: Separation
 
@@ -111,6 +117,8 @@ def make(options: ScoreFigureOptions) -> Output:
     for row in rows:
         line = "{method} ({run}), {space}: silhouette {silhouette:.3f}, {neighbours}-NN accuracy {accuracy:.3f}"
         print(f"{line.format(**row)} (chance {row['silhouette_chance']:.3f}, {row['accuracy_chance']:.3f})")
+    for panel in panels:
+        print(f"{panel.facts.name}: effective dimension {panel.dimension:.2f} of {panel.outputs} outputs")
     return output
 
 
@@ -138,6 +146,17 @@ def separation(points: np.ndarray, labels: np.ndarray, neighbours: int, seed: in
         float(np.mean([_vote_accuracy(nearest, other) for other in shuffled])),
         float(np.bincount(classes).max() / len(classes)),
     )
+
+
+def effective_dimension(scores: np.ndarray) -> float:
+    """In how many directions scores (N, d) spread: (sum of variances)^2 / sum of squared variances along the axes.
+
+    1 for scores on a line, d for as much variance in every direction: the participation ratio of the covariance.
+    """
+    import numpy as np
+
+    covariance = np.atleast_2d(np.cov(np.asarray(scores, np.float64), rowvar=False))
+    return float(np.trace(covariance) ** 2 / (covariance**2).sum())
 
 
 def _vote_accuracy(nearest: np.ndarray, classes: np.ndarray) -> float:
@@ -183,10 +202,14 @@ def draw(
 
 
 def _numbers_text(panel: Panel, neighbours: int) -> str:
+    dimension = f"effective dimension of D(x): {panel.dimension:.2f} of {panel.outputs}"
     return "\n".join(
-        f"{where}: silhouette {told.silhouette:+.3f} (chance {told.silhouette_chance:+.3f}), {neighbours}-NN "
-        f"{told.accuracy:.1%} ± {told.accuracy_se:.1%}"
-        for where, told in (("scores D(x)", panel.in_scores), ("embedding", panel.in_plane))
+        [dimension]
+        + [
+            f"{where}: silhouette {told.silhouette:+.3f} (chance {told.silhouette_chance:+.3f}), {neighbours}-NN "
+            f"{told.accuracy:.1%} ± {told.accuracy_se:.1%}"
+            for where, told in (("D(x)", panel.in_scores), ("embedding", panel.in_plane))
+        ]
     )
 
 
@@ -208,7 +231,7 @@ def _panel(run: RunFacts, images: np.ndarray, labels: np.ndarray, options: Score
     scores = critic_scores(critic, images, labels if run.experiment["num_class"] >= 2 else None)
     points = embed(scores, step, options.seed, options.perplexity)
     told = [separation(where, labels, options.neighbours, options.seed) for where in (scores, points)]
-    return Panel(run, step, points, *told)
+    return Panel(run, step, points, scores.shape[1], effective_dimension(scores), *told)
 
 
 def _rows(panel: Panel, count: int, classes: int, neighbours: int) -> list[dict]:
@@ -216,8 +239,11 @@ def _rows(panel: Panel, count: int, classes: int, neighbours: int) -> list[dict]
     e = panel.facts.experiment
     common = {"method": title_of(panel.facts), "run": panel.facts.name, "loss": e["loss"], "seed": e["seed"]}
     common |= {"step": panel.step, "images": count, "classes": classes, "neighbours": neighbours}
-    spaces = {"scores": panel.in_scores, "embedding": panel.in_plane}
-    return [{**common, "space": space, **told._asdict()} for space, told in spaces.items()]
+    of_scores = {"outputs": panel.outputs, "effective_dimension": panel.dimension}
+    return [
+        {**common, "space": "scores", **panel.in_scores._asdict(), **of_scores},
+        {**common, "space": "embedding", **panel.in_plane._asdict()},
+    ]
 
 
 def _check_same_images(runs: list[RunFacts]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mmdgan.errors import ConfigError
-from mmdgan.figures.figure4_scores import ScoreFigureOptions, make, separation
+from mmdgan.figures.figure4_scores import ScoreFigureOptions, effective_dimension, make, separation
 
 
 def silhouette_by_loops(points, labels) -> float:
@@ -71,6 +71,16 @@ def test_votes_are_of_the_others_alone_and_ties_go_to_the_nearer():
     assert accuracy_by_loops(line, labels, 2) == pytest.approx(4 / 6)
 
 
+def test_effective_dimension_counts_the_directions_of_spread():
+    line = np.outer(np.linspace(-1, 1, 50), [1.0, -2.0, 0.5])
+    assert effective_dimension(line) == pytest.approx(1)
+    assert effective_dimension(line[:, :1]) == pytest.approx(1)
+    # Variances along the axes of a turned cross are 4 : 1 : 0, so that it is 25 / 17.
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    cross = np.array([[2.0, 0, 0], [-2, 0, 0], [0, 1, 0], [0, -1, 0]]) @ turn
+    assert effective_dimension(cross) == pytest.approx(25 / 17)
+
+
 def test_quick_trains_both_and_writes_picture_numbers_and_points(tiny_architecture, tmp_path):
     options = ScoreFigureOptions(
         out=str(tmp_path), quick=True, architecture=tiny_architecture, max_step=2, batch_size=8, count=40, neighbours=3
@@ -87,6 +97,7 @@ def test_quick_trains_both_and_writes_picture_numbers_and_points(tiny_architectu
         ("MMD-rep", "embedding"),
         ("the images themselves", "pixels"),
     ]
+    assert all(1 <= float(row["effective_dimension"]) <= 16 for row in rows if row["space"] == "scores")
     assert all(0 <= float(row["accuracy"]) <= 1 and -1 <= float(row["silhouette"]) <= 1 for row in rows)
     points = list(csv.DictReader((tmp_path / "figure4_scores_points.csv").open()))
     assert len(points) == 80
