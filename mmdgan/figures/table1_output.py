@@ -254,7 +254,7 @@ def _network(facts: RunFacts) -> str:
     generator, critic = facts.networks
     return (
         f"{facts.experiment['architecture']} ({generator.parameters:,} parameters of the generator, "
-        f"{critic.parameters:,} of the critic)"
+        f"{critic.parameters:,} of the critic with {critic.output_shape[0]} outputs)"
     )
 
 
