@@ -105,7 +105,7 @@ def _difference(by_variant: dict[str, PublishedCell]) -> str:
 def draw_published(frame: SubFigure, cells: list[PublishedCell]) -> None:
     """The least FID over the variants, a panel per data set, a line per loss; how many runs diverged below."""
     frame.suptitle(
-        "Published: least FID over 16 pairs of learning rates; under the axis: how many of the 16 runs diverged",
+        "Published: least FID over 16 pairs of learning rates, by K of PICO, and of PIM; below: how many of the 16 diverged",
         fontsize=10.5,
         x=0.01,
         ha="left",
@@ -128,7 +128,7 @@ def draw_published(frame: SubFigure, cells: list[PublishedCell]) -> None:
         ax.set_xlim(-0.5, 5.5)
         ax.axvline(4.5, color="#C8C8C8", linewidth=0.8)
         ax.tick_params(axis="y", labelsize=8.5)
-        ax.set_xlabel("K of PICO | PIM", fontsize=8.5, labelpad=42)
+        ax.set_xlabel("\n" * len(LOSSES), fontsize=8)  # room for the counts
         ax.grid(axis="y", color="#E4E4E4", linewidth=0.7)
         ax.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("least FID", fontsize=9)
