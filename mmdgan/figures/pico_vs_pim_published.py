@@ -105,7 +105,7 @@ def _difference(by_variant: dict[str, PublishedCell]) -> str:
 def draw_published(frame: SubFigure, cells: list[PublishedCell]) -> None:
     """The least FID over the variants, a panel per data set, a line per loss; how many runs diverged below."""
     frame.suptitle(
-        "Published: least FID over 16 pairs of learning rates, by K of PICO, and of PIM; below: how many of the 16 diverged",
+        "Published: least FID over 16 pairs of learning rates, for each K of PICO, and PIM; below: diverged runs of 16",
         fontsize=10.5,
         x=0.01,
         ha="left",
