@@ -34,7 +34,12 @@ def test_panels_are_the_grids_of_training_beside_images_of_the_data_set(tiny_run
     runs = (str(conditional_run[1]), str(tiny_run[1]))
     output = make(SampleFigureOptions(out=str(tmp_path), runs=runs, rows=2, columns=3))
     assert [file.name for file in output.files] == [f"figureS2_samples{ending}" for ending in (".png", ".pdf", ".csv")]
-    assert [panel.label for panel in drawn] == ["real images (sample)", "MMD-rep-b, seed 0", "rep_gp, seed 0"]
+    # What differs between the runs is in their labels.
+    assert [panel.label for panel in drawn] == [
+        "real images (sample)",
+        f"MMD-rep-b, seed 0, {tiny_run[0].architecture}, 4 steps, lr 5e-04/2e-04",
+        f"rep_gp, seed 0, {conditional_run[0].architecture}, 2 steps, lr 5e-04/5e-02",
+    ]
     # The tiny run's grid of 2 x 3 was written in training, by the same codes.
     grid = np.asarray(Image.open(Path(tiny_run[1]) / "samples" / "4.png"))
     tiles = grid.reshape(2, 32, 3, 32, 3).transpose(0, 2, 1, 3, 4).reshape(6, 32, 32, 3)
@@ -58,6 +63,7 @@ def test_an_older_checkpoint_says_its_step(tiny_run, tmp_path, drawn):
     assert drawn[1].label == "MMD-rep-b, seed 0, step 2"
 
 
+@pytest.mark.slow
 def test_quick_trains_what_it_shows(tiny_architecture, tmp_path, drawn):
     options = SampleFigureOptions(
         out=str(tmp_path), quick=True, architecture=tiny_architecture, max_step=1, batch_size=8, rows=2, columns=2
