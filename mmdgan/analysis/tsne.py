@@ -24,16 +24,28 @@ def embed_scores(view: CriticView, seed: int = 0, perplexity: float = 30) -> np.
         ConfigError: a perplexity below 1.
         MetricError: scores that are not finite, or all alike.
     """
+    return embed(np.concatenate([view.score_data, view.score_gen]), view.step, seed, perplexity)
+
+
+def embed(scores: np.ndarray, step: int, seed: int = 0, perplexity: float = 30) -> np.ndarray:
+    """Critic scores (N, d) of any images, embedded: float32 (N, 2); the rest as of `embed_scores`.
+
+    Args:
+        scores: (N, d), N >= 2.
+        step: of the checkpoint, for errors.
+        seed: as there.
+        perplexity: as there.
+    """
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
     if perplexity < 1:
         raise ConfigError(f"perplexity is {perplexity}; give a number of neighbours, such as 30.")
-    scores = np.concatenate([view.score_data, view.score_gen]).astype(np.float32)
+    scores = scores.astype(np.float32)
     if not np.isfinite(scores).all():
-        raise MetricError(f"The critic's scores at step {view.step} are not finite; look at an earlier checkpoint.")
+        raise MetricError(f"The critic's scores at step {step} are not finite; look at an earlier checkpoint.")
     if (scores == scores[0]).all():
-        raise MetricError(f"All images have the same critic score at step {view.step}; look at another checkpoint.")
+        raise MetricError(f"All images have the same critic score at step {step}; look at another checkpoint.")
     tsne = TSNE(
         n_components=2,
         perplexity=min(perplexity, (len(scores) - 1) / 3),

@@ -109,7 +109,11 @@ def pixels(figure: Figure, dpi: int = 100) -> np.ndarray:
 
 
 def run_figure(
-    make: Callable[[Any], Output], options: FigureOptions, script: str | os.PathLike, usage: str
+    make: Callable[[Any], Output],
+    options: FigureOptions,
+    script: str | os.PathLike,
+    usage: str,
+    arguments: tuple[str, ...] = (),
 ) -> NoReturn:
     """The main program of a figure's script: flags over `options`, then the figure, then the names of its files.
 
@@ -118,13 +122,19 @@ def run_figure(
       options: the flags' defaults.
       script: the script's `__file__`.
       usage: the script's docstring, shown by `--help`.
+      arguments: the words that go with the flags, as `mmdgan.flags.parse` takes them: run directories, which are
+        added to the option `runs`.
     """
     from mmdgan.cli import run_main
     from mmdgan.flags import parse
 
     def main(argv: Sequence[str]) -> None:
         command = f"usage: python {os.path.relpath(script)} [--flag=value ...]"
-        output = make(parse(options, argv, usage=f"{command}\n\n{usage}").options)
+        parsed = parse(options, argv, usage=f"{command}\n\n{usage}", arguments=arguments)
+        given = parsed.options
+        if parsed.arguments:
+            given = dataclasses.replace(given, runs=(*given.runs, *parsed.arguments))
+        output = make(given)
         for file in output.files:
             print(file)
 

@@ -1,0 +1,17 @@
+"""Figures S2 and S3 of the paper: what each method generates, grids of equal size beside real images.
+
+    python experiments/figureS2_samples.py RUN...
+    python experiments/figureS2_samples.py --data sample --max_step 2000
+
+Each panel is a run, named as in the paper, with the first images of its own fixed codes: none is picked by hand.
+Without runs it trains the seven methods of Table 1, or goes on with those of an earlier call. It writes
+Results/figures/figureS2_samples.png, .pdf and .csv, which says what was drawn: run, loss, step, seed.
+
+Seven given runs take about half a minute on two CPU cores; training as of --max_step besides.
+"""
+
+from mmdgan.figures.figureS2_samples import SampleFigureOptions, make
+from mmdgan.figures.output import run_figure
+
+if __name__ == "__main__":
+    run_figure(make, SampleFigureOptions(), __file__, __doc__, arguments=("[RUN...]",))
