@@ -42,6 +42,7 @@ __all__ = [
     "Part",
     "Route",
     "describe",
+    "has_fixed_width",
     "load_architecture",
     "parse_architecture",
     "parse_network",
@@ -138,16 +139,17 @@ def with_score_size(architecture: Mapping, score_size: int) -> dict:
         size = positive_integer(score_size)
     except ValueError as error:
         raise DesignError(f"the score size {error}.") from None
-    layers, links, outputs = _critic(architecture)
-    places = _layer_places("dis", layers)
-    wiring = wire(Place("dis"), [place.layer for place in places], links, outputs)
-    index = wiring.order[wiring.outputs[0]]
-    if not _has_kernel(layers[index]) or _is(layers[index], "type", NON_LOCAL_TYPES):
-        raise places[index].error(
-            "out", "would be the score size, but this layer has none; end the critic in an op 'd'"
-        )
-    layers[index]["out"] = size
+    layers, place = _critic_output(architecture)
+    if not _has_width(layers[place.index]):
+        raise place.error("out", "would be the score size, but this layer has none; end the critic in an op 'd'")
+    layers[place.index]["out"] = size
     return _with_critic_layers(architecture, layers)
+
+
+def has_fixed_width(architecture: Mapping) -> bool:
+    """Whether the critic ends in a layer without an `out`, such as op 'i', so that `with_score_size` has no use."""
+    layers, place = _critic_output(architecture)
+    return not _has_width(layers[place.index])
 
 
 def with_gain(architecture: Mapping, gain: float) -> dict:
@@ -231,6 +233,19 @@ def _critic(architecture: object) -> tuple[list[dict], object, object]:
         if not isinstance(layer, Mapping):
             raise Place("dis", index).error(None, f"must be a dictionary, not {shown(layer)}")
     return [dict(layer) for layer in layers], links, outputs
+
+
+def _critic_output(architecture: object) -> tuple[list[dict], Place]:
+    """Copies of the critic's layer dictionaries, and the place of the one whose output leaves it."""
+    layers, links, outputs = _critic(architecture)
+    places = _layer_places("dis", layers)
+    wiring = wire(Place("dis"), [place.layer for place in places], links, outputs)
+    return layers, places[wiring.order[wiring.outputs[0]]]
+
+
+def _has_width(layer: Mapping) -> bool:
+    """Whether `out` of a layer dictionary, checked or not, is the width of what it gives."""
+    return _has_kernel(layer) and not _is(layer, "type", NON_LOCAL_TYPES)
 
 
 def _has_kernel(layer: Mapping) -> bool:

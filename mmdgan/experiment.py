@@ -29,12 +29,13 @@ from mmdgan.run_scores import JUDGES
 from mmdgan.runs import RunFolder
 
 _LOSS_OPTIONS = (
-    "rep_weights rep_lambda sigma alpha beta lower_bound upper_bound cross_bound omega ref_normal mix_threshold"
+    "rep_weights rep_lambda sigma variance alpha beta add_dot biased lower_bound upper_bound cross_bound omega "
+    "ref_normal mix_threshold"
 ).split()
 _IDENTITY = (
-    "data flip same_class loss penalty_weight rep_weights sigma alpha beta lower_bound upper_bound cross_bound omega "
-    "ref_normal mix_threshold num_class score_size gain spectral initializer precision legacy batch_size optimizer "
-    "lr_dis lr_gen end_lr imbalanced_update seed replica_losses"
+    "data flip same_class loss penalty_weight rep_weights sigma alpha beta add_dot biased lower_bound upper_bound "
+    "cross_bound omega ref_normal mix_threshold num_class score_size fixed_critic critic_weights gain spectral "
+    "initializer precision legacy batch_size optimizer lr_dis lr_gen end_lr imbalanced_update seed replica_losses"
 ).split()
 _ELSEWHERE = "restart fallback strategy devices workers worker_index".split()
 """What is of one call alone: a run that is loaded knows nothing of it."""
@@ -61,8 +62,15 @@ class Experiment:
     )
     score_size: int | None = option(
         None,
-        "outputs of the last critic layer; none: 1 if it projects labels, else 16 for MMD losses, 1 for the others",
+        "outputs of the last critic layer; none: 1 if it projects labels, else 16 for MMD losses, 1 for the others; a "
+        "fixed critic, or one whose last layer has no weights, has the width it has",
         "networks",
+    )
+    fixed_critic: bool = option(
+        False, "the critic stays as it is, a fixed function of each image, and only the generator learns", "networks"
+    )
+    critic_weights: str | None = option(
+        None, "a file of weights (.npz) that the critic's layers of the same names begin with", "networks"
     )
     gain: float | None = option(
         None, "K: act_k = K^(1/L) on all L normalised layers; none: the dictionary's", "networks"
@@ -107,8 +115,11 @@ class Experiment:
     )
     rep_lambda: float | None = option(None, "or their λ = -w1: 1 is the repulsive loss, -1 is MMD-GAN", "training")
     sigma: tuple[float, ...] | None = option(None, "widths of the Gaussian kernels", "training")
+    variance: tuple[float, ...] | None = option(None, "or their squares a: exp(-D / (2 a))", "training")
     alpha: tuple[float, ...] | None = option(None, "exponents of mmd_t's kernels", "training")
     beta: float | None = option(None, "scale of mmd_t's kernels", "training")
+    add_dot: float | None = option(None, "times <x, y>, is added to the kernels of mmd_g and mmd_t", "training")
+    biased: bool = option(False, "MMDs are means over all pairs, a sample with itself too (V-statistic)", "training")
     lower_bound: float | None = option(None, "squared distances count as at least this (bounded losses)", "training")
     upper_bound: float | None = option(None, "or as at most this", "training")
     cross_bound: bool = option(False, "bound rep_b's cross term too, for λ < 0", "training")
@@ -251,8 +262,11 @@ class Experiment:
         check(self)
         options = losses.resolve_options(self.loss, **self._loss_options())
         weights, penalty_weight = options.get("rep_weights"), self.loss_function().penalty_weight
+        widths = options["sigma"] if self.variance else self.sigma
         experiment = dataclasses.replace(
             self,
+            sigma=(widths,) if isinstance(widths, float) else widths,
+            variance=None,
             score_size=self.networks()[2].output_shape[0],
             penalty_weight=penalty_weight if self.penalty_weight is None else self.penalty_weight,
             rep_weights=tuple(weights) if weights else None,
@@ -267,12 +281,26 @@ class Experiment:
           DesignError: it cannot be built; for conditional layers without classes it names the flag.
         """
         architecture = design.load_architecture(self.architecture)
-        default = 1 if _ends_in_projection(architecture) else losses.score_size(self.loss)
-        architecture = design.with_score_size(architecture, self.score_size or default)
+        own_width = self.fixed_critic or design.has_fixed_width(architecture)
+        if not own_width:
+            default = 1 if _ends_in_projection(architecture) else losses.score_size(self.loss)
+            architecture = design.with_score_size(architecture, self.score_size or default)
         if self.gain is not None:
             architecture = design.with_gain(architecture, self.gain)
+        generator, critic = self._parsed(architecture)
+        width = critic.output_shape[0]
+        if own_width and self.score_size not in (None, width):
+            why = "is fixed" if self.fixed_critic else f"ends in layer {critic.layers[critic.outputs[0]].name!r}"
+            raise ConfigError(
+                f"score_size is {self.score_size}, but the critic of {self.architecture} {why} and has {width} "
+                "outputs; leave it out."
+            )
+        return architecture, generator, critic
+
+    def _parsed(self, architecture: dict[str, Any]) -> tuple[design.NetworkSpec, design.NetworkSpec]:
+        """Generator and critic of an architecture; a DesignError names the flag that conditional layers lack."""
         try:
-            return architecture, *design.parse_architecture(architecture, self.num_class)
+            return design.parse_architecture(architecture, self.num_class)
         except DesignError as error:
             layers = _conditional_layers(architecture) if self.num_class < 2 else []
             if not layers:

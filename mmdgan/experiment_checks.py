@@ -114,6 +114,22 @@ def _check_loss(e: Experiment) -> None:
             f"penalty_weight is {e.penalty_weight}, but loss {e.loss} has no penalty; leave it out, or choose a loss "
             "that has one, such as rep_gp or wasserstein."
         )
+    if not _critic_learns(e):
+        if e.loss_function().penalty or e.loss_function().uses_scale:
+            raise ConfigError(
+                f"loss {e.loss} regularises the critic, but the critic of {e.architecture} does not learn; choose "
+                f"{e.loss_function().canonical}, or a critic that does."
+            )
+        if e.imbalanced_update is not None:
+            raise ConfigError(
+                f"imbalanced_update is {format_value(e.imbalanced_update)}, but the critic of {e.architecture} does "
+                "not learn; leave it out."
+            )
+
+
+def _critic_learns(e: Experiment) -> bool:
+    """Whether steps change the critic: it is not fixed, and has weights."""
+    return not e.fixed_critic and e.networks()[2].parameters > 0
 
 
 def _check_data(e: Experiment) -> None:

@@ -58,6 +58,7 @@ class TrainingRun:
             self.replicas.all_succeed(lambda: self._lock_as_chief(held))
         self.monitor = self._make_monitor()
         self.data = self._open_data()
+        self.critic_weights = self._read_critic_weights()
         self.scorer = None
         self.replicas.all_succeed(lambda: self._prepare(config))
         # The chief's records tell how many times the run has gone back.
@@ -124,6 +125,11 @@ class TrainingRun:
         e, replicas = self.experiment, self.replicas
         seed = divergence.attempt_seed(e.seed, self.attempt)
         self.gan = make_gan(dataclasses.replace(e, seed=seed), self.architecture, replicas)
+        if self.critic_weights:
+            from mmdgan import network_weights
+
+            layers = network_weights.assign(self.gan.discriminator, self.critic_weights)
+            print(f"The critic's {', '.join(layers)} begin with the weights of {e.critic_weights}.")
         checkpoints = Checkpoints if replicas.is_chief else BystandingCheckpoints
         self.checkpoints = checkpoints(self.folder.checkpoints, self.gan.state(), keep=e.keep)
         stream = {"seed": seed, "data_format": self.gan.generator.data_format, "labels": e.num_class >= 2}
@@ -141,6 +147,16 @@ class TrainingRun:
             agree=replicas.agree if replicas.workers > 1 else None,
             steps_per_call=e.steps_per_call,
         )
+
+    def _read_critic_weights(self) -> dict[str, Any]:
+        """What the critic begins with besides its fresh weights: nothing in a run that is resumed."""
+        e = self.experiment
+        begun = not e.restart and bool(self.folder.steps())
+        if e.critic_weights is None or begun:
+            return {}
+        from mmdgan import network_weights
+
+        return network_weights.read(e.critic_weights, e.networks()[2])
 
     def _check_labels(self) -> None:
         """Checks that the images that were found have the labels a conditional run needs."""
@@ -382,6 +398,7 @@ def make_gan(experiment: Experiment, architecture: dict[str, Any], replicas: Rep
             seed=e.seed,
             replica_losses=e.replica_losses,
             jit=e.jit,
+            fixed_critic=e.fixed_critic,
         )
 
 

@@ -7,6 +7,7 @@ imported by the first call.
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -127,14 +128,15 @@ class Loss:
             state: as in the call.
 
         Returns:
-            sigma, or alpha and beta. For random-width losses sigma is the width of this step, a tensor
-            through which gradients pass; mixing losses have that of the unmixed scores, ins_noise that of the
-            noisy ones. Without MMD: {}.
+            sigma, or alpha and beta, and add_dot if it is not 0. For random-width losses sigma is the width of this
+            step, a tensor through which gradients pass; mixing losses have that of the unmixed scores, ins_noise
+            that of the noisy ones. Without MMD: {}.
         """
         if width := ENTRIES[self.canonical].width:
             inputs = self._inputs(None, None, seed, state)
             return {"sigma": _load(width)(score_gen, score_data, inputs, **self.options)}
-        return {name: self.options[name] for name in _KERNEL_OPTIONS if name in self.options}
+        found = {name: self.options[name] for name in _KERNEL_OPTIONS if name in self.options}
+        return found | ({"add_dot": self.options["add_dot"]} if self.options.get("add_dot") else {})
 
     def _inputs(self, dis_penalty, dis_scale, seed, state) -> LossInputs:
         state = self.initial_state() if state is None else state
@@ -210,19 +212,23 @@ def resolve_options(name: str, **options) -> dict[str, Any]:
     Args:
         name: one of `names`.
         **options: None stands for "not given", and may be said of any loss's options.
-            sigma: Gaussian width(s): a list for fixed_g and mmd_g_mix, one number for mgb, rep, rmb and sgm.
+            sigma: Gaussian width(s): a list for fixed_g and mmd_g_mix, one number for mgb, rep, rmb and sgm; or
+            variance: their squares a, ``exp(-D / (2 a))``, for fixed_g, mgb, rep and rmb.
             alpha, beta: rational quadratic exponents (a list) and scale, for fixed_t.
             rep_weights: (w0, w1) with w0 - w1 = 1, for rep and rmb; or
             rep_lambda: the paper's lambda, short for rep_weights (1 - lambda, -lambda).
             lower_bound, upper_bound: bounds of squared distances, for mgb and rmb.
             cross_bound: bound the cross term of rmb for lambda < 0 as in Eq. 6 (the released code does not).
+            add_dot: of fixed_g and fixed_t: this times <x, y> is added to the sum of kernels, once.
+            biased: plain means over all pairs, those of a sample with itself too (the V-statistic), for fixed_g,
+                fixed_t, mgb, rep and rmb.
             omega: mean kernel value of random-width losses: one number, or the range to draw it from.
             ref_normal: mean squared distance within the reference normal of random-width losses but rgb.
             mix_threshold: the running loss above which a critic's task is made harder, of the mixing losses
                 and ins_noise.
 
     Returns:
-        Every option of this loss; rep_lambda has become rep_weights.
+        Every option of this loss; rep_lambda has become rep_weights, and variance sigma.
 
     Raises:
         ConfigError: as `get`.
@@ -236,9 +242,15 @@ def resolve_options(name: str, **options) -> dict[str, Any]:
         if option not in defaults:
             known = nearest(option, defaults) if defaults else ": it takes none"
             raise ConfigError(f"The loss {name!r} has no option {option!r}{known}.")
-        resolved[option] = check_option(f"loss {name!r}", option, value, defaults[option])
+        form = defaults["sigma"] if option == "variance" else defaults[option]
+        resolved[option] = check_option(f"loss {name!r}", option, value, form)
     if "rep_lambda" in resolved:
         resolved["rep_weights"] = _weights(name, options.get("rep_weights"), resolved)
+    if (variance := resolved.pop("variance", None)) is not None:
+        if options.get("sigma") is not None:
+            raise ConfigError(f"The loss {name!r} was given both sigma and variance = sigma^2: keep one of them.")
+        many = isinstance(variance, tuple)
+        resolved["sigma"] = tuple(math.sqrt(a) for a in variance) if many else math.sqrt(variance)
     if "lower_bound" in resolved and resolved["lower_bound"] > resolved["upper_bound"]:
         raise ConfigError(
             f"The loss {name!r} has lower_bound {resolved['lower_bound']} above upper_bound "

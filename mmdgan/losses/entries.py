@@ -17,7 +17,10 @@ _RELEASED = f"{_PAPER}, released code"
 _SIGMAS = (1.0, math.sqrt(2.0), 2.0, math.sqrt(8.0), 4.0)
 _ALPHAS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _BOUNDS = {"lower_bound": 0.25, "upper_bound": 4.0}
+_BIASED = {"biased": False}
+_DOT = {"add_dot": 0.0, **_BIASED}
 _WEIGHTS = {"rep_weights": (0.0, -1.0), "rep_lambda": None}
+_WIDTH = {"sigma": 1.0, "variance": None}
 _OMEGA = {"omega": (0.05, 0.85)}
 _RANDOM = {**_OMEGA, "ref_normal": 1.0}
 _COIN = {"average": 0.0, "probability": 0.0}
@@ -112,7 +115,7 @@ ENTRIES: dict[str, LossEntry] = {
         aliases=("mmd_g",),
         zero_sum=True,
         adds_penalty=True,
-        defaults={"sigma": _SIGMAS},
+        defaults={"sigma": _SIGMAS, "variance": None, **_DOT},
     ),
     "fixed_t": LossEntry(
         "mmd.fixed_t",
@@ -121,14 +124,14 @@ ENTRIES: dict[str, LossEntry] = {
         aliases=("mmd_t",),
         zero_sum=True,
         adds_penalty=True,
-        defaults={"alpha": _ALPHAS, "beta": 2.0},
+        defaults={"alpha": _ALPHAS, "beta": 2.0, **_DOT},
     ),
     "mgb": LossEntry(
         "mmd.mgb",
         "MMD-rbf-b: one Gaussian, attractive critic loss on bounded distances",
         f"{_PAPER}, Eq. 6",
         adds_penalty=True,
-        defaults={"sigma": 1.0, **_BOUNDS},
+        defaults={**_WIDTH, **_BOUNDS, **_BIASED},
     ),
     "rep": LossEntry(
         "mmd.rep",
@@ -138,7 +141,7 @@ ENTRIES: dict[str, LossEntry] = {
         penalty_weight=0.1,
         adds_penalty=True,
         scalable=True,
-        defaults={**_WEIGHTS, "sigma": 1.0},
+        defaults={**_WEIGHTS, **_WIDTH, **_BIASED},
     ),
     "rmb": LossEntry(
         "mmd.rmb",
@@ -148,7 +151,7 @@ ENTRIES: dict[str, LossEntry] = {
         penalty_weight=0.1,
         adds_penalty=True,
         scalable=True,
-        defaults={**_WEIGHTS, "sigma": 1.0, **_BOUNDS, "cross_bound": False},
+        defaults={**_WEIGHTS, **_WIDTH, **_BOUNDS, "cross_bound": False, **_BIASED},
     ),
     "rand_g": LossEntry(
         "random_width.rand_g",

@@ -7,6 +7,7 @@ tensors: float64 inputs stay float64, all others are computed in float32.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -16,7 +17,14 @@ from mmdgan.losses.options import check_option, nearest
 
 KernelFunction = Callable[[tf.Tensor], tf.Tensor]
 
-DEFAULTS = {"gaussian": {"sigma": (1.0,)}, "rational_quadratic": {"alpha": (1.0,), "beta": 2.0}}
+DEFAULTS = {
+    "gaussian": {"sigma": (1.0,)},
+    "rational_quadratic": {"alpha": (1.0,), "beta": 2.0},
+    "laplace": {"sigma": (1.0,)},
+}
+
+_ROOT_EPSILON = 1e-16
+"""Under the root of a squared distance: gradients stay finite at coincident rows."""
 
 
 def as_floats(*arrays) -> list[tf.Tensor]:
@@ -52,6 +60,14 @@ def rational_quadratic(distances: tf.Tensor, alpha: float = 1.0, beta: float = 2
     return tf.exp(-alpha * tf.math.log1p(distances / (beta * alpha)))
 
 
+def laplace(distances: tf.Tensor, sigma: float = 1.0) -> tf.Tensor:
+    """Laplace kernel ``exp(-sqrt(D) / (2 sigma^2))`` of squared distances D, any shape.
+
+    The Gaussian kernel with its square forgotten, as codes have it: hence the form of the width.
+    """
+    return tf.exp(tf.sqrt(distances + _ROOT_EPSILON) * (-0.5 / sigma**2))
+
+
 def normal_means(squared_radii: tf.Tensor, dimension: tf.Tensor, variance, precision) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean values of the kernel ``exp(-precision D)`` against a normal y ~ N(mean, variance I), in closed form.
 
@@ -75,6 +91,11 @@ def gaussians(sigmas: Sequence[float]) -> list[KernelFunction]:
     return [lambda distances, s=s: gaussian(distances, s) for s in sigmas]
 
 
+def laplaces(sigmas: Sequence[float]) -> list[KernelFunction]:
+    """One Laplace kernel function of squared distances per width."""
+    return [lambda distances, s=s: laplace(distances, s) for s in sigmas]
+
+
 def rational_quadratics(alphas: Sequence[float], beta: float) -> list[KernelFunction]:
     """One rational quadratic kernel function of squared distances per exponent."""
     return [lambda distances, a=a: rational_quadratic(distances, a, beta) for a in alphas]
@@ -84,10 +105,10 @@ def mixture(kernel: str, **options) -> list[KernelFunction]:
     """The members of a sum of kernels, each a function of squared distances.
 
     Args:
-        kernel: "gaussian" or "rational_quadratic".
-        **options: ``sigma`` (gaussian; default 1), or ``alpha`` (default 1) and ``beta`` (default 2).
-            ``sigma`` and ``alpha`` may be a number or a list: one member each. ``sigma`` may also be a
-            scalar tensor of the distances' dtype, to be differentiated.
+        kernel: "gaussian", "rational_quadratic" or "laplace".
+        **options: ``sigma`` (gaussian, laplace; default 1) or in its place ``variance``, its square; or ``alpha``
+            (default 1) and ``beta`` (default 2). ``sigma``, ``variance`` and ``alpha`` may be a number or a list:
+            one member each. ``sigma`` may also be a scalar tensor of the distances' dtype, to be differentiated.
 
     Raises:
         ConfigError: an unknown kernel or option, or a value that is not a positive number.
@@ -95,6 +116,8 @@ def mixture(kernel: str, **options) -> list[KernelFunction]:
     if kernel not in DEFAULTS:
         raise ConfigError(f"There is no kernel function named {kernel!r}{nearest(kernel, DEFAULTS)}.")
     values = dict(DEFAULTS[kernel])
+    if "sigma" in values and "variance" in options:
+        options = _with_sigma(kernel, **options)
     for option, value in options.items():
         if option not in values:
             raise ConfigError(f"The kernel {kernel!r} has no option {option!r}{nearest(option, values)}.")
@@ -102,9 +125,9 @@ def mixture(kernel: str, **options) -> list[KernelFunction]:
             values[option] = (value,)
         else:
             values[option] = check_option(f"kernel {kernel!r}", option, value, DEFAULTS[kernel][option])
-    if kernel == "gaussian":
-        return gaussians(values["sigma"])
-    return rational_quadratics(values["alpha"], values["beta"])
+    if kernel == "rational_quadratic":
+        return rational_quadratics(values["alpha"], values["beta"])
+    return (gaussians if kernel == "gaussian" else laplaces)(values["sigma"])
 
 
 def mean_without_diagonal(matrix: tf.Tensor) -> tf.Tensor:
@@ -112,3 +135,11 @@ def mean_without_diagonal(matrix: tf.Tensor) -> tf.Tensor:
     shape = tf.shape(matrix)
     count = shape[0] * shape[1] - tf.minimum(shape[0], shape[1])
     return (tf.reduce_sum(matrix) - tf.linalg.trace(matrix)) / tf.cast(count, matrix.dtype)
+
+
+def _with_sigma(kernel: str, variance, **options) -> dict:
+    """The options with sigma in the place of its square."""
+    if "sigma" in options:
+        raise ConfigError(f"The kernel {kernel!r} was given both sigma and variance = sigma^2: keep one of them.")
+    squares = check_option(f"kernel {kernel!r}", "variance", variance, DEFAULTS[kernel]["sigma"])
+    return {**options, "sigma": [math.sqrt(a) for a in squares]}

@@ -22,6 +22,7 @@ from mmdgan.losses.pairs import (
     kernel_means,
     mixture_mmd2,
     pair_distances,
+    pair_products,
     score_distances,
     with_penalty,
 )
@@ -29,7 +30,7 @@ from mmdgan.losses.pairs import (
 _CRAMER_EPSILON = 1e-16
 
 
-def mmd2(x, y, kernel: str = "gaussian", unbiased: bool = True, **options) -> tf.Tensor:
+def mmd2(x, y, kernel: str = "gaussian", unbiased: bool = True, add_dot: float = 0.0, **options) -> tf.Tensor:
     """Squared maximum mean discrepancy between two samples, by one of three estimators.
 
     * ``unbiased=True``, equally many rows n: all three means run over i != j and are divided by n(n - 1), the
@@ -41,10 +42,12 @@ def mmd2(x, y, kernel: str = "gaussian", unbiased: bool = True, **options) -> tf
     Args:
         x: (M, d).
         y: (N, d). The unbiased estimators need at least 2 rows of each.
-        kernel: "gaussian" or "rational_quadratic".
+        kernel: "gaussian", "rational_quadratic" or "laplace" (``exp(-|a - b| / (2 sigma^2))``).
         unbiased: see above.
-        **options: ``sigma`` (gaussian, default 1) or ``alpha`` and ``beta`` (rational quadratic, defaults 1
-            and 2). Lists of ``sigma`` or ``alpha`` are mixtures: the kernels are summed.
+        add_dot: this times ``<x, y>`` is added to the sum of kernels, once (Binkowski et al. 2018).
+        **options: ``sigma`` (gaussian and laplace, default 1) or ``variance``, its square; or ``alpha`` and
+            ``beta`` (rational quadratic, defaults 1 and 2). Lists of ``sigma``, ``variance`` or ``alpha`` are
+            mixtures: the kernels are summed.
 
     Returns:
         A scalar.
@@ -52,8 +55,10 @@ def mmd2(x, y, kernel: str = "gaussian", unbiased: bool = True, **options) -> tf
     Raises:
         ConfigError: an unknown kernel or option, or shapes that do not fit.
     """
+    add_dot = check_option("MMD", "add_dot", add_dot, 0.0)
     distances = pair_distances("x", x, "y", y, least=2 if unbiased else 1)
-    return tf.add_n([_estimate(distances, k, unbiased) for k in kernels.mixture(kernel, **options)])
+    total = tf.add_n([_estimate(distances, k, unbiased) for k in kernels.mixture(kernel, **options)])
+    return total + add_dot * _estimate(pair_products(x, y), tf.identity, unbiased) if add_dot else total
 
 
 def cramer(x, y, unbiased: bool = True) -> tf.Tensor:
@@ -110,7 +115,7 @@ def mmd2_normal(x, mean=0.0, variance: float = 1.0, sigma=1.0, unbiased: bool = 
     return tf.add_n(terms)
 
 
-def witness(z, x, y, kernel: str = "gaussian", **options) -> tf.Tensor:
+def witness(z, x, y, kernel: str = "gaussian", add_dot: float = 0.0, **options) -> tf.Tensor:
     """The witness function ``f(z) = mean_j k(z, x_j) - mean_j k(z, y_j)``: high where x is denser than y.
 
     Args:
@@ -118,6 +123,7 @@ def witness(z, x, y, kernel: str = "gaussian", **options) -> tf.Tensor:
         x: (M, d), e.g. data.
         y: (L, d), e.g. generated.
         kernel: as in `mmd2`.
+        add_dot: as in `mmd2`.
         **options: as in `mmd2`; the members of a mixture are summed.
 
     Returns:
@@ -131,21 +137,28 @@ def witness(z, x, y, kernel: str = "gaussian", **options) -> tf.Tensor:
     check_rows("z", z, "y", y, least=1)
     to_x, to_y = squared_distances(z, x), squared_distances(z, y)
     members = kernels.mixture(kernel, **options)
-    return tf.add_n([tf.reduce_mean(k(to_x), axis=1) - tf.reduce_mean(k(to_y), axis=1) for k in members])
+    total = tf.add_n([tf.reduce_mean(k(to_x), axis=1) - tf.reduce_mean(k(to_y), axis=1) for k in members])
+    if not (add_dot := check_option("witness", "add_dot", add_dot, 0.0)):
+        return total
+    return total + add_dot * tf.linalg.matvec(z, tf.reduce_mean(x, axis=0) - tf.reduce_mean(y, axis=0))
 
 
-def fixed_g(score_gen, score_data, inputs: LossInputs, *, sigma: Sequence[float]) -> GanLosses:
+def fixed_g(
+    score_gen, score_data, inputs: LossInputs, *, sigma: Sequence[float], add_dot: float, biased: bool
+) -> GanLosses:
     """MMD-rbf (Eq. 2, 3): L_G = MMD^2 summed over Gaussian widths, L_D = -L_G (+ dis_penalty)."""
-    return _attractive(score_gen, score_data, inputs, kernels.gaussians(sigma))
+    return _attractive(score_gen, score_data, inputs, kernels.gaussians(sigma), add_dot, biased)
 
 
-def fixed_t(score_gen, score_data, inputs: LossInputs, *, alpha: Sequence[float], beta: float) -> GanLosses:
+def fixed_t(
+    score_gen, score_data, inputs: LossInputs, *, alpha: Sequence[float], beta: float, add_dot: float, biased: bool
+) -> GanLosses:
     """MMD-rq: L_G = MMD^2 summed over rational quadratic exponents, L_D = -L_G (+ dis_penalty)."""
-    return _attractive(score_gen, score_data, inputs, kernels.rational_quadratics(alpha, beta))
+    return _attractive(score_gen, score_data, inputs, kernels.rational_quadratics(alpha, beta), add_dot, biased)
 
 
 def mgb(
-    score_gen, score_data, inputs: LossInputs, *, sigma: float, lower_bound: float, upper_bound: float
+    score_gen, score_data, inputs: LossInputs, *, sigma: float, lower_bound: float, upper_bound: float, biased: bool
 ) -> GanLosses:
     """MMD-rbf-b (Eq. 6): L_G = MMD^2; L_D = -MMD^2 (+ dis_penalty) of bounded distances.
 
@@ -158,20 +171,22 @@ def mgb(
         tf.minimum(distances.gx, upper_bound),
     )
     [kernel] = gaussians([sigma])
-    means, logs = kernel_means(distances, kernel, inputs.scope)
-    means_b, logs_b = kernel_means(bounded, kernel, inputs.scope, "_b")
+    means, logs = kernel_means(distances, kernel, inputs.scope, biased=biased)
+    means_b, logs_b = kernel_means(bounded, kernel, inputs.scope, "_b", biased)
     loss_dis = with_penalty(-means_b.mmd2(), inputs)
     return GanLosses(means.mmd2(), loss_dis, {**logs, **logs_b, **distance_logs(distances)}, inputs.state)
 
 
-def rep(score_gen, score_data, inputs: LossInputs, *, rep_weights: tuple[float, float], sigma: float) -> GanLosses:
+def rep(
+    score_gen, score_data, inputs: LossInputs, *, rep_weights: tuple[float, float], sigma: float, biased: bool
+) -> GanLosses:
     """MMD-rep (Eq. 4, 5): L_G = MMD^2, L_D = w0 E k_gx - E k_gg - w1 E k_xx, w = (1 - lambda, -lambda).
 
     A ``dis_penalty`` is added first; with a ``dis_scale`` the critic's loss then is ``(L_D - 1) dis_scale``.
     """
     distances = score_distances(score_gen, score_data)
     [kernel] = gaussians([sigma])
-    means, logs = kernel_means(distances, kernel, inputs.scope)
+    means, logs = kernel_means(distances, kernel, inputs.scope, biased=biased)
     loss_dis = with_penalty(means.repulsion(rep_weights), inputs)
     if inputs.dis_scale is not None:
         loss_dis = (loss_dis - 1.0) * tf.cast(inputs.dis_scale, loss_dis.dtype)
@@ -188,6 +203,7 @@ def rmb(
     lower_bound: float,
     upper_bound: float,
     cross_bound: bool,
+    biased: bool,
 ) -> GanLosses:
     """MMD-rep-b (Eq. 7): `rep` with a critic that sees bounded distances; L_G stays unbounded.
 
@@ -204,17 +220,29 @@ def rmb(
         tf.minimum(distances.gx, upper_bound) if attract and cross_bound else distances.gx,
     )
     [kernel] = gaussians([sigma])
-    means, logs = kernel_means(distances, kernel, inputs.scope)
-    means_b, logs_b = kernel_means(bounded, kernel, inputs.scope, "_b")
+    means, logs = kernel_means(distances, kernel, inputs.scope, biased=biased)
+    means_b, logs_b = kernel_means(bounded, kernel, inputs.scope, "_b", biased)
     loss_dis = with_penalty(means_b.repulsion(rep_weights), inputs)
     if inputs.dis_scale is not None:
         loss_dis = loss_dis * tf.cast(inputs.dis_scale, loss_dis.dtype)
     return GanLosses(means.mmd2(), loss_dis, {**logs, **logs_b, **distance_logs(distances)}, inputs.state)
 
 
-def _attractive(score_gen, score_data, inputs: LossInputs, members: Sequence[kernels.KernelFunction]) -> GanLosses:
+def _attractive(
+    score_gen,
+    score_data,
+    inputs: LossInputs,
+    members: Sequence[kernels.KernelFunction],
+    add_dot: float,
+    biased: bool,
+) -> GanLosses:
+    """The members' MMD^2, plus that of ``add_dot <x, y>`` (logged as "<scope>/kxx/dot", without the factor)."""
     distances = score_distances(score_gen, score_data)
-    loss_gen, logs = mixture_mmd2(distances, members, inputs.scope)
+    loss_gen, logs = mixture_mmd2(distances, members, inputs.scope, biased=biased)
+    if add_dot:
+        products = pair_products(score_gen, score_data)
+        means, more_logs = kernel_means(products, tf.identity, inputs.scope, "/dot", biased)
+        loss_gen, logs = loss_gen + add_dot * means.mmd2(), {**logs, **more_logs}
     return GanLosses(loss_gen, with_penalty(-loss_gen, inputs), {**logs, **distance_logs(distances)}, inputs.state)
 
 

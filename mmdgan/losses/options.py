@@ -11,6 +11,7 @@ from typing import Any
 from mmdgan.errors import ConfigError
 
 _ANY_SIGN = ("rep_weights", "rep_lambda", "mix_threshold")
+_OR_ZERO = ("add_dot",)
 
 
 def check_option(owner: str, option: str, value: Any, default: Any) -> Any:
@@ -19,7 +20,7 @@ def check_option(owner: str, option: str, value: Any, default: Any) -> Any:
     Args:
         owner: whose option it is, for the message: "loss 'rep'".
         option: its name. Numbers must be positive but those of rep_weights (two), rep_lambda and mix_threshold;
-            omega is one number between 0 and 1, or two: a range.
+            add_dot may be 0; omega is one number between 0 and 1, or two: a range.
         value: what was given.
         default: the option's default.
 
@@ -37,7 +38,9 @@ def check_option(owner: str, option: str, value: Any, default: Any) -> Any:
         raise ConfigError(f"{option} of the {owner} must be {form}, not {value!r}.")
     if option == "rep_weights" and len(values) != 2:
         raise ConfigError(f"rep_weights of the {owner} must be two numbers (w0, w1), not {value!r}.")
-    if option not in _ANY_SIGN and min(values) <= 0:
+    if option in _OR_ZERO and min(values) < 0:
+        raise ConfigError(f"{option} of the {owner} must be 0 or positive, not {value!r}.")
+    if option not in (*_ANY_SIGN, *_OR_ZERO) and min(values) <= 0:
         raise ConfigError(f"{option} of the {owner} must be positive, not {value!r}.")
     if option == "omega":
         _check_omega(owner, values)

@@ -36,6 +36,12 @@ class Pairs(NamedTuple):
         return rep_weights[0] * self.gx - self.gg - rep_weights[1] * self.xx
 
 
+def pair_products(a, b) -> Pairs:
+    """Inner products ``<x, y>`` of the rows of two samples of equal width: the linear kernel."""
+    a, b = kernels.as_floats(a, b)
+    return Pairs(*(tf.matmul(first, second, transpose_b=True) for first, second in ((a, a), (b, b), (a, b))))
+
+
 def score_distances(score_gen, score_data) -> Pairs:
     """Squared distances of generated (B, d) and data scores (B, d).
 
@@ -74,9 +80,15 @@ def check_rows(name_a: str, a: tf.Tensor, name_b: str, b: tf.Tensor, least: int)
         )
 
 
-def kernel_means(distances: Pairs, kernel: KernelFunction, scope: str, suffix: str = "") -> tuple[Pairs, Logs]:
-    """Means of a kernel without the diagonals, and their logs ``<scope>/kxx<suffix>``, kxy, kyy."""
-    means = Pairs(*(mean_without_diagonal(kernel(d)) for d in distances))
+def kernel_means(
+    distances: Pairs, kernel: KernelFunction, scope: str, suffix: str = "", biased: bool = False
+) -> tuple[Pairs, Logs]:
+    """Means of a kernel without the diagonals, and their logs ``<scope>/kxx<suffix>``, kxy, kyy.
+
+    Biased means run over all pairs, diagonals included: those of the V-statistic (Gretton et al. 2012, Eq. 5).
+    """
+    mean = tf.reduce_mean if biased else mean_without_diagonal
+    means = Pairs(*(mean(kernel(d)) for d in distances))
     logs = {
         f"{scope}/kxx{suffix}": means.gg,
         f"{scope}/kxy{suffix}": means.gx,
@@ -86,13 +98,13 @@ def kernel_means(distances: Pairs, kernel: KernelFunction, scope: str, suffix: s
 
 
 def mixture_mmd2(
-    distances: Pairs, members: Sequence[KernelFunction], scope: str, suffix: str = ""
+    distances: Pairs, members: Sequence[KernelFunction], scope: str, suffix: str = "", biased: bool = False
 ) -> tuple[tf.Tensor, Logs]:
     """Squared MMD summed over kernels, and the logs of each: ``<scope>/kxx<suffix>/d0`` and so on."""
     logs: Logs = {}
     terms = []
     for i, kernel in enumerate(members):
-        means, member_logs = kernel_means(distances, kernel, scope, f"{suffix}/d{i}")
+        means, member_logs = kernel_means(distances, kernel, scope, f"{suffix}/d{i}", biased)
         logs |= member_logs
         terms.append(means.mmd2())
     return tf.add_n(terms), logs

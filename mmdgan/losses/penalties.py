@@ -64,9 +64,9 @@ def gradient_penalty(
         seed: (2,) integers for what is drawn; by default TensorFlow's global generator draws it.
         legacy: use the kernels of the original's witness where it has one (fixed_g_gp, fixed_t_gp, rep_gp,
             rmb_gp): Gaussians exp(-D / (2 sigma)) whose sigma is not squared, and `RELEASED_ALPHAS`.
-        **kernel_options: sigma; or alpha and beta; as `catalog.Loss.penalty_kernel` returns them. By default
-            those of the loss. Of a random-width loss without sigma: the loss's own options, such as omega,
-            and the width is drawn.
+        **kernel_options: sigma (or variance); or alpha and beta; add_dot; as `catalog.Loss.penalty_kernel` returns
+            them. By default those of the loss. Of a random-width loss without sigma: the loss's own options, such as
+            omega, and the width is drawn.
 
     Returns:
         A scalar.
@@ -161,7 +161,10 @@ def _kernel(loss: catalog.Loss, given: dict[str, Any], score_gen, score_data, se
     """Arguments of `witness` for the kernel of a loss."""
     random_width = "omega" in loss.options
     if not random_width:
-        options = {**loss.penalty_kernel(score_gen, score_data), **given}
+        options = loss.penalty_kernel(score_gen, score_data)
+        if "variance" in given and "sigma" not in given:
+            options.pop("sigma", None)
+        options |= given
     elif "sigma" in given:
         options = dict(given)
     else:

@@ -79,6 +79,9 @@ class GanStep(tf.Module):
         replica_losses: "gathered": the loss of the scores of all replicas; "local": each replica's loss is that of its
             own samples, with batch statistics of its own, and gradients and moving averages are averaged (towers).
         jit: whether XLA compiles the networks, the loss and their gradients; on one device.
+        fixed_critic: the critic is a fixed function of each image: it runs in inference mode (batch normalisation by
+            its moving averages), and no step changes its weights, moving averages or spectral vectors. A critic
+            without weights always is.
 
     Attributes:
         iterations: number of steps taken (tf.Variable, int64): the original's global step.
@@ -106,6 +109,7 @@ class GanStep(tf.Module):
         seed: int = 0,
         replica_losses: str = "gathered",
         jit: bool = False,
+        fixed_critic: bool = False,
     ):
         super().__init__(name="gan_step")
         from mmdgan import losses
@@ -120,6 +124,12 @@ class GanStep(tf.Module):
         self._compute = execution.Compiled(self._differentiate) if jit else self._differentiate
         self.loss_scale = LossScale() if "fp16" in (generator.precision, discriminator.precision) else None
         check_pair(generator, discriminator)
+        self.fixed_critic = fixed_critic or not discriminator.trainable_variables
+        if self.fixed_critic and (self.loss.penalty or self.loss.uses_scale):
+            raise ConfigError(
+                f"The loss {self.loss.name!r} regularises the critic, but this critic does not learn: choose a loss "
+                "without penalty and scale."
+            )
         if replica_losses not in REPLICA_LOSSES:
             raise ConfigError(f"replica_losses is {replica_losses!r}; give one of {', '.join(REPLICA_LOSSES)}.")
         self.gathers = replica_losses == "gathered"
@@ -266,7 +276,7 @@ class GanStep(tf.Module):
             (update_gen, self.optimizer_gen, self.generator),
         )
         for (wanted, optimizer, network), values in zip(players, gradients, strict=True):
-            if wanted:
+            if wanted and values:
                 values = values if count == 1 else [gradient / count for gradient in values]
                 optimizer.apply(values, network.trainable_variables)
 
@@ -326,6 +336,8 @@ class GanStep(tf.Module):
             histograms[tag] = collectives.gather_rows(norms)
         gradients = collectives.mean_over_replicas(self._gradients(forward))
         for network, values in zip(reversed(self._networks), gradients, strict=True):
+            if not values:  # a fixed critic
+                continue
             for variable, gradient in zip(network.trainable_variables, values, strict=True):
                 name = tf1.original_name(variable)
                 histograms[name] = tf.convert_to_tensor(variable)
@@ -353,14 +365,15 @@ class GanStep(tf.Module):
         ):
             if watch_images:
                 tape.watch(real)
-            norms = {layer: layer.normalise(gradient_at="next") for layer in self._spectral_layers()}
+            norms = self._norms()
             with scope.shared_kernels({id(layer): norm[0] for layer, norm in norms.items()}):
                 generated = self._generator(codes, labels_gen, training=True)
                 own_scores = self._scores(real, generated, labels, labels_gen)
                 score_gen, score_data = self._gathered(*own_scores)
                 regularisers = self._regularisers(real, generated, labels, score_gen, score_data, state)
             losses = self.loss(score_gen, score_data, seed=self._seed(_LOSS), state=state, **regularisers)
-        vectors = [(layer.in_rand, norm[2]) for layer, norm in norms.items() if norm[2] is not None]
+        learns = set(self._spectral_layers(*self._learning))
+        vectors = [(layer.in_rand, norm[2]) for layer, norm in norms.items() if layer in learns and norm[2] is not None]
         names = {layer: name for net in self._networks for name, layer in net.spectral_layers().items()}
         return _Forward(
             tape=tape,
@@ -386,8 +399,19 @@ class GanStep(tf.Module):
         values = self._of_all_replicas([value for _, value in updates])
         return [(variable, value) for (variable, _), value in zip(updates, values, strict=True)]
 
-    def _spectral_layers(self) -> list:
-        return [layer for net in self._networks for layer in net.spectral_layers().values()]
+    @property
+    def _learning(self) -> tuple[Network, ...]:
+        """The networks that steps change."""
+        return self._networks[:1] if self.fixed_critic else self._networks
+
+    def _spectral_layers(self, *networks: Network) -> list:
+        return [layer for net in networks for layer in net.spectral_layers().values()]
+
+    def _norms(self) -> dict:
+        """Effective kernel, spectral norm and next vector of each layer with a norm."""
+        learning = {layer: layer.normalise(gradient_at="next") for layer in self._spectral_layers(*self._learning)}
+        fixed = [net for net in self._networks if net not in self._learning]
+        return learning | {layer: layer.normalise() for layer in self._spectral_layers(*fixed)}
 
     def _generator(self, codes, labels, training: bool) -> tf.Tensor:
         inputs = codes if labels is None else {"x": codes, "y": labels}
@@ -399,7 +423,7 @@ class GanStep(tf.Module):
         Apart, so that the generator's gradient does not pay for the real half; in one batch, real first, where
         batch normalisation in the critic makes the samples depend on one another.
         """
-        if not self.discriminator.couples_batch():
+        if self.fixed_critic or not self.discriminator.couples_batch():
             return self._critic(generated, labels_gen), self._critic(real, labels)
         images = tf.concat([real, generated], 0)
         both = None if labels is None else tf.concat([labels, labels_gen], 0)
@@ -408,7 +432,7 @@ class GanStep(tf.Module):
 
     def _critic(self, images, labels, training: bool = True) -> tf.Tensor:
         inputs = images if labels is None else {"x": images, "y": labels}
-        return self.discriminator(inputs, training=training)
+        return self.discriminator(inputs, training=training and not self.fixed_critic)
 
     def _regularisers(self, real, generated, labels, score_gen, score_data, state) -> dict[str, tf.Tensor]:
         """What the loss wants besides scores, by the name of its argument: {} for most losses (spec D.1).
@@ -442,7 +466,7 @@ class GanStep(tf.Module):
         return {"dis_penalty": self.penalty_weight * penalty}
 
     def _gradients(self, forward: _Forward) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        """Gradients of each player's loss for its own variables: (critic's, generator's)."""
+        """Gradients of each player's loss for its own variables: (critic's, generator's); none of a fixed critic."""
         dis, gen = self.discriminator.trainable_variables, self.generator.trainable_variables
         dis, gen = [v.value for v in dis], [v.value for v in gen]
         tape, losses = forward.tape, forward.losses
@@ -453,6 +477,8 @@ class GanStep(tf.Module):
             found = tape.gradient(loss, variables, None if scale is None else scale.scale, zero)
             return found if scale is None else scale.unscaled(found)
 
+        if self.fixed_critic:
+            return [], gradients(losses.gen, gen)
         if self.loss.shares_backward:
             # loss_dis is -loss_gen exactly: one backward pass through the critic serves both players.
             both = gradients(losses.gen, dis + gen)

@@ -31,6 +31,8 @@ OTHER_OPTIONS = {
     "omega": 0.4,
     "ref_normal": 2.0,
     "mix_threshold": 0.3,
+    "add_dot": 0.2,
+    "biased": True,
 }
 """For each option a value that is nobody's default."""
 

@@ -184,7 +184,11 @@ def test_describe_has_a_line_with_every_name():
 
 
 def test_lambda_becomes_weights():
-    assert losses.resolve_options("rep", rep_lambda=0.25) == {"rep_weights": (0.75, -0.25), "sigma": 1.0}
+    assert losses.resolve_options("rep", rep_lambda=0.25) == {
+        "rep_weights": (0.75, -0.25),
+        "sigma": 1.0,
+        "biased": False,
+    }
     assert losses.resolve_options("rep", rep_weights=None, rep_lambda=None)["rep_weights"] == (0.0, -1.0)
     for weights in ([0.1, -0.9], [0.2, -0.8], [0.3, -0.7]):
         assert losses.resolve_options("rmb", rep_weights=weights)["rep_weights"] == tuple(weights)
@@ -215,7 +219,8 @@ def test_the_penaltys_kernel_is_the_losss():
 
 def test_options_of_other_losses_may_be_left_unset():
     assert losses.resolve_options("hinge", sigma=None, rep_lambda=None) == {}
-    assert losses.resolve_options("mmd_t", alpha=2, sigma=None) == {"alpha": (2.0,), "beta": 2.0}
+    expected = {"alpha": (2.0,), "beta": 2.0, "add_dot": 0.0, "biased": False}
+    assert losses.resolve_options("mmd_t", alpha=2, sigma=None) == expected
 
 
 @pytest.mark.parametrize(
