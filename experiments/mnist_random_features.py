@@ -1,0 +1,15 @@
+"""Trains an MLP generator on the MMD of the features of a fixed, random convolutional network (the MMD GAN study).
+
+    python experiments/mnist_random_features.py --data fashion_mnist
+    python experiments/mnist_random_features.py --data mnist --source FOLDER --max_step 2000
+
+Two convolutions and pools that keep their first weights; kernels and optimiser as experiments/mnist_pixels.py.
+"""
+
+from mmdgan.cli import run_experiment
+from mmdgan.study.mnist import ROWS
+
+PRESET = ROWS["random_features"].experiment
+
+if __name__ == "__main__":
+    run_experiment(PRESET, __file__, __doc__)

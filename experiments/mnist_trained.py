@@ -1,0 +1,16 @@
+"""Trains an MLP generator and a small convolutional critic on the MMD of its scores (the MMD GAN study).
+
+    python experiments/mnist_trained.py --data fashion_mnist
+    python experiments/mnist_trained.py --data mnist --source FOLDER --max_step 2000
+
+The attractive loss: the critic raises the MMD that the generator lowers. Kernels and optimiser as
+experiments/mnist_pixels.py.
+"""
+
+from mmdgan.cli import run_experiment
+from mmdgan.study.mnist import ROWS
+
+PRESET = ROWS["trained"].experiment
+
+if __name__ == "__main__":
+    run_experiment(PRESET, __file__, __doc__)

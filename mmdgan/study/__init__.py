@@ -1,0 +1,1 @@
+"""The MMD GAN study: rows that one command trains and one page compares."""
