@@ -3,7 +3,8 @@
     python experiments/mnist_random_features.py --data fashion_mnist
     python experiments/mnist_random_features.py --data mnist --source FOLDER --max_step 2000
 
-Two convolutions and pools that keep their first weights; kernels and optimiser as experiments/mnist_pixels.py.
+Two convolutions and pools that keep their first weights; optimiser as experiments/mnist_pixels.py, kernels of four
+times the variances.
 """
 
 from mmdgan.cli import run_experiment

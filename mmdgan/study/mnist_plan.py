@@ -16,6 +16,7 @@ from mmdgan.experiment import Experiment
 from mmdgan.flags import format_value, nearest, option
 from mmdgan.runs import RunFolder
 from mmdgan.study.mnist import ROWS
+from mmdgan.study.mnist_lenet import LeNetExperiment, weights_file
 
 SHORTEST, LONGEST = 50, 1_000_000
 """Bounds of the steps that a budget is turned into."""
@@ -81,6 +82,9 @@ class Study:
             results=str(Path(self.out) / "runs"),
             run_name=f"{row}_seed{seed}",
         )
+        if isinstance(experiment, LeNetExperiment) and experiment.critic_weights is None:
+            weights = str(weights_file(self.data, self.data_root))
+            experiment = dataclasses.replace(experiment, critic_weights=weights)
         return StudyRun(row, seed, steps, experiment)
 
 

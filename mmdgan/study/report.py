@@ -199,8 +199,8 @@ def _protocol(study: Study, runs: Sequence[StudyRun], file: StudyFile) -> list[B
             Text(
                 f"Scores: {record['count']:,} generated against {record['count_real']:,} {record.get('split', '')} "
                 f"images. Features: {record['feature_source']}, which finds the class of "
-                f"{record['classifier_accuracy']:.1%} of {record['classifier_test_count']:,} held-out images. Scores of "
-                "Inception are other numbers."
+                f"{record['classifier_accuracy']:.1%} of {record['classifier_test_count']:,} held-out images. Scores "
+                "of Inception are other numbers."
             )
         )
     names = list(dict.fromkeys(run.row for run in runs))
