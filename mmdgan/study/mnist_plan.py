@@ -40,6 +40,7 @@ class Study:
     steps: int | None = option(None, "or the same number of steps for each run", "cost")
     jobs: int = option(2, "runs at a time, each with one thread", "cost")
     score_count: int = option(5000, "generated and real images of the scores", "cost")
+    half: bool = option(False, "DCGANs of half the width, at about a quarter of the cost", "cost")
     report_only: bool = option(False, "train nothing; write the report of what is there", "cost")
 
     def check(self) -> None:
@@ -85,6 +86,8 @@ class Study:
         if isinstance(experiment, LeNetExperiment) and experiment.critic_weights is None:
             weights = str(weights_file(self.data, self.data_root))
             experiment = dataclasses.replace(experiment, critic_weights=weights)
+        if self.half and experiment.architecture in ("mnist/DCGAN", "mnist/DCGAN_SN"):
+            experiment = dataclasses.replace(experiment, architecture=f"{experiment.architecture}_HALF")
         return StudyRun(row, seed, steps, experiment)
 
 
@@ -135,8 +138,9 @@ class StudyFile:
         self.values: dict[str, Any] = {"plan": fixed, "calibration": {}, "seconds": {}}
         if self.path.is_file():
             self.values = json.loads(self.path.read_text(encoding="utf-8"))
-            if not study.report_only and self.values["plan"] != fixed:
-                there = self.values["plan"]
+            defaults = {field.name: field.default for field in dataclasses.fields(Study) if field.name in fixed}
+            there = {**defaults, **self.values["plan"]}
+            if not study.report_only and there != fixed:
                 names = ", ".join(f"{k} ({there.get(k)} there, {v} now)" for k, v in fixed.items() if there.get(k) != v)
                 raise ConfigError(f"{self.path} holds a study with other settings: {names}; give another --out.")
 

@@ -187,10 +187,11 @@ def _protocol(study: Study, runs: Sequence[StudyRun], file: StudyFile) -> list[B
             ", the same for all rows: a step of each was measured before the first run (one thread, a few steps), and "
             "the rows differ in their steps"
         )
+    widths = "DCGANs are of half the study's width, the features 32-64-128. " if study.half else ""
     blocks: list[Block] = [
         Text(
             "Every run: Adam at 2e-4 (beta1 0.5) for both networks, batch 64, one critic step per generator step where "
-            f"the critic learns and nothing else is said, no class labels. Budget: {given}."
+            f"the critic learns and nothing else is said, no class labels. {widths}Budget: {given}."
         )
     ]
     record = next((run.records().get("FD[classifier]") for run in runs if run.records()), None)

@@ -21,6 +21,8 @@ LENET = 25 * 6 + 6 + 25 * 6 * 16 + 16
 # Kernels and, behind all but the last, two numbers per channel (per value of the first layer) of the normalisation.
 DCGAN = (100 + 2) * 8192 + 16 * (512 * 256 + 256 * 128 + 128 * 64) + 2 * (256 + 128 + 64) + 9 * 64 + 1
 CRITIC = 16 * (1 * 64 + 64 * 128 + 128 * 256) + 4096 * 16 + 16
+HALF = (100 + 2) * 4096 + 16 * (256 * 128 + 128 * 64 + 64 * 32) + 2 * (128 + 64 + 32) + 9 * 32 + 1
+HALF_CRITIC = 16 * (1 * 32 + 32 * 64 + 64 * 128) + 2048 * 16 + 16
 
 PARAMETERS = {
     "PIXELS": (MLP, 0),
@@ -29,6 +31,8 @@ PARAMETERS = {
     "MLP_TRAINED": (MLP, CONV + 3136 * 16 + 16),
     "DCGAN": (DCGAN, CRITIC + 64 + 2 * (128 + 256)),
     "DCGAN_SN": (DCGAN, CRITIC + 64 + 128 + 256),
+    "DCGAN_HALF": (HALF, HALF_CRITIC + 32 + 2 * (64 + 128)),
+    "DCGAN_SN_HALF": (HALF, HALF_CRITIC + 32 + 64 + 128),
 }
 
 

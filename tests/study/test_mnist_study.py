@@ -68,6 +68,11 @@ def test_a_run_is_the_row_with_the_studys_settings(study):
     lenet = study.run("lenet", 0, 400)
     assert flags.parse(Experiment(), lenet.command(), usage="").options.critic_weights.endswith("lenet.npz")
     assert not run.records()
+    half = dataclasses.replace(study, half=True)
+    for row in ROWS:
+        whole, thin = (s.run(row, 0, 5).experiment.architecture for s in (study, half))
+        assert thin == (f"{whole}_HALF" if "DCGAN" in whole else whole)
+        half.run(row, 0, 5).experiment.resolved()
 
 
 @pytest.mark.parametrize(
