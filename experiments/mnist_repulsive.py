@@ -5,6 +5,9 @@
 
 The critic of experiments/mnist_dcgan.py with spectral instead of batch normalisation, for which the loss is
 meant.
+
+20,000 steps of 531 ms of processor time, 3 hours on one thread, measured in 12 steps on a busy 2-core Intel Xeon
+(AVX-512); scores after each quarter. --architecture mnist/DCGAN_SN_HALF has half the width.
 """
 
 from mmdgan.cli import run_experiment
