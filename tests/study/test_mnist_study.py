@@ -183,3 +183,17 @@ def test_the_page(study):
     assert "| fixed kernel on pixels |" in (page.parent / "table.md").read_text()
     empty = dataclasses.replace(study, out=study.out + "2", steps=7, budget_minutes=None, report_only=True)
     assert "nothing to compare yet" in write_report(empty, run_study(empty), witness=False).read_text()
+
+
+def test_the_command_line_needs_no_tensorflow_to_say_what_is_wrong():
+    import subprocess
+
+    code = (
+        "import sys\n"
+        "from mmdgan.study.mnist_command import study\n"
+        "from mmdgan.errors import ConfigError\n"
+        "try:\n    study(['--rows=pixel'])\n"
+        "except ConfigError as error:\n    assert 'did you mean pixels' in str(error)\n"
+        "assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
