@@ -88,11 +88,11 @@ def _page(study: Study, runs: Sequence[StudyRun], rows, file, extra, witness: bo
         sections.append(
             Section("witness", "The witness function over images", tuple(_witnesses(finished, Path(study.out))))
         )
+    seeds = f"{len(study.seeds)} seeds" if len(study.seeds) > 1 else "one seed"
     sections += [*extra, Section("protocol", "Protocol", tuple(_protocol(study, runs, file)))]
     return Page(
         f"The MMD GAN study on {study.data}",
-        f"{len(rows)} rows, {len(study.seeds)} seeds, {budget_text(study, file)}; {len(finished)} of {len(runs)} runs "
-        "finished.",
+        f"{len(rows)} rows of {seeds}, {budget_text(study, file)}; {len(finished)} of {len(runs)} runs finished.",
         tuple(sections),
         f"Made {time.strftime('%Y-%m-%d %H:%M')} by experiments/mmd_study.py.",
     )
