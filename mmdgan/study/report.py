@@ -76,7 +76,7 @@ def budget_text(study: Study, file: StudyFile) -> str:
 def _page(study: Study, runs: Sequence[StudyRun], rows, file, extra, witness: bool) -> Page:
     finished = [run for run in runs if run.records()]
     sections = [
-        Section("numbers", "What was measured", tuple(_numbers(study, runs, rows))),
+        Section("numbers", "What was measured", tuple(_numbers(runs, rows))),
         Section(
             "support",
             "What the numbers support",
@@ -98,17 +98,15 @@ def _page(study: Study, runs: Sequence[StudyRun], rows, file, extra, witness: bo
     )
 
 
-def _numbers(study: Study, runs: Sequence[StudyRun], rows: Sequence[RowNumbers]) -> list[Block]:
+def _numbers(runs: Sequence[StudyRun], rows: Sequence[RowNumbers]) -> list[Block]:
     blocks: list[Block] = [
-        Table(
-            HEADER,
-            tuple(table(rows)),
+        Table(HEADER, tuple(table(rows)), numbers=False),
+        Text(
             "The mean over the seeds and each seed's number. Seconds: processor time of a whole run, start and scores "
             "included. FD: lower is better; CS from 1 to 10, recall and precision from 0 to 1: higher is better. Near "
             "copies: the share of generated images nearer to a training image than 99% of training images are to "
-            "another; 0.01 is expected without memory.",
-            numbers=False,
-        )
+            "another; 0.01 is expected without memory."
+        ),
     ]
     real = next((run.records() for run in runs if run.records()), {})
     known = [
