@@ -34,7 +34,7 @@ def run_study(study: Study) -> list[StudyRun]:
 
     Raises:
         ConfigError: a study that cannot be, or whose folder holds another one.
-        StudyError: a run that failed; its last lines are shown.
+        StudyError: every run failed, or the measurement did. Of some that fail the last lines are printed.
     """
     study.check()
     file = StudyFile(study)
@@ -58,12 +58,19 @@ def run_study(study: Study) -> list[StudyRun]:
     with ThreadPoolExecutor(study.jobs) as pool:
         futures = [pool.submit(_train, run, processes, file) for run in waiting]
         try:
+            failed = []
             for future in futures:
-                future.result()
+                try:
+                    future.result()
+                except StudyError as error:  # one that diverged, say: the others go on, and the page names it
+                    failed.append(error)
+                    print(error, flush=True)
         finally:
             for future in futures:
                 future.cancel()
             processes.stop()
+    if failed and not any(run.records() for run in runs):
+        raise failed[0]
     return runs
 
 
