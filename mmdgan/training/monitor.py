@@ -108,5 +108,7 @@ def _buckets(values: np.ndarray) -> np.ndarray:
         return np.zeros((0, 3))
     if values.min() == values.max():
         return np.array([[values[0] - 0.5, values[0] + 0.5, values.size]], np.float64)
+    if values.max() - values.min() <= 2 * _BUCKETS * np.spacing(np.abs(values).max()):
+        values = values.astype(np.float64)  # between numbers so near there is no room for edges in float32
     counts, edges = np.histogram(values, _BUCKETS)
     return np.stack([edges[:-1], edges[1:], counts], axis=1).astype(np.float64)
