@@ -23,17 +23,9 @@ def study(words: Sequence[str], usage: str = "") -> int:
     """The same with the flags as words; returns the exit status."""
     from mmdgan.study.mnist_running import run_study
     from mmdgan.study.report import write_report
+    from mmdgan.study.report_points import points_sections
 
     asked: Study = flags.parse(Study(), words, usage=usage).options
     runs = run_study(asked)
-    print(f"Report:  {write_report(asked, runs, extra_sections())}")
+    print(f"Report:  {write_report(asked, runs, points_sections(asked))}")
     return 0
-
-
-def extra_sections() -> list:
-    """Sections of the study's other half, on points in the plane, where it has results to show."""
-    try:
-        from mmdgan.study.points import report_sections
-    except ImportError:
-        return []
-    return list(report_sections())

@@ -18,6 +18,9 @@ from mmdgan.runs import RunFolder
 from mmdgan.study.mnist import ROWS
 from mmdgan.study.mnist_lenet import LeNetExperiment, weights_file
 
+POINT_SETS = ("ring", "grid")
+"""The distributions of `mmdgan.study.points_rows`."""
+
 SHORTEST, LONGEST = 50, 1_000_000
 """Bounds of the steps that a budget is turned into."""
 
@@ -32,9 +35,14 @@ class Study:
     data: str = option("fashion_mnist", "mnist or fashion_mnist, or another set of 1x28x28 images", "the study")
     data_root: str = option("Data", "the folder that holds the data sets", "the study")
     source: str | None = option(None, "a copy of the data set to convert, as `prepare --source` takes it", "the study")
+    points: tuple[str, ...] = option(
+        ("ring",),
+        "the runs on points in the plane, of ring and grid, come behind, some 10 s each; empty: none",
+        "the study",
+    )
     budget_minutes: float | None = option(
         50.0,
-        "minutes for the whole study on a machine with --jobs free cores: each run gets equal processor time",
+        "minutes for the images' runs on a machine with --jobs free cores: each run gets equal processor time",
         "cost",
     )
     steps: int | None = option(None, "or the same number of steps for each run", "cost")
@@ -52,6 +60,8 @@ class Study:
         for row in self.rows:
             if row not in ROWS:
                 raise ConfigError(f"rows has {row!r}{nearest(row, list(ROWS))}; the rows are {', '.join(ROWS)}.")
+        if unknown := sorted(set(self.points) - set(POINT_SETS)):
+            raise ConfigError(f"points has {unknown[0]!r}; the study has runs on {' and '.join(POINT_SETS)}.")
         for name in ("rows", "seeds"):
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
@@ -132,7 +142,7 @@ class StudyFile:
         """
         self.path = Path(study.out) / "study.json"
         fixed = dataclasses.asdict(study)
-        for name in ("out", "jobs", "report_only", "source", "rows", "seeds"):  # of one call, or may grow
+        for name in ("out", "jobs", "report_only", "source", "rows", "seeds", "points"):  # of one call, or may grow
             del fixed[name]
         fixed = json.loads(json.dumps(fixed))
         self.values: dict[str, Any] = {"plan": fixed, "calibration": {}, "seconds": {}}

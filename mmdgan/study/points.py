@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -221,11 +221,16 @@ def caption(result: PointsResult) -> str:
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Rows of `COLUMNS` as aligned text; columns that are empty in every row are left away."""
     names = [name for name in COLUMNS if any(row[name] not in (None, "") for row in rows)]
-    cells = [[COLUMNS[name] for name in names], *([_cell(name, row[name]) for name in names] for row in rows)]
+    cells = [[COLUMNS[name] for name in names], *(table_cells(row, names) for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
     return "\n".join(
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells
     )
+
+
+def table_cells(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Some of a row's `COLUMNS` as a person reads them."""
+    return [_cell(name, row[name]) for name in names]
 
 
 def file_name(settings: PointsSettings) -> str:
