@@ -108,5 +108,7 @@ def _buckets(values: np.ndarray) -> np.ndarray:
         return np.zeros((0, 3))
     if values.min() == values.max():
         return np.array([[values[0] - 0.5, values[0] + 0.5, values.size]], np.float64)
-    counts, edges = np.histogram(values, _BUCKETS)
+    # Of huge float32 values, such as a run has before it diverges, 30 edges may not fit between the extremes.
+    extremes = np.float64(values.min()), np.float64(values.max())
+    counts, edges = np.histogram(values, _BUCKETS, range=extremes)
     return np.stack([edges[:-1], edges[1:], counts], axis=1).astype(np.float64)
