@@ -24,6 +24,11 @@ SWEEP = Sweep(
         score_count=512,
         keep=1,
     ),
-    zip={"optimizer": ["adam", "sgd"], "lr_dis": [5e-4, 1000.0]},
-    grid={"loss": ["rep", "rep_b"], "lr_gen": [2e-4, 1e-3]},
+    points=[
+        {"loss": "rep", "lr_dis": 5e-4},
+        {"loss": "rep", "lr_dis": 1e-3},
+        {"loss": "rep_b", "lr_dis": 1e-3},
+        {"loss": "mmd_g", "lr_dis": 1e-3, "optimizer": "sgd", "divergence_limit": 0.5},
+    ],
+    grid={"lr_gen": [1e-3, 2e-3]},
 )

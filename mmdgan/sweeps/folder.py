@@ -25,9 +25,10 @@ from mmdgan.run_scores import write_atomically
 from mmdgan.sweeps.points import Point, identity, sweep_folder
 from mmdgan.training.run_lock import FILE as LOCK
 
-FINISHED, DIVERGED, FAILED, INTERRUPTED = "finished", "diverged", "failed", "interrupted"
+FINISHED, DIVERGED, STOPPED = "finished", "diverged", "stopped"
+FAILED, INTERRUPTED = "failed", "interrupted"
 RUNNING, WAITING = "running", "waiting"
-STATES = (FINISHED, DIVERGED, FAILED, INTERRUPTED, RUNNING, WAITING)
+STATES = (FINISHED, DIVERGED, STOPPED, FAILED, INTERRUPTED, RUNNING, WAITING)
 _FORMAT = 1
 
 
@@ -37,7 +38,8 @@ class Outcome:
 
     Attributes:
       run: its name.
-      status: "finished", "diverged", "failed" or "interrupted"; of runs without a record "running" or "waiting".
+      status: "finished", "diverged", "stopped" (early, by a scheduler), "failed" or "interrupted"; of runs without a
+        record "running" or "waiting".
       step: steps done; of a diverged run the step at which it was seen.
       scores: of the last round: each a dictionary with "metric", "value", "spread".
       seconds: by the clock, of all attempts.
@@ -64,7 +66,7 @@ class Outcome:
     @property
     def is_result(self) -> bool:
         """Whether the run is done with, and is not repeated."""
-        return self.status in (FINISHED, DIVERGED)
+        return self.status in (FINISHED, DIVERGED, STOPPED)
 
     def value(self, metric: str) -> float | None:
         """The score of this name, if there is one."""

@@ -73,7 +73,7 @@ def run_local(
       MmdGanError: the images or the features of the scores cannot be had; nothing has been started then.
       SweepInterrupted: by a signal, after all runs under way have saved their state.
     """
-    waiting = deque(point for point in points if not _is_done(folder, point))
+    waiting = deque(point for point in points if not is_done(folder, point))
     if not waiting:
         return
     with signals.collected() as received:
@@ -86,11 +86,32 @@ def run_local(
         finally:
             pool.end()
         if received:
-            done = sum(_is_done(folder, point) for point in points)
+            done = sum(is_done(folder, point) for point in points)
             raise SweepInterrupted(received[0], done, len(points))
 
 
-def _is_done(folder: SweepFolder, point: Point) -> bool:
+def check_data(folder: SweepFolder, points: Sequence[Point], threads: int, received: list[int]) -> None:
+    """Looks for the images and the features of all runs, in a process of its own.
+
+    Args:
+      folder: of the sweep.
+      points: the runs that are to come.
+      threads: of TensorFlow.
+      received: signals that have come; it ends after one.
+
+    Raises:
+      ConfigError: they cannot be had.
+    """
+    pool = _Pool(folder, threads, 0, None)
+    try:
+        pool.start()
+        pool.check([point.experiment for point in points], received)
+    finally:
+        pool.end()
+
+
+def is_done(folder: SweepFolder, point: Point) -> bool:
+    """Whether a run has a result, and is not repeated."""
     known = folder.outcome(point.run)
     return known is not None and known.is_result
 
@@ -98,7 +119,7 @@ def _is_done(folder: SweepFolder, point: Point) -> bool:
 class _Pool:
     """The worker processes of a sweep."""
 
-    def __init__(self, folder: SweepFolder, threads: int, retries: int, progress: SweepProgress):
+    def __init__(self, folder: SweepFolder, threads: int, retries: int, progress: SweepProgress | None):
         self._folder, self._threads, self._retries, self._progress = folder, threads, retries, progress
         self._slots: list[_Slot] = []
         self._selector = selectors.DefaultSelector()

@@ -201,6 +201,6 @@ def _label(key: Key) -> str:
 def _cell(members: list[tuple[Point, Outcome]], score: str) -> Cell:
     values = [outcome.value(score) for _, outcome in members if outcome.status == FINISHED]
     diverged = sum(outcome.status == DIVERGED for _, outcome in members)
-    others = [outcome.status for _, outcome in members if not outcome.is_result]
+    others = [outcome.status for _, outcome in members if outcome.status not in (FINISHED, DIVERGED)]
     others += ["no score"] * values.count(None)
     return Cell(members[0][0], tuple(value for value in values if value is not None), diverged, tuple(others))
