@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from mmdgan.sweeps.points import Point
     from mmdgan.sweeps.spec import Sweep
 
-BAD_USE = 2
 SWITCHES = {"dry_run": "list the runs, with the flags of each, and exit"}
 
 
@@ -111,35 +111,31 @@ def _check(options: SweepOptions) -> None:
 
 def _list(spec: Sweep, points: list[Point]) -> int:
     """Prints what would be run."""
-    from mmdgan.sweeps.points import shown, sweep_folder
-
-    folder = Path(points[0].experiment.results) if points else sweep_folder(spec.name, spec.base.results)
+    folder = Path(points[0].experiment.results)
     print(f"sweep {spec.name}: {len(points)} runs, in {folder}")
     for number, point in enumerate(points, 1):
         words = [f"--{name}={flags.format_value(value)}" for name, value in point.values.items()]
         print(f"{number:4}  {point.experiment.folder().path.relative_to(folder)}   {shlex.join(words)}")
-        assert shown(point.values) is not None
     return 0
 
 
 def _run(spec: Sweep, points: list[Point], options: SweepOptions) -> int:
     from mmdgan.data.workers import available_cores
-    from mmdgan.sweeps.folder import FAILED, SweepFolder, counts
+    from mmdgan.sweeps.folder import SweepFolder, counts
     from mmdgan.sweeps.progress import SweepProgress
-    from mmdgan.training.run_lock import RunLock
 
     folder = SweepFolder(Path(points[0].experiment.results))
     cores = available_cores()
     jobs = options.jobs or (max(1, cores // 2) if options.engine == "local" else None)
     threads = options.threads or max(1, cores // (jobs or cores))
-    with _locked(RunLock(folder.path), folder):
+    with _locked(folder):
         base = dataclasses.replace(spec.base, data_root=options.data_root or spec.base.data_root)
         points = folder.begin(spec.name, spec.metric, base, points)
         before = [outcome for point in points if (outcome := folder.outcome(point.run))]
         done = sum(outcome.is_result for outcome in before)
         known = f" ({counts(before)})" if before else ""
         at_a_time = f"{jobs} at a time, " if jobs else ""
-        print(f"Sweep {spec.name}: {len(points)} runs in {folder.path}{known}; {at_a_time}{threads} threads each.")
+        print(f"Sweep {spec.name}: {len(points)} runs in {folder.path}{known}; {at_a_time}threads per run: {threads}.")
         progress = SweepProgress(len(points), done, jobs or 1, spec.metric, lambda line: print(line, flush=True))
         if options.engine == "ray":
             from mmdgan.sweeps.ray_engine import run_ray
@@ -152,34 +148,30 @@ def _run(spec: Sweep, points: list[Point], options: SweepOptions) -> int:
         outcomes = [outcome for _, outcome in folder.states(points)]
     print(f"Done: {counts(outcomes)}.")
     print(f"Table:  {flags.program()} sweep table {folder.path}")
-    failed = [outcome for outcome in outcomes if outcome.status == FAILED]
-    if failed:
+    undone = [outcome for outcome in outcomes if not outcome.is_result]
+    if undone:
         raise ConfigError(
-            f"{len(failed)} of {len(points)} runs failed, the first of them {failed[0].run}: "
-            f"{failed[0].error.rstrip('.')}; mend that and run the sweep again, which repeats nothing that is done."
+            f"{len(undone)} of {len(points)} runs failed, the first of them {undone[0].run}: "
+            f"{undone[0].error.rstrip('.')}; mend that and run the sweep again, which repeats nothing that is done."
         )
     return 0
 
 
-class _locked:
+@contextlib.contextmanager
+def _locked(folder: SweepFolder) -> Iterator[None]:
     """Holds a sweep's folder, so that no second process runs the same sweep."""
+    from mmdgan.training.run_lock import RunLock
 
-    def __init__(self, lock, folder: SweepFolder):
-        self._lock, self._folder = lock, folder
-
-    def __enter__(self) -> None:
+    with contextlib.ExitStack() as held:
         try:
-            self._lock.__enter__()
+            held.enter_context(RunLock(folder.path))
         except ConfigError as error:
-            if isinstance(error.__cause__, OSError):
+            if isinstance(error.__cause__, OSError):  # no second process, but a folder that cannot be written
                 raise
             raise ConfigError(
-                f"another process runs the sweep in {self._folder.path}; wait until it ends, or give the sweep another "
-                "name."
+                f"another process runs the sweep in {folder.path}; wait until it ends, or give the sweep another name."
             ) from error
-
-    def __exit__(self, *error: object) -> None:
-        self._lock.__exit__(*error)
+        yield
 
 
 def status(argv: Sequence[str]) -> int:

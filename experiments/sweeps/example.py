@@ -3,7 +3,7 @@
     python -m mmdgan sweep experiments/sweeps/example.py
     python -m mmdgan sweep table example
 
-Plain gradient descent with a learning rate of 1,000 for the critic is meant to go wrong: that is a result too.
+Plain gradient descent at a critic's learning rate of 1e30 is meant to go wrong: that is a result too.
 """
 
 from mmdgan.experiment import Experiment
@@ -28,7 +28,7 @@ SWEEP = Sweep(
         {"loss": "rep", "lr_dis": 5e-4},
         {"loss": "rep", "lr_dis": 1e-3},
         {"loss": "rep_b", "lr_dis": 1e-3},
-        {"loss": "mmd_g", "lr_dis": 1e-3, "optimizer": "sgd", "divergence_limit": 0.5},
+        {"loss": "rep_b", "lr_dis": 1e30, "optimizer": "sgd"},
     ],
     grid={"lr_gen": [1e-3, 2e-3]},
 )

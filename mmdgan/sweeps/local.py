@@ -179,7 +179,7 @@ class _Pool:
             for slot in [slot for slot in self._slots if slot.point is not None]:
                 if (status := self._answer(slot)) is None:
                     continue
-                self._ended(slot, status, waiting)
+                self._ended(slot, status, waiting, received)
                 if slot.dead:
                     self._slots.remove(slot)
                     _close(slot)
@@ -224,13 +224,15 @@ class _Pool:
                 return answer["status"]
         return (slot.process.wait() or 1) if slot.dead else None
 
-    def _ended(self, slot: _Slot, status: int, waiting: deque[Point]) -> None:
+    def _ended(self, slot: _Slot, status: int, waiting: deque[Point], received: list[int]) -> None:
         """Makes what belongs to the end of a run: its record, the line, another try."""
         point, outcome = slot.point, self._folder.outcome(slot.point.run)
         if outcome is None or outcome.attempt != slot.attempt:
             outcome = self._died(point, status, slot.attempt, outcome)
         tries = self._tries[point.run] = self._tries.get(point.run, 0) + 1
-        again = outcome.status == FAILED and tries <= self._retries and outcome.transient
+        # A run that was stopped, though nobody has stopped the sweep, is as good as one that was killed.
+        lost = outcome.transient if outcome.status == FAILED else outcome.status == INTERRUPTED and not received
+        again = lost and tries <= self._retries
         if again:
             waiting.append(point)
         self._progress.ended(outcome, again)

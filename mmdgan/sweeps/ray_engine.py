@@ -94,6 +94,7 @@ def run_ray(
 def _import_ray() -> tuple[Any, Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # whose tables come whatever `verbose` says
     try:
         import ray
         from ray import tune

@@ -42,7 +42,7 @@ def done(tiny_architecture, tmp_path_factory):
     parts = "points=[{'lr_dis': 1e-4}, {'lr_dis': 1e-3}, {'lr_dis': 1e-2, 'divergence_limit': 1e-9}], metric='swd'"
     file = write_spec(place, base, parts)
     process = start(place, str(file), "--jobs=1", "--threads=1")
-    text = process.communicate(timeout=120)[0]
+    text = process.communicate(timeout=300)[0]
     assert process.returncode == 0, text
     return file, SweepFolder(place / "R" / "sweeps" / "tiny"), text
 
@@ -123,11 +123,11 @@ def test_a_failure_is_told_and_tried_again(tiny_architecture, tmp_path):
     obstacle.parent.mkdir(parents=True)
     obstacle.write_text("in the way")
     process = start(tmp_path, str(file), "--threads=1")
-    text = process.communicate(timeout=120)[0]
+    text = process.communicate(timeout=300)[0]
     assert process.returncode == cli.BAD_USE and "1 of 1 runs failed" in text and "tried again" not in text
     obstacle.unlink()
     process = start(tmp_path, str(file), "--threads=1")
-    assert "Done: 1 finished." in process.communicate(timeout=120)[0] and process.returncode == 0
+    assert "Done: 1 finished." in process.communicate(timeout=300)[0] and process.returncode == 0
 
 
 @pytest.mark.slow
@@ -159,13 +159,13 @@ def test_three_kills_repeat_nothing_and_change_nothing(tiny_architecture, tmp_pa
     for name in ("calm", "killed"):
         place = tmp_path / name
         place.mkdir()
-        base = tiny_base(tiny_architecture, results=str(place / "R"), max_step=1200, save_every=50, deterministic=True)
+        base = tiny_base(tiny_architecture, results=str(place / "R"), max_step=200, save_every=20, deterministic=True)
         file = write_spec(place, base, "grid={'lr_dis': [1e-4, 1e-3], 'seed': [0, 1]}")
         folder = folders[name] = SweepFolder(place / "R" / "sweeps" / "tiny")
         for kill in range(3 if name == "killed" else 0):
             _start_and_kill(place, file, folder, kill)
         process = start(place, str(file), "--jobs=2", "--threads=1")
-        text = process.communicate(timeout=90)[0]
+        text = process.communicate(timeout=300)[0]
         assert process.returncode == 0, text
     calm, killed = ({point.run: (point, outcome) for point, outcome in f.states()} for f in folders.values())
     assert list(calm) == list(killed) and all(outcome.status == "finished" for _, outcome in killed.values())
@@ -181,7 +181,7 @@ def test_three_kills_repeat_nothing_and_change_nothing(tiny_architecture, tmp_pa
 def _start_and_kill(place, file, folder: SweepFolder, kill: int) -> None:
     """Kills a sweep when so many more runs are done; its workers follow, and records of before stay as they were."""
     process, before = start(place, str(file), "--jobs=2", "--threads=1"), _outcomes(folder)
-    _wait(lambda: _checkpoints(folder) > 2 * (kill + 1) and len(_outcomes(folder)) >= kill, 90)
+    _wait(lambda: _checkpoints(folder) > 2 * (kill + 1) and len(_outcomes(folder)) >= kill, 300)
     process.kill()
     process.communicate()
     _wait(lambda: not _processes(place), 10)

@@ -123,7 +123,7 @@ def test_the_authors_numbers_stand_in_the_same_cells(states):
 def test_the_command_line_lists_runs_without_starting_any(capsys, tmp_path):
     assert _status("sweep", "experiments/sweeps/example.py", "--dry_run", f"--results={tmp_path}") == 0
     text = capsys.readouterr().out
-    assert "8 runs" in text and "--loss=mmd_g --lr_dis=0.001 --optimizer=sgd" in text and not list(tmp_path.iterdir())
+    assert "8 runs" in text and "--loss=rep_b --lr_dis=1e+30 --optimizer=sgd" in text and not list(tmp_path.iterdir())
     for words, expected in (
         (["tabel"], "did you mean table"),
         (["experiments/sweeps/example.py", "--jobs=0"], "jobs is 0"),
