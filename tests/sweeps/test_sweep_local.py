@@ -179,9 +179,9 @@ def test_three_kills_repeat_nothing_and_change_nothing(tiny_architecture, tmp_pa
 
 
 def _start_and_kill(place, file, folder: SweepFolder, kill: int) -> None:
-    """Kills a sweep when so many more runs are done; its workers follow, and records of before stay as they were."""
+    """Kills a sweep when so many runs are done and another has a checkpoint; its workers follow, records stay."""
     process, before = start(place, str(file), "--jobs=2", "--threads=1"), _outcomes(folder)
-    _wait(lambda: _checkpoints(folder) > 2 * (kill + 1) and len(_outcomes(folder)) >= kill, 300)
+    _wait(lambda: _begun(folder) > len(_outcomes(folder)) >= kill, 240)
     process.kill()
     process.communicate()
     _wait(lambda: not _processes(place), 10)
@@ -194,8 +194,9 @@ def _outcomes(folder: SweepFolder) -> dict[str, str]:
     return {path.name: path.read_text() for path in folder.path.glob("outcomes/[!.]*.json")}
 
 
-def _checkpoints(folder: SweepFolder) -> int:
-    return len(list(folder.path.glob("sample/*/checkpoints/ckpt-*.index")))
+def _begun(folder: SweepFolder) -> int:
+    """How many runs have a checkpoint."""
+    return len({path.parent for path in folder.path.glob("sample/*/checkpoints/ckpt-*.index")})
 
 
 def _processes(place) -> list[str]:
