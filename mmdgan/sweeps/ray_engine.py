@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import subprocess
 import time
@@ -103,6 +104,7 @@ def _import_ray() -> tuple[Any, Any]:
         raise ConfigError(
             "engine is ray, but Ray Tune is not installed: pip install 'mmdgan[ray]', or give --engine=local."
         ) from error
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # tracebacks of what is tried again, or told below
     return ray, tune
 
 
@@ -176,6 +178,9 @@ def _trial(config: dict[str, Any], task: _Task) -> None:
     folder, point = SweepFolder(task.folder), task.points[config["number"]]
     _wait_for_lock(folder, point)
     before = folder.outcome(point.run)
+    if before is not None and before.is_result:  # done, and its process was lost before Ray had heard of it
+        tune.report({"step": before.step, "status": before.status, "score": _last_score(point, task.metric)})
+        return
     attempt = (before.attempt if before else 0) + 1
     folder.log("ray").parent.mkdir(parents=True, exist_ok=True)
     with folder.log("ray").open("ab") as log:
