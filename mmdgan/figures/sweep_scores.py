@@ -96,8 +96,8 @@ def make_figure(options: SweepFigureOptions, sweeps: Sequence[str] = ()) -> Outp
         members = [dot for dot in dots if dot.loss == loss]
         source = members[0].source
         beyond = limit if source != "authors" else options.limit or PAPER_LIMIT
-        _draw(axes, members, beyond, rates)
-        axes.set_title(f"{_TITLES.get(loss, loss)}\n{_caption(members, beyond)}", fontsize=9)
+        _draw(axes, members, beyond, rates, _span(dots, beyond))
+        axes.set_title(f"{_TITLES[loss]}\n{_caption(members, beyond)}", fontsize=9)
         axes.set_ylabel(members[0].score, fontsize=9)
         axes.set_xlabel("λ" if source != "authors" else "product K of the multipliers, λ = 1", fontsize=9)
     _legend(figure, rates)
@@ -120,6 +120,8 @@ def sweep_dots(sweeps: Sequence[str], options: SweepFigureOptions) -> list[Dot]:
     for point, outcome in states:
         e, value = point.experiment, outcome.value(score)
         diverged = outcome.status == DIVERGED
+        if canonical_name(e.loss) not in _TITLES:  # others have no λ
+            continue
         if diverged or (outcome.status == FINISHED and value is not None):
             place = (canonical_name(e.loss), _lambda(e), e.lr_dis, e.lr_gen)
             dots.append(Dot("ours", *place, None if diverged else value, score, point.run))
@@ -179,12 +181,23 @@ def _caption(dots: Sequence[Dot], limit: float | None) -> str:
     return f"{who}: {lost} of {len(dots)} diverged{above}"
 
 
-def _draw(axes: Axes, dots: Sequence[Dot], limit: float | None, rates: Sequence[tuple[float, float]]) -> None:
-    """Draws the curves of one panel, with infinity at its upper edge."""
-    places: list[Any] = sorted({dot.place for dot in dots}, key=_order)
+def _span(dots: Sequence[Dot], limit: float | None) -> tuple[float, float]:
+    """The least and the largest score that is drawn, of all panels of one source."""
     shown = [dot.value for dot in dots if dot.value is not None and (limit is None or dot.value <= limit)]
     low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
-    high = max(high, limit or high)
+    return low, max(high, limit or high)
+
+
+def _draw(
+    axes: Axes,
+    dots: Sequence[Dot],
+    limit: float | None,
+    rates: Sequence[tuple[float, float]],
+    span: tuple[float, float],
+) -> None:
+    """Draws the curves of one panel, with infinity at its upper edge."""
+    places: list[Any] = sorted({dot.place for dot in dots}, key=_order)
+    low, high = span
     room = (high - low) or 1.0
     infinity = high + 0.09 * room
     curves = {(dot.lr_dis, dot.lr_gen, dot.place): dot for dot in dots}

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import statistics
+from pathlib import Path
 
 import pytest
 
@@ -132,3 +133,19 @@ def test_the_command_line_lists_runs_without_starting_any(capsys, tmp_path):
     ):
         assert _status("sweep", *words) == 2
         assert expected in capsys.readouterr().err
+
+
+def test_changed_networks_are_refused(tmp_path, tiny_architecture):
+    """The file of an architecture may change while its name stays."""
+    from mmdgan.sweeps.folder import SweepFolder
+
+    mine = tmp_path / "mine.py"
+    text = Path(tiny_architecture.partition(":")[0]).read_text()
+    mine.write_text(text)
+    base = Experiment(architecture=f"{mine}:TINY", data="sample", metrics=(), results=str(tmp_path))
+    sweep, folder = Sweep(name="t", base=base, grid={"seed": [0, 1]}), SweepFolder(tmp_path / "sweeps" / "t")
+    folder.begin("t", "fid", base, expand(sweep))
+    folder.begin("t", "fid", base, expand(sweep))
+    mine.write_text(text.replace('"out": 6', '"out": 5'))
+    with pytest.raises(ConfigError, match="not those with which seed=0 was begun"):
+        folder.begin("t", "fid", base, expand(sweep))
