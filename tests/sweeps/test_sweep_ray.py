@@ -41,17 +41,17 @@ def test_both_engines_give_the_same_table(tiny_architecture, tmp_path):
     for engine in ("local", "ray"):
         place = tmp_path / engine
         place.mkdir()
-        options = {"results": str(place / "R"), "metrics": ("ms_ssim",), "score_count": 64, "keep_best": "none"}
+        options = {"results": str(place / "R"), "metrics": ("swd",), "score_count": 64, "keep_best": "none"}
         base = tiny_base(tiny_architecture, **options)
-        parts = "points=[{'lr_dis': 1e-4}, {'lr_dis': 1e-3}, {'divergence_limit': 1e-9}], metric='MS-SSIM'"
+        parts = "points=[{'lr_dis': 1e-4}, {'lr_dis': 1e-3}, {'divergence_limit': 1e-9}], metric='swd'"
         file = write_spec(place, base, parts)
         process = start(place, str(file), f"--engine={engine}", "--jobs=2", "--threads=1")
         text = process.communicate(timeout=200)[0]
         assert process.returncode == 0 and "Done: 2 finished, 1 diverged." in text, text
         folder = SweepFolder(place / "R" / "sweeps" / "tiny")
         assert {outcome.engine for _, outcome in folder.states()} == {engine}
-        lines = csv_text(folder.states(), "MS-SSIM").splitlines()
+        lines = csv_text(folder.states(), "swd").splitlines()
         tables[engine] = [line.split(",")[:7] for line in lines]  # without the seconds
-    assert tables["local"] == tables["ray"] and "MS-SSIM" in ",".join(tables["ray"][0])
+    assert tables["local"] == tables["ray"] and "SWD mean" in ",".join(tables["ray"][0])
     process = start(tmp_path / "ray", "tiny.py", "--engine=local")
     assert "(2 finished, 1 diverged)" in process.communicate(timeout=60)[0]
