@@ -45,6 +45,7 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]"],
         "onnx": ONNX,
+        "ray": ["ray[tune]"],  # `sweep --engine ray`
         "video": VIDEO,
         # scikit-image is a yardstick for MS-SSIM.
         "test": ["hypothesis", "lmdb", "pytest", "pytest-xdist", "ruff", "scikit-image", *ONNX, *VIDEO],

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from absl import flags as absl_flags
 
-from mmdgan import cli_data, cli_export, cli_images, cli_report, cli_scores, flags
+from mmdgan import cli_data, cli_export, cli_images, cli_report, cli_scores, cli_sweep, flags
 from mmdgan.errors import ConfigError, DesignError, MmdGanError
 from mmdgan.experiment import Experiment
 from mmdgan.flags import option
@@ -175,6 +175,9 @@ VERBS = {
     "evaluate": Verb(cli_scores.evaluate, "RUN|--images PATH", "score a trained generator, or any images"),
     "compare": Verb(cli_report.compare, "RUN RUN ...", "put the scores and curves of runs beside one another"),
     "report": Verb(cli_report.report, "RUN", "write RUN/report.html: all that is known of a run, in one file"),
+    "sweep": Verb(
+        cli_sweep.sweep, "FILE.py|status|table|best", "do many runs, over a grid or a search space; show them"
+    ),
     "export": Verb(cli_export.export, "RUN", "write the generator in a form that other programs load"),
     "summary": Verb(summary, "FILE:NAME", "show the networks of an architecture, or one network"),
     "losses": Verb(losses, "", "list the losses, with what they compute and their sources"),

@@ -23,6 +23,7 @@ class TestPresets:
         [
             ("cifar10/DCGAN", 3_811_907, 5_983_760),
             ("cifar10/DCGAN_QUARTER", 436_883, 399_248),
+            ("cifar10/DCGAN_EIGHTH", 175_435, 108_240),
             ("sample/DCGAN_SMALL", 436_883, 399_248),
         ],
     )

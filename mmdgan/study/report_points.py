@@ -1,4 +1,4 @@
-"""The section of the study's report on points in the plane: its runs, kept in the study's folder, their table and pictures.
+"""The section of the study's report on points in the plane: its runs, kept in its folder, their table and pictures.
 
 A run is finished when `points/<run>.json` is there; the same command does not repeat it.
 """

@@ -106,9 +106,9 @@ def _buckets(values: np.ndarray) -> np.ndarray:
     values = values[np.isfinite(values)]
     if values.size == 0:
         return np.zeros((0, 3))
-    if values.min() == values.max():
-        return np.array([[values[0] - 0.5, values[0] + 0.5, values.size]], np.float64)
-    if values.max() - values.min() <= 2 * _BUCKETS * np.spacing(np.abs(values).max()):
-        values = values.astype(np.float64)  # between numbers so near there is no room for edges in float32
-    counts, edges = np.histogram(values, _BUCKETS)
+    # In float64: 30 edges may not fit between float32 values that are huge, as before a divergence, or nearly equal.
+    low, high = np.float64(values.min()), np.float64(values.max())
+    if high - low <= 2 * _BUCKETS * np.spacing(max(abs(low), abs(high))):
+        return np.array([[low - 0.5, low + 0.5, values.size]], np.float64)
+    counts, edges = np.histogram(values, _BUCKETS, range=(low, high))
     return np.stack([edges[:-1], edges[1:], counts], axis=1).astype(np.float64)

@@ -353,6 +353,7 @@ PRESETS = (
     Preset("celeba/DCGAN", twin="celeba/DCGAN_QUARTER"),
     Preset("celeba/DCGAN_QUARTER"),
     Preset("cifar10/DCGAN"),
+    Preset("cifar10/DCGAN_EIGHTH"),
     Preset("cifar10/DCGAN_QUARTER"),
     Preset("lsun/DCGAN", twin="celeba/DCGAN_QUARTER"),
     Preset("mnist/DCGAN", twin="mnist/DCGAN_HALF"),

@@ -1,0 +1,87 @@
+"""The authors' scores beside a sweep's: their cells at the same data set, loss, learning rates, K, d and method."""
+
+from __future__ import annotations
+
+import math
+import os
+
+from mmdgan.errors import MmdGanError
+from mmdgan.experiment import Experiment
+from mmdgan.report import published
+from mmdgan.report.compare import table as aligned
+from mmdgan.sweeps.table import Pivot, table_rows
+
+PAPER_ARCHITECTURES = ("cifar10/DCGAN", "stl10/DCGAN", "stl10/DCGAN_PAPER", "celeba/DCGAN", "lsun/DCGAN")
+
+
+def wanted(experiment: Experiment) -> published.Wanted:
+    """What published scores of an experiment are looked up by."""
+    e = experiment.resolved()
+    critic = e.networks()[2]
+    gains = [part.gain for layer in critic.layers for part in layer.parts if part.spectral and part.gain]
+    plain = e.rep_weights is None or tuple(e.rep_weights) == (0.0, -1.0)
+    return published.Wanted(
+        e.data, e.loss, e.lr_dis, e.lr_gen, math.prod(gains), e.spectral, critic.output_shape[0], plain
+    )
+
+
+def own_cells(
+    experiment: Experiment, csv: str | os.PathLike | None = None, metric: str = "FID"
+) -> list[published.Published]:
+    """The authors' cells at exactly the settings of a run; [] if there are none."""
+    look = wanted(experiment)
+    rows = published.find(look.data, look.loss, csv, wanted=look)
+    return [row for row in rows if row.metric == metric and _is_own(row, look)]
+
+
+def published_text(found: Pivot, csv: str | os.PathLike | None = None) -> str:
+    """The authors' FID in the rows and columns of a table; "" where they have none for any of its cells."""
+    metric = "IS" if found.score.startswith(("IS", "CS")) else "FID"
+    kind = found.score.partition("[")[0]
+    if kind not in ("FID", "FD", "IS", "CS", ""):
+        return ""
+    cells, notes, experiments = {}, {}, []
+    for key, cell in found.cells.items():
+        try:
+            rows = own_cells(cell.point.experiment, csv, metric)
+        except MmdGanError:  # the architecture's file is gone: nothing is known of its K
+            continue
+        if rows:
+            row = rows[0]
+            cells[key] = f"{row.value:.4g}" if row.value is not None else row.status
+            if row.note:
+                cells[key] += " (?)"
+                notes[row.note] = None
+            experiments.append(cell.point.experiment)
+    if not cells:
+        return ""
+    lines = table_rows(found)
+    for line, row in zip(lines[1:], found.row_keys, strict=True):
+        line[1:] = [cells.get((row, column), "") for column in found.column_keys]
+    text = f"The authors' {metric} at the same settings (Results/published):\n\n{aligned(lines)}"
+    if notes:
+        text += "\n(?) " + "; ".join(notes) + "."
+    return f"{text}\n{_remark(found, metric, experiments)}".rstrip()
+
+
+def _remark(found: Pivot, metric: str, experiments: list[Experiment]) -> str:
+    """What keeps one from comparing the two tables, as far as it is known."""
+    reasons = []
+    if found.score and found.score != metric:
+        reasons.append(f"{found.score} is another score than {metric} with the 2015 Inception graph")
+    small = sorted({e.architecture for e in experiments} - set(PAPER_ARCHITECTURES))
+    if small:
+        reasons.append(f"{', '.join(small)} is not the paper's network")
+    steps = {e.max_step for e in experiments} - {100_000}
+    if steps:
+        reasons.append(f"the authors trained for 100,000 steps, not {', '.join(f'{step:,}' for step in sorted(steps))}")
+    counts = {e.score_count for e in experiments} - {None, 50_000}
+    if counts:
+        reasons.append(f"scores here are of {', '.join(f'{count:,}' for count in sorted(counts))} images")
+    return f"Not comparable number by number: {'; '.join(reasons)}." if reasons else ""
+
+
+def _is_own(row: published.Published, look: published.Wanted) -> bool:
+    rates = (row.lr_dis, look.lr_dis), (row.lr_gen, look.lr_gen)
+    near = all(a is not None and b is not None and math.isclose(a, b, rel_tol=0.01) for a, b in rates)
+    return near and not row.note.startswith("best ")

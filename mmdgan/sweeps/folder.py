@@ -1,0 +1,258 @@
+"""A sweep's folder, `<results>/sweeps/<name>/`: which runs there are, and what came of each.
+
+sweep.json      the base experiment and the points
+outcomes/       one JSON file per run that has ended, written at once: finished, diverged, failed or interrupted
+logs/           what each run has printed
+<data>/<run>/   the run directories, which `report`, `compare`, `evaluate` and `train` take like any other
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmdgan import flags
+from mmdgan.errors import ConfigError
+from mmdgan.experiment import Experiment
+from mmdgan.run_scores import write_atomically
+from mmdgan.sweeps.points import Point, identity, sweep_folder
+from mmdgan.training.run_lock import FILE as LOCK
+
+FINISHED, DIVERGED, STOPPED = "finished", "diverged", "stopped"
+FAILED, INTERRUPTED = "failed", "interrupted"
+RUNNING, WAITING = "running", "waiting"
+STATES = (FINISHED, DIVERGED, STOPPED, FAILED, INTERRUPTED, RUNNING, WAITING)
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run.
+
+    Attributes:
+      run: its name.
+      status: "finished", "diverged", "stopped" (early, by a scheduler), "failed" or "interrupted"; of runs without a
+        record "running" or "waiting".
+      step: steps done; of a diverged run the step at which it was seen.
+      scores: of the last round: each a dictionary with "metric", "value", "spread".
+      seconds: by the clock, of all attempts.
+      processor_seconds: of the processor, of all attempts.
+      error: why it diverged or failed.
+      threads: of TensorFlow.
+      engine: what started it.
+      attempt: how many times it has been started.
+      transient: of a failed run, whether another try may help: it was no mistake of the person.
+    """
+
+    run: str
+    status: str
+    step: int = 0
+    scores: tuple[dict[str, Any], ...] = ()
+    seconds: float = 0.0
+    processor_seconds: float = 0.0
+    error: str = ""
+    threads: int = 0
+    engine: str = ""
+    attempt: int = 0
+    transient: bool = False
+
+    @property
+    def is_result(self) -> bool:
+        """Whether the run is done with, and is not repeated."""
+        return self.status in (FINISHED, DIVERGED, STOPPED)
+
+    def value(self, metric: str) -> float | None:
+        """The score of this name, if there is one."""
+        return next((score["value"] for score in self.scores if score["metric"] == metric), None)
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """The files of one sweep."""
+
+    path: Path
+
+    @classmethod
+    def find(cls, word: str, results: str = "Results") -> SweepFolder:
+        """The folder that a word of the command line means: itself, a sweep's name, or a sweep's Python file.
+
+        Raises:
+          ConfigError: there is no sweep; those that there are are named.
+        """
+        path = Path(word)
+        if word.endswith(".py"):
+            from mmdgan.sweeps.spec import load
+
+            sweep = load(word)
+            path = sweep_folder(sweep.name, results if results != "Results" else sweep.base.results)
+        elif not (path / "sweep.json").is_file() and (sweep_folder(word, results) / "sweep.json").is_file():
+            path = sweep_folder(word, results)
+        if (path / "sweep.json").is_file():
+            return cls(path)
+        there = sorted(file.parent.name for file in sweep_folder("*", results).parent.glob("*/sweep.json"))
+        known = f"in {sweep_folder('', results)} there are {', '.join(there)}" if there else "none has been started"
+        raise ConfigError(f"there is no sweep {word}: {known}; give its name, its folder, or --results.")
+
+    def log(self, run: str) -> Path:
+        """The file of what a run prints."""
+        return self.path / "logs" / f"{run}.log"
+
+    def read(self) -> dict[str, Any]:
+        """The contents of sweep.json.
+
+        Raises:
+          ConfigError: it is damaged, or of another version.
+        """
+        file = self.path / "sweep.json"
+        try:
+            held = json.loads(file.read_text(encoding="utf-8"))
+            if held["format"] != _FORMAT:
+                raise ValueError(f"format {held['format']}")
+            return held
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"{file} is no sweep of this version ({error}); move it aside to begin anew.") from None
+
+    def points(self) -> list[Point]:
+        """The runs, in order, with what sweep.json says of them."""
+        held = self.read()
+        base, found = _restored(held["base"]), []
+        for point in held["points"]:
+            values = {name: _tuple(value) for name, value in point["values"].items()}
+            experiment = dataclasses.replace(base, **values, results=str(self.path), run_name=point["run"])
+            found.append(Point(point["run"], values, experiment, point["networks"]))
+        return found
+
+    def begin(self, name: str, metric: str, base: Experiment, points: Sequence[Point]) -> list[Point]:
+        """Makes the folder, or adds points to the sweep that is in it.
+
+        Args:
+          name, metric: of the sweep.
+          base: its base experiment.
+          points: of `expand`.
+
+        Returns:
+          The points, under the names of the runs that are already there; runs of earlier points that the sweep
+          no longer has stay where they are, and are not among them.
+
+        Raises:
+          ConfigError: the base is another one, but for fields that every point sets; or the networks have changed.
+        """
+        base = flags.parse(base, [], usage="").options  # 1 where a number is wanted becomes 1.0, as in the points
+        before = self.points() if (self.path / "sweep.json").is_file() else []
+        if before:
+            self._check_base(base, [*before, *points])
+        known = {json.dumps(identity(point.experiment)): point for point in before}
+        renamed = [_as_before(point, known.get(json.dumps(identity(point.experiment)))) for point in points]
+        merged = {point.run: point for point in [*before, *renamed]}
+        held = {
+            "format": _FORMAT,
+            "name": name,
+            "metric": metric,
+            "base": dataclasses.asdict(base),
+            "points": [
+                {"run": point.run, "values": point.values, "networks": point.networks} for point in merged.values()
+            ],
+        }
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            for part in ("outcomes", "logs"):
+                (self.path / part).mkdir(exist_ok=True)
+            write_atomically(self.path / "sweep.json", json.dumps(held, indent=1) + "\n")
+        except OSError as error:
+            raise ConfigError(
+                f"the sweep's folder {self.path} cannot be written ({error.strerror or error}); give another --results."
+            ) from error
+        return renamed
+
+    def _check_base(self, base: Experiment, points: Iterable[Point]) -> None:
+        old, new = identity(_restored(self.read()["base"])), identity(base)
+        varied = set.intersection(*({*point.values} for point in points))
+        differing = [
+            f"{name} ({json.dumps(old.get(name))} there, {json.dumps(value)} now)"
+            for name, value in new.items()
+            if name not in varied and old.get(name) != value
+        ]
+        if differing:
+            raise ConfigError(
+                f"{self.path} holds a sweep of another base: {'; '.join(differing)}. Give the sweep another name, or "
+                "another --results; points may be added, what all runs share may not change."
+            )
+
+    def outcome(self, run: str) -> Outcome | None:
+        """The record of a run that has ended, or None."""
+        file = self.path / "outcomes" / f"{run}.json"
+        with contextlib.suppress(FileNotFoundError, ValueError, TypeError):
+            held = json.loads(file.read_text(encoding="utf-8"))
+            return Outcome(**{**held, "scores": tuple(held["scores"])})
+        return None
+
+    def write(self, outcome: Outcome) -> None:
+        """Writes the record of a run, so that a reader or a crash never sees half of it."""
+        file = self.path / "outcomes" / f"{outcome.run}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, json.dumps(dataclasses.asdict(outcome), indent=1) + "\n")
+
+    def state(self, point: Point) -> Outcome:
+        """What is known of a run now, a record or not."""
+        folder = point.experiment.folder().path
+        if _is_locked(folder / LOCK):
+            return Outcome(point.run, RUNNING)
+        known = self.outcome(point.run)
+        if known is not None:
+            return known
+        return Outcome(point.run, INTERRUPTED if (folder / "config.json").is_file() else WAITING)
+
+    def states(self, points: Sequence[Point] | None = None) -> list[tuple[Point, Outcome]]:
+        """All runs and what is known of them, in order."""
+        return [(point, self.state(point)) for point in (self.points() if points is None else points)]
+
+
+def counts(outcomes: Iterable[Outcome]) -> str:
+    """How many runs are in which state: "3 finished, 1 diverged, 4 waiting"."""
+    states = [outcome.status for outcome in outcomes]
+    return ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
+
+
+def _as_before(point: Point, before: Point | None) -> Point:
+    """A point under the name of the run that is there already."""
+    if before is None:
+        return point
+    if before.networks != point.networks:
+        raise ConfigError(
+            f"the networks of {point.experiment.architecture} are not those with which {before.run} was begun; give "
+            "the sweep another name."
+        )
+    return point._replace(run=before.run, experiment=dataclasses.replace(point.experiment, run_name=before.run))
+
+
+def _restored(held: Mapping[str, Any]) -> Experiment:
+    known = {field.name for field in dataclasses.fields(Experiment)}
+    if unknown := sorted(set(held) - known):
+        raise ConfigError(f"sweep.json has fields of another version: {', '.join(unknown)}.")
+    return Experiment(**{name: _tuple(value) for name, value in held.items()})
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _is_locked(file: Path) -> bool:
+    """Whether a process holds a run directory's lock."""
+    try:
+        descriptor = os.open(file, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)

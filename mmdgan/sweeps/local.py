@@ -1,0 +1,258 @@
+"""The local engine: some worker processes, one run at a time each (see worker.py)."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import selectors
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mmdgan.errors import ConfigError
+from mmdgan.experiment import Experiment
+from mmdgan.sweeps import worker
+from mmdgan.sweeps.folder import FAILED, INTERRUPTED, Outcome, SweepFolder
+from mmdgan.sweeps.points import Point
+from mmdgan.sweeps.progress import SweepProgress
+from mmdgan.training import signals
+
+_SELECT_SECONDS = 0.25
+_DATA_FIELDS = (
+    "data data_root source cache features classifier_data inception resize metrics score_count batch_size num_class"
+).split()
+
+
+class SweepInterrupted(signals.Interrupted):
+    """A sweep stopped by a signal; what was under way has saved its checkpoint."""
+
+    def __init__(self, number: int, done: int, total: int) -> None:
+        super().__init__(0, number)
+        self._sentence = f"the sweep was interrupted after {done} of {total} runs; those under way are saved"
+
+    def __str__(self) -> str:
+        return self._sentence
+
+
+@dataclass
+class _Slot:
+    """A worker process, and what it is doing."""
+
+    process: subprocess.Popen
+    point: Point | None = None
+    attempt: int = 0
+    text: bytes = b""
+    dead: bool = False
+
+
+def run_local(
+    folder: SweepFolder,
+    points: Sequence[Point],
+    progress: SweepProgress,
+    *,
+    jobs: int,
+    threads: int,
+    retries: int = 1,
+) -> None:
+    """Does the runs of a sweep that are not done yet, several at a time.
+
+    Args:
+      folder: the sweep's, begun.
+      points: all its runs; those with a result are passed over.
+      progress: is told of every run that ends.
+      jobs: runs at a time.
+      threads: of TensorFlow, per run.
+      retries: how often a run whose process dies, or that fails with another error than a mistake of the person, is
+        tried again at once, from its checkpoint.
+
+    Raises:
+      MmdGanError: the images or the features of the scores cannot be had; nothing has been started then.
+      SweepInterrupted: by a signal, after all runs under way have saved their state.
+    """
+    waiting = deque(point for point in points if not is_done(folder, point))
+    if not waiting:
+        return
+    with signals.collected() as received:
+        pool = _Pool(folder, threads, retries, progress)
+        try:
+            for _ in range(min(jobs, len(waiting))):
+                pool.start()
+            pool.check([point.experiment for point in waiting], received)
+            pool.run(waiting, received)
+        finally:
+            pool.end()
+        if received:
+            done = sum(is_done(folder, point) for point in points)
+            raise SweepInterrupted(received[0], done, len(points))
+
+
+def check_data(folder: SweepFolder, points: Sequence[Point], threads: int, received: list[int]) -> None:
+    """Looks for the images and the features of all runs, in a process of its own.
+
+    Args:
+      folder: of the sweep.
+      points: the runs that are to come.
+      threads: of TensorFlow.
+      received: signals that have come; it ends after one.
+
+    Raises:
+      ConfigError: they cannot be had.
+    """
+    pool = _Pool(folder, threads, 0, None)
+    try:
+        pool.start()
+        pool.check([point.experiment for point in points], received)
+    finally:
+        pool.end()
+
+
+def is_done(folder: SweepFolder, point: Point) -> bool:
+    """Whether a run has a result, and is not repeated."""
+    known = folder.outcome(point.run)
+    return known is not None and known.is_result
+
+
+class _Pool:
+    """The worker processes of a sweep."""
+
+    def __init__(self, folder: SweepFolder, threads: int, retries: int, progress: SweepProgress | None):
+        self._folder, self._threads, self._retries, self._progress = folder, threads, retries, progress
+        self._slots: list[_Slot] = []
+        self._selector = selectors.DefaultSelector()
+        self._tries: dict[str, int] = {}
+
+    def start(self) -> _Slot:
+        """Starts one more worker."""
+        with self._folder.log(f"worker-{len(self._slots)}").open("ab") as log:
+            process = subprocess.Popen(
+                worker.command(),
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # out of reach of Ctrl-C at the terminal: we end them, in order
+                env=worker.environment(self._threads),
+            )
+        slot = _Slot(process)
+        self._slots.append(slot)
+        self._selector.register(process.stdout, selectors.EVENT_READ, slot)
+        return slot
+
+    def end(self) -> None:
+        """Ends all workers, and with them whatever they are doing."""
+        for slot in self._slots:
+            slot.process.kill()
+        for slot in self._slots:
+            _close(slot)
+        self._selector.close()
+
+    def check(self, experiments: Sequence[Experiment], received: list[int]) -> None:
+        """Looks for the images and the features of all runs, before the first one starts."""
+        kinds: dict[str, Experiment] = {}
+        for experiment in experiments:
+            kinds.setdefault(json.dumps([getattr(experiment, name) for name in _DATA_FIELDS]), experiment)
+        slot = self._slots[0]
+        for experiment in kinds.values():
+            self._send(slot, worker.check_line(experiment, self._folder))
+            while (answer := self._answer(slot)) is None:
+                self._listen()
+                if received:
+                    return
+            if answer == 0:
+                continue
+            error = self._folder.path / "logs" / "data.error"
+            if answer == 2 and error.is_file():
+                raise ConfigError(error.read_text(encoding="utf-8"))
+            raise ConfigError(f"the images of {experiment.data} cannot be opened; see {self._folder.log('data')}.")
+
+    def run(self, waiting: deque[Point], received: list[int]) -> None:
+        """Gives out the runs; returns when they are done, or after a signal when those under way have ended."""
+        told = False
+        for slot in self._slots:
+            self._give(slot, waiting, received)
+        while any(slot.point for slot in self._slots):
+            self._listen()
+            for slot in [slot for slot in self._slots if slot.point is not None]:
+                if (status := self._answer(slot)) is None:
+                    continue
+                self._ended(slot, status, waiting, received)
+                if slot.dead:
+                    self._slots.remove(slot)
+                    _close(slot)
+                    slot = self.start()
+                self._give(slot, waiting, received)
+            if received and not told:
+                told = True
+                for slot in self._slots:
+                    if slot.point is not None:
+                        slot.process.send_signal(signal.SIGTERM)
+
+    def _give(self, slot: _Slot, waiting: deque[Point], received: list[int]) -> None:
+        """Gives a worker its next run, if there is one."""
+        slot.point = None
+        if received or not waiting:
+            return
+        point = waiting.popleft()
+        before = self._folder.outcome(point.run)
+        slot.point, slot.attempt = point, (before.attempt if before else 0) + 1
+        line = worker.run_line(point.experiment, self._folder, point.run, self._threads, "local", slot.attempt)
+        self._send(slot, line)
+
+    def _send(self, slot: _Slot, line: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it has died: its output's end will tell
+            while line:
+                line = line[slot.process.stdin.write(line) :]
+
+    def _listen(self) -> None:
+        """Takes in what the workers say, for a moment."""
+        for key, _ in self._selector.select(_SELECT_SECONDS):
+            received = os.read(key.fd, 65536)
+            key.data.text += received
+            if not received:
+                self._selector.unregister(key.fileobj)
+                key.data.dead = True
+
+    def _answer(self, slot: _Slot) -> int | None:
+        """The status of the job that a worker has ended; minus the signal that killed it; None if there is none yet."""
+        while b"\n" in slot.text:
+            line, slot.text = slot.text.split(b"\n", 1)
+            if "status" in (answer := json.loads(line)):
+                return answer["status"]
+        return (slot.process.wait() or 1) if slot.dead else None
+
+    def _ended(self, slot: _Slot, status: int, waiting: deque[Point], received: list[int]) -> None:
+        """Makes what belongs to the end of a run: its record, the line, another try."""
+        point, outcome = slot.point, self._folder.outcome(slot.point.run)
+        if outcome is None or outcome.attempt != slot.attempt:
+            outcome = self._died(point, status, slot.attempt, outcome)
+        tries = self._tries[point.run] = self._tries.get(point.run, 0) + 1
+        # A run that was stopped, though nobody has stopped the sweep, is as good as one that was killed.
+        lost = outcome.transient if outcome.status == FAILED else outcome.status == INTERRUPTED and not received
+        again = lost and tries <= self._retries
+        if again:
+            waiting.append(point)
+        self._progress.ended(outcome, again)
+
+    def _died(self, point: Point, status: int, attempt: int, before: Outcome | None) -> Outcome:
+        """The record of a run whose process has left none."""
+        if status == -signal.SIGTERM:
+            error, state = "the process was stopped", INTERRUPTED
+        else:
+            how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+            error, state = f"its process {how}; see {self._folder.log(point.run)}", FAILED
+        before = before or Outcome(point.run, state)
+        outcome = dataclasses.replace(
+            before, status=state, error=error, threads=self._threads, engine="local", attempt=attempt, transient=True
+        )
+        self._folder.write(outcome)
+        return outcome
+
+
+def _close(slot: _Slot) -> None:
+    slot.process.wait()
+    slot.process.stdin.close()
+    slot.process.stdout.close()

@@ -1,0 +1,199 @@
+"""What a sweep is: a base experiment, and the values that its fields take from run to run.
+
+    SWEEP = Sweep(
+        name="figure3",
+        base=Experiment(data="cifar10", max_step=100_000),
+        zip={"loss": ["rep", "rep_b"], "cross_bound": [False, True]},       side by side: 2 combinations
+        grid={"rep_lambda": [-1, 0, 1], "lr_dis": [1e-4, 1e-3]},            each with each: 6 combinations
+    )
+
+`points` (a list of dictionaries), `zip`, `grid` and the `trials` drawn from `space` are multiplied with one another;
+the first varies slowest. The same file gives the same runs in the same order, whichever engine does them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import random
+import re
+import runpy
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmdgan.errors import ConfigError, MmdGanError
+from mmdgan.experiment import Experiment
+
+DIGITS = 4
+"""Significant digits of a drawn number: a run's name tells all of it."""
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Where a field's value is drawn from; made by `uniform`, `loguniform`, `integers` or `choice`.
+
+    Attributes:
+      kind: the function that made it.
+      options: its arguments.
+    """
+
+    kind: str
+    options: tuple[Any, ...]
+
+    def draw(self, numbers: random.Random) -> Any:
+        """The next value, from one number of a seeded stream."""
+        toss = numbers.random()
+        if self.kind == "choice":
+            return self.options[int(toss * len(self.options))]
+        low, high = self.options
+        if self.kind == "integers":
+            return low + int(toss * (high - low + 1))
+        if self.kind == "loguniform":
+            return _rounded(math.exp(math.log(low) + toss * (math.log(high) - math.log(low))))
+        return _rounded(low + toss * (high - low))
+
+
+def uniform(low: float, high: float) -> Distribution:
+    """Any number from `low` to `high`, to four significant digits."""
+    _check_range("uniform", low, high)
+    return Distribution("uniform", (float(low), float(high)))
+
+
+def loguniform(low: float, high: float) -> Distribution:
+    """A number whose logarithm is uniform: as many from 1e-4 to 1e-3 as from 1e-3 to 1e-2."""
+    if low <= 0:
+        raise ConfigError(f"loguniform({low}, {high}): numbers with a logarithm are positive; give a larger low end.")
+    _check_range("loguniform", low, high)
+    return Distribution("loguniform", (float(low), float(high)))
+
+
+def integers(low: int, high: int) -> Distribution:
+    """A whole number from `low` to `high`, both included."""
+    _check_range("integers", low, high)
+    return Distribution("integers", (int(low), int(high)))
+
+
+def choice(*values: Any) -> Distribution:
+    """One of some values."""
+    if not values:
+        raise ConfigError("choice() has nothing to choose from; give it values.")
+    return Distribution("choice", values)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Many runs of one experiment.
+
+    Attributes:
+      name: of the sweep's folder, `<results>/sweeps/<name>`.
+      base: what all runs share.
+      grid: field -> its values; all combinations.
+      zip: field -> its values, as many of each field; taken side by side.
+      points: combinations in full, field -> value each.
+      space: field -> distribution.
+      trials: how many points to draw from `space`.
+      seed: of the draws.
+      metric: the score that `table` and `best` show: a metric such as "fid", or a score's name.
+    """
+
+    name: str
+    base: Experiment = field(default_factory=Experiment)
+    grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    zip: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    points: Sequence[Mapping[str, Any]] = ()
+    space: Mapping[str, Distribution] = field(default_factory=dict)
+    trials: int = 0
+    seed: int = 0
+    metric: str = "fid"
+
+    def __post_init__(self) -> None:
+        """Checks the form; ConfigError says what is wrong. The points themselves are checked by `expand`."""
+        if not re.fullmatch(r"[\w.+-]+", self.name) or self.name.startswith("."):
+            raise ConfigError(
+                f"sweep: name is {self.name!r}; give letters, digits and - _ + . alone: it names a folder."
+            )
+        if not isinstance(self.base, Experiment):
+            raise ConfigError(f"sweep {self.name}: base is {self.base!r}; give an Experiment(...).")
+        for part, values in (*self.grid.items(), *self.zip.items()):
+            if isinstance(values, str | Distribution) or not isinstance(values, Sequence) or not values:
+                raise ConfigError(f"sweep {self.name}: {part} has the values {values!r}; give a list of at least one.")
+        if len({len(values) for values in self.zip.values()}) > 1:
+            counts = ", ".join(f"{len(values)} of {name}" for name, values in self.zip.items())
+            raise ConfigError(f"sweep {self.name}: zip pairs values side by side, but has {counts}; give equally many.")
+        for part, distribution in self.space.items():
+            if not isinstance(distribution, Distribution):
+                raise ConfigError(
+                    f"sweep {self.name}: space has {part} = {distribution!r}; give loguniform(low, high), uniform, "
+                    "integers or choice, and lists of values to grid."
+                )
+        if bool(self.space) != (self.trials > 0):
+            raise ConfigError(
+                f"sweep {self.name}: trials is {self.trials} and space has {len(self.space)} fields; trials says how "
+                "many points to draw from the space."
+            )
+        self._check_twice()
+
+    def _check_twice(self) -> None:
+        """Refuses a field that two parts of the sweep set."""
+        listed = dict.fromkeys(name for point in self.points for name in point)
+        names = [name for part in (listed, self.zip, self.grid, self.space) for name in part]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ConfigError(
+                f"sweep {self.name}: {', '.join(twice)} stands in two of points, zip, grid and space; leave it in one."
+            )
+
+    def values(self) -> Iterator[dict[str, Any]]:
+        """The fields of each run that differ from `base`, in order."""
+        listed = self.points or [{}]
+        zipped = [dict(zip(self.zip, row, strict=True)) for row in zip(*self.zip.values(), strict=True)] or [{}]
+        grid = [dict(zip(self.grid, row, strict=True)) for row in itertools.product(*self.grid.values())]
+        for parts in itertools.product(listed, zipped, grid, self._drawn()):
+            yield {name: value for part in parts for name, value in part.items()}
+
+    def _drawn(self) -> list[dict[str, Any]]:
+        """The points of the search space: the first n of a longer search are those of a shorter one."""
+        numbers = random.Random(self.seed)
+        draws = [{name: source.draw(numbers) for name, source in self.space.items()} for _ in range(self.trials)]
+        return draws or [{}]
+
+
+def load(path: str | os.PathLike) -> Sweep:
+    """The sweep that a Python file calls SWEEP.
+
+    Raises:
+      ConfigError: no such file, an error in it, or no SWEEP.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"there is no file {path}; a sweep is a Python file that says SWEEP = Sweep(...).")
+    search_path = list(sys.path)
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        names = runpy.run_path(str(path), run_name="sweep")
+    except MmdGanError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except Exception as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        where = f" in line {lines[-1]}" if lines else ""
+        raise ConfigError(f"the sweep {path} fails{where} with {type(error).__name__}: {error}.") from error
+    finally:
+        sys.path[:] = search_path
+    found = names.get("SWEEP")
+    if not isinstance(found, Sweep):
+        what = "has no SWEEP" if found is None else f"has a SWEEP that is {type(found).__name__}"
+        raise ConfigError(f"{path} {what}; it must say SWEEP = Sweep(...), with Sweep from mmdgan.sweeps.")
+    return found
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
+
+
+def _check_range(kind: str, low: float, high: float) -> None:
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ConfigError(f"{kind}({low}, {high}): give two finite numbers, the smaller one first.")

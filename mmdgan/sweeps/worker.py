@@ -1,0 +1,285 @@
+"""A worker process of a sweep: does one run after another, each in a process of its own.
+
+The worker imports TensorFlow and never starts it; for each run it forks, and the child begins as a fresh process
+would, but without the seconds that importing takes. So a run computes what `train` would, bit for bit, and what it
+leaves behind, in memory and in TensorFlow's global state, ends with it.
+
+Jobs come as lines of JSON on standard input, answers go as lines to standard output. When standard input ends, the
+parent is gone, be it by kill -9: the worker ends, and with it its child, which holds the end of a pipe to it.
+SIGTERM goes on to the child, which finishes its step, saves its checkpoint and ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import resource
+import select
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from mmdgan.errors import MmdGanError
+from mmdgan.experiment import Experiment
+from mmdgan.sweeps.folder import DIVERGED, FAILED, FINISHED, INTERRUPTED, Outcome, SweepFolder
+
+THREAD_VARIABLES = (
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+)
+_POLL_SECONDS = 0.1
+
+
+def environment(threads: int) -> dict[str, str]:
+    """The environment of a worker whose runs have so many threads; sums of floats may depend on their number."""
+    return {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+
+
+def command() -> list[str]:
+    """The command that starts a worker."""
+    return [
+        sys.executable,
+        "-c",
+        f"import sys; sys.path[:] = {sys.path!r}; from mmdgan.sweeps.worker import work; work()",
+    ]
+
+
+def run_job(experiment: Experiment, folder: Path, run: str, threads: int, engine: str, attempt: int) -> Outcome:
+    """Has a run done in this process, up to its end, and leaves the record of what came of it.
+
+    Args:
+      experiment: what to train.
+      folder: of the sweep.
+      run: the run's name.
+      threads, engine, attempt: for the record.
+    """
+    sweep, began = SweepFolder(folder), time.monotonic()
+    before = sweep.outcome(run) or Outcome(run, INTERRUPTED)
+    found = _trained(experiment)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    outcome = Outcome(
+        run=run,
+        seconds=round(before.seconds + time.monotonic() - began, 3),
+        processor_seconds=round(before.processor_seconds + used.ru_utime + used.ru_stime, 3),
+        threads=threads,
+        engine=engine,
+        attempt=attempt,
+        **found,
+    )
+    sweep.write(outcome)
+    return outcome
+
+
+def check_job(experiment: Experiment) -> None:
+    """Finds out whether the images and the features of the scores can be had; trains the classifier if need be.
+
+    Raises:
+      MmdGanError: they cannot.
+    """
+    from mmdgan.rounds import open_data
+    from mmdgan.scoring import Scorer
+    from mmdgan.startup import prepare_tensorflow
+
+    prepare_tensorflow()
+    scorer = Scorer.of(experiment, open_data(experiment))
+    if scorer is not None and scorer.extractor is not None:
+        scorer.extractor.protocol()  # once, before several runs would each train a classifier of their own
+
+
+def _trained(experiment: Experiment) -> dict[str, Any]:
+    """Trains; returns the status, the step, the scores and the error of the record."""
+    from mmdgan.training.divergence import Diverged
+    from mmdgan.training.signals import Interrupted
+
+    try:
+        done = experiment.run()
+    except Diverged as error:
+        return {"status": DIVERGED, "step": error.step, "error": f"{error.name} is {error.value:.6g}"}
+    except Interrupted as error:
+        return {"status": INTERRUPTED, "step": error.step, "error": str(error)}
+    except MmdGanError as error:
+        return {"status": FAILED, "error": str(error)}
+    except Exception as error:
+        traceback.print_exc()
+        return {"status": FAILED, "error": f"{type(error).__name__}: {error}", "transient": True}
+    records = [record for record in experiment.folder().records() if record["by"] == "train"]
+    last = [record for record in records if record["evaluation"] == records[-1]["evaluation"]]
+    scores = tuple({"metric": r["metric"], "value": r["value"], "spread": r.get("spread")} for r in last)
+    for score in scores:
+        if score["value"] is not None and not math.isfinite(score["value"]):
+            return {"status": DIVERGED, "step": done["step"], "error": f"{score['metric']} is {score['value']}"}
+    return {"status": FINISHED, "step": done["step"], "scores": scores}
+
+
+def work() -> None:
+    """A worker process: does jobs until its standard input ends."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    _import_all()
+    worker = _Worker()
+    signal.signal(signal.SIGTERM, worker.stop)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # of the terminal: the parent decides
+    with contextlib.suppress(BrokenPipeError):
+        print(json.dumps({"ready": os.getpid()}), file=answers)
+        while (line := worker.next_line()) is not None:
+            status = worker.do(json.loads(line))
+            print(json.dumps({"status": status}), file=answers)
+    os._exit(0)
+
+
+class _Worker:
+    """The state of a worker process: what it has read, and the child that does the present job."""
+
+    def __init__(self) -> None:
+        self._read = b""
+        self._child: int | None = None
+        self._ended = False
+
+    def stop(self, _number: int, _frame: object) -> None:
+        """Hands SIGTERM on to the child."""
+        if self._child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._child, signal.SIGTERM)
+
+    def next_line(self) -> bytes | None:
+        """The next job; None when the parent has closed our input, or is gone."""
+        while b"\n" not in self._read and not self._ended:
+            self._listen(None)
+        if b"\n" not in self._read:
+            return None
+        line, self._read = self._read.split(b"\n", 1)
+        return line
+
+    def _listen(self, seconds: float | None) -> None:
+        if select.select([0], [], [], seconds)[0]:
+            received = os.read(0, 65536)
+            self._read += received
+            self._ended = not received
+
+    def do(self, job: Mapping[str, Any]) -> int:
+        """Does a job in a child; returns its exit status, or minus the signal that killed it."""
+        lifeline = os.pipe()
+        # A signal that came between the fork and the note of the child's number would be lost.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        self._child = os.fork()
+        if self._child == 0:
+            _child(job, lifeline)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        os.close(lifeline[0])
+        try:
+            while True:
+                done, status = os.waitpid(self._child, os.WNOHANG)
+                if done:
+                    return os.waitstatus_to_exitcode(status)
+                if self._ended:
+                    os.kill(self._child, signal.SIGKILL)
+                    os._exit(1)
+                self._listen(_POLL_SECONDS)
+        finally:
+            self._child = None
+            os.close(lifeline[1])
+
+
+def _child(job: Mapping[str, Any], lifeline: tuple[int, int]) -> NoReturn:
+    """The process of one job: writes to its log, dies with the worker."""
+    status = 1
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        os.close(lifeline[1])
+        with open(os.devnull, "rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
+        log = Path(job["log"])
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab", buffering=0) as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        threading.Thread(target=_end_with, args=(lifeline[0],), daemon=True).start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        status = _do(job)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        # What a fork has inherited, such as handlers at exit, is the worker's.
+        os._exit(status)
+
+
+def _end_with(descriptor: int) -> None:
+    os.read(descriptor, 1)
+    os._exit(1)
+
+
+def _do(job: Mapping[str, Any]) -> int:
+    experiment = experiment_of(job["experiment"])
+    if job["kind"] == "run":
+        run_job(experiment, Path(job["folder"]), job["run"], job["threads"], job["engine"], job["attempt"])
+        return 0
+    try:
+        check_job(experiment)
+    except MmdGanError as error:
+        Path(job["answer"]).write_text(str(error), encoding="utf-8")
+        return 2
+    return 0
+
+
+def experiment_of(held: Mapping[str, Any]) -> Experiment:
+    """An experiment from what JSON made of its fields."""
+    return Experiment(**{name: tuple(value) if isinstance(value, list) else value for name, value in held.items()})
+
+
+def run_line(experiment: Experiment, folder: SweepFolder, run: str, threads: int, engine: str, attempt: int) -> bytes:
+    """The line that tells a worker to do a run."""
+    job = {
+        "kind": "run",
+        "experiment": dataclasses.asdict(experiment),
+        "folder": str(folder.path),
+        "run": run,
+        "log": str(folder.log(run)),
+        "threads": threads,
+        "engine": engine,
+        "attempt": attempt,
+    }
+    return json.dumps(job).encode() + b"\n"
+
+
+def check_line(experiment: Experiment, folder: SweepFolder) -> bytes:
+    """The line that tells a worker to look for the images and the features; it answers with status 0, 2 or another."""
+    log, answer = folder.log("data"), folder.path / "logs" / "data.error"
+    held = dataclasses.asdict(experiment)
+    return json.dumps({"kind": "check", "experiment": held, "log": str(log), "answer": str(answer)}).encode() + b"\n"
+
+
+def _import_all() -> None:
+    """Imports what a run needs, without starting TensorFlow, whose threads would not survive a fork."""
+    import scipy.linalg  # noqa: F401
+    import sklearn.datasets  # noqa: F401
+    import tensorflow  # noqa: F401
+
+    import mmdgan.data
+    import mmdgan.metrics.classifier
+    import mmdgan.metrics.evaluate
+    import mmdgan.metrics.features
+    import mmdgan.networks
+    import mmdgan.pictures
+    import mmdgan.rounds
+    import mmdgan.sampling
+    import mmdgan.training.divergence  # noqa: F401
+    from mmdgan.metrics import tfgan
+
+    with contextlib.suppress(MmdGanError):  # a run that needs it says so
+        tfgan.load()
