@@ -6,7 +6,7 @@
 LeNet-5 is trained as a classifier first, once, and kept as DATA_ROOT/<data>/lenet.npz; its last three layers are
 cut off and the rest stays as it is. Kernels and optimiser as experiments/mnist_pixels.py.
 
-20,000 steps of 18 ms of processor time, 6 minutes on one thread, measured in 12 steps on a busy 2-core Intel Xeon
+20,000 steps of 18 ms of processor time, 6 minutes on one thread, measured in 12 steps on a busy 2-core AMD EPYC
 (AVX-512); scores after each quarter.
 """
 

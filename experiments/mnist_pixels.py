@@ -7,7 +7,7 @@ MMD-rbf with variances 2 to 80 on the 784 pixels, Adam at 2e-4 (beta1 0.5), batc
 V-statistic, --add_dot 0.1 a linear term; --loss mmd_t --variance none --alpha 0.1,1,10 the study's rational
 quadratic kernels.
 
-20,000 steps of 12 ms of processor time, 4 minutes on one thread, measured in 12 steps on a busy 2-core Intel Xeon
+20,000 steps of 12 ms of processor time, 4 minutes on one thread, measured in 12 steps on a busy 2-core AMD EPYC
 (AVX-512); scores after each quarter.
 """
 

@@ -6,7 +6,7 @@
 The critic of experiments/mnist_dcgan.py with spectral instead of batch normalisation, for which the loss is
 meant.
 
-20,000 steps of 531 ms of processor time, 3 hours on one thread, measured in 12 steps on a busy 2-core Intel Xeon
+20,000 steps of 531 ms of processor time, 3 hours on one thread, measured in 12 steps on a busy 2-core AMD EPYC
 (AVX-512); scores after each quarter. --architecture mnist/DCGAN_SN_HALF has half the width.
 """
 
