@@ -5,8 +5,8 @@
 
 As experiments/mnist_repulsive.py with bounded squared distances in the critic's loss.
 
-20,000 steps of 529 ms of processor time, 2.9 hours on one thread, measured in 12 steps on a busy 2-core Intel
-Xeon (AVX-512); scores after each quarter. --architecture mnist/DCGAN_SN_HALF has half the width.
+20,000 steps of 529 ms of processor time, 2.9 hours on one thread, measured in 12 steps on a busy 2-core AMD
+EPYC (AVX-512); scores after each quarter. --architecture mnist/DCGAN_SN_HALF has half the width.
 """
 
 from mmdgan.cli import run_experiment

@@ -5,8 +5,8 @@
 
 The attractive MMD loss, variances 2 to 80, Adam at 2e-4 (beta1 0.5) for both, batch 64.
 
-20,000 steps of 507 ms of processor time, 2.8 hours on one thread, measured in 12 steps on a busy 2-core Intel
-Xeon (AVX-512); scores after each quarter. --architecture mnist/DCGAN_HALF has half the width.
+20,000 steps of 507 ms of processor time, 2.8 hours on one thread, measured in 12 steps on a busy 2-core AMD
+EPYC (AVX-512); scores after each quarter. --architecture mnist/DCGAN_HALF has half the width.
 """
 
 from mmdgan.cli import run_experiment

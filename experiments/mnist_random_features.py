@@ -6,8 +6,8 @@
 Two convolutions and pools that keep their first weights; optimiser as experiments/mnist_pixels.py, kernels of four
 times the variances.
 
-20,000 steps of 34 ms of processor time, 11 minutes on one thread, measured in 12 steps on a busy 2-core Intel
-Xeon (AVX-512); scores after each quarter.
+20,000 steps of 34 ms of processor time, 11 minutes on one thread, measured in 12 steps on a busy 2-core AMD
+EPYC (AVX-512); scores after each quarter.
 """
 
 from mmdgan.cli import run_experiment

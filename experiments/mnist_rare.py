@@ -5,8 +5,8 @@
 
 As experiments/mnist_dcgan.py with --imbalanced_update 500,1.
 
-20,000 steps of 469 ms of processor time, 2.6 hours on one thread, measured in 12 steps on a busy 2-core Intel
-Xeon (AVX-512); scores after each quarter. --architecture mnist/DCGAN_HALF has half the width.
+20,000 steps of 469 ms of processor time, 2.6 hours on one thread, measured in 12 steps on a busy 2-core AMD
+EPYC (AVX-512); scores after each quarter. --architecture mnist/DCGAN_HALF has half the width.
 """
 
 from mmdgan.cli import run_experiment

@@ -6,8 +6,8 @@
 The attractive loss: the critic raises the MMD that the generator lowers. Kernels and optimiser as
 experiments/mnist_pixels.py.
 
-20,000 steps of 49 ms of processor time, 16 minutes on one thread, measured in 12 steps on a busy 2-core Intel
-Xeon (AVX-512); scores after each quarter.
+20,000 steps of 49 ms of processor time, 16 minutes on one thread, measured in 12 steps on a busy 2-core AMD
+EPYC (AVX-512); scores after each quarter.
 """
 
 from mmdgan.cli import run_experiment

@@ -6,8 +6,8 @@ penalty.
 
 One score in the place of 16, penalty weight 0.1, one critic step per step of the generator.
 
-20,000 steps of 653 ms of processor time, 3.6 hours on one thread, measured in 12 steps on a busy 2-core Intel
-Xeon (AVX-512); scores after each quarter. --architecture mnist/DCGAN_HALF has half the width.
+20,000 steps of 653 ms of processor time, 3.6 hours on one thread, measured in 12 steps on a busy 2-core AMD
+EPYC (AVX-512); scores after each quarter. --architecture mnist/DCGAN_HALF has half the width.
 """
 
 from mmdgan.cli import run_experiment
