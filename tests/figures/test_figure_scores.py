@@ -81,6 +81,7 @@ def test_effective_dimension_counts_the_directions_of_spread():
     assert effective_dimension(cross) == pytest.approx(25 / 17)
 
 
+@pytest.mark.slow
 def test_quick_trains_both_and_writes_picture_numbers_and_points(tiny_architecture, tmp_path):
     options = ScoreFigureOptions(
         out=str(tmp_path), quick=True, architecture=tiny_architecture, max_step=2, batch_size=8, count=40, neighbours=3

@@ -196,6 +196,7 @@ def test_rank_correlation_is_spearmans_with_an_exact_p():
     assert rank_correlation(a, a)[1] == pytest.approx(2 / 120)
 
 
+@pytest.mark.slow
 def test_quick_trains_scores_and_resumes_without_repeating(tiny_architecture, tmp_path, block_means, monkeypatch):
     options = TableOptions(
         out=str(tmp_path), quick=True, architecture=tiny_architecture, max_step=2, batch_size=8, score_count=64,

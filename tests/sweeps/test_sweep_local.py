@@ -65,6 +65,7 @@ def test_each_run_is_a_result_and_an_ordinary_run(done):
     assert run.experiment().lr_dis == 1e-4
 
 
+@pytest.mark.slow
 def test_a_run_equals_the_same_run_alone(done, tmp_path):
     """Forked after another one, with TensorFlow imported before the fork: the same bits as a fresh process's."""
     _, folder, _ = done
