@@ -1,4 +1,6 @@
-"""Packaging: `pip install .`, with `architectures/` as `mmdgan.architectures`, `Results/published` as `mmdgan.published`.
+"""Packaging: `pip install .`.
+
+The folder `architectures/` becomes `mmdgan.architectures`, and `Results/published` `mmdgan.published`.
 
 The scripts in `experiments/` are not installed: `mmdgan train` does what they do, from any folder.
 """

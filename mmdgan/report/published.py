@@ -262,7 +262,7 @@ def _best(block: list[Published]) -> list[Published]:
         numbers = [row for row in block if row.metric == metric and row.value is not None]
         if numbers:
             choose = max if metric in _HIGHER else min
-            best = choose(numbers, key=lambda row: row.value)
+            best = choose(numbers, key=lambda row: row.value or 0.0)
             note = f"best {metric} of the block" + (f"; {best.note}" if best.note else "")
             found.append(Published(**{**vars(best), "note": note}))
     return found
