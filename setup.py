@@ -1,4 +1,9 @@
-"""Packaging: `pip install .`, with `architectures/` installed as `mmdgan.architectures`."""
+"""Packaging: `pip install .`.
+
+The folder `architectures/` becomes `mmdgan.architectures`, and `Results/published` `mmdgan.published`.
+
+The scripts in `experiments/` are not installed: `mmdgan train` does what they do, from any folder.
+"""
 
 import pathlib
 import re
@@ -17,9 +22,26 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=["GAN", "MMD", "maximum mean discrepancy", "spectral normalization", "TensorFlow", "Keras"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+    project_urls={"Paper": "https://arxiv.org/abs/1812.09916"},
     python_requires=">=3.10",
-    packages=[*find_packages(include=["mmdgan", "mmdgan.*"]), "mmdgan.architectures"],
-    package_dir={"mmdgan.architectures": "architectures"},
+    packages=[*find_packages(include=["mmdgan", "mmdgan.*"]), "mmdgan.architectures", "mmdgan.published"],
+    package_dir={"mmdgan.architectures": "architectures", "mmdgan.published": "Results/published"},
+    package_data={"mmdgan": ["py.typed"], "mmdgan.published": ["*.csv", "README.md"]},
     install_requires=[
         "absl-py",
         # The checksums of TFRecords.
@@ -48,7 +70,7 @@ setup(
         "ray": ["ray[tune]"],  # `sweep --engine ray`
         "video": VIDEO,
         # scikit-image is a yardstick for MS-SSIM.
-        "test": ["hypothesis", "lmdb", "pytest", "pytest-xdist", "ruff", "scikit-image", *ONNX, *VIDEO],
+        "test": ["hypothesis", "lmdb", "mypy>=1.15", "pytest", "pytest-xdist", "ruff", "scikit-image", *ONNX, *VIDEO],
     },
     entry_points={"console_scripts": ["mmdgan = mmdgan.__main__:console"]},
 )

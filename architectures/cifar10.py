@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 ACT_K = 64.0 ** (1 / 8)  # over the critic's eight layers the multipliers make 64
 
 
@@ -10,7 +12,7 @@ def _up(name: str, out: int) -> dict:
     return {"name": name, "op": "tc", "out": out, "kernel": 4, "strides": 2, "act": "relu", "act_nm": "bn"}
 
 
-def _critic(name: str, out: int, **more) -> dict:
+def _critic(name: str, out: int, **more: Any) -> dict:
     """A critic layer: spectral normalisation and a multiplier."""
     return {"name": name, "out": out, "act": "lrelu", "w_nm": "s", "act_k": ACT_K, **more}
 

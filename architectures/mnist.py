@@ -9,6 +9,8 @@ normalisation begin at 1 (there at normal numbers around 1).
 
 from __future__ import annotations
 
+from typing import Any
+
 _IMAGE = {"input": [(1, 28, 28)], "code": [(100, "linear")]}
 _SCORES = {"name": "scores", "op": "d", "out": 16}
 
@@ -50,7 +52,7 @@ def _dcgan(width: int) -> list[dict]:
     ]
 
 
-def _critic(width: int, **more) -> list[dict]:
+def _critic(width: int, **more: Any) -> list[dict]:
     """Three convolutions, 4x4, that halve the side: 28, 14, 7, 4."""
     layers = [
         {"name": f"l{index}_ds", "out": out, "kernel": 4, "strides": 2, "act": "lrelu", **more}

@@ -8,7 +8,7 @@ _UP = {"op": "tc", "kernel": 4, "strides": 2, "act": "relu", "act_nm": "bn"}
 _CRITIC = {"act": "lrelu", "w_nm": "s", "act_k": ACT_K}
 _DOWN = {**_CRITIC, "kernel": 4, "strides": 2}
 
-DCGAN_SMALL = {
+DCGAN_SMALL: dict = {
     "input": [(3, 32, 32)],
     "code": [(128, "linear")],
     "generator": [

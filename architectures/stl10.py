@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from architectures.cifar10 import dcgan as cifar10_dcgan
 
 SIDE = 6  # of the smallest images
 
 
-def dcgan(width: int, **first) -> dict:
+def dcgan(width: int, **first: Any) -> dict:
     """The STL-10 network with `width` channels in its widest images (64 as published).
 
     Args:

@@ -9,13 +9,14 @@ A sweep that is still running is drawn as far as it is. Diverged runs are at inf
 
 import os
 import sys
+from collections.abc import Sequence
 
 from mmdgan.cli import run_main
 from mmdgan.figures.sweep_scores import SweepFigureOptions, make_figure
 from mmdgan.flags import parse
 
 
-def main(argv: list[str]) -> None:
+def main(argv: Sequence[str]) -> None:
     """Makes the figure and prints its files."""
     usage = f"usage: python {os.path.relpath(__file__)} [SWEEP ...] [--flag=value ...]\n\n{__doc__}"
     parsed = parse(SweepFigureOptions(), argv, usage=usage, arguments=("[SWEEP...]",))

@@ -7,6 +7,33 @@ this package does not import TensorFlow; the names below load what they need.
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
+    from mmdgan import (
+        data as data,
+        design as design,
+        layers as layers,
+        losses as losses,
+        metrics as metrics,
+        networks as networks,
+        tf1 as tf1,
+        training as training,
+    )
+    from mmdgan.design import load_architecture as load_architecture
+    from mmdgan.errors import (
+        CheckpointError as CheckpointError,
+        ConfigError as ConfigError,
+        DataError as DataError,
+        DesignError as DesignError,
+        MetricError as MetricError,
+        MmdGanError as MmdGanError,
+    )
+    from mmdgan.networks import (
+        build_discriminator as build_discriminator,
+        build_generator as build_generator,
+        build_network as build_network,
+    )
 
 __version__ = "0.1.0"
 
@@ -27,7 +54,7 @@ _SUBMODULES = ("data", "design", "layers", "losses", "metrics", "networks", "tf1
 __all__ = [*_EXPORTS, "__version__"]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _EXPORTS:
         return getattr(importlib.import_module(_EXPORTS[name]), name)
     if name in _SUBMODULES:

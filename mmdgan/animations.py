@@ -33,13 +33,13 @@ def gif_bytes(frames: np.ndarray, seconds: float | list[float] = 0.1) -> bytes:
       ValueError: frames that are not uint8 (T, H, W, 1 or 3).
     """
     frames = _checked(frames)
-    seconds = np.broadcast_to(np.asarray(seconds, np.float64), (len(frames),))
-    if seconds.min() < SHORTEST:
+    each = np.broadcast_to(np.asarray(seconds, np.float64), (len(frames),))
+    if each.min() < SHORTEST:
         raise ConfigError(
-            f"frames of {seconds.min():.3g} s are too short for a GIF; give each at least {SHORTEST} s, or name a .mp4."
+            f"frames of {each.min():.3g} s are too short for a GIF; give each at least {SHORTEST} s, or name a .mp4."
         )
     first, *others = [_with_palette(frame) for frame in frames]
-    durations = [int(round(100 * shown)) * 10 for shown in seconds]
+    durations = [int(round(100 * shown)) * 10 for shown in each]
     buffer = io.BytesIO()
     first.save(buffer, format="GIF", save_all=True, append_images=others, duration=durations, loop=0)
     return buffer.getvalue()

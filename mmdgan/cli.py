@@ -121,7 +121,9 @@ def summary(argv: Sequence[str]) -> int:
     NAME is an architecture with generator and critic, or a single network (a list of layer dictionaries, or a graph
     with "layers" and "links"), which needs --input_shape.
     """
-    usage = f"usage: {flags.program()} summary FILE:NAME [--flag=value ...]\n\n{inspect.cleandoc(summary.__doc__)}"
+    usage = (
+        f"usage: {flags.program()} summary FILE:NAME [--flag=value ...]\n\n{inspect.cleandoc(summary.__doc__ or '')}"
+    )
     parsed = flags.parse(SummaryOptions(), argv, usage=usage, arguments=("FILE:NAME",))
     from mmdgan import design
     from mmdgan.design_files import load_dictionary
@@ -134,7 +136,7 @@ def summary(argv: Sequence[str]) -> int:
         if options.score_size is not None:
             dictionary = design.with_score_size(dictionary, options.score_size)
         try:
-            specs = design.parse_architecture(dictionary, options.num_class)
+            specs: Sequence[NetworkSpec] = design.parse_architecture(dictionary, options.num_class)
         except DesignError as error:
             hint = " Give --num_class." if options.num_class < 2 and "num_class" in str(error) else ""
             raise DesignError(f"{error}{hint}") from None
@@ -187,7 +189,7 @@ VERBS = {
 
 def help_text() -> str:
     """What `python -m mmdgan --help` prints."""
-    rows = [f"  {name + ' ' + verb.arguments:<31}{verb.help}" for name, verb in VERBS.items()]
+    rows = [f"  {name + ' ' + verb.arguments:<33}{verb.help}" for name, verb in VERBS.items()]
     return "\n".join(
         [
             f"usage: {flags.program()} VERB ...",

@@ -63,7 +63,7 @@ def prepare(argv: Sequence[str]) -> int:
       prepare tfds:oxford_flowers102 --split train --size 64 --download
       prepare --verify Data/cifar10
     """
-    usage = f"usage: {flags.program()} prepare WHAT [--flag=value ...]\n\n{inspect.cleandoc(prepare.__doc__)}"
+    usage = f"usage: {flags.program()} prepare WHAT [--flag=value ...]\n\n{inspect.cleandoc(prepare.__doc__ or '')}"
     verifying = any(word.lstrip("-").partition("=")[0] == "verify" and word.startswith("-") for word in argv)
     parsed = flags.parse(PrepareOptions(), argv, usage=usage, arguments=() if verifying else ("WHAT",))
     options: PrepareOptions = parsed.options

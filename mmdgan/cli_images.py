@@ -7,7 +7,7 @@ import inspect
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mmdgan import flags
 from mmdgan.errors import ConfigError
@@ -77,7 +77,7 @@ def sample(argv: Sequence[str]) -> int:
     The same seed gives the same images: more of them begin with the same ones. In the picture of a sine mesh the
     four codes are blended by the sines of two angles, from 0 in the top left corner to 45 degrees.
     """
-    usage = f"usage: {flags.program()} sample RUN [--flag=value ...]\n\n{inspect.cleandoc(sample.__doc__)}"
+    usage = f"usage: {flags.program()} sample RUN [--flag=value ...]\n\n{inspect.cleandoc(sample.__doc__ or '')}"
     parsed = flags.parse(SampleOptions(), argv, usage=usage, arguments=("RUN",))
     options: SampleOptions = parsed.options
     _check_sample(options)
@@ -205,7 +205,7 @@ def _choose_labels(
     return labels, ""
 
 
-def _write(out, batches, count, labels, columns, options: SampleOptions) -> Path:
+def _write(out: Any, batches: Any, count: Any, labels: Any, columns: Any, options: SampleOptions) -> Path:
     """Writes images, (index of the first, uint8 (B, H, W, C)) by batch, in the form that the ending of `out` names."""
     import numpy as np
 
@@ -280,7 +280,9 @@ def interpolate(argv: Sequence[str]) -> int:
 
     Paths stay within one class: labels are whole numbers, between which there is nothing.
     """
-    usage = f"usage: {flags.program()} interpolate RUN [--flag=value ...]\n\n{inspect.cleandoc(interpolate.__doc__)}"
+    usage = (
+        f"usage: {flags.program()} interpolate RUN [--flag=value ...]\n\n{inspect.cleandoc(interpolate.__doc__ or '')}"
+    )
     parsed = flags.parse(InterpolateOptions(), argv, usage=usage, arguments=("RUN",))
     options: InterpolateOptions = parsed.options
     check_seed(options.seed)

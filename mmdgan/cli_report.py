@@ -39,7 +39,7 @@ def compare(argv: Sequence[str]) -> int:
 
     A RUN may be a directory above runs, such as Results/cifar10, and stands for all of them.
     """
-    usage = f"usage: {flags.program()} compare RUN ... [--flag=value ...]\n\n{inspect.cleandoc(compare.__doc__)}"
+    usage = f"usage: {flags.program()} compare RUN ... [--flag=value ...]\n\n{inspect.cleandoc(compare.__doc__ or '')}"
     parsed = flags.parse(CompareOptions(), argv, usage=usage, arguments=("RUN...",))
     options: CompareOptions = parsed.options
     from mmdgan.report.compare import compare_runs

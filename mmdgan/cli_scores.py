@@ -80,7 +80,7 @@ def evaluate(argv: Sequence[str]) -> int:
     """
     head = f"usage: {flags.program()} evaluate"
     usage = f"{head} RUN [--flag=value ...]\n       {head.removeprefix('usage: ')} --images PATH --reference WHAT "
-    usage += f"[--flag=value ...]\n\n{inspect.cleandoc(evaluate.__doc__)}"
+    usage += f"[--flag=value ...]\n\n{inspect.cleandoc(evaluate.__doc__ or '')}"
     parsed = flags.parse(EvaluateFlags(), argv, usage=usage, arguments=("[RUN]",))
     options: EvaluateFlags = parsed.options
     _check(options, parsed.arguments)
@@ -138,6 +138,7 @@ def _evaluate_run(folder: RunFolder, options: EvaluateFlags) -> None:
 
     prepare_tensorflow()
     scorer = Scorer.of(experiment, open_data(experiment), _score_options(options), leave_out)
+    assert scorer is not None  # as there are metrics
     if options.save_statistics is not None and scorer.extractor is None:
         raise ConfigError("save_statistics is of features, and none of the metrics needs any; give --metrics=fid.")
     with _cache(scorer.cache) as cache:
@@ -161,11 +162,13 @@ def _evaluate_images(options: EvaluateFlags) -> None:
     """Scores any images against any others, or against stored statistics."""
     from mmdgan.metrics import format_table
     from mmdgan.metrics.evaluate import check_sets, evaluate_sets, needs_features
+    from mmdgan.metrics.moments import Moments
     from mmdgan.scoring import feature_cache
     from mmdgan.startup import prepare_tensorflow
 
     prepare_tensorflow()
     seed, root = options.seed or 0, options.data_root or "Data"
+    assert options.images is not None and options.reference is not None  # as `_check` has seen
     real, whole = _open_reference(options.reference, root, options.count, seed)
     generated = _open(options.images, "images", root, options.count, seed)
     statistics = whole is None
@@ -176,16 +179,16 @@ def _evaluate_images(options: EvaluateFlags) -> None:
     if needs_features(metrics) or options.save_statistics:
         extractor = _extractor(options, None if statistics else getattr(whole, "data", None), root)
     score_options = _score_options(options)
-    about = {"options": score_options, "training": whole}
+    about: dict[str, Any] = {"options": score_options, "training": whole}
     metrics = check_sets(metrics, [generated], real, extractor, **about, leave_out=leave_out)
     with _cache(feature_cache(options.feature_cache, root)) as cache:
-        name = str(options.reference) if statistics else real.name
+        name = str(options.reference) if isinstance(real, Moments) else real.name
         records = evaluate_sets(
             generated, real, extractor, metrics, **about, seed=seed, data=name, split="", cache=cache, progress=print
         )
         print(format_table(records))
         _write(options.out, records)
-        if options.save_statistics is not None:
+        if options.save_statistics is not None and not isinstance(real, Moments):
             _save_statistics(options.save_statistics, real, extractor, cache)
 
 
@@ -275,11 +278,12 @@ def _cache(folder: Path | None) -> Iterator[Path]:
         yield Path(made)
 
 
-def _save_statistics(path: str, real: ImageSet, extractor: Extractor, cache: Path) -> None:
+def _save_statistics(path: str, real: ImageSet, extractor: Extractor | None, cache: Path) -> None:
     """Writes the moments of the real images' features."""
     from mmdgan.metrics.feature_cache import compute_features
     from mmdgan.metrics.score_statistics import statistics_of
 
+    assert extractor is not None  # as was refused at first
     features = compute_features(real, extractor, cache=cache, progress=print).features
     with _writing(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)

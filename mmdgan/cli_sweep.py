@@ -6,10 +6,10 @@ import contextlib
 import dataclasses
 import inspect
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmdgan import flags
 from mmdgan.errors import ConfigError
@@ -77,7 +77,7 @@ def sweep(argv: Sequence[str]) -> int:
     """
     if argv and argv[0] in READERS:
         return READERS[argv[0]](argv[1:])
-    usage = f"usage: {flags.program()} sweep FILE.py [--flag=value ...]\n\n{inspect.cleandoc(sweep.__doc__)}"
+    usage = f"usage: {flags.program()} sweep FILE.py [--flag=value ...]\n\n{inspect.cleandoc(sweep.__doc__ or '')}"
     parsed = flags.parse(SweepOptions(), argv, usage=usage, switches=SWITCHES, arguments=("FILE.py",))
     options: SweepOptions = parsed.options
     _check(options)
@@ -144,6 +144,7 @@ def _run(spec: Sweep, points: list[Point], options: SweepOptions) -> int:
         else:
             from mmdgan.sweeps.local import run_local
 
+            assert jobs is not None
             run_local(folder, points, progress, jobs=jobs, threads=threads, retries=options.retries)
         outcomes = [outcome for _, outcome in folder.states(points)]
     print(f"Done: {counts(outcomes)}.")
@@ -214,8 +215,7 @@ def best(argv: Sequence[str]) -> int:
     """Prints the best run of a sweep, with the command that trains it again."""
     folder, options = _opened("best", best, argv)
     from mmdgan.sweeps.points import flags_of, shown
-    from mmdgan.sweeps.table import best as find_best
-    from mmdgan.sweeps.table import metric_of
+    from mmdgan.sweeps.table import best as find_best, metric_of
 
     point, outcome, name = find_best(folder.states(), metric_of(folder, options.metric))
     run = point.experiment.folder().path
@@ -231,7 +231,7 @@ def best(argv: Sequence[str]) -> int:
 READERS = {"status": status, "table": table, "best": best}
 
 
-def _opened(name: str, function, argv: Sequence[str]) -> tuple[SweepFolder, ReadOptions]:
+def _opened(name: str, function: Callable[..., Any], argv: Sequence[str]) -> tuple[SweepFolder, ReadOptions]:
     """The sweep that a command line names, and its flags."""
     usage = f"usage: {flags.program()} sweep {name} NAME|FOLDER|FILE.py [--flag=value ...]\n\n{function.__doc__}"
     parsed = flags.parse(ReadOptions(), argv, usage=usage, arguments=("NAME",))

@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import tensorflow as tf
 
+from mmdgan.tensor_types import TensorLike
+
 T = TypeVar("T")
 
 
@@ -20,7 +22,7 @@ def replica_count() -> int:
     return 1 if context is None else context.num_replicas_in_sync
 
 
-def replica_number():
+def replica_number() -> tf.Tensor:
     """This replica's number among all, from 0: an int or a scalar tensor."""
     return 0 if replica_count() == 1 else tf.distribute.get_replica_context().replica_id_in_sync_group
 
@@ -72,7 +74,7 @@ def own_rows(rows: tf.Tensor, count: int) -> tf.Tensor:
     return rows if replica_count() == 1 else rows_of(rows, count, replica_number())
 
 
-def rows_of(rows: tf.Tensor, count: int, number) -> tf.Tensor:
+def rows_of(rows: tf.Tensor, count: int, number: TensorLike) -> tf.Tensor:
     """The rows number * count up to (number + 1) * count."""
     rest = rows.shape.rank - 1
     return tf.slice(rows, [number * count] + [0] * rest, [count] + [-1] * rest)

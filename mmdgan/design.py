@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from mmdgan.design_blocks import parse_layer
 from mmdgan.design_describe import describe, receptive_fields
@@ -96,7 +96,7 @@ def parse_architecture(architecture: Mapping, num_class: int = 0) -> tuple[Netwo
 
 
 def parse_network(
-    layer_dicts: list | Mapping, input_shape: Shape, name: str = "net", num_class: int = 0
+    layer_dicts: Sequence | Mapping, input_shape: Shape, name: str = "net", num_class: int = 0
 ) -> NetworkSpec:
     """Resolve the layer dictionaries of one network and infer every shape.
 
@@ -123,7 +123,7 @@ def parse_network(
     classes = _class_count(place, num_class)
     written, links, outputs = _layer_list(place, layer_dicts)
     places = _layer_places(name, written)
-    wiring = wire(place, [at.layer for at in places], links, outputs)
+    wiring = wire(place, [str(at.layer) for at in places], links, outputs)
     layers: list[LayerSpec] = []
     for index, route in zip(wiring.order, wiring.routes, strict=True):
         shapes = [shape if source < 0 else layers[source].output_shape for source in route.sources]
@@ -139,17 +139,16 @@ def with_score_size(architecture: Mapping, score_size: int) -> dict:
         size = positive_integer(score_size)
     except ValueError as error:
         raise DesignError(f"the score size {error}.") from None
-    layers, place = _critic_output(architecture)
-    if not _has_width(layers[place.index]):
+    layers, place, last = _critic_output(architecture)
+    if not _has_width(last):
         raise place.error("out", "would be the score size, but this layer has none; end the critic in an op 'd'")
-    layers[place.index]["out"] = size
+    last["out"] = size
     return _with_critic_layers(architecture, layers)
 
 
 def has_fixed_width(architecture: Mapping) -> bool:
     """Whether the critic ends in a layer without an `out`, such as op 'i', so that `with_score_size` has no use."""
-    layers, place = _critic_output(architecture)
-    return not _has_width(layers[place.index])
+    return not _has_width(_critic_output(architecture)[2])
 
 
 def with_gain(architecture: Mapping, gain: float) -> dict:
@@ -190,7 +189,7 @@ def _code_length(value: object) -> Shape:
 
 
 def _class_count(place: Place, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 0 <= value <= LARGEST:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 0 <= int(value) <= LARGEST:
         raise place.error("num_class", f"must be an integer of at least 0, not {shown(value)}")
     return int(value)
 
@@ -235,12 +234,13 @@ def _critic(architecture: object) -> tuple[list[dict], object, object]:
     return [dict(layer) for layer in layers], links, outputs
 
 
-def _critic_output(architecture: object) -> tuple[list[dict], Place]:
-    """Copies of the critic's layer dictionaries, and the place of the one whose output leaves it."""
+def _critic_output(architecture: object) -> tuple[list[dict], Place, dict]:
+    """Copies of the critic's layer dictionaries; place and dictionary of the one whose output leaves it."""
     layers, links, outputs = _critic(architecture)
     places = _layer_places("dis", layers)
-    wiring = wire(Place("dis"), [place.layer for place in places], links, outputs)
-    return layers, places[wiring.order[wiring.outputs[0]]]
+    wiring = wire(Place("dis"), [str(place.layer) for place in places], links, outputs)
+    index = wiring.order[wiring.outputs[0]]
+    return layers, places[index], layers[index]
 
 
 def _has_width(layer: Mapping) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 from mmdgan.design_keys import (
     DEFAULT_TYPES,
@@ -66,7 +67,7 @@ def parse_layer(place: Place, written: Mapping, input_shape: Shape, num_class: i
 def _resolve(place: Place, written: Mapping) -> tuple[dict, list[str]]:
     """Every key of a layer with its default, its check and the override rules applied, and the notes."""
     check_keys(place, written, tuple(KEYS))
-    options = {**dict.fromkeys(KEYS), "act_k": 1.0}
+    options: dict[str, Any] = {**dict.fromkeys(KEYS), "act_k": 1.0}
 
     def read(key: str, lengths: tuple[int, ...] = ()) -> None:
         if key == "out" and written.get(key) is None:
@@ -123,7 +124,7 @@ def _override(options: dict, notes: list[str]) -> None:
         notes.append(f"act {options['act']!r} only selects the initialiser: type {options['type']!r} does not apply it")
 
 
-def _effective_dilation(strides, dilation, notes: list[str]) -> int | tuple[int, ...]:
+def _effective_dilation(strides: Any, dilation: Any, notes: list[str]) -> int | tuple[int, ...]:
     """The dilation with 1 wherever strides are above 1, as the original has it."""
     steps, spreads = (value if isinstance(value, tuple) else (value,) * 3 for value in (strides, dilation))
     pairs = list(zip(steps, spreads, strict=False))  # lists of 'res_i' may have 2 or 3 entries
@@ -247,7 +248,7 @@ def _reshaped(place: Place, key: str, target: Shape | None, shape: Shape) -> Sha
     return target
 
 
-def _rank_advice(op: str, shape: Shape, index: int) -> str:
+def _rank_advice(op: str, shape: Shape, index: int | None) -> str:
     """What to add to a layer whose op takes another rank than `shape`."""
     size = math.prod(shape)
     if len(shape) == 3:

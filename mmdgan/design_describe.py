@@ -72,7 +72,7 @@ def _layer_row(layer: LayerSpec, source: str, field: str) -> dict[str, str]:
         "multiply-adds": f"{layer.multiply_adds:,}",
         "receptive field": field,
         "spectral norm": (f"yes, x {layer.act_k:.4g}" if plain else "yes") if normalised else "no",
-        "bias": layer.bias or "no",
+        "bias": str(layer.bias or "no"),
         "norm": layer.act_nm or "",
         "activation": layer.act,
         "scale": "" if layer.scale is None else "{} {:g}".format(*layer.scale),

@@ -41,7 +41,7 @@ def preset_folders() -> list[Path]:
     """The folders of presets: that of the installed package or of the checkout, and ./architectures."""
     package = importlib.util.find_spec("mmdgan.architectures")
     checkout = Path(__file__).resolve().parents[1] / "architectures"
-    own = [Path(place) for place in package.submodule_search_locations] if package else [checkout]
+    own = [Path(place) for place in package.submodule_search_locations or ()] if package else [checkout]
     return [folder for folder in (*own, Path("architectures")) if folder.is_dir()]
 
 
@@ -135,6 +135,7 @@ def _offer_presets() -> None:
         if start is None or (found is not None and found.origin is not None):
             continue
         spec = importlib.util.spec_from_file_location(name, start, submodule_search_locations=folders)
+        assert spec is not None and spec.loader is not None  # a file of Python has a loader
         package = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(package)
         sys.modules[name] = package

@@ -172,8 +172,8 @@ def _outputs(place: Place, names: Sequence[str], routes: Sequence[Route], output
     ends = [index for index in range(len(names)) if index not in used]
     if outputs is None:
         if len(ends) > 1:
-            found = listed(names[index] for index in ends)
-            raise place.error("outputs", f"the layers {found} feed no other; name those whose output is wanted")
+            loose = listed(names[index] for index in ends)
+            raise place.error("outputs", f"the layers {loose} feed no other; name those whose output is wanted")
         return ends
     found = _indices(place, "outputs", outputs, {name: index for index, name in enumerate(names)})
     if len(set(found)) < len(found):

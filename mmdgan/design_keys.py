@@ -14,6 +14,7 @@ import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mmdgan.errors import DesignError
 
@@ -61,7 +62,7 @@ def listed(names: Iterable[object]) -> str:
 
 def nearest(word: object, names: Iterable[str], cutoff: float = 0.3) -> str:
     """ " (nearest: 'x')" with the name most like `word`, or nothing if none is."""
-    by_lower = {}
+    by_lower: dict[str, str] = {}
     for name in names:
         by_lower.setdefault(name.lower(), name)
     if not isinstance(word, str) or len(word) > 40:
@@ -106,7 +107,7 @@ def positive_integer(value: object) -> int:
     """Check of a size: an integer of at least 1 (NumPy's integers too, but no bool)."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         raise ValueError(f"must be a positive integer, not {shown(value)}")
-    if not 1 <= value <= LARGEST:
+    if not 1 <= int(value) <= LARGEST:
         raise ValueError(f"must be an integer from 1 to {LARGEST}, not {shown(int(value))}")
     return int(value)
 
@@ -161,7 +162,7 @@ def sizes(value: object, ranks: tuple[int, ...] = (1, 3)) -> tuple[int, ...]:
         raise ValueError(f"must be a list {forms}, but one of its entries {error}") from None
 
 
-def one_of(accepted: Mapping[object, object], titles: Mapping[str, str] | None = None) -> Callable:
+def one_of(accepted: Mapping[Any, Any], titles: Mapping[str, str] | None = None) -> Callable:
     """Check of a choice: `accepted` maps what may be written to what it means."""
     words = [given for given in accepted if isinstance(given, str)]
     texts = [f"{given!r} ({titles[given]})" if titles else repr(given) for given in accepted]
@@ -283,13 +284,14 @@ _WINDOW = ("kernel", "strides", "padding")
 
 def keys_read(type: str, op: str) -> tuple[str, ...]:
     """The keys that a layer of this type and op reads, in the order of `KEYS`."""
+    more: tuple[str, ...]
     if type in NON_LOCAL_TYPES:
         more = (*_LINEAR, *_WINDOW, "dilation")
     elif type in RESIDUAL_TYPES or op not in (*DENSE, *POOLS, "i"):
         more = (*_LINEAR, *_WINDOW, "dilation", "scale")
     else:
         window = ("out", "bias", *_WINDOW, "scale")
-        more = {"i": ()}.get(op, window if op in POOLS else _LINEAR)
+        more = () if op == "i" else window if op in POOLS else _LINEAR
     # A transposed convolution never scales its images.
     return tuple(key for key in KEYS if key in (*_EVERYWHERE, *more) and not (key == "scale" and op == "tc"))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Any
 
 from mmdgan.design_keys import CONDITIONAL, NON_LOCAL_TYPES, TRANSPOSED, keys_read
 
@@ -59,6 +60,7 @@ class Part:
         """
         before, after = self.input_shape[0], self.output_shape[0]
         per_class = (self.num_class, 1, 1, after) if len(self.output_shape) == 3 else (self.num_class, after)
+        window: tuple[Any, Any] = (self.kernel, self.kernel)
         match self.op:
             case "d":
                 return {"kernel": (before, after)}
@@ -67,15 +69,15 @@ class Part:
             case "dck":
                 return {"kernel": (before, after), "c_kernel": per_class}
             case "c":
-                return {"kernel": (self.kernel, self.kernel, before, after)}
+                return {"kernel": (*window, before, after)}
             case "cck":
-                return {"kernel": (self.kernel, self.kernel, before, after), "c_kernel": per_class}
+                return {"kernel": (*window, before, after), "c_kernel": per_class}
             case "tc":
-                return {"kernel": (self.kernel, self.kernel, after, before)}
+                return {"kernel": (*window, after, before)}
             case "tcck":
-                return {"kernel": (self.kernel, self.kernel, after, before), "c_kernel": per_class}
+                return {"kernel": (*window, after, before), "c_kernel": per_class}
             case "sc":
-                depthwise = (self.kernel, self.kernel, before, 1)
+                depthwise = (*window, before, 1)
                 return {"depthwise_kernel": depthwise, "pointwise_kernel": (1, 1, before, after)}
             case "project":
                 return {"kernel": (self.num_class, before)}
@@ -190,7 +192,7 @@ class LayerSpec:
         """Multiply-adds of the kernels, and of a non-local layer's two products over pixels, for one sample."""
         count = sum(part.multiply_adds for part in self.parts)
         if self.type in NON_LOCAL_TYPES:
-            f, h = self.part("f_x").output_shape, self.part("h_x").output_shape
+            f, h = (next(part.output_shape for part in self.parts if part.slot == slot) for slot in ("f_x", "h_x"))
             count += math.prod(f[1:]) * math.prod(h[1:]) * (f[0] + h[0])
         return count
 
@@ -305,7 +307,7 @@ class NetworkSpec:
                 link = {"from": sources, "to": [None] * route.pieces, "how": "split"}
                 links.append(link)
                 for piece in range(route.pieces):
-                    waiting[(*group[:2], piece)].append(link)
+                    waiting[route.sources, route.pieces, piece].append(link)
             waiting[group].pop()["to"][route.piece] = name
         return links
 

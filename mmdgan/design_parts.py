@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mmdgan.design_keys import DENSE, LARGEST, POOLS, TRANSPOSED, Place
 from mmdgan.design_ops import Part, Shape
@@ -30,9 +31,9 @@ class PartMaker:
     def kernel(self, slot: str, index: int, shape: Shape, op: str | None = None) -> Part:
         """The kernel or pool in `slot`; `index` selects from list-valued keys."""
         op = op or self.options["op"]
-        out = shape[0] if op in POOLS else self.entry("out", index)
+        out: Any = shape[0] if op in POOLS else self.entry("out", index)
         spectral = self.options["w_nm"] == "s"
-        common = {
+        common: dict[str, Any] = {
             "spectral": spectral,
             "gain": self.entry("act_k", index) if spectral else 1.0,
             "act": self.options["act"],
@@ -40,12 +41,12 @@ class PartMaker:
         }
         if op in DENSE:
             return self.checked(Part(slot, op, shape, (out,), **common), "out")
-        window = {key: self.entry(key, index) for key in ("kernel", "strides", "dilation", "padding")}
+        window: dict[str, Any] = {key: self.entry(key, index) for key in ("kernel", "strides", "dilation", "padding")}
         sides = self._transposed_sides if op in TRANSPOSED else self._window_sides
         output = (out, *sides(slot, op, shape, **window))
         return self.checked(Part(slot, op, shape, output, **window, **common), "kernel")
 
-    def bias(self, slot: str, bias: str | bool | None, shape: Shape) -> list[Part]:
+    def bias(self, slot: str, bias: Any, shape: Shape) -> list[Part]:
         """The bias in `slot`, or nothing for None and False."""
         if not bias:
             return []
@@ -56,7 +57,7 @@ class PartMaker:
         op = self.options["act_nm"]
         if op is None:
             return []
-        switches = {"bn": {"scale": scale}, "cbn": {"center": False, "scale": False}}.get(op, {})
+        switches: dict[str, Any] = {"bn": {"scale": scale}, "cbn": {"center": False, "scale": False}}.get(op, {})
         return [self.checked(Part(slot, op, shape, shape, num_class=self.num_class, **switches), "act_nm")]
 
     def activated(self, shape: Shape) -> Shape:
@@ -108,7 +109,9 @@ class PartMaker:
             raise self.place.error(key, f"the features {shape} of one sample are more than {LARGEST} values")
         return shape
 
-    def _window_sides(self, slot: str, op: str, shape: Shape, kernel, strides, dilation, padding) -> Shape:
+    def _window_sides(
+        self, slot: str, op: str, shape: Shape, kernel: Any, strides: Any, dilation: Any, padding: str
+    ) -> Shape:
         """Sides after a convolution or pool. SAME: ceil(n / s); VALID: ceil((n - (k - 1) * dilation) / s)."""
         overlap = (kernel - 1) * (dilation or 1)
         spread = f" with dilation {dilation}" if dilation and dilation > 1 else ""
@@ -123,14 +126,16 @@ class PartMaker:
             )
         return tuple(-(-(side - overlap) // strides) for side in shape[1:])
 
-    def _transposed_sides(self, slot: str, op: str, shape: Shape, kernel, strides, dilation, padding) -> Shape:
+    def _transposed_sides(
+        self, slot: str, op: str, shape: Shape, kernel: Any, strides: Any, dilation: Any, padding: str
+    ) -> Shape:
         """Sides after a transposed convolution. SAME: n * s; VALID: n * s + (k - 1)."""
         if dilation > 1:
             raise self.place.error("dilation", f"must be 1 with op {op!r}, which has no dilated form")
         extra = kernel - 1 if padding == "VALID" else 0
         return tuple(side * strides + extra for side in shape[1:])
 
-    def _scaled(self, shape: Shape, method: str, factor: int | float) -> Shape:
+    def _scaled(self, shape: Shape, method: str, factor: Any) -> Shape:
         size = abs(factor)
         if method in ("bil", "bic"):
             sides = tuple(int(side * size) if factor > 0 else int(side / size) for side in shape[1:])

@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from mmdgan.design_keys import DEFAULT_TYPES, DENSE, NON_LOCAL_TYPES, TRANSPOSED
 from mmdgan.design_ops import LayerSpec, NetworkSpec, Part, Route, Shape
@@ -55,8 +56,8 @@ class _Order:
 def _joined(route: Route, sources: Sequence[_Order]) -> _Order:
     """Channels come first in the order, so joining and cutting them keeps it, of flat values too."""
     whole = any(source.whole for source in sources)
-    grids = [source.grid for source in sources]
-    if None in grids or any(grid[1:] != grids[0][1:] for grid in grids):
+    grids = [source.grid for source in sources if source.grid is not None]
+    if len(grids) < len(sources) or any(grid[1:] != grids[0][1:] for grid in grids):
         return _Order(whole, None)
     channels = sum(grid[0] for grid in grids) if route.how == "concat" else grids[0][0]
     if channels % route.pieces:
@@ -119,6 +120,7 @@ def _before_branch(layer: LayerSpec, slots: list[str], count: int) -> int:
 
 
 def _before_window(part: Part, count: int) -> int:
+    assert part.kernel is not None and part.strides is not None  # of every op that moves a window
     if part.op in TRANSPOSED:
         return -(-(count - 1 + part.kernel) // part.strides)
     return (count - 1) * part.strides + (part.kernel - 1) * (part.dilation or 1) + 1
@@ -128,7 +130,8 @@ def _before_scaling(layer: LayerSpec, before: Shape, after: Shape, count: int) -
     """Through the layer's scaling, if it stands where the sides change from `before` to `after`."""
     if layer.scale is None or before[1:] == after[1:]:
         return count
-    method, factor = layer.scale
+    method: str = layer.scale[0]
+    factor: Any = layer.scale[1]  # whole, unless the method interpolates
     if method in ("bil", "bic"):
         pairs = zip(before[1:], after[1:], strict=True)
         return max(_before_interpolation(method, old, new, count) for old, new in pairs)

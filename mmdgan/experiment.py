@@ -249,7 +249,8 @@ class Experiment:
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(saved) - known):
             raise ConfigError(f"{folder.config_file} has fields of another version: {', '.join(unknown)}.")
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()})
+        fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
+        return cls(**fields)
 
     def resolved(self) -> Experiment:
         """The same experiment, checked, with every default that depends on other fields filled in.
@@ -345,7 +346,7 @@ class Experiment:
         """Where the run is, or will be."""
         experiment = self if self.run_name else self.resolved()
         place = self.data.replace(":", "_").replace("/", "_")
-        return RunFolder(Path(self.results) / place / experiment.run_name)
+        return RunFolder(Path(self.results) / place / str(experiment.run_name))
 
     def stops(self) -> list[int]:
         """The steps after which samples and scores are made; the last step is always one of them."""
@@ -355,7 +356,9 @@ class Experiment:
     def config(self) -> dict[str, Any]:
         """What config.json holds besides the data: resolved fields, the networks' dictionaries, versions."""
         experiment = self.resolved()
-        defaults = {field.name: field.default for field in dataclasses.fields(self) if field.name in _ELSEWHERE}
+        defaults: dict[str, Any] = {
+            field.name: field.default for field in dataclasses.fields(self) if field.name in _ELSEWHERE
+        }
         return {
             "experiment": dataclasses.asdict(dataclasses.replace(experiment, **defaults)),
             "architecture": experiment.networks()[0],

@@ -68,6 +68,7 @@ def parse(
       SystemExit: after printing the help, with status 0.
     """
     switches = dict(switches or {})
+    fields = dataclasses.fields(typing.cast(Any, preset))
     if any(word in ("--help", "-h", "--helpfull", "--helpshort", "-help") for word in argv):
         print(help_text(preset, usage, switches))
         raise SystemExit(0)
@@ -75,7 +76,7 @@ def parse(
     try:
         words = values(["mmdgan", *argv])[1:]
     except flags.UnrecognizedFlagError as error:
-        known = [_flag_name(field) for field in dataclasses.fields(preset)] + list(switches)
+        known = [_flag_name(field) for field in fields] + list(switches)
         raise ConfigError(_unknown_flag(error.flagname, known)) from None
     except flags.Error as error:
         raise ConfigError(str(error)) from None
@@ -84,9 +85,9 @@ def parse(
     if len(words) < needed or (len(words) > len(arguments) and not endless):
         wanted = " ".join(arguments) or "no words, only flags written --name=value"
         raise ConfigError(f"the command takes {wanted}; it was given {' '.join(words) or 'none'}.")
-    changed = {field.name: values[_flag_name(field)].value for field in dataclasses.fields(preset)}
+    changed = {field.name: values[_flag_name(field)].value for field in fields}
     given = frozenset(name for name in switches if values[name].value)
-    return Parsed(dataclasses.replace(preset, **changed), given, words)
+    return Parsed(dataclasses.replace(typing.cast(Any, preset), **changed), given, words)
 
 
 def help_text(preset: Any, usage: str, switches: Mapping[str, str] | None = None) -> str:
@@ -142,7 +143,7 @@ def _define(preset: Any, switches: Mapping[str, str]) -> flags.FlagValues:
     for field in dataclasses.fields(preset):
         name, default, text = _flag_name(field), getattr(preset, field.name), field.metadata["help"]
         if hints[field.name] is bool:
-            flag = _switch(name, default, text)
+            flag: flags.Flag = _switch(name, default, text)
         else:
             parser = _Parser(hints[field.name], field.metadata["choices"])
             # The default goes through the parser as text, which absl requires of custom flags.

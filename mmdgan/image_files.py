@@ -28,7 +28,10 @@ def check_image_target(path: str | os.PathLike | None, count: int | None = None)
       ConfigError: the name looks like another kind of file and would be taken for a folder, or a folder that holds
         pictures which would be left among the new ones.
     """
-    if path is None or (path := Path(path)).suffix.lower() in (".npz", ".png"):
+    if path is None:
+        return
+    path = Path(path)
+    if path.suffix.lower() in (".npz", ".png"):
         return
     if path.suffix.lower() in _OTHER_FILES:
         raise ConfigError(f"{path} would be a folder; name a .npz, a .png (a grid), or a plain folder.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmdgan.design_ops import NetworkSpec
 from mmdgan.errors import CheckpointError
@@ -28,7 +28,8 @@ def save(network: Network, path: str | os.PathLike) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     with open(unfinished, "wb") as file:
-        np.savez(file, **{_local(variable.path): np.asarray(variable.value) for variable in network.variables})
+        arrays: Any = {_local(variable.path): np.asarray(variable.value) for variable in network.variables}
+        np.savez(file, **arrays)
     unfinished.replace(path)
     return path
 

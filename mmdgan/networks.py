@@ -7,7 +7,8 @@ and class tensors (classes, 1, 1, channels) in both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,6 +23,7 @@ from mmdgan.layers.initializers import MODES
 from mmdgan.layers.layout import channel_axis
 from mmdgan.layers.linear import SPECTRAL_MODES, SpectralLayer
 from mmdgan.layers.residual import ResidualBlock
+from mmdgan.tensor_types import TensorLike
 
 PRECISIONS = {
     "float32": "float32",
@@ -73,6 +75,8 @@ class Network(keras.Model):
         ConfigError: an option with no such value.
     """
 
+    built: bool
+
     def __init__(
         self,
         layers: Sequence[dict] | Mapping,
@@ -107,19 +111,19 @@ class Network(keras.Model):
         self.blocks = [BLOCKS[spec.type](spec, **options) for spec in self.spec.layers]
         self.build(batch_shape(self.spec.input_shape, self.data_format))
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         if self.built:
             return
         for block in self.blocks:
             block.build(batch_shape(block.spec.input_shape, self.data_format))
         self.built = True
 
-    def __call__(self, inputs, *args, **kwargs):
+    def __call__(self, inputs: TensorLike, *args: Any, **kwargs: Any) -> tf.Tensor:
         # Checked here, because Keras rewrites what `call` raises.
         self._check_inputs(*_features_and_labels(inputs))
         return super().__call__(inputs, *args, **kwargs)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: TensorLike, training: bool = False) -> tf.Tensor:
         x, labels = _features_and_labels(inputs)
         x = tf.cast(x, self.compute_dtype)
         labels = tf.convert_to_tensor(labels) if self.conditional else None
@@ -130,7 +134,7 @@ class Network(keras.Model):
         outputs = {self.blocks[i].name: tf.cast(results[i], self.variable_dtype) for i in self.spec.outputs}
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         batch = (input_shape["x"] if isinstance(input_shape, Mapping) else input_shape)[0]
         shapes = {
             name: (batch, *batch_shape(shape, self.data_format)[1:]) for name, shape in self.spec.output_shapes.items()
@@ -172,7 +176,7 @@ class Network(keras.Model):
             "legacy": self.legacy,
         }
 
-    def _check_inputs(self, x, labels) -> None:
+    def _check_inputs(self, x: TensorLike, labels: TensorLike) -> None:
         shape, expected = _shape(x), batch_shape(self.spec.input_shape, self.data_format)
         if not tf.TensorShape(shape).is_compatible_with(expected):
             raise DataError(f"The network {self.name!r} takes inputs of shape {expected}, not {shape}.")
@@ -198,13 +202,17 @@ class Network(keras.Model):
 
 
 def build_network(
-    layer_dicts: Sequence[dict] | Mapping, input_shape: Sequence[int], name: str = "net", num_class: int = 0, **options
+    layer_dicts: Sequence[dict] | Mapping,
+    input_shape: Sequence[int],
+    name: str = "net",
+    num_class: int = 0,
+    **options: Any,
 ) -> Network:
     """Builds a network from layer dictionaries; options (data_format, ...), defaults and errors as `Network`."""
     return Network(layer_dicts, input_shape, name=name, num_class=num_class, **options)
 
 
-def build_generator(architecture: dict, num_class: int = 0, **options) -> Network:
+def build_generator(architecture: dict, num_class: int = 0, **options: Any) -> Network:
     """Builds the generator 'gen' of an architecture: codes (N, code) -> images in [-1, 1], float32.
 
     Images are (N, H, W, C), or (N, C, H, W) with ``data_format="channels_first"``. Options as `Network`.
@@ -215,7 +223,7 @@ def build_generator(architecture: dict, num_class: int = 0, **options) -> Networ
     return _build_player(parse_architecture(architecture, num_class)[0], options)
 
 
-def build_discriminator(architecture: dict, num_class: int = 0, **options) -> Network:
+def build_discriminator(architecture: dict, num_class: int = 0, **options: Any) -> Network:
     """Builds the critic 'dis' of an architecture: images -> scores (N, d), float32.
 
     Options and errors as `build_generator`.
@@ -232,7 +240,7 @@ def resolve_data_format(data_format: str | None) -> str:
     return data_format
 
 
-def check_labels(labels, num_class: int, owner: str) -> None:
+def check_labels(labels: TensorLike, num_class: int, owner: str) -> None:
     """Refuses class labels that are not integers, or, where their values are known, not below `num_class`.
 
     Raises:
@@ -248,11 +256,11 @@ def check_labels(labels, num_class: int, owner: str) -> None:
         raise DataError(f"Labels of {owner} must lie in 0..{num_class - 1}, not {values.min()}..{values.max()}.")
 
 
-def _features_and_labels(inputs) -> tuple:
+def _features_and_labels(inputs: TensorLike) -> tuple:
     return (inputs["x"], inputs.get("y")) if isinstance(inputs, Mapping) else (inputs, None)
 
 
-def _shape(x) -> tuple:
+def _shape(x: TensorLike) -> tuple:
     """The static shape of an array, a tensor or a symbolic one."""
     return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
 
@@ -261,6 +269,6 @@ def _build_player(spec: NetworkSpec, options: dict) -> Network:
     return build_network(spec.config, spec.input_shape, spec.name, spec.num_class, **options)
 
 
-def _check(field: str, value: str, valid) -> None:
+def _check(field: str, value: str, valid: Iterable[str]) -> None:
     if value not in valid:
         raise ConfigError(f"{field} {value!r} is not one of {', '.join(valid)}.")

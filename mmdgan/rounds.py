@@ -59,7 +59,7 @@ class TrainingRun:
         self.monitor = self._make_monitor()
         self.data = self._open_data()
         self.critic_weights = self._read_critic_weights()
-        self.scorer = None
+        self.scorer: Scorer | None = None
         self.replicas.all_succeed(lambda: self._prepare(config))
         # The chief's records tell how many times the run has gone back.
         [self.attempt] = self.replicas.agree(divergence.attempts(self.folder.path) if self.replicas.is_chief else 0)
@@ -78,10 +78,10 @@ class TrainingRun:
     def _open_data(self) -> ImageData | StoredImages:
         """Opens the images: on the chief, which may write them; then, in the same order, on the other workers."""
         e, replicas, chief = self.experiment, self.replicas, self.replicas.is_chief
-        data = replicas.all_succeed(lambda: open_data(e, e.cache_mode()) if chief else None)
-        [streamed] = replicas.agree(int(chief and data.mode == "stream"))
+        first = replicas.all_succeed(lambda: open_data(e, e.cache_mode()) if chief else None)
+        [streamed] = replicas.agree(int(first is not None and first.mode == "stream"))
         mode = "stream" if streamed else "memory"
-        data = replicas.all_succeed(lambda: data if chief else open_data(e, mode))
+        data = replicas.all_succeed(lambda: open_data(e, mode) if first is None else first)
         if replicas.workers > 1:
             number = zlib.crc32(data.fingerprint().encode())
             largest, minus_smallest = replicas.agree(number, -number)
@@ -113,7 +113,8 @@ class TrainingRun:
         fingerprint = data.fingerprint()
         if known.get("fingerprint") not in (None, fingerprint) and data.mode == "memory":
             # The version before knew images by their content alone, and so may the run.
-            content = data.content_digest()
+            images: Any = data  # ImageData, as they are in memory
+            content = images.content_digest()
             fingerprint = content if content == known["fingerprint"] else fingerprint
         return {"count": data.count, "source": data.source, "fingerprint": fingerprint, "mode": data.mode}
 
@@ -132,7 +133,11 @@ class TrainingRun:
             print(f"The critic's {', '.join(layers)} begin with the weights of {e.critic_weights}.")
         checkpoints = Checkpoints if replicas.is_chief else BystandingCheckpoints
         self.checkpoints = checkpoints(self.folder.checkpoints, self.gan.state(), keep=e.keep)
-        stream = {"seed": seed, "data_format": self.gan.generator.data_format, "labels": e.num_class >= 2}
+        stream: dict[str, Any] = {
+            "seed": seed,
+            "data_format": self.gan.generator.data_format,
+            "labels": e.num_class >= 2,
+        }
         stream |= {"flip": e.flip, "same_class": e.same_class, "worker": (replicas.worker, replicas.workers)}
         self.trainer = Trainer(
             self.gan,
@@ -226,8 +231,8 @@ class TrainingRun:
             remedy = f"goes on from the one before, of step {before[-1]}" if before else "begins anew"
             flag = "--fallback" if before else "None before it can be used; --restart"
             raise CheckpointError(f"{error} {flag} {remedy}.") from error
-        for error in errors:
-            print(f"{error} It is moved aside.")
+        for damage in errors:
+            print(f"{damage} It is moved aside.")
         if errors:
             self.folder.forget_after(step)
         return True
@@ -303,7 +308,7 @@ class TrainingRun:
     def _best(self) -> Best | None:
         """The best checkpoint so far, if one is to be kept and is there."""
         judge = self.experiment.judge()
-        return judge and best_of(self._rounds_scored(), judge, self.checkpoints.steps())
+        return None if judge is None else best_of(self._rounds_scored(), judge, self.checkpoints.steps())
 
     def _rounds_scored(self) -> list[dict[str, Any]]:
         """The scores of this run's rounds; those that `evaluate` added are other ones."""
@@ -352,7 +357,7 @@ def start_replicas(experiment: Experiment) -> Replicas:
     def begin() -> Replicas:
         from mmdgan.training.distribution import Replicas, make_strategy
 
-        options = {"devices": e.devices, "workers": e.workers, "worker_index": e.worker_index}
+        options: dict[str, Any] = {"devices": e.devices, "workers": e.workers, "worker_index": e.worker_index}
         return Replicas(make_strategy(e.strategy, **options))
 
     replicas = prepare_tensorflow(e.devices, begin, e.seed if e.deterministic else None)

@@ -259,7 +259,7 @@ def generate(
     Returns:
       uint8 (N, H, W, C), whatever the generator's data format.
     """
-    images = None
+    images: Any = None
     for start, batch in generate_batches(generator, codes, labels, batch_size, progress):
         if images is None:  # filled part by part, so that no second copy is needed
             images = np.empty((len(codes), *batch.shape[1:]), np.uint8)
@@ -322,6 +322,7 @@ def sampler(
         rows = np.arange(batch_size) % len(codes)
         inputs = tf.constant(codes[rows], tf.float32)
         if labelled:
+            assert labels is not None
             inputs = {"x": inputs, "y": tf.constant(labels[rows], tf.int32)}
         images = forward(inputs).numpy()[: len(codes)]
         if generator.data_format == "channels_first":

@@ -99,8 +99,9 @@ class Scorer:
         from mmdgan.metrics.evaluate import evaluate_sets
         from mmdgan.metrics.image_sets import DataSet, GeneratedSet
 
-        names = {"class_names": self.data.class_names}
-        whole = {"training": DataSet(self.data, seed=None)} if {"nn", "intra_fid"} & set(self.metrics) else {}
+        names: dict[str, Any] = {"class_names": self.data.class_names}
+        needed = {"nn", "intra_fid"} & set(self.metrics)
+        whole: dict[str, Any] = {"training": DataSet(self.data, seed=None)} if needed else {}
         return evaluate_sets(
             [GeneratedSet(generator, self.count, self.seed + number, **names) for number in range(repeats)],
             DataSet(self.data, self.count, self.seed),

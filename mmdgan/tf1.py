@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -103,7 +104,7 @@ def checkpoint_prefix(path: str | os.PathLike) -> str:
 
 
 def import_checkpoint(
-    source: str | os.PathLike | Mapping[str, np.ndarray], target, data_format: str = "channels_first"
+    source: str | os.PathLike | Mapping[str, np.ndarray], target: Any, data_format: str = "channels_first"
 ) -> None:
     """Loads a checkpoint of the original, or arrays under its names, into our variables.
 
@@ -135,7 +136,7 @@ def _read_checkpoint(prefix: str) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _target_variables(target) -> dict:
+def _target_variables(target: Any) -> dict:
     """Returns the target's tf.Variables by name."""
     if hasattr(target, "state") and hasattr(target, "optimizer_dis"):
         # The original's dynamic updates never worked, and it knew no float16: no checkpoint of it holds their state.

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdgan import data, losses, sampling
-from mmdgan import experiment as experiment_module
+from mmdgan import data, experiment as experiment_module, losses, sampling
 from mmdgan.errors import ConfigError, DataError, DesignError
 from mmdgan.experiment import Experiment
 from mmdgan.metrics import evaluate

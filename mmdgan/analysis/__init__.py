@@ -7,6 +7,31 @@ use: TensorFlow, matplotlib and scikit-learn are imported by what needs them.
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
+    from mmdgan.analysis.critic import (
+        CriticView as CriticView,
+        critic_scores as critic_scores,
+        extremes as extremes,
+        view_critic as view_critic,
+        witness_values as witness_values,
+    )
+    from mmdgan.analysis.evolution import evolution_frames as evolution_frames
+    from mmdgan.analysis.pictures import write_all as write_all
+    from mmdgan.analysis.plots import (
+        plot_curves as plot_curves,
+        plot_extremes as plot_extremes,
+        plot_scores as plot_scores,
+        plot_spectra as plot_spectra,
+        plot_tsne as plot_tsne,
+        plot_witness as plot_witness,
+        to_png as to_png,
+        to_svg as to_svg,
+    )
+    from mmdgan.analysis.projector import write_projector as write_projector
+    from mmdgan.analysis.spectra import LayerNorm as LayerNorm, spectral_history as spectral_history
+    from mmdgan.analysis.tsne import embed_scores as embed_scores
 
 _HOMES = {
     "CriticView": "critic",
@@ -33,7 +58,7 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     """Finds a public name in its module."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,6 +16,7 @@ from mmdgan.runs import RunFolder
 if TYPE_CHECKING:
     import keras
 
+    from mmdgan.data import ImageData, StoredImages
     from mmdgan.losses import Loss
 
 _WIDTH_DRAW = 4
@@ -192,7 +193,7 @@ def extremes(view: CriticView, count: int = 8) -> dict[str, np.ndarray]:
     return found
 
 
-def _real_images(data, count: int, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
+def _real_images(data: ImageData | StoredImages, count: int, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
     """The images that scores compare with (`Pipeline.real_images`), with their labels: uint8 (N, H, W, C), (N,)."""
     from mmdgan.data.order import REAL_IMAGES
     from mmdgan.data.pipeline import channels_last

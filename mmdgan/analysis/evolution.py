@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from mmdgan.errors import DataError
@@ -55,7 +57,7 @@ def cell_shape(folder: RunFolder) -> tuple[int, int]:
     return height, width
 
 
-def _read(file, height: int, width: int) -> np.ndarray:
+def _read(file: Path, height: int, width: int) -> np.ndarray:
     """A grid of pictures, uint8 (rows H, columns W, C)."""
     from PIL import Image, UnidentifiedImageError
 

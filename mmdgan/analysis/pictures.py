@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,7 @@ def _makers(
 
     view = cache(partial(view_critic, folder, step, count, seed))
 
-    def losses():
+    def losses() -> Any:
         curves = read_scalars(folder.path)
         return plots.plot_curves({tag: c for tag, c in curves.items() if tag.startswith("GANLoss/")}, "losses")
 
@@ -87,8 +88,12 @@ def _makers(
         "extremes": lambda: plots.plot_extremes(view()),
     }
     for name, make in figures.items():
-        yield f"{name}.png", lambda make=make: plots.to_png(make())
+        yield f"{name}.png", partial(_png, make)
     yield "evolution.gif", lambda: gif_bytes(evolution_frames(folder)[1], 0.5)
+
+
+def _png(make: Callable[[], Any]) -> bytes:
+    return plots.to_png(make())
 
 
 def _spread(steps: list[int]) -> list[int]:

@@ -81,7 +81,7 @@ def plot_scores(records: Sequence[Mapping[str, Any]], names: Iterable[str] | Non
     points: dict[str, dict[int | None, dict[int, tuple[float, float]]]] = {}
     for record in records:
         if _is_number(record.get("value")):
-            spread = record.get("spread")
+            spread: Any = record.get("spread")
             point = float(record["value"]), float(spread) if _is_number(spread) else math.nan
             lines = points.setdefault(record["metric"], {})
             lines.setdefault(record.get("count"), {})[record["step"]] = point
@@ -93,7 +93,8 @@ def plot_scores(records: Sequence[Mapping[str, Any]], names: Iterable[str] | Non
     for axes, name in zip(panels, names, strict=True):
         for index, (count, line) in enumerate(points[name].items()):
             steps = sorted(line)
-            _score_line(axes, steps, *np.array([line[step] for step in steps]).T, index, count)
+            values, spreads = np.array([line[step] for step in steps]).T
+            _score_line(axes, steps, values, spreads, index, count)
         values = np.array([value for line in points[name].values() for value, _ in line.values()])
         _log_where_it_helps(axes, values)
         _title(axes, name)
@@ -152,7 +153,7 @@ def plot_spectra(history: Sequence[LayerNorm]) -> Figure:
     for index, layer in enumerate(layers):
         rows = [row for row in history if row.layer == layer]
         steps, style = [row.step for row in rows], _line_style(index)
-        marks = {"marker": _MARKERS[index % len(_MARKERS)], "markersize": 4.5}
+        marks: dict[str, Any] = {"marker": _MARKERS[index % len(_MARKERS)], "markersize": 4.5}
         ratios.plot(steps, [row.ratio for row in rows], **style, **marks)
         norms.plot(steps, [row.exact for row in rows], label=layer.removesuffix("/kernel"), **style, **marks)
         norms.plot(steps, [row.sigma for row in rows], color=style["color"], linestyle="none", marker="_", markersize=9)
@@ -175,10 +176,10 @@ def plot_witness(view: CriticView) -> Figure:
     if not joined.size:
         _empty(axes, "no finite scores")
         return figure
-    edges = np.histogram_bin_edges(joined, bins=min(40, max(8, joined.size // 12)))
+    edges: Any = np.histogram_bin_edges(joined, bins=min(40, max(8, joined.size // 12)))
     for name, hatch in (("real", None), ("generated", "////")):
         colour = sets[name][1]
-        options = {"facecolor": f"{colour}55", "edgecolor": colour, "hatch": hatch, "linewidth": 1.2}
+        options: dict[str, Any] = {"facecolor": f"{colour}55", "edgecolor": colour, "hatch": hatch, "linewidth": 1.2}
         axes.hist(finite[name], edges, histtype="stepfilled", label=name, **options)
         axes.axvline(np.median(finite[name]), color=colour, linestyle="--", linewidth=1.4)
     _title(axes, f"{view.witness_name}, step {view.step:,}")
@@ -232,7 +233,8 @@ def _figure(heights: Sequence[float], title: str = "", sharex: bool = False) -> 
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(_WIDTH, sum(heights)), facecolor="white", layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
+    layout: Any = figure.get_layout_engine()
+    layout.set(w_pad=0.08, h_pad=0.08)
     FigureCanvasAgg(figure)
     panels = len(heights)
     # Panels that share an axis lie in one frame, others in frames of their own, each with its own legend.
@@ -302,7 +304,9 @@ def _line_style(index: int) -> dict[str, Any]:
     return {"color": COLOURS[index % len(COLOURS)], "linestyle": dash, "linewidth": 1.6}
 
 
-def _score_line(axes: Axes, steps: list[int], value: np.ndarray, spread: np.ndarray, index: int, count) -> None:
+def _score_line(
+    axes: Axes, steps: list[int], value: np.ndarray, spread: np.ndarray, index: int, count: int | None
+) -> None:
     """One score over steps with its spread: a band, or a bar where there is but one step."""
     style = {**_line_style(index), "marker": _MARKERS[index % len(_MARKERS)], "markersize": 4}
     axes.plot(steps, value, label=f"{count:,} images" if count else "unknown count", **style)

@@ -96,8 +96,8 @@ def layer_norm(step: int, name: str, layer: SpectralLayer) -> LayerNorm:
     seconds = time.perf_counter() - begun
     sigma = np.reshape(layer.normalise()[1], -1).astype(np.float64)
     largest = int(np.argmax(exact))
-    sigma, exact = float(sigma[largest]), float(exact[largest])
-    return LayerNorm(step, name, sigma, exact, sigma / exact if exact else float("nan"), seconds)
+    ours, true = float(sigma[largest]), float(exact[largest])
+    return LayerNorm(step, name, ours, true, ours / true if true else float("nan"), seconds)
 
 
 def exact_norm(layer: SpectralLayer) -> float | np.ndarray:

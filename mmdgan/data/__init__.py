@@ -10,6 +10,15 @@ a data set's shape needs neither NumPy nor TensorFlow.
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
+    from mmdgan.data import synthetic as synthetic
+    from mmdgan.data.catalog import DataInfo as DataInfo, info as info, names as names
+    from mmdgan.data.images import ImageData as ImageData
+    from mmdgan.data.opening import open_data as open_data
+    from mmdgan.data.pipeline import Pipeline as Pipeline
+    from mmdgan.data.stored import StoredImages as StoredImages
 
 _HOMES = {
     "DataInfo": "catalog",
@@ -25,7 +34,7 @@ _MODULES = ("synthetic",)
 __all__ = sorted([*_HOMES, *_MODULES])
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(f"mmdgan.data.{_HOMES[name]}"), name)
     if name in _MODULES:

@@ -61,7 +61,7 @@ def is_from(sidecar: Sidecar, path: Path, request: Request) -> bool:
 
 def is_from_tfds(origin: Origin, name: str) -> bool:
     """Whether a data set was made from NAME[/CONFIG][:VERSION] of TensorFlow Datasets."""
-    parts = re.fullmatch(r"(.*?)(?::([\d.*]+))?", tfds_name(name))
+    parts: Any = re.fullmatch(r"(.*?)(?::([\d.*]+))?", tfds_name(name))  # which every name matches
     made, _, version = origin.path.rpartition("/")
     wanted = parts[1].split("/")
     return made.split("/")[: len(wanted)] == wanted and fnmatch.fnmatch(version, parts[2] or "*")
@@ -69,7 +69,7 @@ def is_from_tfds(origin: Origin, name: str) -> bool:
 
 def tfds_name(text: str) -> str:
     """A name as TensorFlow Datasets spells it in the end: it takes `OxfordFlowers102` for `oxford_flowers102`."""
-    name = re.match("[^/:]*", text)[0]
+    name = re.split("[/:]", text, maxsplit=1)[0]
     snake = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)).lower()
     return snake + text[len(name) :]
 

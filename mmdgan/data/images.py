@@ -109,7 +109,7 @@ class ImageData:
     def _content_digest(self) -> str:
         digest = hashlib.blake2b(repr(self.images.shape).encode(), digest_size=16)
         for start in range(0, self.count, 4096):
-            digest.update(np.ascontiguousarray(self.images[start : start + 4096]))
+            digest.update(np.ascontiguousarray(self.images[start : start + 4096]).data)
         if self.labels is not None:
-            digest.update(np.ascontiguousarray(self.labels, np.int64))
+            digest.update(np.ascontiguousarray(self.labels, np.int64).data)
         return digest.hexdigest()

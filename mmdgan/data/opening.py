@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmdgan.data.catalog import DataInfo, info, unfinished
 from mmdgan.data.memory import CACHES, choose_cache
@@ -153,7 +153,7 @@ def _read(
     cache: str,
     progress: Callable[[str], object],
     shards: Sequence[Shard] | None = None,
-    **about: object,
+    **about: Any,
 ) -> ImageData | StoredImages:
     """Opens files of records in memory or for streaming; `about` are the fields that both have."""
     from mmdgan.data.images import ImageData
@@ -166,14 +166,16 @@ def _read(
         images, labels = read_records(files, shape, shards, progress)
         return ImageData(images=images, labels=labels, **about)
     size = math.prod(shape)
-    records = [RecordFile(file, size, shard) for file, shard in zip(files, shards or [None] * len(files), strict=True)]
+    known: Sequence[Shard | None] = shards or [None] * len(files)
+    records = [RecordFile(file, size, shard) for file, shard in zip(files, known, strict=True)]
     return StoredImages(shape=shape, files=records, **about)
 
 
 def _check_numbers(files: Sequence[Path]) -> None:
     """Raises a DataError when one of the original's files `<name>_000`, `<name>_001`, ... is missing."""
-    numbered = [re.fullmatch(r"(.*_)(\d{3,})", file.stem) for file in files]
-    if not all(numbered):
+    matches = [re.fullmatch(r"(.*_)(\d{3,})", file.stem) for file in files]
+    numbered = [match for match in matches if match is not None]
+    if len(numbered) < len(files):
         return
     for place, (file, match) in enumerate(zip(files, numbered, strict=True)):
         if int(match[2]) != place:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -194,7 +194,8 @@ class Pipeline:
             return
         from mmdgan.data.readahead import ReadAhead
 
-        with ReadAhead(self.data, self.order, self._positions(first_step)[0], self._end, self._own) as reader:
+        stored: Any = self.data  # StoredImages, as they are not in memory
+        with ReadAhead(stored, self.order, self._positions(first_step)[0], self._end, self._own) as reader:
             yield reader.take
 
     def _batch(self, step: int, images: np.ndarray, labels: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -206,6 +207,7 @@ class Pipeline:
             images = interpolate(images.astype(np.float32) / 127.5 - 1, *self.resize)
         batch = {"x": channels_last(images) if self.data_format == "channels_last" else images}
         if self.labels:
+            assert labels is not None  # as was checked at first
             batch["y"] = labels.astype(np.int32)[:, None]
         return batch
 
@@ -235,7 +237,14 @@ def _weights(before: int, after: int) -> np.ndarray:
     return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(before))).astype(np.float32)
 
 
-def _check(data, batch_size: int, data_format: str, skip: int, epochs: int | None, worker: tuple[int, int]) -> None:
+def _check(
+    data: ImageData | StoredImages,
+    batch_size: int,
+    data_format: str,
+    skip: int,
+    epochs: int | None,
+    worker: tuple[int, int],
+) -> None:
     """Checks the options of a pipeline that need no labels."""
     if batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}; give at least 1.")
@@ -256,23 +265,29 @@ def _check(data, batch_size: int, data_format: str, skip: int, epochs: int | Non
         raise DataError(f"skip is {skip}, but the data set {data.name} holds {data.count} images.")
 
 
-def _pool(data, skip: int, only_class: int | None) -> np.ndarray | int:
+def _pool(data: ImageData | StoredImages, skip: int, only_class: int | None) -> np.ndarray | int:
     """The numbers of the images that are used, ascending; their count when it is all of them."""
     if only_class is None:
         return np.arange(skip, data.count) if skip else data.count
     if not 0 <= only_class < data.num_class:
         raise ConfigError(f"only_class is {only_class}; {data.name} has the classes 0 to {data.num_class - 1}.")
-    pool = skip + np.flatnonzero(data.labels[skip:] == only_class)
+    labels = data.labels
+    assert labels is not None  # as there are classes
+    pool = skip + np.flatnonzero(labels[skip:] == only_class)
     if not len(pool):
         raise DataError(f"The data set {data.name} holds no images of class {only_class}.")
     return pool
 
 
-def _order(data, pool: np.ndarray | int, seed: int, batch_of_class: int | None) -> order.Order:
+def _order(
+    data: ImageData | StoredImages, pool: np.ndarray | int, seed: int, batch_of_class: int | None
+) -> order.Order:
     """The order of a data set: its kind depends on where the images are, and on whether batches are of one class."""
     if batch_of_class is not None:
-        window = None if data.mode == "memory" else data.window
-        return order.same_class(pool, data.labels, seed, batch_of_class, window)
+        labels = data.labels
+        assert labels is not None  # as was checked at first
+        return order.same_class(pool, labels, seed, batch_of_class, getattr(data, "window", None))
     if data.mode == "memory":
         return order.shuffled(pool, seed)
-    return order.windowed(pool, seed, data.chunk, data.window)
+    stored: Any = data  # StoredImages, as they are not in memory
+    return order.windowed(pool, seed, stored.chunk, stored.window)

@@ -64,7 +64,7 @@ class _Wish:
 
     def options(self, labelled: bool) -> dict[str, Any]:
         """What the sidecar says about how the images were made."""
-        options = {
+        options: dict[str, Any] = {
             "split": self.request.split,
             "labels": "source" if labelled else "none",
             "resize": list(self.geometry.resize) if self.geometry.resize else None,
@@ -132,6 +132,7 @@ def prepare(
     if checksum:
         from mmdgan.data.sources import checksums
 
+        assert source is not None  # as _check_asked has seen
         checksums.check(Path(source).expanduser(), what, progress)
     root = Path(data_root)
     there = _made_before(what, root)

@@ -103,6 +103,7 @@ class ReadAhead:
     def _advance(self) -> None:
         """Goes on to the window that was read ahead, and has the one after it read into the old one's memory."""
         spare, self._window = self._window, None
+        assert self._next is not None  # asked for only while there is more
         self._window = self._next.result()
         self._next = self._submit(self._window.stop, None if spare is None else spare.memory)
 

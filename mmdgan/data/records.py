@@ -207,7 +207,8 @@ def _features(record: bytes) -> dict[str, tuple[int, list[Span]]]:
 
 def _map_entry(record: bytes, span: Span) -> tuple[str, tuple[int, list[Span]]]:
     """The name and the feature, whose parts are merged as protocol buffers merge them."""
-    name, kind, values = "", 0, []
+    name, kind = "", 0
+    values: list[Span] = []
     for number, wire, part in _fields(record, *span):
         if (number, wire) == (1, _BYTES):
             name = record[slice(*part)].decode("utf-8")

@@ -6,7 +6,7 @@ import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -104,6 +104,7 @@ class StoredImages:
             if file.count:
                 found = file.scan_labels()
                 self._check(found is not None, found, file)
+                assert found is not None
                 labels[start : start + file.count] = found
         return labels
 
@@ -157,21 +158,21 @@ class StoredImages:
         digest = hashlib.blake2b(repr((self.count, *self.shape)).encode(), digest_size=16)
         for file in self._files:
             digest.update(f"{file.path.name} {file.count} {file.path.stat().st_size}\n".encode())
-        chosen = np.unique(np.linspace(0, self.count - 1, _SAMPLED).astype(np.int64)) if self.count else []
+        chosen: Any = np.unique(np.linspace(0, self.count - 1, _SAMPLED).astype(np.int64)) if self.count else []
         images, labels = self.take(np.array(chosen, np.int64))
-        digest.update(images)
+        digest.update(images.data)
         if labels is not None:
-            digest.update(labels)
+            digest.update(labels.data)
         return digest.hexdigest()
 
-    def _check(self, labelled: bool, labels: np.ndarray, file: RecordFile) -> None:
+    def _check(self, labelled: bool, labels: np.ndarray | None, file: RecordFile) -> None:
         """Checks what was read against what the data set should hold."""
         if labelled != self.labelled:
             holds, others = ("labels", "none") if labelled else ("no labels", "labels")
             raise DataError(
                 f"{file.path} holds {holds} where the data set {self.name} should have {others}; convert it again."
             )
-        if labelled and len(labels) and not 0 <= labels.min() <= labels.max() < self.num_class:
+        if labels is not None and labelled and len(labels) and not 0 <= labels.min() <= labels.max() < self.num_class:
             raise DataError(
                 f"The labels in {file.path} run from {labels.min()} to {labels.max()}; {self.num_class} classes need "
                 f"0 to {self.num_class - 1}."

@@ -200,8 +200,8 @@ class RecordFile:
             raise corrupt(self.path, numbers[wrong].min())
         around = length - self.image_bytes
         for layout, some in self._sorted(data[:, :around], data[:, length - around :], length, numbers):
-            some = slice(None) if len(some) == len(places) else some
-            where = _as_slice(places[some])
+            chosen = slice(None) if len(some) == len(places) else some
+            where = _as_slice(places[chosen])
             if images is not None:
                 images[where] = data[some, layout.start : layout.start + self.image_bytes]
             if layout.labelled:
@@ -244,7 +244,9 @@ class RecordFile:
             raise RecordError(self.path, number, f"holds an image of {layout.image_bytes} bytes {expected}")
         return layout
 
-    def _check_lengths(self, numbers: Sequence[int], sizes: np.ndarray, longest_only: bool = False) -> None:
+    def _check_lengths(
+        self, numbers: Sequence[int] | np.ndarray, sizes: np.ndarray, longest_only: bool = False
+    ) -> None:
         """Raises a DataError when a record is too short for an image, or longer than is read into memory."""
         long = sizes > self.image_bytes + FRAME + _EXTRA
         if long.any():
@@ -283,7 +285,8 @@ def read_records(
             named.
     """
     size = math.prod(shape)
-    sources = [RecordFile(file, size, shard) for file, shard in zip(files, shards or [None] * len(files), strict=True)]
+    known: Sequence[Shard | None] = shards or [None] * len(files)
+    sources = [RecordFile(file, size, shard) for file, shard in zip(files, known, strict=True)]
     for source in sources:
         if source.check().count == 0 and source.shard is None:
             raise _miscounted(source.path, 0, None)
@@ -309,10 +312,12 @@ def read_records(
 
 def missing_shards(files: Sequence[Path]) -> dict[Path, Path]:
     """The files that are missing, each with one that says by its name `...-<shard>-of-<shards>` that it should be."""
-    missing = {}
+    missing: dict[Path, Path] = {}
     for file in files:
         match = re.fullmatch(r"(.*)-\d{5}-of-(\d{5})", file.stem)
-        for shard in range(int(match[2]) if match else 0):
+        if match is None:
+            continue
+        for shard in range(int(match[2])):
             other = file.with_name(f"{match[1]}-{shard:05d}-of-{match[2]}{SUFFIX}")
             if not other.is_file():
                 missing.setdefault(other, file)

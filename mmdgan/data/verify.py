@@ -206,7 +206,7 @@ def _regular(frames: Frames, size: int, shard: Shard | None) -> Frames:
     """The records of a file in which a length is damaged: all, if they have one length, else those before it."""
     if shard is not None and shard.count and size % shard.count == 0:
         stride = size // shard.count
-        if frames.count == 0 or (np.diff(frames.ends) == stride).all():
+        if frames.count == 0 or np.all(np.diff(np.asarray(frames.ends)) == stride):
             return Frames(shard.count, stride)
     return frames
 
@@ -274,7 +274,7 @@ class _FoundRecords(RecordFile):
                     faults[place] = corrupt(self.path, number)
         num_class = self.expected.num_class
         if self.labels and num_class:
-            for place in np.flatnonzero((labels < 0) | (labels >= num_class)):
+            for place in np.flatnonzero((labels < 0) | (labels >= num_class)).tolist():
                 what = f"has the label {labels[place]} where {num_class} classes need 0 to {num_class - 1}"
                 faults.setdefault(place, RecordError(self.path, numbers[place], what))
         return (faults[place] for place in sorted(faults))

@@ -67,7 +67,7 @@ def run_jobs(
             for _ in range(min(workers, len(jobs))):
                 process = _start(inherited)
                 processes.append(process)
-                selector.register(process.stdout, selectors.EVENT_READ, process)
+                selector.register(_pipes(process)[1], selectors.EVENT_READ, process)
                 _give(process, function, waiting, under_way)
             while under_way:
                 for key, _ in selector.select(REPORT_SECONDS):
@@ -84,8 +84,8 @@ def run_jobs(
                 process.kill()
             for process in processes:
                 process.wait()
-                process.stdin.close()
-                process.stdout.close()
+                for pipe in _pipes(process):
+                    pipe.close()
 
 
 def _start(inherited: Sequence[int]) -> subprocess.Popen:
@@ -103,20 +103,26 @@ def _start(inherited: Sequence[int]) -> subprocess.Popen:
     )
 
 
+def _pipes(process: subprocess.Popen) -> tuple[Any, Any]:
+    """What a worker reads from, and what it writes to."""
+    assert process.stdin is not None and process.stdout is not None  # `_start` asks for both
+    return process.stdin, process.stdout
+
+
 def _give(process: subprocess.Popen, function: Callable, waiting: list[tuple[int, Any]], under_way: dict) -> None:
     """Gives the next job to a worker that has none, if there is one."""
     if waiting:
         number, job = waiting.pop()
         under_way[process.pid] = number
         try:
-            _send(process.stdin, (function, job))
+            _send(_pipes(process)[0], (function, job))
         except BrokenPipeError:
             raise _death(process) from None
 
 
 def _message(process: subprocess.Popen) -> tuple[str, Any]:
     """The next message of a worker: ("images", n) or ("done", result)."""
-    content = _receive(process.stdout)
+    content = _receive(_pipes(process)[1])
     if content is None:
         raise _death(process)
     kind, value = pickle.loads(content)
@@ -138,9 +144,9 @@ def _death(process: subprocess.Popen) -> DataError:
 
 def _send(stream: BinaryIO, message: object) -> None:
     content = pickle.dumps(message)
-    content = memoryview(_HEADER.pack(len(content)) + content)
-    while content:
-        content = content[stream.write(content) :]
+    rest = memoryview(_HEADER.pack(len(content)) + content)
+    while rest:
+        rest = rest[stream.write(rest) :]
 
 
 def _receive(stream: BinaryIO) -> bytes | None:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -73,7 +73,7 @@ class Subject:
         except ConfigError:
             model = self.net
 
-        def compute(x, labels=None):
+        def compute(x: Any, labels: Any = None) -> Any:
             if model is self.net:
                 inputs = x if labels is None else {"x": x, "y": labels[:, None]}
             else:
@@ -187,7 +187,7 @@ def _feed(subject: Subject, x: np.ndarray, labels: np.ndarray | None) -> dict[st
 
 
 @contextlib.contextmanager
-def _quiet(*names: str):
+def _quiet(*names: str) -> Iterator[None]:
     """Within the block, these loggers say errors only."""
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]

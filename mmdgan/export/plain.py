@@ -8,6 +8,7 @@ conditional, integer class labels (N,), and works in float32.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -74,7 +75,7 @@ class PlainBlock:
         self.block = block
         self.spec = block.spec
 
-    def apply(self, x):
+    def apply(self, x: Any) -> Any:
         """Returns what the layer makes of its input."""
         if self.spec.in_reshape is not None:
             x = self.plain.reshaped(self.name("in_reshape"), x, self.spec.input_shape)
@@ -83,7 +84,7 @@ class PlainBlock:
             x = self.plain.reshaped(self.name("out_reshape"), x, self.spec.output_shape)
         return x
 
-    def transform(self, x):
+    def transform(self, x: Any) -> Any:
         """Returns what the layer makes of its input between both reshapes."""
         raise NotImplementedError(f"{type(self).__name__} must say its order of operations.")
 
@@ -91,7 +92,7 @@ class PlainBlock:
         """The name of a plain layer."""
         return f"{self.spec.name}_{slot}"
 
-    def kernel(self, slot: str, bias_slot: str, x):
+    def kernel(self, slot: str, bias_slot: str, x: Any) -> Any:
         """Returns x after the kernel and the bias in two slots, of which each may be empty."""
         part, bias = self.spec.part(slot), self.spec.part(bias_slot)
         common = None
@@ -102,10 +103,11 @@ class PlainBlock:
             kernel = tf.nest.map_structure(np.asarray, layer.effective_kernel(training=False))
             x = plain_kernel(self.plain, self.name(slot), x, part, kernel, common)
         elif part is not None:
+            assert part.kernel is not None and part.strides is not None and part.padding is not None  # a pool's
             x = self.plain.pooled(self.name(slot), x, part.op, part.kernel, part.strides, part.padding)
         return x if bias is None or common is not None else self._bias(bias_slot, x)
 
-    def norm(self, slot: str, x):
+    def norm(self, slot: str, x: Any) -> Any:
         """Returns x after the normalisation in a slot, if there is one."""
         part = self.spec.part(slot)
         if part is None:
@@ -118,25 +120,27 @@ class PlainBlock:
                 "--format savedmodel or onnx."
             ) from None
 
-    def activate(self, x, name: str = "act"):
+    def activate(self, x: Any, name: str = "act") -> Any:
         """Returns x after the layer's activation."""
         return self.plain.activated(self.name(name), x, self.spec.act)
 
-    def upsample(self, x, name: str = "scale"):
+    def upsample(self, x: Any, name: str = "scale") -> Any:
         """Returns x enlarged if the layer's `scale` enlarges."""
         return self._scaled(x, 1, name)
 
-    def downsample(self, x, name: str = "scale"):
+    def downsample(self, x: Any, name: str = "scale") -> Any:
         """Returns x made smaller if the layer's `scale` does so."""
         return self._scaled(x, -1, name)
 
-    def _scaled(self, x, sign: int, name: str):
+    def _scaled(self, x: Any, sign: int, name: str) -> Any:
         if self.spec.scale is None or self.spec.scale[1] * sign <= 0:
             return x
         return self.plain.resampled(self.name(name), x, *self.spec.scale)
 
-    def _bias(self, slot: str, x):
-        layer, op = self.block.sublayers[slot], self.spec.part(slot).op
+    def _bias(self, slot: str, x: Any) -> Any:
+        layer, part = self.block.sublayers[slot], self.spec.part(slot)
+        assert part is not None  # as it has a layer
+        op = part.op
         if op == "b":
             return self.plain.add_bias(self.name(slot), x, np.asarray(layer.bias))
         biases = np.asarray(layer.c_bias) + (np.asarray(layer.bias) if op == "bcb" else 0.0)
@@ -147,7 +151,7 @@ class PlainBlock:
 class PlainDefault(PlainBlock):
     """As `DefaultBlock`."""
 
-    def transform(self, x):
+    def transform(self, x: Any) -> Any:
         inputs = x
         x = self.norm("BN", self.kernel("kernel", "bias", self.upsample(x)))
         x = self.downsample(self.activate(x))
@@ -160,7 +164,7 @@ class PlainDefault(PlainBlock):
 class PlainResidual(PlainBlock):
     """As `ResidualBlock`."""
 
-    def transform(self, x):
+    def transform(self, x: Any) -> Any:
         main = x
         if self.spec.type != "res_v1":
             main = self.activate(self.norm("BN_0", main), "act_0")
@@ -168,7 +172,7 @@ class PlainResidual(PlainBlock):
         main = self.kernel("kernel_1", "bias_1", self.activate(main, "act_1"))
         return self.plain.put(layers.Add, self.name("sum"), [self.downsample(main), self._shortcut(x)])
 
-    def _shortcut(self, x):
+    def _shortcut(self, x: Any) -> Any:
         if self.spec.type == "res_i":
             return x
         scale = "scale_sc"
@@ -180,7 +184,7 @@ class PlainResidual(PlainBlock):
 class PlainNonLocal(PlainBlock):
     """As `NonLocalBlock`. Logits by distance leave out |f_p|^2, which is the same for all keys of a softmax."""
 
-    def transform(self, x):
+    def transform(self, x: Any) -> Any:
         keys = x
         if "pool" in self.spec.type:
             keys = self.plain.pooled(self.name("pool"), x, "max", 2, 2, "SAME")
@@ -195,7 +199,7 @@ class PlainNonLocal(PlainBlock):
         y = self.plain.put(layers.Rescaling, self.name("k_x"), y, scale=float(self.block.sublayers["k_x"].kernel))
         return self.plain.put(layers.Add, self.name("sum"), [x, y])
 
-    def _logits(self, f, g):
+    def _logits(self, f: Any, g: Any) -> Any:
         products, channels = self.plain.put(layers.Dot, self.name("products"), [f, g], axes=(2, 2)), f.shape[-1]
         if "dist" not in self.spec.type:
             return self.plain.put(layers.Rescaling, self.name("logits"), products, scale=1 / math.sqrt(channels))
@@ -206,7 +210,7 @@ class PlainNonLocal(PlainBlock):
         means = self.plain.put(layers.Reshape, self.name("mean_square_row"), means, target_shape=(1, g.shape[1]))
         return self.plain.put(layers.Subtract, self.name("logits"), [products, means])
 
-    def _pixels(self, slot: str, x):
+    def _pixels(self, slot: str, x: Any) -> Any:
         shape = (x.shape[1] * x.shape[2], x.shape[3])
         return self.plain.put(layers.Reshape, self.name(f"{slot}_pixels"), x, target_shape=shape)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mmdgan.design_ops import Part
 from mmdgan.export.plain_layers import PlainLayers, layers
 
 
-def plain_kernel(plain: PlainLayers, name: str, x, part: Part, kernel, bias: np.ndarray | None):
+def plain_kernel(plain: PlainLayers, name: str, x: Any, part: Part, kernel: Any, bias: np.ndarray | None) -> Any:
     """Returns x after a kernel of the dictionary language.
 
     Args:
@@ -22,14 +24,15 @@ def plain_kernel(plain: PlainLayers, name: str, x, part: Part, kernel, bias: np.
     return _KERNELS[part.op](plain, name, x, part, kernel, bias)
 
 
-def _convolution(plain, name, x, part, kernel, bias):
+def _convolution(plain: PlainLayers, name: str, x: Any, part: Part, kernel: Any, bias: np.ndarray | None) -> Any:
     options = {**_window(part), "filters": kernel.shape[3]}
     return _with_bias(plain, layers.Conv2D, name, x, [kernel], bias, options)
 
 
-def _transposed(plain, name, x, part, kernel, bias):
+def _transposed(plain: PlainLayers, name: str, x: Any, part: Part, kernel: Any, bias: np.ndarray | None) -> Any:
     # With zeros behind its entries the window reaches to the ends of the output, as all programs want it: Keras's
     # 'valid' output is shorter than ours, and others know no windows smaller than their strides.
+    assert part.kernel is not None and part.strides is not None  # of every convolution
     size = part.kernel + part.strides - 1 if part.padding == "VALID" else max(part.kernel, part.strides)
     missing = size - part.kernel
     kernel = np.pad(kernel, ((0, missing), (0, missing), (0, 0), (0, 0)))
@@ -37,31 +40,31 @@ def _transposed(plain, name, x, part, kernel, bias):
     return _with_bias(plain, layers.Conv2DTranspose, name, x, [kernel], bias, options)
 
 
-def _separable(plain, name, x, part, kernel, bias):
+def _separable(plain: PlainLayers, name: str, x: Any, part: Part, kernel: Any, bias: np.ndarray | None) -> Any:
     depthwise, pointwise = kernel
     x = plain.put(layers.DepthwiseConv2D, f"{name}_depthwise", x, [depthwise], use_bias=False, **_window(part))
     options = {"kernel_size": 1, "filters": pointwise.shape[3]}
     return _with_bias(plain, layers.Conv2D, name, x, [pointwise], bias, options)
 
 
-def _dense(plain, name, x, part, kernel, bias):
+def _dense(plain: PlainLayers, name: str, x: Any, part: Part, kernel: Any, bias: np.ndarray | None) -> Any:
     return _with_bias(plain, layers.Dense, name, x, [kernel], bias, {"units": kernel.shape[1]})
 
 
-def _dense_per_class(plain, name, x, part, kernel, bias):
+def _dense_per_class(plain: PlainLayers, name: str, x: Any, part: Part, kernel: Any, bias: np.ndarray | None) -> Any:
     matrices = plain.of_class(f"{name}_classes", kernel, kernel.shape[1:])
     return _biased(plain, name, plain.put(layers.Dot, name, [x, matrices], axes=(1, 1)), bias)
 
 
-def _projection(plain, name, x, part, kernel, bias):
+def _projection(plain: PlainLayers, name: str, x: Any, part: Part, kernel: Any, bias: np.ndarray | None) -> Any:
     rows = plain.of_class(f"{name}_classes", kernel, kernel.shape[1:])
     return plain.put(layers.Dot, name, [x, rows], axes=1)
 
 
-def _scaled(common):
+def _scaled(common: Any) -> Any:
     """The kernel `common` whose outputs are multiplied by a number per class and channel."""
 
-    def apply(plain, name, x, part, kernel, bias):
+    def apply(plain: PlainLayers, name: str, x: Any, part: Part, kernel: Any, bias: np.ndarray | None) -> Any:
         kernel, multipliers = kernel
         x = common(plain, name, x, part, kernel, None)
         x = plain.put(layers.Multiply, f"{name}_scaled", [x, plain.per_channel(f"{name}_classes", x, multipliers)])
@@ -71,16 +74,18 @@ def _scaled(common):
 
 
 def _window(part: Part) -> dict:
-    options = {"kernel_size": part.kernel, "strides": part.strides, "padding": part.padding.lower()}
+    options = {"kernel_size": part.kernel, "strides": part.strides, "padding": str(part.padding).lower()}
     return {**options, "dilation_rate": part.dilation or 1}
 
 
-def _with_bias(plain, kind, name, x, weights, bias, options):
+def _with_bias(
+    plain: PlainLayers, kind: Any, name: str, x: Any, weights: Any, bias: np.ndarray | None, options: Any
+) -> Any:
     weights = weights if bias is None else [*weights, bias]
     return plain.put(kind, name, x, weights, use_bias=bias is not None, **options)
 
 
-def _biased(plain, name, x, bias):
+def _biased(plain: PlainLayers, name: str, x: Any, bias: np.ndarray | None) -> Any:
     return x if bias is None else plain.add_bias(f"{name}_bias", x, bias)
 
 

@@ -8,6 +8,7 @@ mmdgan is not installed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -33,7 +34,7 @@ class PlainLayers:
         self._taken = set(taken)
         self._labels = labels
 
-    def put(self, kind: type[keras.layers.Layer], name: str, inputs, weights: Weights = (), **options):
+    def put(self, kind: type[keras.layers.Layer], name: str, inputs: Any, weights: Weights = (), **options: Any) -> Any:
         """Returns what a new layer makes of `inputs`.
 
         Args:
@@ -54,44 +55,43 @@ class PlainLayers:
             layer.set_weights([np.asarray(w, "float32") for w in weights])
         return outputs
 
-    def of_class(self, name: str, table: np.ndarray, shape: tuple[int, ...]):
+    def of_class(self, name: str, table: np.ndarray, shape: tuple[int, ...]) -> Any:
         """Returns each sample's row of a class tensor (classes, ...), reshaped to (N, *shape)."""
         table = np.asarray(table)
         table = table.reshape(len(table), -1)
         rows = self.put(layers.Embedding, name, self._labels, [table], input_dim=len(table), output_dim=table.shape[1])
         return rows if len(shape) == 1 else self.put(layers.Reshape, f"{name}_rows", rows, target_shape=shape)
 
-    def per_channel(self, name: str, x, table: np.ndarray):
+    def per_channel(self, name: str, x: Any, table: np.ndarray) -> Any:
         """Returns the rows of a class tensor with one number per channel, so that they broadcast with x."""
         return self.of_class(name, table, (*[1] * (len(x.shape) - 2), x.shape[-1]))
 
-    def add_bias(self, name: str, x, bias: np.ndarray):
+    def add_bias(self, name: str, x: Any, bias: np.ndarray) -> Any:
         """Returns x plus one number per channel."""
         axes = "abcd"[: len(x.shape)]
         options = {"equation": f"{axes},{axes[-1]}->{axes}", "output_shape": x.shape[1:], "bias_axes": axes[-1]}
         return self.put(layers.EinsumDense, name, x, [np.ones_like(bias), bias], **options)
 
-    def reshaped(self, name: str, x, shape: tuple[int, ...]):
+    def reshaped(self, name: str, x: Any, shape: tuple[int, ...]) -> Any:
         """Returns x in a shape that, like its flat order, means (C, H, W)."""
         if len(x.shape) == 4:
             x = self.put(layers.Permute, f"{name}_first", x, dims=(3, 1, 2))
         x = self.put(layers.Reshape, name, x, target_shape=shape)
         return self.put(layers.Permute, f"{name}_last", x, dims=(2, 3, 1)) if len(shape) == 3 else x
 
-    def slice(self, name: str, x, piece: int, pieces: int):
+    def slice(self, name: str, x: Any, piece: int, pieces: int) -> Any:
         """Returns one of `pieces` equal slices of the channels."""
         channels = x.shape[-1]
         size = channels // pieces
         cut = (piece * size, channels - (piece + 1) * size)
         if len(x.shape) == 4:
             # Seen with channels first, the channels are the columns, which this layer can cut.
-            options = {"cropping": ((0, 0), cut), "data_format": "channels_first"}
-            return self.put(layers.Cropping2D, name, x, **options)
+            return self.put(layers.Cropping2D, name, x, cropping=((0, 0), cut), data_format="channels_first")
         x = self.put(layers.Reshape, f"{name}_column", x, target_shape=(channels, 1))
         x = self.put(layers.Cropping1D, name, x, cropping=cut)
         return self.put(layers.Reshape, f"{name}_flat", x, target_shape=(size,))
 
-    def activated(self, name: str, x, activation: str):
+    def activated(self, name: str, x: Any, activation: str) -> Any:
         """Returns x after an activation of the dictionary language."""
         if activation == "linear":
             return x
@@ -103,15 +103,15 @@ class PlainLayers:
             return self.put(layers.Concatenate, name, halves)
         return self.put(layers.Activation, name, x, activation=activation)
 
-    def pooled(self, name: str, x, op: str, kernel: int, strides: int, padding: str):
+    def pooled(self, name: str, x: Any, op: str, kernel: int, strides: int, padding: str) -> Any:
         """Returns x after the pool 'max', 'avg' or 'sum'."""
         kind = layers.MaxPooling2D if op == "max" else layers.AveragePooling2D
         x = self.put(kind, name, x, pool_size=kernel, strides=strides, padding=padding.lower())
         return self.put(layers.Rescaling, f"{name}_sum", x, scale=float(kernel**2)) if op == "sum" else x
 
-    def resampled(self, name: str, x, method: str, factor: float):
+    def resampled(self, name: str, x: Any, method: str, factor: float) -> Any:
         """Returns x scaled as `mmdgan.layers.resampling.resample` does."""
-        size = abs(factor)
+        size: Any = abs(factor)  # whole, unless the method interpolates
         if method in ("avg", "max"):
             return self.pooled(name, x, method, size, size, "SAME")
         if method == "unpool":
@@ -126,7 +126,7 @@ class PlainLayers:
             x = self.put(layers.EinsumDense, f"{name}_axis{axis}", x, [matrix], **options)
         return x
 
-    def _shuffled(self, name: str, x, size: int, enlarge: bool):
+    def _shuffled(self, name: str, x: Any, size: int, enlarge: bool) -> Any:
         """Periodic shuffling: channel (i size + j) C + c is pixel (i, j) of a cell, and the other way round."""
         _, height, width, channels = x.shape
         if enlarge:
@@ -139,7 +139,7 @@ class PlainLayers:
         x = self.put(layers.Permute, f"{name}_shuffle", x, dims=(1, 3, 2, 4, 5))
         return self.put(layers.Reshape, name, x, target_shape=shape)
 
-    def normalised(self, name: str, x, op: str, layer: keras.layers.Layer | None):
+    def normalised(self, name: str, x: Any, op: str, layer: Any) -> Any:
         """Returns x after a normalisation 'bn', 'cbn' or 'lrn', whose layer of ours is `layer`."""
         if op == "lrn":
             if not hasattr(layers, "RMSNormalization"):

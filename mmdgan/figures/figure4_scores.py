@@ -29,7 +29,18 @@ if TYPE_CHECKING:
     from mmdgan.report.facts import RunFacts
 
 LOSSES = ("mmd_g", "rep")
-NUMBERS = ("method", "run", "loss", "seed", "step", "space", "images", "classes", "silhouette", "silhouette_chance")
+NUMBERS: tuple[str, ...] = (
+    "method",
+    "run",
+    "loss",
+    "seed",
+    "step",
+    "space",
+    "images",
+    "classes",
+    "silhouette",
+    "silhouette_chance",
+)
 NUMBERS += ("silhouette_chance_sd", "neighbours", "accuracy", "accuracy_se", "accuracy_chance", "largest_class")
 NUMBERS += ("outputs", "effective_dimension")
 _SHUFFLES = 20

@@ -6,7 +6,7 @@ Each run draws the first of its own fixed codes, which its grids in training sho
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmdgan.errors import ConfigError
 from mmdgan.figures.output import Output, new_figure
@@ -94,7 +94,8 @@ def draw(panels: list[Panel], columns: int, across: int, caption: str) -> Figure
     grids = [image_grid(panel.images, columns) for panel in panels]
     height, width = grids[0].shape[:2]
     figure = new_figure(2.7 * across, (2.62 * height / width + 0.29) * down + 0.3)
-    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.02, hspace=0)
+    layout: Any = figure.get_layout_engine()
+    layout.set(w_pad=0.04, h_pad=0.02, hspace=0)
     axes = figure.subplots(down, across, squeeze=False).ravel()
     for panel, grid, ax in zip(panels, grids, axes, strict=False):
         grey = grid.shape[-1] == 1

@@ -105,7 +105,8 @@ def pixels(figure: Figure, dpi: int = 100) -> np.ndarray:
 
     figure.set_dpi(dpi)
     figure.canvas.draw()
-    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+    canvas: Any = figure.canvas  # of Agg, of which `new_figure` makes figures
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def run_figure(

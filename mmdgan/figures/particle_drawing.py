@@ -146,8 +146,15 @@ class _Moment:
         colours = (REAL_COLOUR, GENERATED_COLOUR)
         self._points = [axes.scatter([], [], s=40, c=colour, alpha=0.5, linewidths=0) for colour in colours]
         count = trajectory.points.shape[1] * trajectory.points.shape[2]
-        style = {"angles": "xy", "scale_units": "xy", "scale": 1, "units": "xy", "width": 0.01 * limit, "minlength": 0}
-        heads = {"headwidth": 4, "headlength": 5, "headaxislength": 4.5, "zorder": 3}
+        style: dict[str, Any] = {
+            "angles": "xy",
+            "scale_units": "xy",
+            "scale": 1,
+            "units": "xy",
+            "width": 0.01 * limit,
+            "minlength": 0,
+        }
+        heads: dict[str, Any] = {"headwidth": 4, "headlength": 5, "headaxislength": 4.5, "zorder": 3}
         self._quivers = {
             name: axes.quiver(*np.zeros((4, count)), color=ARROW_COLOURS[name], **style, **heads)
             for name in self._arrows
@@ -166,13 +173,13 @@ class _Moment:
 
 
 def _simulated(options: ParticleOptions) -> list[Trajectory]:
-    points = start(options.points, options.spread, options.seed)
-    lengths = (options.critic_steps, options.shown_steps, options.generator_steps, options.rate)
+    real, generated = start(options.points, options.spread, options.seed)
+    steps = options.critic_steps, options.shown_steps, options.generator_steps
     given = {name: value for name in _LOSS_OPTIONS if (value := getattr(options, name)) not in (None, False)}
     if options.loss is None:
         if given:
             raise ConfigError(f"--{next(iter(given))} belongs to a loss: name it with --loss, as in --loss rep.")
-        return published_phases(*points, *lengths)
+        return published_phases(real, generated, *steps, options.rate)
     from mmdgan import losses
     from mmdgan.figures.particle_losses import loss_phases, notes
 
@@ -181,7 +188,7 @@ def _simulated(options: ParticleOptions) -> list[Trajectory]:
     loss = losses.get(options.loss, **values)
     for note in notes(loss):
         print(note)
-    return loss_phases(loss, *points, *lengths, options.seed)
+    return loss_phases(loss, real, generated, *steps, options.rate, options.seed)
 
 
 def _check(options: ParticleOptions) -> None:
@@ -218,7 +225,7 @@ def _handles(names: Sequence[str] | dict[str, Any]) -> list[Any]:
     """The legend: R, G and the arrows."""
     from matplotlib.lines import Line2D
 
-    dots = {"linestyle": "", "marker": "o", "markersize": 7, "alpha": 0.5, "markeredgewidth": 0}
+    dots: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 7, "alpha": 0.5, "markeredgewidth": 0}
     texts = {"loss": "−½ gradient", "attraction": "attraction", "repulsion": "repulsion"}
     handles = [Line2D([], [], color=REAL_COLOUR, label="R", **dots)]
     handles.append(Line2D([], [], color=GENERATED_COLOUR, label="G", **dots))

@@ -10,6 +10,7 @@ the generator's phase the generated ones descend L_G. Two things follow, which `
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,8 @@ def loss_phases(
     # The memory of a loss with one goes on where the critic was left.
     generator = _LossObjective(loss, "gen", seed, critic.states[critic_steps])
     phase = Phase(f"{loss.name}_generator", f"generator, {loss.name}", "generator", generator, -1, "L_G")
-    return [first, simulate(phase, *first.points[critic_steps], generator_steps, rate, first_step=critic_steps)]
+    real, generated = first.points[critic_steps]
+    return [first, simulate(phase, real, generated, generator_steps, rate, first_step=critic_steps)]
 
 
 class _LossObjective:
@@ -89,7 +91,7 @@ class _LossObjective:
         return [Component("loss", float(value), *gradient.numpy())]
 
 
-def _gradient_of(loss: losses.Loss, player: str):
+def _gradient_of(loss: losses.Loss, player: str) -> Callable[..., Any]:
     """A function (points (2, n, 2), seed, state) -> loss of the player, its gradient, the next state."""
     import tensorflow as tf
 
@@ -97,7 +99,7 @@ def _gradient_of(loss: losses.Loss, player: str):
     penalty = 0.0 if loss.penalty else None
     scale = 1.0 if loss.uses_scale else None
 
-    def gradient(points, seed, state):
+    def gradient(points: tf.Tensor, seed: tf.Tensor, state: tf.Tensor) -> Any:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(points)
             real, generated = points[0][:, scores], points[1][:, scores]

@@ -104,9 +104,10 @@ def simulate(
         first_step: the number by which random losses know the first step.
     """
     points = np.array([real, generated], np.float64)
-    moments, objective, gradients = [points], [], {}
+    moments, objective = [points], []
+    gradients: dict[str, list[np.ndarray]] = {}
     for step in range(steps + 1):
-        parts = phase.objective(*points, first_step + step)
+        parts = phase.objective(points[0], points[1], first_step + step)
         objective.append(sum(part.value for part in parts))
         change = np.zeros_like(points)
         for part in parts:
@@ -199,7 +200,7 @@ def published_phases(
     length = max(critic_steps, shown_steps)
     critics = [simulate(phase, real, generated, length, rate) for phase in (ATTRACTIVE, REPULSIVE)]
     generators = [
-        simulate(phase, *critic.points[critic_steps], generator_steps, rate)
+        simulate(phase, critic.points[critic_steps, 0], critic.points[critic_steps, 1], generator_steps, rate)
         for phase, critic in zip((AFTER_ATTRACTIVE, AFTER_REPULSIVE), critics, strict=True)
     ]
     return critics + generators

@@ -15,8 +15,8 @@ equilibrium: its 100 nodes put it at (1.483, 0.808), and 300 still change the fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -92,7 +92,7 @@ class TwoParameterGan:
         mmd2 = own_real + own_generated - 2.0 * self._mean(real, self.real, generated, self.codes)
         return mmd2, (-mmd2 if self.loss == "rbf" else own_real - own_generated)
 
-    def velocity(self, w) -> np.ndarray:
+    def velocity(self, w: Sequence[float] | np.ndarray) -> np.ndarray:
         """(2,): minus each player's gradient of its own loss at w = (w1, w2), which may be complex."""
         w1, w2 = w
         square_x, square_z = self.real.nodes**2, self.codes.nodes**2
@@ -108,20 +108,20 @@ class TwoParameterGan:
         pull_real, pull_generated = own_real - cross_real, own_generated - cross_generated
         return np.array([first, 2.0 * (pull_real @ square_x + pull_generated @ by_w2)])
 
-    def jacobian(self, w) -> np.ndarray:
+    def jacobian(self, w: Sequence[float] | np.ndarray) -> np.ndarray:
         """(2, 2) derivatives of the velocity (rows) by w1 and w2, exact: by a complex step (Squire & Trapp 1998)."""
         step = 1e-20
         columns = [self.velocity(np.asarray(w) + 1j * step * direction).imag / step for direction in np.eye(2)]
         return np.stack(columns, axis=1)
 
-    def equilibrium(self, w) -> Equilibrium:
+    def equilibrium(self, w: Sequence[float] | np.ndarray) -> Equilibrium:
         """Describes a point where the velocity vanishes."""
         eigenvalues = np.linalg.eigvals(self.jacobian(w)).astype(complex)
         finer = TwoParameterGan(self.loss, self.data, self.sigma, 2 * self.nodes, self.rule)
         residual = float(np.abs(finer.velocity(w)).max())
         return Equilibrium(float(w[0]), float(w[1]), np.sort_complex(eigenvalues), residual)
 
-    def _mean(self, a: np.ndarray, rule_a: Rule, b: np.ndarray, rule_b: Rule):
+    def _mean(self, a: np.ndarray, rule_a: Rule, b: np.ndarray, rule_b: Rule) -> Any:
         kernel = np.exp(-((a[:, None] - b) ** 2) / (2.0 * self.sigma**2))
         return rule_a.weights @ kernel @ rule_b.weights
 
@@ -236,7 +236,7 @@ def destinations(field: Field, equilibria: Iterable[tuple[float, float]], line: 
 
     splines = [RectBivariateSpline(field.w1, field.w2, field.velocity[..., player]) for player in range(2)]
 
-    def direction(points):
+    def direction(points: np.ndarray) -> Any:
         speed = np.stack([spline(*points.T, grid=False) for spline in splines], axis=-1)
         return speed / (np.linalg.norm(speed, axis=-1, keepdims=True) + 1e-4)
 

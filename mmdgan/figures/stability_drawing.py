@@ -152,16 +152,17 @@ def _draw_flow(axes: Axes, setting: Setting) -> None:
         if inside.any():
             axes.contourf(w1, w2, inside, levels=[0.5, 1.5], colors=[colour], alpha=0.75)
     # Streamlines need equal spaces exactly, which the axes' ends are not.
-    even = [np.linspace(axis[0], axis[-1], len(axis)) for axis in (w1, w2)]
+    x, y = (np.linspace(axis[0], axis[-1], len(axis)) for axis in (w1, w2))
     speed = np.linalg.norm(velocity, axis=-1)
-    colours = {"color": np.log10(speed.T + 1e-6), "cmap": "Blues", "norm": _norm()}
-    axes.streamplot(*even, *np.moveaxis(velocity.swapaxes(0, 1), -1, 0), density=1.25, linewidth=1.0, **colours)
+    colours: dict[str, Any] = {"color": np.log10(speed.T + 1e-6), "cmap": "Blues", "norm": _norm()}
+    along, across = np.moveaxis(velocity.swapaxes(0, 1), -1, 0)
+    axes.streamplot(x, y, along, across, density=1.25, linewidth=1.0, **colours)
     if setting.gan.data == "uniform":
         axes.axvline(1.0, color="black", linewidth=2.2)
         return
     for point in setting.equilibria:
         axes.plot(point.w1, point.w2, "*", color="black", markersize=15, markeredgecolor="white", zorder=5)
-        place = {"textcoords": "offset points", "xytext": (12, 8), "fontsize": 11, "zorder": 6}
+        place: dict[str, Any] = {"textcoords": "offset points", "xytext": (12, 8), "fontsize": 11, "zorder": 6}
         box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
         axes.annotate(f"({point.w1:.3f}, {point.w2:.3f})", (point.w1, point.w2), **place, bbox=box)
     if setting.gan.sigma == SIGMA:
@@ -179,7 +180,7 @@ def _handles() -> list[Any]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    mark = {"linestyle": "", "color": "black"}
+    mark: dict[str, Any] = {"linestyle": "", "color": "black"}
     return [
         Line2D([], [], marker="*", markersize=13, label="stable equilibrium", **mark),
         Line2D([], [], marker="x", markeredgewidth=2.2, label="as the paper reads it", **mark | {"color": "#D7191C"}),
@@ -216,7 +217,7 @@ def _field_rows(settings: Iterable[Setting]) -> list[list[Any]]:
     return rows
 
 
-def _report(settings, normal, lines, most_w1: float, most_w2: float) -> None:
+def _report(settings: Any, normal: Any, lines: Any, most_w1: float, most_w2: float) -> None:
     print("Equilibria with P_X = N(0, 1); eigenvalues of the velocity's Jacobian; residual: of twice as many nodes")
     for loss, _, rule, nodes, w1, w2, one, two, residual, *paper in normal:
         theirs = "no number of the paper at this sigma"

@@ -142,8 +142,9 @@ def published_dots(losses: Iterable[str], csv: str | None = None, data: str = "c
     for row in rows:
         fits = row.data == data and row.loss in wanted and row.metric == "FID" and "pico vs pim" in row.table
         if fits and row.variant in VARIANTS and row.status in ("", "diverged"):
-            key = row.loss, row.variant, row.lr_dis, row.lr_gen
-            found[key] = Dot("authors", *key, row.value, "FID", row.table)
+            rates: Any = row.lr_dis, row.lr_gen  # numbers in all of these tables
+            key = row.loss, row.variant, *rates
+            found[key] = Dot("authors", row.loss, row.variant, rates[0], rates[1], row.value, "FID", row.table)
     return list(found.values())
 
 

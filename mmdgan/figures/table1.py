@@ -147,7 +147,7 @@ def collect(runs: Iterable[RunFacts], methods: Sequence[str] = tuple(METHODS)) -
     results, others = [], []
     for facts in runs:
         method = method_of(facts)
-        if method in methods:
+        if method is not None and method in methods:
             results.append(_result(facts, method))
         else:
             others.append(facts.name)
@@ -197,7 +197,9 @@ def _result(facts: RunFacts, method: str) -> Result:
 
 def _check_runs(results: list[Result]) -> None:
     """Refuses runs that differ in more than loss, seed and learning rates."""
-    first, seen, sizes = results[0].facts, {}, {}
+    first = results[0].facts
+    seen: dict[Any, Any] = {}
+    sizes: dict[Any, Any] = {}
     for result in results:
         facts = result.facts
         for name in _OF_RUN:
@@ -255,7 +257,7 @@ def _metrics(results: list[Result]) -> list[str]:
 
 
 def _real(results: list[Result], metrics: Sequence[str]) -> dict[str, float]:
-    found = {}
+    found: dict[str, float] = {}
     for name in metrics:
         for result in results:
             record = protocol.of_real(name, result.scores)

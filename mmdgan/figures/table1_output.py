@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
     from mmdgan.report.facts import RunFacts
 
-COLUMNS = ("method", "loss", "lr_dis", "lr_gen", "pairs", "runs", "diverged", "no_scores", "metric", "mean", "least")
+COLUMNS: tuple[str, ...] = (
+    "method",
+    "loss",
+    "lr_dis",
+    "lr_gen",
+    "pairs",
+    "runs",
+    "diverged",
+    "no_scores",
+    "metric",
+    "mean",
+    "least",
+)
 COLUMNS += ("greatest", "standard_deviation", "values", "paper_metric", "paper_value")
 RUN_COLUMNS = ("run", "method", "loss", "lr_dis", "lr_gen", "seed", "step", "status", "in_table", "metric", "value")
 
@@ -69,12 +81,12 @@ def csv_rows(table: Table) -> Iterator[dict[str, Any]]:
                 "standard_deviation": statistics.stdev(values) if len(values) > 1 else None,
                 "values": " ".join(map(repr, values)),
                 "paper_metric": other,
-                "paper_value": paper.get((line.method, other)),
+                "paper_value": paper.get((line.method, str(other))),
             }
     for metric, value in table.real.items():
         other = counterpart(metric, table)
         yield {"method": _REAL, "metric": metric, "mean": value, "paper_metric": other} | {
-            "paper_value": paper.get(("", other))
+            "paper_value": paper.get(("", str(other)))
         }
 
 
@@ -83,10 +95,18 @@ def run_rows(table: Table) -> Iterator[tuple]:
     chosen = {result.facts.name for line in table.lines for result in line.results}
     for result in table.results:
         e = result.facts.experiment
-        known = (result.facts.name, METHODS[result.method], e["loss"], e["lr_dis"], e["lr_gen"], e["seed"])
+        known: tuple[Any, ...] = (
+            result.facts.name,
+            METHODS[result.method],
+            e["loss"],
+            e["lr_dis"],
+            e["lr_gen"],
+            e["seed"],
+        )
         known += (e["max_step"], result.status, result.facts.name in chosen)
         scores = [(name, result.scores[name]["value"]) for name in table.metrics if name in result.scores]
-        for name, value in scores or [(None, None)]:
+        rows: list[tuple[Any, Any]] = [*scores] or [(None, None)]
+        for name, value in rows:
             yield *known, name, value
 
 
@@ -102,9 +122,9 @@ def markdown(table: Table) -> str:
         cells = [METHODS[line.method], f"`{line.method}`", "{:.0e} / {:.0e}".format(*line.rates)]
         cells += [str(len(line.results)), f"{diverged}{f' ({missing} without scores)' if missing else ''}"]
         cells += [_cell(line.values(metric)) for metric in table.metrics]
-        rows.append([*cells, *(_number(paper.get((line.method, metric))) for metric in others)])
+        rows.append([*cells, *(_number(paper.get((line.method, str(metric)))) for metric in others)])
     real = [_REAL, "", "", "", "", *(_number(table.real.get(metric)) for metric in table.metrics)]
-    rows.append([*real, *(_number(paper.get(("", metric))) for metric in others)])
+    rows.append([*real, *(_number(paper.get(("", str(metric)))) for metric in others)])
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(["| " + " | ".join(cells) + " |" for cells in lines] + ["", *notes(table)]) + "\n"
 
@@ -205,16 +225,16 @@ def _draw_ours(ax: Axes, table: Table, metric: str) -> None:
 
 def _draw_paper(ax: Axes, table: Table, metric: str | None, paper: dict[tuple[str, str], float]) -> None:
     for height, line in enumerate(table.lines):
-        if (value := paper.get((line.method, metric))) is not None:
+        if (value := paper.get((line.method, str(metric)))) is not None:
             ax.plot(value, height, "D", color=_PAPER, markersize=7)
         else:
             ax.annotate("not given", (0.5, height), xycoords=("axes fraction", "data"), va="center", fontsize=9)
-    _real_line(ax, paper.get(("", metric)), metric)
+    _real_line(ax, paper.get(("", str(metric))), metric)
     _settle(ax, f"{metric or 'no counterpart'}, paper{_arrow(metric)}", len(table.lines))
 
 
 def _real_line(ax: Axes, value: float | None, metric: str | None) -> None:
-    if value is not None:
+    if value is not None and metric is not None:
         ax.axvline(value, color=_GREY, linestyle="--", linewidth=1)
         left = protocol.direction(metric) < 0
         ax.annotate(

@@ -6,6 +6,44 @@ What is exported here works in any Keras model.
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
+    from mmdgan.layers import (
+        attention as attention,
+        blocks as blocks,
+        conditional as conditional,
+        initializers as initializers,
+        layout as layout,
+        linear as linear,
+        normalization as normalization,
+        resampling as resampling,
+        residual as residual,
+        scalar as scalar,
+        scope as scope,
+        spectral as spectral,
+    )
+    from mmdgan.layers.conditional import (
+        ConditionalBias as ConditionalBias,
+        ConditionalDense as ConditionalDense,
+        LabelProjection as LabelProjection,
+        ScaledConv2D as ScaledConv2D,
+        ScaledConv2DTranspose as ScaledConv2DTranspose,
+        ScaledDense as ScaledDense,
+    )
+    from mmdgan.layers.linear import (
+        Bias as Bias,
+        SpectralConv2D as SpectralConv2D,
+        SpectralConv2DTranspose as SpectralConv2DTranspose,
+        SpectralDense as SpectralDense,
+        SpectralSeparableConv2D as SpectralSeparableConv2D,
+    )
+    from mmdgan.layers.normalization import (
+        BatchNorm as BatchNorm,
+        ConditionalBatchNorm as ConditionalBatchNorm,
+        LocalResponseNorm as LocalResponseNorm,
+    )
+    from mmdgan.layers.spectral import exact_spectral_norm as exact_spectral_norm, spectral_norm as spectral_norm
 
 _EXPORTS = {
     "BatchNorm": "normalization",
@@ -43,7 +81,7 @@ _SUBMODULES = (
 __all__ = list(_EXPORTS)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     """Loads what needs TensorFlow when it is first asked for (PEP 562)."""
     if name in _EXPORTS:
         return getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)

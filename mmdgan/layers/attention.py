@@ -20,7 +20,7 @@ class NonLocalBlock(Block):
     In the 'pool' types g and h see x after 2x2 max pooling. k is a scalar that starts at 0. `act` is not applied.
     """
 
-    def transform(self, x, labels, training):
+    def transform(self, x: tf.Tensor, labels: tf.Tensor | None, training: bool) -> tf.Tensor:
         keys = x
         if "pool" in self.spec.type:
             keys = pool(x, "max", 2, 2, "SAME", self.data_format)

@@ -8,6 +8,7 @@ residual blocks are in `residual`, attention in `attention`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -19,6 +20,7 @@ from mmdgan.layers.initializers import LEAKY_SLOPE, ActivationInitializer, runti
 from mmdgan.layers.layout import channel_axis
 from mmdgan.layers.resampling import pool, resample
 from mmdgan.layers.scalar import Scalar
+from mmdgan.tensor_types import StaticShape
 
 POOLS = ("max", "avg", "sum")
 
@@ -80,19 +82,20 @@ class Block(keras.layers.Layer):
     """
 
     def __init__(
-        self, spec: LayerSpec, *, data_format: str, spectral: str, initializer: str, legacy: bool = False, **kwargs
-    ):
+        self, spec: LayerSpec, *, data_format: str, spectral: str, initializer: str, legacy: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(name=spec.name, **kwargs)
         self.spec = spec
         self.data_format = data_format
         make = _PartMaker(data_format, spectral, initializer, legacy, self.dtype_policy)
         self.sublayers = {part.slot: make(part) for part in spec.parts if part.op not in POOLS}
 
-    def build(self, input_shape):
-        for slot, layer in self.sublayers.items():
-            layer.build(batch_shape(self.spec.part(slot).input_shape, self.data_format))
+    def build(self, input_shape: StaticShape) -> None:
+        for part in self.spec.parts:
+            if part.slot in self.sublayers:
+                self.sublayers[part.slot].build(batch_shape(part.input_shape, self.data_format))
 
-    def call(self, inputs, labels=None, training=False):
+    def call(self, inputs: tf.Tensor, labels: tf.Tensor | None = None, training: bool = False) -> tf.Tensor:
         x = inputs
         if self.spec.in_reshape is not None:
             x = reshape_features(x, self.spec.input_shape, self.data_format)
@@ -101,7 +104,7 @@ class Block(keras.layers.Layer):
             x = reshape_features(x, self.spec.output_shape, self.data_format)
         return x
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: StaticShape) -> tuple[Any, ...]:
         return batch_shape(self.spec.output_shape, self.data_format)
 
     def transform(self, x: tf.Tensor, labels: tf.Tensor | None, training: bool) -> tf.Tensor:
@@ -114,6 +117,7 @@ class Block(keras.layers.Layer):
         if part is None:
             return x
         if part.op in POOLS:
+            assert part.kernel is not None and part.strides is not None and part.padding is not None
             return pool(x, part.op, part.kernel, part.strides, part.padding, self.data_format)
         layer = self.sublayers[slot]
         return layer(x, labels, training=training) if layer.conditional else layer(x, training=training)
@@ -139,7 +143,7 @@ class Block(keras.layers.Layer):
 class DefaultBlock(Block):
     """Kernel, bias, normalisation, activation, between up- and downsampling; 'project' adds a label projection."""
 
-    def transform(self, x, labels, training):
+    def transform(self, x: tf.Tensor, labels: tf.Tensor | None, training: bool) -> tf.Tensor:
         inputs = x
         x = self.upsample(x)
         for slot in ("kernel", "bias", "BN"):
@@ -153,7 +157,7 @@ class DefaultBlock(Block):
 class _PartMaker:
     """Makes the Keras layer of a part."""
 
-    def __init__(self, data_format: str, spectral: str, initializer: str, legacy: bool, dtype):
+    def __init__(self, data_format: str, spectral: str, initializer: str, legacy: bool, dtype: Any) -> None:
         self.data_format = data_format
         self.spectral = spectral
         self.initializer = initializer
@@ -180,6 +184,7 @@ class _PartMaker:
         layer = _KERNEL_LAYERS[part.op]
         if part.kernel is None:
             return layer(part.output_shape[0], **options)
+        assert part.padding is not None  # of every op that moves a window
         return layer(
             part.output_shape[0],
             part.kernel,

@@ -6,15 +6,18 @@ that all classes begin alike (spec A.4).
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from mmdgan.layers import initializers
 from mmdgan.layers.layout import class_rows, class_shape
-from mmdgan.layers.linear import SpectralConv2D, SpectralConv2DTranspose, SpectralDense, SpectralLayer
+from mmdgan.layers.linear import Kernels, SpectralConv2D, SpectralConv2DTranspose, SpectralDense, SpectralLayer
+from mmdgan.tensor_types import StaticShape
 
 
-class _ClassKernels:
+class _ClassKernels(SpectralLayer):
     """What layers with a common kernel and one per class share.
 
     Args:
@@ -24,7 +27,7 @@ class _ClassKernels:
     conditional = True
     kernel_names = ("kernel", "c_kernel")
 
-    def __init__(self, *args, num_class: int, **kwargs):
+    def __init__(self, *args: Any, num_class: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.num_class = num_class
 
@@ -43,19 +46,21 @@ class ConditionalDense(_ClassKernels, SpectralDense):
 
     op = "dcd"
 
-    def kernel_shapes(self, input_shape):
+    def kernel_shapes(self, input_shape: StaticShape) -> tuple[tuple[Any, ...], ...]:
         (kernel,) = super().kernel_shapes(input_shape)
         return kernel, (self.num_class, *kernel)
 
-    def call(self, inputs, labels, training=False):
+    def call(  # type: ignore[override]  # takes labels besides
+        self, inputs: tf.Tensor, labels: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
         kernels = class_rows(self.effective_kernel(training), labels)
         return self._add_bias(tf.squeeze(tf.matmul(inputs[:, None, :], kernels), 1))
 
-    def _effective(self, kernels, multiplier):
+    def _effective(self, kernels: Kernels, multiplier: float | tf.Tensor) -> tf.Tensor | Kernels:
         kernel, c_kernel = kernels
         return (kernel + c_kernel) * multiplier
 
-    def _norm_problem(self, kernels):
+    def _norm_problem(self, kernels: Kernels) -> Any:
         return self.op, kernels, {}
 
 
@@ -65,22 +70,24 @@ class _ScaledOutputs(_ClassKernels):
     The effective kernel is the pair (kernel, multipliers of all classes); the latter hold gain and spectral norm.
     """
 
-    def kernel_shapes(self, input_shape):
+    def kernel_shapes(self, input_shape: StaticShape) -> tuple[tuple[Any, ...], ...]:
         scales = (self.num_class, *[1] * (len(input_shape) - 2), self._channels)
         return *super().kernel_shapes(input_shape), scales
 
-    def call(self, inputs, labels, training=False):
+    def call(  # type: ignore[override]  # takes labels besides
+        self, inputs: tf.Tensor, labels: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
         kernel, multipliers = self.effective_kernel(training)
         outputs = self._apply(inputs, kernel)
         return self._add_bias(outputs * class_rows(multipliers, labels, self.data_format))
 
-    def _effective(self, kernels, multiplier):
+    def _effective(self, kernels: Kernels, multiplier: float | tf.Tensor) -> tf.Tensor | Kernels:
         kernel, c_kernel = kernels
         multiplier = tf.convert_to_tensor(multiplier, c_kernel.dtype)
         # PIM's sigma is (classes, 1) for convolutions too.
         return kernel, (1 + c_kernel) * tf.reshape(multiplier, (-1, *[1] * (c_kernel.shape.rank - 1)))
 
-    def _norm_problem(self, kernels):
+    def _norm_problem(self, kernels: Kernels) -> Any:
         if self.spectral == "pim":
             return "dck", self._matrices(*kernels), {}
         return self.op, kernels, self.operator()
@@ -125,7 +132,7 @@ class ScaledConv2DTranspose(_ScaledOutputs, SpectralConv2DTranspose):
 
     op = "tcck"
 
-    def _matrices(self, kernel, c_kernel):
+    def _matrices(self, kernel: tf.Tensor, c_kernel: tf.Tensor) -> Any:
         # PIM's matrix has the input's channels as columns; its transpose has the same norm, and 'dck' scales columns.
         matrix = tf.transpose(tf.reshape(kernel, (-1, kernel.shape[-1])))
         return matrix, tf.tile(tf.reshape(c_kernel, (self.num_class, -1)), (1, self.kernel_size**2))
@@ -146,26 +153,28 @@ class LabelProjection(SpectralLayer):
     op = "project"
     conditional = True
 
-    def __init__(self, num_class: int, *, legacy: bool = False, **kwargs):
+    def __init__(self, num_class: int, *, legacy: bool = False, **kwargs: Any) -> None:
         super().__init__(use_bias=False, **kwargs)
         self.num_class = num_class
         self.legacy = legacy
 
-    def kernel_shapes(self, input_shape):
+    def kernel_shapes(self, input_shape: StaticShape) -> tuple[tuple[Any, ...], ...]:
         return ((self.num_class, input_shape[-1]),)
 
-    def call(self, inputs, labels, training=False):
+    def call(  # type: ignore[override]  # takes labels besides
+        self, inputs: tf.Tensor, labels: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
         rows = class_rows(self.effective_kernel(training), labels)
         return tf.reduce_sum(inputs * rows, axis=1, keepdims=True)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: StaticShape) -> tuple[Any, ...]:
         return (input_shape[0], 1)
 
     def get_config(self) -> dict:
         config = {**super().get_config(), "num_class": self.num_class, "legacy": self.legacy}
         return {key: value for key, value in config.items() if key not in ("use_bias", "bias_initializer")}
 
-    def _effective(self, kernels, multiplier):
+    def _effective(self, kernels: Kernels, multiplier: float | tf.Tensor) -> tf.Tensor | Kernels:
         return kernels[0] * (self.gain if self.legacy else multiplier)
 
 
@@ -181,26 +190,28 @@ class ConditionalBias(keras.layers.Layer):
 
     conditional = True
 
-    def __init__(self, num_class: int, *, common: bool = False, data_format: str = "channels_last", **kwargs):
+    def __init__(
+        self, num_class: int, *, common: bool = False, data_format: str = "channels_last", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.num_class = num_class
         self.common = common
         self.data_format = data_format
 
-    def build(self, input_shape):
+    def build(self, input_shape: StaticShape) -> None:
         shape = class_shape(self.num_class, tuple(input_shape), self.data_format)
         small = initializers.bias_initializer()
         if self.common:
             self.bias = self.add_weight(name="bias", shape=shape[-1:], initializer=small)
         self.c_bias = self.add_weight(name="c_bias", shape=shape, initializer="zeros" if self.common else small)
 
-    def call(self, inputs, labels, training=False):
+    def call(self, inputs: tf.Tensor, labels: tf.Tensor, training: bool = False) -> tf.Tensor:
         biases = tf.convert_to_tensor(self.c_bias)
         if self.common:
             biases += tf.convert_to_tensor(self.bias)
         return inputs + class_rows(biases, labels, self.data_format)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: StaticShape) -> StaticShape:
         return input_shape
 
     def get_config(self) -> dict:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -30,8 +31,7 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, strides: int, dilation: int, paddi
         layout: 'NHWC' or 'NCHW'.
     """
     if (dtype := algorithms.arithmetic(x.dtype.name)) != x.dtype.name:
-        wide = (tf.cast(tensor, dtype) for tensor in (x, kernel))
-        return tf.cast(convolve(*wide, strides, dilation, padding, layout), x.dtype)
+        return tf.cast(convolve(tf.cast(x, dtype), tf.cast(kernel, dtype), strides, dilation, padding, layout), x.dtype)
     if layout == "NCHW" and not runs_channels_first(x.dtype.name):
         return _channels_first(convolve(_channels_last(x), kernel, strides, dilation, padding, "NHWC"))
     way = _way(x.shape, kernel, strides, dilation, padding, layout)
@@ -55,8 +55,8 @@ def convolve_transposed(
         strides, dilation, padding, layout: as `convolve`.
     """
     if (dtype := algorithms.arithmetic(x.dtype.name)) != x.dtype.name:
-        wide = (tf.cast(tensor, dtype) for tensor in (x, kernel))
-        return tf.cast(convolve_transposed(*wide, shape, strides, dilation, padding, layout), x.dtype)
+        wide, wide_kernel = tf.cast(x, dtype), tf.cast(kernel, dtype)
+        return tf.cast(convolve_transposed(wide, wide_kernel, shape, strides, dilation, padding, layout), x.dtype)
     if layout == "NCHW" and not runs_channels_first(x.dtype.name):
         shape = [shape[axis] for axis in (0, 2, 3, 1)]
         options = (strides, dilation, padding, "NHWC")
@@ -89,7 +89,7 @@ def convolve_depthwise(
     return tf.nn.depthwise_conv2d(x, dilated_kernel(kernel, dilation), steps, padding, data_format=layout)
 
 
-def _way(shape: Sequence, kernel: tf.Tensor, strides: int, dilation: int, padding: str, layout: str):
+def _way(shape: Sequence, kernel: tf.Tensor, strides: int, dilation: int, padding: str, layout: str) -> Any:
     """Returns the module that is to convolve images of a shape, or None for TensorFlow's own convolution."""
     if layout != "NHWC" or any(not isinstance(side, int) or side % strides for side in shape[1:3]):
         return None

@@ -7,8 +7,12 @@ Its truncated normal cuts at two standard deviations *without* the variance corr
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
+import tensorflow as tf
+
+from mmdgan.tensor_types import StaticShape
 
 MODES = ("default", "sn_paper", "pg_paper")
 BIAS_STDDEV = 1e-5
@@ -51,7 +55,7 @@ class ActivationInitializer(keras.initializers.Initializer):
         self.mode = mode
         self.seed = seed
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: StaticShape, dtype: Any = None) -> tf.Tensor:
         if self.mode == "sn_paper":
             return self._truncated_normal(0.02)(shape, dtype)
         if self.mode == "pg_paper":

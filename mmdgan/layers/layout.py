@@ -42,8 +42,8 @@ def add_bias(x: tf.Tensor, bias: tf.Tensor, data_format: str) -> tf.Tensor:
         return tf.nn.bias_add(x, bias, data_format=layout)
 
     @tf.custom_gradient
-    def add(x, bias):
-        def gradients(upstream):
+    def add(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+        def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             others = [a for a in range(x.shape.rank) if a != axis]
             return upstream, tf.reduce_sum(tf.cast(upstream, bias.dtype), others)
 

@@ -7,6 +7,8 @@ section 4). The layers are ordinary Keras layers and work in any Keras model. Th
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -14,6 +16,7 @@ from mmdgan.layers import initializers, scope
 from mmdgan.layers.convolution import convolve, convolve_depthwise, convolve_transposed
 from mmdgan.layers.layout import add_bias, channel_axis, in_channels_last
 from mmdgan.layers.spectral import spectral_norm, vector_shape
+from mmdgan.tensor_types import StaticShape
 
 SPECTRAL_MODES = ("pico", "pim")
 
@@ -51,10 +54,10 @@ class SpectralLayer(keras.layers.Layer):
         spectral: str | None = "pico",
         gain: float = 1.0,
         use_bias: bool = True,
-        kernel_initializer=None,
-        bias_initializer=None,
-        **kwargs,
-    ):
+        kernel_initializer: Any = None,
+        bias_initializer: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if spectral not in (None, *SPECTRAL_MODES):
             raise ValueError(f"spectral must be None or one of {', '.join(SPECTRAL_MODES)}, not {spectral!r}.")
@@ -63,9 +66,10 @@ class SpectralLayer(keras.layers.Layer):
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer or initializers.ActivationInitializer())
         self.bias_initializer = keras.initializers.get(bias_initializer or initializers.bias_initializer())
-        self.bias = self.in_rand = None
+        self.bias: Any = None
+        self.in_rand: Any = None
 
-    def kernel_shapes(self, input_shape: tuple[int | None, ...]) -> tuple[tuple[int, ...], ...]:
+    def kernel_shapes(self, input_shape: StaticShape) -> tuple[tuple[Any, ...], ...]:
         """Returns the shapes of the weights in `kernel_names` for a batched input shape."""
         raise NotImplementedError(f"{type(self).__name__} must say its kernels' shapes.")
 
@@ -73,7 +77,7 @@ class SpectralLayer(keras.layers.Layer):
         """Returns the keyword arguments of `spectral_norm` that describe this layer's operator."""
         return {}
 
-    def build(self, input_shape):
+    def build(self, input_shape: StaticShape) -> None:
         for name, shape in zip(self.kernel_names, self.kernel_shapes(input_shape), strict=True):
             # The original starts every conditional kernel at zero: all classes begin alike.
             initializer = "zeros" if name == "c_kernel" else self.kernel_initializer
@@ -110,7 +114,7 @@ class SpectralLayer(keras.layers.Layer):
             kernel = self._effective(self._kernels(), self.gain)
         return tf.nest.map_structure(lambda k: tf.cast(k, self.compute_dtype), kernel)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         return self._add_bias(self._apply(inputs, self.effective_kernel(training)))
 
     def get_config(self) -> dict:
@@ -181,14 +185,14 @@ class SpectralDense(SpectralLayer):
 
     op = "d"
 
-    def __init__(self, units: int, **kwargs):
+    def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = units
 
-    def kernel_shapes(self, input_shape):
+    def kernel_shapes(self, input_shape: StaticShape) -> tuple[tuple[Any, ...], ...]:
         return ((input_shape[-1], self.units),)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: StaticShape) -> tuple[Any, ...]:
         return (*input_shape[:-1], self.units)
 
     def get_config(self) -> dict:
@@ -198,7 +202,7 @@ class SpectralDense(SpectralLayer):
     def _channels(self) -> int:
         return self.units
 
-    def _apply(self, inputs, kernel):
+    def _apply(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         return tf.matmul(inputs, kernel)
 
 
@@ -223,8 +227,8 @@ class SpatialLayer(SpectralLayer):
         dilation: int = 1,
         padding: str = "same",
         data_format: str | None = None,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.filters = filters
         self.kernel_size = kernel_size
@@ -234,7 +238,7 @@ class SpatialLayer(SpectralLayer):
         self.data_format = keras.config.image_data_format() if data_format is None else data_format
         self._sides: dict = {}
 
-    def build(self, input_shape):
+    def build(self, input_shape: StaticShape) -> None:
         output_shape = self.compute_output_shape(input_shape)
         self._sides = {
             "input_shape": self._height_width_channels(input_shape),
@@ -261,7 +265,7 @@ class SpatialLayer(SpectralLayer):
             "data_format": self.data_format,
         }
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: StaticShape) -> tuple[Any, ...]:
         height, width, _ = self._height_width_channels(input_shape)
         sides = [None if side is None else self._output_side(side) for side in (height, width)]
         if self.data_format == "channels_first":
@@ -282,7 +286,7 @@ class SpatialLayer(SpectralLayer):
             return in_channels_last(lambda x: self._convolve(x, kernel, "NHWC"), inputs, self.data_format)
         return self._convolve(inputs, kernel, self._layout)
 
-    def _height_width_channels(self, shape) -> tuple[int, int, int]:
+    def _height_width_channels(self, shape: StaticShape) -> tuple[int, int, int]:
         if self.data_format == "channels_first":
             return (shape[2], shape[3], shape[1])
         return tuple(shape[1:])
@@ -298,11 +302,11 @@ class SpectralConv2D(SpatialLayer):
 
     op = "c"
 
-    def kernel_shapes(self, input_shape):
+    def kernel_shapes(self, input_shape: StaticShape) -> tuple[tuple[Any, ...], ...]:
         channels = self._height_width_channels(input_shape)[2]
         return ((self.kernel_size, self.kernel_size, channels, self.filters),)
 
-    def _convolve(self, inputs, kernel, layout):
+    def _convolve(self, inputs: tf.Tensor, kernel: tf.Tensor, layout: str) -> tf.Tensor:
         return convolve(inputs, kernel, self.strides, self.dilation, self.padding, layout)
 
 
@@ -312,11 +316,11 @@ class SpectralConv2DTranspose(SpatialLayer):
 
     op = "tc"
 
-    def kernel_shapes(self, input_shape):
+    def kernel_shapes(self, input_shape: StaticShape) -> tuple[tuple[Any, ...], ...]:
         channels = self._height_width_channels(input_shape)[2]
         return ((self.kernel_size, self.kernel_size, self.filters, channels),)
 
-    def _convolve(self, inputs, kernel, layout):
+    def _convolve(self, inputs: tf.Tensor, kernel: tf.Tensor, layout: str) -> tf.Tensor:
         # Static sides where they are known, so that the output's shape is known too.
         batch, *shape = keras.ops.shape(inputs)
         sides = [self._output_side(side) for side in (shape[1:] if layout == "NCHW" else shape[:2])]
@@ -340,19 +344,19 @@ class SpectralSeparableConv2D(SpatialLayer):
     op = "c"
     kernel_names = ("depthwise_kernel", "pointwise_kernel")
 
-    def kernel_shapes(self, input_shape):
+    def kernel_shapes(self, input_shape: StaticShape) -> tuple[tuple[Any, ...], ...]:
         channels = self._height_width_channels(input_shape)[2]
         return (self.kernel_size, self.kernel_size, channels, 1), (1, 1, channels, self.filters)
 
-    def _effective(self, kernels, multiplier):
+    def _effective(self, kernels: Kernels, multiplier: float | tf.Tensor) -> tf.Tensor | Kernels:
         depthwise, pointwise = kernels
         return depthwise, pointwise * multiplier
 
-    def _norm_problem(self, kernels):
+    def _norm_problem(self, kernels: Kernels) -> Any:
         depthwise, pointwise = kernels
         return super()._norm_problem((depthwise * pointwise,))
 
-    def _convolve(self, inputs, kernel, layout):
+    def _convolve(self, inputs: tf.Tensor, kernel: tf.Tensor, layout: str) -> tf.Tensor:
         depthwise, pointwise = kernel
         inputs = convolve_depthwise(inputs, depthwise, self.strides, self.dilation, self.padding, layout)
         return convolve(inputs, pointwise, 1, 1, "VALID", layout)
@@ -368,19 +372,19 @@ class Bias(keras.layers.Layer):
 
     conditional = False
 
-    def __init__(self, data_format: str = "channels_last", **kwargs):
+    def __init__(self, data_format: str = "channels_last", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.data_format = data_format
 
-    def build(self, input_shape):
+    def build(self, input_shape: StaticShape) -> None:
         width = (input_shape[channel_axis(len(input_shape), self.data_format)],)
         initializer = initializers.bias_initializer()
         self.bias = self.add_weight(name="bias", shape=width, initializer=initializer, autocast=False)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         return add_bias(inputs, tf.convert_to_tensor(self.bias), self.data_format)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: StaticShape) -> StaticShape:
         return input_shape
 
     def get_config(self) -> dict:

@@ -7,12 +7,15 @@ step asks for it (`mmdgan.layers.scope`), N counts the samples of all replicas.
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from mmdgan import collectives
 from mmdgan.layers import initializers, scope
 from mmdgan.layers.layout import channel_axis, class_rows, class_shape
+from mmdgan.tensor_types import StaticShape
 
 MOMENTUM = 0.99
 EPSILON = 1e-3
@@ -31,14 +34,16 @@ class BatchNorm(keras.layers.Layer):
 
     conditional = False
 
-    def __init__(self, data_format: str = "channels_last", center: bool = True, scale: bool = True, **kwargs):
+    def __init__(
+        self, data_format: str = "channels_last", center: bool = True, scale: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.data_format = data_format
         self.center = center
         self.scale = scale
         self.gamma = self.beta = None
 
-    def build(self, input_shape):
+    def build(self, input_shape: StaticShape) -> None:
         channels = (input_shape[channel_axis(len(input_shape), self.data_format)],)
         options = {"shape": channels, "autocast": False}
         if self.scale:
@@ -50,7 +55,7 @@ class BatchNorm(keras.layers.Layer):
         self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
         self.moving_variance = self.add_weight(name="moving_variance", initializer="ones", **options)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         if not training:
             mean, variance = (tf.convert_to_tensor(v) for v in (self.moving_mean, self.moving_variance))
             return self._normalise(inputs, mean, variance)
@@ -65,7 +70,7 @@ class BatchNorm(keras.layers.Layer):
         self._update(self.moving_variance, variance)
         return outputs
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: StaticShape) -> StaticShape:
         return input_shape
 
     def get_config(self) -> dict:
@@ -144,18 +149,20 @@ class ConditionalBatchNorm(BatchNorm):
 
     conditional = True
 
-    def __init__(self, num_class: int, data_format: str = "channels_last", **kwargs):
+    def __init__(self, num_class: int, data_format: str = "channels_last", **kwargs: Any) -> None:
         super().__init__(data_format, center=False, scale=False, **kwargs)
         self.num_class = num_class
 
-    def build(self, input_shape):
+    def build(self, input_shape: StaticShape) -> None:
         shape = class_shape(self.num_class, tuple(input_shape), self.data_format)
         options = {"shape": shape, "autocast": False}
         self.class_scale = self.add_weight(name="scale", initializer="ones", **options)
         self.class_offset = self.add_weight(name="offset", initializer=initializers.bias_initializer(), **options)
         super().build(input_shape)
 
-    def call(self, inputs, labels, training=False):
+    def call(  # type: ignore[override]  # takes labels besides
+        self, inputs: tf.Tensor, labels: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
         outputs = super().call(inputs, training=training)
         classes = (tf.convert_to_tensor(v) for v in (self.class_scale, self.class_offset))
         scale, offset = (tf.cast(class_rows(v, labels, self.data_format), outputs.dtype) for v in classes)
@@ -176,18 +183,18 @@ class LocalResponseNorm(keras.layers.Layer):
 
     conditional = False
 
-    def __init__(self, data_format: str = "channels_last", **kwargs):
+    def __init__(self, data_format: str = "channels_last", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.data_format = data_format
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         # Squares of half-precision features overflow, and their epsilon vanishes.
         wide = tf.cast(inputs, self.variable_dtype)
         axis = channel_axis(inputs.shape.rank, self.data_format)
         power = tf.reduce_mean(wide * wide, axis=axis, keepdims=True)
         return tf.cast(wide * tf.math.rsqrt(power + RESPONSE_EPSILON), inputs.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: StaticShape) -> StaticShape:
         return input_shape
 
     def get_config(self) -> dict:

@@ -17,8 +17,8 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, strides: int = 1) -> tf.Tensor:
     """Returns the convolution (N, H / strides, W / strides, out) of images (N, H, W, in)."""
 
     @tf.custom_gradient
-    def compute(x, kernel):
-        def gradients(upstream):
+    def compute(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return convolve_transposed(upstream, kernel, strides), kernel_gradient(x, upstream, size, strides)
 
         rows = _neighbourhoods(x, size, strides)
@@ -32,8 +32,8 @@ def convolve_transposed(y: tf.Tensor, kernel: tf.Tensor, strides: int = 1) -> tf
     """Returns the adjoint of `convolve`: (N, H, W, in) of (N, H / strides, W / strides, out)."""
 
     @tf.custom_gradient
-    def compute(y, kernel):
-        def gradients(upstream):
+    def compute(y: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return convolve(upstream, kernel, strides), kernel_gradient(upstream, y, size, strides)
 
         return _spread(y, kernel, strides), gradients
@@ -46,8 +46,8 @@ def kernel_gradient(x: tf.Tensor, y: tf.Tensor, size: int, strides: int = 1) -> 
     """Returns the gradient (k, k, in, out) of sum(convolve(x, kernel) * y) for the kernel."""
 
     @tf.custom_gradient
-    def compute(x, y):
-        def gradients(upstream):
+    def compute(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return convolve_transposed(y, upstream, strides), convolve(x, upstream, strides)
 
         rows = _neighbourhoods(x, size, strides)

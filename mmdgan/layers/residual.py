@@ -18,7 +18,7 @@ class ResidualBlock(Block):
     its kernel. 'res_i' adds its input itself.
     """
 
-    def transform(self, x, labels, training):
+    def transform(self, x: tf.Tensor, labels: tf.Tensor | None, training: bool) -> tf.Tensor:
         main = x
         if self.spec.type != "res_v1":
             main = self.activate(self.apply_part("BN_0", main, labels, training))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
+
+from mmdgan.tensor_types import StaticShape
 
 
 @keras.saving.register_keras_serializable(package="mmdgan")
@@ -13,7 +17,7 @@ class Bounded(keras.constraints.Constraint):
     def __init__(self, bound: float):
         self.bound = float(bound)
 
-    def __call__(self, value):
+    def __call__(self, value: tf.Tensor) -> tf.Tensor:
         return tf.clip_by_value(value, -self.bound, self.bound)
 
     def get_config(self) -> dict:
@@ -30,18 +34,18 @@ class Scalar(keras.layers.Layer):
 
     conditional = False
 
-    def __init__(self, bound: float | None = None, **kwargs):
+    def __init__(self, bound: float | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.bound = bound
 
-    def build(self, input_shape):
+    def build(self, input_shape: StaticShape) -> None:
         constraint = None if self.bound is None else Bounded(self.bound)
         self.kernel = self.add_weight(name="kernel", shape=(), initializer="zeros", constraint=constraint)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         return inputs * tf.convert_to_tensor(self.kernel)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: StaticShape) -> StaticShape:
         return input_shape
 
     def get_config(self) -> dict:

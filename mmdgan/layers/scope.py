@@ -10,6 +10,10 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 _local = threading.local()
 
@@ -48,14 +52,14 @@ def statistics_are_synchronised() -> bool:
     return getattr(_local, "synchronised", False)
 
 
-def update(variable, value) -> None:
+def update(variable: tf.Variable, value: Any) -> None:
     """Assigns non-trainable state now, or when the step that defers its updates is done, or not at all."""
     updates = getattr(_local, "updates", None)
     if may_update_state():
         variable.assign(value) if updates is None else updates.append((variable, value))
 
 
-def shared_kernel(layer: object):
+def shared_kernel(layer: object) -> Any:
     """Returns the kernel that the running step shares for `layer`, or None outside a step."""
     return getattr(_local, "kernels", {}).get(id(layer))
 
@@ -66,7 +70,7 @@ def may_update_state() -> bool:
 
 
 @contextlib.contextmanager
-def _set(name: str, value) -> Iterator[None]:
+def _set(name: str, value: Any) -> Iterator[None]:
     missing = object()
     before = getattr(_local, name, missing)
     setattr(_local, name, value)

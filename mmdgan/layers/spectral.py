@@ -22,13 +22,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from mmdgan.errors import ConfigError
 from mmdgan.layers.convolution import convolve, convolve_transposed
+from mmdgan.tensor_types import StaticShape, TensorLike
 
 EPSILON = 1e-10
 OPS = ("c", "tc", "d", "project", "cd", "dcd", "dck", "cck", "tcck")
@@ -83,14 +85,15 @@ def vector_shape(
         return None if matrix[1] == 1 else (classes, min(matrix))
     if op in ("c", "tc", "cck", "tcck"):
         number = kernel_shape[1][0] if op in ("cck", "tcck") else 1
-        return (number, *(input_shape if _on_input_side(op, input_shape, output_shape) else output_shape))
+        shape = input_shape if _on_input_side(op, input_shape, output_shape) else output_shape
+        return (number, *(shape or ()))
     raise ConfigError(f"No spectral norm is defined for op {op!r}; known: {', '.join(OPS)}.")
 
 
 def spectral_norm(
     op: str,
-    kernel,
-    vector,
+    kernel: TensorLike | Sequence[TensorLike],
+    vector: TensorLike | None,
     *,
     input_shape: tuple[int, ...] | None = None,
     output_shape: tuple[int, ...] | None = None,
@@ -151,8 +154,8 @@ def spectral_norm(
 
 def exact_spectral_norm(
     op: str,
-    kernel,
-    vector=None,
+    kernel: TensorLike | Sequence[TensorLike],
+    vector: TensorLike | None = None,
     *,
     input_shape: tuple[int, ...] | None = None,
     output_shape: tuple[int, ...] | None = None,
@@ -188,7 +191,7 @@ def exact_spectral_norm(
 
 def linear_map(
     op: str,
-    kernel,
+    kernel: TensorLike | Sequence[TensorLike],
     input_shape: tuple[int, ...] | None = None,
     output_shape: tuple[int, ...] | None = None,
     strides: int = 1,
@@ -213,7 +216,7 @@ def linear_map(
     return _scaled_map(linear, 1 + scales, behind=_on_input_side(op, input_shape, output_shape))
 
 
-def _tensors(kernel):
+def _tensors(kernel: TensorLike | Sequence[TensorLike]) -> Any:
     """Returns a kernel or a pair of kernels as tensors."""
     return (
         tuple(map(tf.convert_to_tensor, kernel)) if isinstance(kernel, (tuple, list)) else tf.convert_to_tensor(kernel)
@@ -225,14 +228,14 @@ def _class_norm(x: tf.Tensor) -> tf.Tensor:
     return tf.sqrt(tf.reduce_sum(x * x, axis=list(range(1, x.shape.rank)), keepdims=True))
 
 
-def _class_matrices(op: str, common, extra):
+def _class_matrices(op: str, common: tf.Tensor, extra: tf.Tensor) -> Any:
     """Returns the matrices (classes, in, out) of dcd and dck, of tensors or arrays."""
     if op == "dck":
         return common * (1 + extra[:, None, :])
     return common + (extra[..., None] if len(extra.shape) == 2 else extra)
 
 
-def _closed_form(op: str, kernel) -> tf.Tensor:
+def _closed_form(op: str, kernel: TensorLike | Sequence[TensorLike]) -> tf.Tensor:
     """Returns the Frobenius norm of a matrix of one row or column, or of each class's."""
     if op in ("d", "project"):
         return tf.norm(kernel)
@@ -254,19 +257,30 @@ def _matrix_map(matrix: tf.Tensor) -> LinearMap:
     )
 
 
-def _convolution_map(op, kernel, input_shape, output_shape, strides, dilation, padding, number=1) -> LinearMap:
+def _convolution_map(
+    op: str,
+    kernel: tf.Tensor,
+    input_shape: StaticShape | None,
+    output_shape: StaticShape | None,
+    strides: int,
+    dilation: int,
+    padding: str,
+    number: int = 1,
+) -> LinearMap:
     """The map of `number` images by a convolution ('c') or a transposed one ('tc')."""
+    on_input_side = _on_input_side(op, input_shape, output_shape)
+    assert input_shape is not None and output_shape is not None
     # A transposed convolution is the adjoint of the convolution from its output to its input.
     below, above = (input_shape, output_shape) if op == "c" else (output_shape, input_shape)
     options = (strides, dilation, padding, "NHWC")
 
-    def down(x):
+    def down(x: tf.Tensor) -> tf.Tensor:
         return convolve(x, kernel, *options)
 
-    def up(y):
+    def up(y: tf.Tensor) -> tf.Tensor:
         return convolve_transposed(y, kernel, (number, *below), *options)
 
-    if _on_input_side(op, input_shape, output_shape) == (op == "c"):
+    if on_input_side == (op == "c"):
         return LinearMap(down, up, (number, *below))
     return LinearMap(up, down, (number, *above))
 
@@ -310,7 +324,7 @@ def _lanczos(linear: LinearMap) -> float:
         return _iterated(operator, start.ravel())
 
 
-def _iterated(operator, vector: np.ndarray) -> float:
+def _iterated(operator: Any, vector: np.ndarray) -> float:
     """Returns the largest singular value by power iteration until it stays."""
     sigma = previous = 0.0
     for _ in range(100_000):
@@ -323,7 +337,7 @@ def _iterated(operator, vector: np.ndarray) -> float:
     return sigma
 
 
-def _on_input_side(op: str, input_shape, output_shape) -> bool:
+def _on_input_side(op: str, input_shape: StaticShape | None, output_shape: StaticShape | None) -> bool:
     """Whether the vector has the input's shape: the smaller side for c, the larger for tc, as the original."""
     if input_shape is None or output_shape is None:
         raise ConfigError(f"Op {op!r} needs input_shape and output_shape, both (H, W, C).")

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -88,14 +89,14 @@ def _both_axes(x: tf.Tensor, matrices: list[np.ndarray]) -> tf.Tensor:
     return tf.reshape(x, (rows, columns, -1, channels))
 
 
-def _grouped(x: tf.Tensor, forms) -> tf.Tensor:
+def _grouped(x: tf.Tensor, forms: Any) -> tf.Tensor:
     """(points * tiles, points * tiles, N, C) to (points, tiles, points, tiles * N, C), the shape of the products."""
     rows, columns = (into.shape[0] for into, _ in forms)
     tiles = [-(-out.shape[0] // TILE) for _, out in forms]
     return tf.reshape(x, (rows // tiles[0], tiles[0], columns // tiles[1], -1, x.shape[3]))
 
 
-def _ungrouped(x: tf.Tensor, forms) -> tf.Tensor:
+def _ungrouped(x: tf.Tensor, forms: Any) -> tf.Tensor:
     """The inverse of `_grouped`."""
     rows, columns = (into.shape[0] for into, _ in forms)
     return tf.reshape(x, (rows, columns, -1, x.shape[4]))
@@ -155,16 +156,17 @@ def transforms(tile: int, taps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     scales = [_product(p - q for q in points if q != p) for p in points]
     out = [[p**i for p in points] + [int(i == tile - 1)] for i in range(tile)]
     kernel = [[p**j / scale for j in range(taps)] for p, scale in zip(points, scales, strict=True)]
-    kernel.append([int(j == taps - 1) for j in range(taps)])
+    kernel.append([Fraction(j == taps - 1) for j in range(taps)])
     into = [_coefficients([q for q in points if q != p]) + [0] for p in points] + [_coefficients(points)]
-    return tuple(np.array([[float(v) for v in row] for row in matrix]) for matrix in (out, kernel, into))
+    a, g, b = (np.array([[float(v) for v in row] for row in matrix]) for matrix in (out, kernel, into))
+    return a, g, b
 
 
-def _product(factors) -> Fraction:
+def _product(factors: Any) -> Fraction:
     return functools.reduce(lambda a, b: a * b, factors, Fraction(1))
 
 
-def _coefficients(roots) -> list[Fraction]:
+def _coefficients(roots: Any) -> list[Fraction]:
     """The coefficients, lowest first, of the polynomial with these roots and leading coefficient 1."""
     found = [Fraction(1)]
     for root in roots:

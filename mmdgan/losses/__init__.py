@@ -8,6 +8,8 @@ Names, options and default score sizes are known without TensorFlow; whatever co
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from mmdgan.losses.catalog import (
     GanLosses,
     Loss,
@@ -18,6 +20,10 @@ from mmdgan.losses.catalog import (
     resolve_options,
     score_size,
 )
+
+if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
+    from mmdgan.losses.mmd import cramer as cramer, mmd2 as mmd2, mmd2_normal as mmd2_normal, witness as witness
+    from mmdgan.losses.penalties import gradient_penalty as gradient_penalty, jacobian_scale as jacobian_scale
 
 _NUMERIC = {
     "cramer": "mmdgan.losses.mmd",
@@ -46,7 +52,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     """Load the functions that need TensorFlow when they are first asked for (PEP 562)."""
     if name in _NUMERIC:
         import importlib

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from mmdgan.errors import ConfigError
 from mmdgan.losses.entries import ENTRIES, SCALE_WEIGHT, VARIANTS
 from mmdgan.losses.options import check_option, nearest
+from mmdgan.tensor_types import TensorLike
 
 _KERNEL_OPTIONS = ("sigma", "alpha", "beta")
 
@@ -25,7 +26,7 @@ class GanLosses(NamedTuple):
     gen: Any
     dis: Any
     logs: dict[str, Any]
-    state: dict[str, Any]
+    state: Mapping[str, Any]
 
 
 class LossInputs(NamedTuple):
@@ -40,7 +41,7 @@ class LossInputs(NamedTuple):
 
 def _all_names() -> dict[str, tuple[str, str]]:
     """Every name with the loss and the variant it stands for."""
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
     for canonical, entry in ENTRIES.items():
         own = (canonical, *entry.aliases)
         found |= dict.fromkeys(own, (canonical, "gp" if entry.needs_penalty else ""))
@@ -80,7 +81,15 @@ class Loss:
     penalty_weight: float | None
     uses_scale: bool
 
-    def __call__(self, score_gen, score_data, dis_penalty=None, dis_scale=None, seed=None, state=None) -> GanLosses:
+    def __call__(
+        self,
+        score_gen: TensorLike,
+        score_data: TensorLike,
+        dis_penalty: TensorLike | None = None,
+        dis_scale: TensorLike | None = None,
+        seed: TensorLike | None = None,
+        state: Mapping[str, Any] | None = None,
+    ) -> GanLosses:
         """Both losses of one batch of scores, in float32 (float64 if the scores are).
 
         Args:
@@ -118,7 +127,13 @@ class Loss:
         """The state to pass to the first call: empty for losses without a memory."""
         return dict(ENTRIES[self.canonical].state)
 
-    def penalty_kernel(self, score_gen, score_data, seed=None, state=None) -> dict[str, Any]:
+    def penalty_kernel(
+        self,
+        score_gen: TensorLike,
+        score_data: TensorLike,
+        seed: TensorLike | None = None,
+        state: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """The kernel options with which `mmdgan.losses.gradient_penalty` uses this loss's own kernel.
 
         Args:
@@ -138,7 +153,13 @@ class Loss:
         found = {name: self.options[name] for name in _KERNEL_OPTIONS if name in self.options}
         return found | ({"add_dot": self.options["add_dot"]} if self.options.get("add_dot") else {})
 
-    def _inputs(self, dis_penalty, dis_scale, seed, state) -> LossInputs:
+    def _inputs(
+        self,
+        dis_penalty: TensorLike | None,
+        dis_scale: TensorLike | None,
+        seed: TensorLike | None,
+        state: Mapping[str, Any] | None,
+    ) -> LossInputs:
         state = self.initial_state() if state is None else state
         if set(state) != set(self.initial_state()):
             wanted, given = (", ".join(map(str, names)) or "nothing" for names in (self.initial_state(), state))
@@ -149,7 +170,7 @@ class Loss:
         return LossInputs(self.canonical, dis_penalty, dis_scale, seed, state)
 
 
-def get(name: str, **options) -> Loss:
+def get(name: str, **options: Any) -> Loss:
     """The loss of that name or alias.
 
     Args:
@@ -206,7 +227,7 @@ def describe() -> str:
     return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}" for a, b, c in cells)
 
 
-def resolve_options(name: str, **options) -> dict[str, Any]:
+def resolve_options(name: str, **options: Any) -> dict[str, Any]:
     """The options of a loss with their defaults filled in.
 
     Args:
@@ -265,7 +286,7 @@ def _find(name: str) -> tuple[str, str]:
     return _NAMES[name]
 
 
-def _load(path: str):
+def _load(path: str) -> Any:
     module, function = path.split(".")
     return getattr(importlib.import_module(f"mmdgan.losses.{module}"), function)
 

@@ -7,17 +7,20 @@ tensors: float64 inputs stay float64, all others are computed in float32.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
 from mmdgan.errors import ConfigError
 from mmdgan.losses.options import check_option, nearest
+from mmdgan.tensor_types import TensorLike
 
 KernelFunction = Callable[[tf.Tensor], tf.Tensor]
 
-DEFAULTS = {
+DEFAULTS: dict[str, dict[str, Any]] = {
     "gaussian": {"sigma": (1.0,)},
     "rational_quadratic": {"alpha": (1.0,), "beta": 2.0},
     "laplace": {"sigma": (1.0,)},
@@ -27,14 +30,14 @@ _ROOT_EPSILON = 1e-16
 """Under the root of a squared distance: gradients stay finite at coincident rows."""
 
 
-def as_floats(*arrays) -> list[tf.Tensor]:
+def as_floats(*arrays: TensorLike) -> list[tf.Tensor]:
     """Converts arrays to tensors of one dtype: float64 if any of them is float64, else float32."""
     tensors = [tf.convert_to_tensor(a) for a in arrays]
     dtype = tf.float64 if any(t.dtype == tf.float64 for t in tensors) else tf.float32
     return [tf.cast(t, dtype) for t in tensors]
 
 
-def squared_distances(a, b) -> tf.Tensor:
+def squared_distances(a: TensorLike, b: TensorLike) -> tf.Tensor:
     """Squared Euclidean distances between the rows of a (M, d) and of b (N, d).
 
     Computed as ``max(|a|^2 - 2 a.b + |b|^2, 0)``. The maximum only removes rounding below zero: gradients
@@ -68,7 +71,9 @@ def laplace(distances: tf.Tensor, sigma: float = 1.0) -> tf.Tensor:
     return tf.exp(tf.sqrt(distances + _ROOT_EPSILON) * (-0.5 / sigma**2))
 
 
-def normal_means(squared_radii: tf.Tensor, dimension: tf.Tensor, variance, precision) -> tuple[tf.Tensor, tf.Tensor]:
+def normal_means(
+    squared_radii: tf.Tensor, dimension: tf.Tensor, variance: TensorLike, precision: TensorLike
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean values of the kernel ``exp(-precision D)`` against a normal y ~ N(mean, variance I), in closed form.
 
     Args:
@@ -88,20 +93,20 @@ def normal_means(squared_radii: tf.Tensor, dimension: tf.Tensor, variance, preci
 
 def gaussians(sigmas: Sequence[float]) -> list[KernelFunction]:
     """One Gaussian kernel function of squared distances per width."""
-    return [lambda distances, s=s: gaussian(distances, s) for s in sigmas]
+    return [functools.partial(gaussian, sigma=s) for s in sigmas]
 
 
 def laplaces(sigmas: Sequence[float]) -> list[KernelFunction]:
     """One Laplace kernel function of squared distances per width."""
-    return [lambda distances, s=s: laplace(distances, s) for s in sigmas]
+    return [functools.partial(laplace, sigma=s) for s in sigmas]
 
 
 def rational_quadratics(alphas: Sequence[float], beta: float) -> list[KernelFunction]:
     """One rational quadratic kernel function of squared distances per exponent."""
-    return [lambda distances, a=a: rational_quadratic(distances, a, beta) for a in alphas]
+    return [functools.partial(rational_quadratic, alpha=a, beta=beta) for a in alphas]
 
 
-def mixture(kernel: str, **options) -> list[KernelFunction]:
+def mixture(kernel: str, **options: Any) -> list[KernelFunction]:
     """The members of a sum of kernels, each a function of squared distances.
 
     Args:
@@ -137,7 +142,7 @@ def mean_without_diagonal(matrix: tf.Tensor) -> tf.Tensor:
     return (tf.reduce_sum(matrix) - tf.linalg.trace(matrix)) / tf.cast(count, matrix.dtype)
 
 
-def _with_sigma(kernel: str, variance, **options) -> dict:
+def _with_sigma(kernel: str, variance: Any, **options: Any) -> dict:
     """The options with sigma in the place of its square."""
     if "sigma" in options:
         raise ConfigError(f"The kernel {kernel!r} was given both sigma and variance = sigma^2: keep one of them.")

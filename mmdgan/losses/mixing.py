@@ -21,6 +21,7 @@ from mmdgan.losses.kernels import as_floats, gaussians
 from mmdgan.losses.pairs import Logs, Pairs, distance_logs, mixture_mmd2, score_distances, with_penalty
 from mmdgan.losses.random_width import draw_omega, normal_mmd2, random_mmd2
 from mmdgan.losses.randomness import COIN, NOISE_DATA, NOISE_GEN, stream
+from mmdgan.tensor_types import TensorLike
 
 DECAY = 0.99
 COIN_RATE, MOST_MIXED = 0.01, 0.5
@@ -28,7 +29,9 @@ NOISE_RATE, MOST_NOISE = 0.001, 1.7183
 """How fast mixing probability and noise level follow the threshold, and their upper bounds; the lower are 0."""
 
 
-def mmd_g_mix(score_gen, score_data, inputs: LossInputs, *, sigma: Sequence[float], mix_threshold: float) -> GanLosses:
+def mmd_g_mix(
+    score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, sigma: Sequence[float], mix_threshold: float
+) -> GanLosses:
     """L_G = MMD^2 summed over Gaussian widths; L_D = -MMD^2 of the mixed groups."""
     distances, kernels = score_distances(score_gen, score_data), gaussians(sigma)
     loss_gen, logs = mixture_mmd2(distances, kernels, inputs.scope)
@@ -39,13 +42,21 @@ def mmd_g_mix(score_gen, score_data, inputs: LossInputs, *, sigma: Sequence[floa
     return GanLosses(loss_gen, with_penalty(-of_mixed, inputs), logs | distance_logs(distances), state)
 
 
-def sgm(score_gen, score_data, inputs: LossInputs, *, sigma: float, mix_threshold: float) -> GanLosses:
+def sgm(
+    score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, sigma: float, mix_threshold: float
+) -> GanLosses:
     """`mmd_g_mix` with one Gaussian."""
     return mmd_g_mix(score_gen, score_data, inputs, sigma=[sigma], mix_threshold=mix_threshold)
 
 
 def rand_g_mix(
-    score_gen, score_data, inputs: LossInputs, *, omega: Sequence[float], ref_normal: float, mix_threshold: float
+    score_gen: TensorLike,
+    score_data: TensorLike,
+    inputs: LossInputs,
+    *,
+    omega: Sequence[float],
+    ref_normal: float,
+    mix_threshold: float,
 ) -> GanLosses:
     """L_G = R(g, x); L_D = N(x) - R of the mixed groups, with R and N of `random_width` at one omega."""
     terms = _random_terms(score_gen, score_data, inputs, omega, ref_normal, mix_threshold)
@@ -54,7 +65,13 @@ def rand_g_mix(
 
 
 def sym_rg_mix(
-    score_gen, score_data, inputs: LossInputs, *, omega: Sequence[float], ref_normal: float, mix_threshold: float
+    score_gen: TensorLike,
+    score_data: TensorLike,
+    inputs: LossInputs,
+    *,
+    omega: Sequence[float],
+    ref_normal: float,
+    mix_threshold: float,
 ) -> GanLosses:
     """L_G = R(g, x) + N(g); L_D = N(x) - R of the mixed groups - N(g)."""
     terms = _random_terms(score_gen, score_data, inputs, omega, ref_normal, mix_threshold)
@@ -65,7 +82,13 @@ def sym_rg_mix(
 
 
 def ins_noise(
-    score_gen, score_data, inputs: LossInputs, *, omega: Sequence[float], ref_normal: float, mix_threshold: float
+    score_gen: TensorLike,
+    score_data: TensorLike,
+    inputs: LossInputs,
+    *,
+    omega: Sequence[float],
+    ref_normal: float,
+    mix_threshold: float,
 ) -> GanLosses:
     """`rand_g` on scores with independent Gaussian noise of standard deviation log(1 + level), at most 1."""
     noisy_gen, noisy_data = add_noise(score_gen, score_data, inputs)
@@ -79,12 +102,14 @@ def ins_noise(
     return losses._replace(logs=logs, state=state)
 
 
-def noisy_width(score_gen, score_data, inputs: LossInputs, *, omega: Sequence[float], **_) -> tf.Tensor:
+def noisy_width(
+    score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, omega: Sequence[float], **_: Any
+) -> tf.Tensor:
     """The kernel width of `ins_noise` at this seed and state."""
     return random_width.width(*add_noise(score_gen, score_data, inputs), inputs, omega=omega)
 
 
-def add_noise(score_gen, score_data, inputs: LossInputs) -> tuple[tf.Tensor, tf.Tensor]:
+def add_noise(score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs) -> tuple[tf.Tensor, tf.Tensor]:
     """Generated and data scores (B, d) with this step's noise."""
     [level] = _floats(inputs.state, "level")
     noisy = []
@@ -138,7 +163,14 @@ class _RandomTerms:
     state: dict[str, tf.Tensor]
 
 
-def _random_terms(score_gen, score_data, inputs: LossInputs, omega, ref_normal, threshold) -> _RandomTerms:
+def _random_terms(
+    score_gen: TensorLike,
+    score_data: TensorLike,
+    inputs: LossInputs,
+    omega: Sequence[float],
+    ref_normal: float,
+    threshold: float,
+) -> _RandomTerms:
     distances = score_distances(score_gen, score_data)
     omega = draw_omega(inputs.seed, omega, distances.gx.dtype)
     plain, logs = random_mmd2(distances, omega, inputs.scope)
@@ -151,7 +183,7 @@ def _random_terms(score_gen, score_data, inputs: LossInputs, omega, ref_normal, 
     return _RandomTerms(distances, omega, plain, mixed, data_normal, logs, state)
 
 
-def _mixed_distances(score_gen, score_data, inputs: LossInputs) -> tuple[Pairs, tf.Tensor]:
+def _mixed_distances(score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs) -> tuple[Pairs, tf.Tensor]:
     """Distances within and between the groups of this step, and the probability of an exchange."""
     score_gen, score_data = as_floats(score_gen, score_data)
     if not score_gen.shape.is_compatible_with(score_data.shape):

@@ -8,6 +8,7 @@ numbers are its own). Notation and log tags: `mmdgan.losses.pairs`; there "_b" m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -26,11 +27,14 @@ from mmdgan.losses.pairs import (
     score_distances,
     with_penalty,
 )
+from mmdgan.tensor_types import TensorLike
 
 _CRAMER_EPSILON = 1e-16
 
 
-def mmd2(x, y, kernel: str = "gaussian", unbiased: bool = True, add_dot: float = 0.0, **options) -> tf.Tensor:
+def mmd2(
+    x: TensorLike, y: TensorLike, kernel: str = "gaussian", unbiased: bool = True, add_dot: float = 0.0, **options: Any
+) -> tf.Tensor:
     """Squared maximum mean discrepancy between two samples, by one of three estimators.
 
     * ``unbiased=True``, equally many rows n: all three means run over i != j and are divided by n(n - 1), the
@@ -61,7 +65,7 @@ def mmd2(x, y, kernel: str = "gaussian", unbiased: bool = True, add_dot: float =
     return total + add_dot * _estimate(pair_products(x, y), tf.identity, unbiased) if add_dot else total
 
 
-def cramer(x, y, unbiased: bool = True) -> tf.Tensor:
+def cramer(x: TensorLike, y: TensorLike, unbiased: bool = True) -> tf.Tensor:
     """The Cramer (energy) distance ``2 E|x - y| - E|x - x'| - E|y - y'|``: the MMD of the kernel ``-|a - b|``.
 
     Source: Szekely & Rizzo 2004; Bellemare et al. 2017. A 1e-16 under the root keeps gradients finite.
@@ -81,7 +85,9 @@ def cramer(x, y, unbiased: bool = True) -> tf.Tensor:
     return _estimate(distances, lambda squared: -tf.sqrt(squared + _CRAMER_EPSILON), unbiased)
 
 
-def mmd2_normal(x, mean=0.0, variance: float = 1.0, sigma=1.0, unbiased: bool = True) -> tf.Tensor:
+def mmd2_normal(
+    x: TensorLike, mean: TensorLike = 0.0, variance: float = 1.0, sigma: Any = 1.0, unbiased: bool = True
+) -> tf.Tensor:
     """Squared MMD between a sample and the normal N(mean, variance I), whose expectations are exact.
 
     With the Gaussian kernel and w = sigma^2: ``E k_xy = (w / (w + v))^(d/2) exp(-|x - mean|^2 / (2 (w + v)))``,
@@ -115,7 +121,9 @@ def mmd2_normal(x, mean=0.0, variance: float = 1.0, sigma=1.0, unbiased: bool = 
     return tf.add_n(terms)
 
 
-def witness(z, x, y, kernel: str = "gaussian", add_dot: float = 0.0, **options) -> tf.Tensor:
+def witness(
+    z: TensorLike, x: TensorLike, y: TensorLike, kernel: str = "gaussian", add_dot: float = 0.0, **options: Any
+) -> tf.Tensor:
     """The witness function ``f(z) = mean_j k(z, x_j) - mean_j k(z, y_j)``: high where x is denser than y.
 
     Args:
@@ -144,21 +152,41 @@ def witness(z, x, y, kernel: str = "gaussian", add_dot: float = 0.0, **options) 
 
 
 def fixed_g(
-    score_gen, score_data, inputs: LossInputs, *, sigma: Sequence[float], add_dot: float, biased: bool
+    score_gen: TensorLike,
+    score_data: TensorLike,
+    inputs: LossInputs,
+    *,
+    sigma: Sequence[float],
+    add_dot: float,
+    biased: bool,
 ) -> GanLosses:
     """MMD-rbf (Eq. 2, 3): L_G = MMD^2 summed over Gaussian widths, L_D = -L_G (+ dis_penalty)."""
     return _attractive(score_gen, score_data, inputs, kernels.gaussians(sigma), add_dot, biased)
 
 
 def fixed_t(
-    score_gen, score_data, inputs: LossInputs, *, alpha: Sequence[float], beta: float, add_dot: float, biased: bool
+    score_gen: TensorLike,
+    score_data: TensorLike,
+    inputs: LossInputs,
+    *,
+    alpha: Sequence[float],
+    beta: float,
+    add_dot: float,
+    biased: bool,
 ) -> GanLosses:
     """MMD-rq: L_G = MMD^2 summed over rational quadratic exponents, L_D = -L_G (+ dis_penalty)."""
     return _attractive(score_gen, score_data, inputs, kernels.rational_quadratics(alpha, beta), add_dot, biased)
 
 
 def mgb(
-    score_gen, score_data, inputs: LossInputs, *, sigma: float, lower_bound: float, upper_bound: float, biased: bool
+    score_gen: TensorLike,
+    score_data: TensorLike,
+    inputs: LossInputs,
+    *,
+    sigma: float,
+    lower_bound: float,
+    upper_bound: float,
+    biased: bool,
 ) -> GanLosses:
     """MMD-rbf-b (Eq. 6): L_G = MMD^2; L_D = -MMD^2 (+ dis_penalty) of bounded distances.
 
@@ -178,7 +206,13 @@ def mgb(
 
 
 def rep(
-    score_gen, score_data, inputs: LossInputs, *, rep_weights: tuple[float, float], sigma: float, biased: bool
+    score_gen: TensorLike,
+    score_data: TensorLike,
+    inputs: LossInputs,
+    *,
+    rep_weights: tuple[float, float],
+    sigma: float,
+    biased: bool,
 ) -> GanLosses:
     """MMD-rep (Eq. 4, 5): L_G = MMD^2, L_D = w0 E k_gx - E k_gg - w1 E k_xx, w = (1 - lambda, -lambda).
 
@@ -194,8 +228,8 @@ def rep(
 
 
 def rmb(
-    score_gen,
-    score_data,
+    score_gen: TensorLike,
+    score_data: TensorLike,
     inputs: LossInputs,
     *,
     rep_weights: tuple[float, float],
@@ -229,8 +263,8 @@ def rmb(
 
 
 def _attractive(
-    score_gen,
-    score_data,
+    score_gen: TensorLike,
+    score_data: TensorLike,
     inputs: LossInputs,
     members: Sequence[kernels.KernelFunction],
     add_dot: float,

@@ -16,6 +16,7 @@ from mmdgan.errors import ConfigError
 from mmdgan.losses import kernels
 from mmdgan.losses.catalog import LossInputs
 from mmdgan.losses.kernels import KernelFunction, mean_without_diagonal, squared_distances
+from mmdgan.tensor_types import TensorLike
 
 Logs = dict[str, tf.Tensor]
 
@@ -36,13 +37,13 @@ class Pairs(NamedTuple):
         return rep_weights[0] * self.gx - self.gg - rep_weights[1] * self.xx
 
 
-def pair_products(a, b) -> Pairs:
+def pair_products(a: TensorLike, b: TensorLike) -> Pairs:
     """Inner products ``<x, y>`` of the rows of two samples of equal width: the linear kernel."""
     a, b = kernels.as_floats(a, b)
     return Pairs(*(tf.matmul(first, second, transpose_b=True) for first, second in ((a, a), (b, b), (a, b))))
 
 
-def score_distances(score_gen, score_data) -> Pairs:
+def score_distances(score_gen: TensorLike, score_data: TensorLike) -> Pairs:
     """Squared distances of generated (B, d) and data scores (B, d).
 
     Raises:
@@ -51,7 +52,7 @@ def score_distances(score_gen, score_data) -> Pairs:
     return pair_distances("score_gen", score_gen, "score_data", score_data, least=2)
 
 
-def pair_distances(name_a: str, a, name_b: str, b, least: int) -> Pairs:
+def pair_distances(name_a: str, a: TensorLike, name_b: str, b: TensorLike, least: int) -> Pairs:
     """Squared distances of the rows of two samples; the names are for messages.
 
     Raises:

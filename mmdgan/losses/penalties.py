@@ -21,6 +21,7 @@ from mmdgan.losses.kernels import DEFAULTS, as_floats
 from mmdgan.losses.mmd import witness
 from mmdgan.losses.options import check_option, nearest
 from mmdgan.losses.randomness import INTERPOLATION, stream
+from mmdgan.tensor_types import TensorLike
 
 Critic = Callable[[tf.Tensor], tf.Tensor]
 
@@ -36,15 +37,15 @@ _NORM_EPSILON = 1e-12
 def gradient_penalty(
     kind: str,
     critic: Critic,
-    real,
-    generated,
-    score_data=None,
-    score_gen=None,
-    uniform=None,
+    real: TensorLike,
+    generated: TensorLike,
+    score_data: TensorLike | None = None,
+    score_gen: TensorLike | None = None,
+    uniform: TensorLike | None = None,
     *,
-    seed=None,
+    seed: TensorLike | None = None,
     legacy: bool = False,
-    **kernel_options,
+    **kernel_options: Any,
 ) -> tf.Tensor:
     """``mean (|gradient of f at a point between a real and a generated sample| - 1)^2``, without a weight.
 
@@ -90,7 +91,10 @@ def gradient_penalty(
 
 
 def jacobian_scale(
-    critic: Critic, real, weight: float = SCALE_WEIGHT, over_replicas: Callable[[tf.Tensor], tf.Tensor] = tf.identity
+    critic: Critic,
+    real: TensorLike,
+    weight: float = SCALE_WEIGHT,
+    over_replicas: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
 ) -> tf.Tensor:
     """``1 / (1 + weight * mean J)`` with J of `jacobian_squared_norms`: the ``dis_scale`` of the "_ds" losses.
 
@@ -107,7 +111,7 @@ def jacobian_scale(
     return 1.0 / (1.0 + weight * over_replicas(tf.reduce_mean(jacobian_squared_norms(critic, real))))
 
 
-def jacobian_squared_norms(critic: Critic, real) -> tf.Tensor:
+def jacobian_squared_norms(critic: Critic, real: TensorLike) -> tf.Tensor:
     """Squared Frobenius norm of the critic's Jacobian at each sample: one backward pass per score.
 
     Args:
@@ -141,7 +145,7 @@ def _loss_with_penalty(kind: str) -> catalog.Loss:
     return catalog.get(kind)
 
 
-def _between(real: tf.Tensor, generated: tf.Tensor, uniform, seed) -> tf.Tensor:
+def _between(real: tf.Tensor, generated: tf.Tensor, uniform: TensorLike | None, seed: TensorLike | None) -> tf.Tensor:
     """One point between each real sample and its generated partner."""
     if not real.shape.is_compatible_with(generated.shape):
         raise ConfigError(
@@ -157,7 +161,14 @@ def _between(real: tf.Tensor, generated: tf.Tensor, uniform, seed) -> tf.Tensor:
     return share * real + (1.0 - share) * generated
 
 
-def _kernel(loss: catalog.Loss, given: dict[str, Any], score_gen, score_data, seed, legacy: bool) -> dict[str, Any]:
+def _kernel(
+    loss: catalog.Loss,
+    given: dict[str, Any],
+    score_gen: TensorLike,
+    score_data: TensorLike,
+    seed: TensorLike | None,
+    legacy: bool,
+) -> dict[str, Any]:
     """Arguments of `witness` for the kernel of a loss."""
     random_width = "omega" in loss.options
     if not random_width:

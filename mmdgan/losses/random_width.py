@@ -9,6 +9,7 @@ called: `mmdgan.losses.entries.LossEntry`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -17,6 +18,7 @@ from mmdgan.losses.catalog import GanLosses, LossInputs
 from mmdgan.losses.kernels import KernelFunction, as_floats, mean_without_diagonal, normal_means
 from mmdgan.losses.pairs import Logs, Pairs, distance_logs, kernel_means, score_distances, with_penalty
 from mmdgan.losses.randomness import WIDTH, stream
+from mmdgan.tensor_types import TensorLike
 
 EPSILON = 1e-10
 """Added to the mean distance and to the derivative, as in the original, so that equal scores are no division by 0."""
@@ -27,7 +29,9 @@ BETA_BOUNDS = (0.125, 2.0)
 """Of rgb: bounds of beta, and (not to be set in the original either) of beta D."""
 
 
-def rand_g(score_gen, score_data, inputs: LossInputs, *, omega: Sequence[float], ref_normal: float) -> GanLosses:
+def rand_g(
+    score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, omega: Sequence[float], ref_normal: float
+) -> GanLosses:
     """L_G = R(g, x), L_D = N(x) - R(g, x): MMD^2 of both samples, and of the data from a normal around 0."""
     distances = score_distances(score_gen, score_data)
     omega = draw_omega(inputs.seed, omega, distances.gx.dtype)
@@ -37,7 +41,9 @@ def rand_g(score_gen, score_data, inputs: LossInputs, *, omega: Sequence[float],
     return GanLosses(loss_gen, with_penalty(from_normal - loss_gen, inputs), logs, inputs.state)
 
 
-def sym_rg(score_gen, score_data, inputs: LossInputs, *, omega: Sequence[float], ref_normal: float) -> GanLosses:
+def sym_rg(
+    score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, omega: Sequence[float], ref_normal: float
+) -> GanLosses:
     """L_G = R(g, x); L_D = (N(x) + N(g)) / 2 - R(g, x) with normals around 0.5 (data) and -0.5 (generated)."""
     distances = score_distances(score_gen, score_data)
     omega = draw_omega(inputs.seed, omega, distances.gx.dtype)
@@ -49,7 +55,7 @@ def sym_rg(score_gen, score_data, inputs: LossInputs, *, omega: Sequence[float],
     return GanLosses(loss_gen, with_penalty(loss_dis, inputs), logs, inputs.state)
 
 
-def rgb(score_gen, score_data, inputs: LossInputs, *, omega: Sequence[float]) -> GanLosses:
+def rgb(score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, omega: Sequence[float]) -> GanLosses:
     """L_G = MMD^2 with beta clipped to `BETA_BOUNDS`; L_D = 2 E k_xx - E k_gg - E k_gx on bounded distances.
 
     The repulsive combination for weights (-1, -2), with the bounds of the attractive loss, as released:
@@ -67,20 +73,24 @@ def rgb(score_gen, score_data, inputs: LossInputs, *, omega: Sequence[float]) ->
     return GanLosses(means.mmd2(), loss_dis, logs, inputs.state)
 
 
-def width(score_gen, score_data, inputs: LossInputs, *, omega: Sequence[float], **_) -> tf.Tensor:
+def width(
+    score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, omega: Sequence[float], **_: Any
+) -> tf.Tensor:
     """The kernel width sigma, exp(-D / (2 sigma^2)), that R(g, x) of these scores has at this seed."""
     distances = score_distances(score_gen, score_data).gx
     return _sigma(match_beta(distances, draw_omega(inputs.seed, omega, distances.dtype)))
 
 
-def clipped_width(score_gen, score_data, inputs: LossInputs, *, omega: Sequence[float]) -> tf.Tensor:
+def clipped_width(
+    score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, omega: Sequence[float]
+) -> tf.Tensor:
     """As `width`, of rgb."""
     distances = score_distances(score_gen, score_data).gx
     beta = match_beta(distances, draw_omega(inputs.seed, omega, distances.dtype))
     return _sigma(tf.clip_by_value(beta, *BETA_BOUNDS))
 
 
-def draw_omega(seed, omega: Sequence[float], dtype: tf.DType) -> tf.Tensor:
+def draw_omega(seed: TensorLike | None, omega: Sequence[float], dtype: tf.DType) -> tf.Tensor:
     """The mean kernel value of this step: uniform in a range (low, high), or the one number given."""
     if len(omega) == 1:
         return tf.constant(omega[0], dtype)
@@ -95,7 +105,9 @@ def random_mmd2(distances: Pairs, omega: tf.Tensor, scope: str, suffix: str = ""
     return means.mmd2(), logs | _width_logs(omega, beta, scope, suffix)
 
 
-def normal_mmd2(scores, distances: tf.Tensor, omega: tf.Tensor, ref_normal: float, mean: float = 0.0) -> tf.Tensor:
+def normal_mmd2(
+    scores: TensorLike, distances: tf.Tensor, omega: tf.Tensor, ref_normal: float, mean: float = 0.0
+) -> tf.Tensor:
     """N(z): squared MMD of scores from the normal N(mean, ref_normal / (2 d) I), at the width matched to both.
 
     Args:
@@ -110,7 +122,7 @@ def normal_mmd2(scores, distances: tf.Tensor, omega: tf.Tensor, ref_normal: floa
     squared_radii = tf.reduce_sum(tf.square(scores - mean), axis=1)
     variance = ref_normal / (2 * size)
 
-    def error_and_slope(beta):
+    def error_and_slope(beta: TensorLike) -> tuple[tf.Tensor, tf.Tensor]:
         shrink = 1.0 / (1.0 + 2.0 * variance * beta)
         values = shrink ** (0.5 * size) * tf.exp(-beta * shrink * squared_radii)
         slope = -0.5 * ref_normal * shrink * tf.reduce_mean(values) - tf.reduce_mean(shrink**2 * squared_radii * values)
@@ -129,7 +141,7 @@ def match_beta(distances: tf.Tensor, omega: tf.Tensor) -> tf.Tensor:
     it from there.
     """
 
-    def error_and_slope(beta):
+    def error_and_slope(beta: TensorLike) -> tuple[tf.Tensor, tf.Tensor]:
         values = tf.exp(-beta * distances)
         return tf.reduce_mean(values) - omega, -tf.reduce_mean(distances * values)
 

@@ -11,18 +11,26 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.framework import tensor_util
 
 from mmdgan.errors import ConfigError
+from mmdgan.tensor_types import TensorLike
 
 WIDTH, COIN, NOISE_GEN, NOISE_DATA, INTERPOLATION = range(5)
 
 _local = threading.local()
 
 
-def uniform(shape, seed, minval=0, maxval=1, dtype=tf.float32) -> tf.Tensor:
+def uniform(
+    shape: TensorLike,
+    seed: TensorLike | None,
+    minval: TensorLike = 0,
+    maxval: TensorLike = 1,
+    dtype: tf.DType = tf.float32,
+) -> tf.Tensor:
     """Uniform numbers in [minval, maxval), as `tf.random.stateless_uniform` draws them.
 
     Args:
@@ -42,13 +50,13 @@ def uniform(shape, seed, minval=0, maxval=1, dtype=tf.float32) -> tf.Tensor:
     return drawn * (maxval - minval) + minval
 
 
-def normal(shape, seed, dtype=tf.float32) -> tf.Tensor:
+def normal(shape: TensorLike, seed: TensorLike | None, dtype: tf.DType = tf.float32) -> tf.Tensor:
     """Standard normal numbers, as `tf.random.stateless_normal` draws them; arguments as `uniform`."""
     with outside():
         return tf.random.stateless_normal(_static(shape), seed, dtype=dtype, alg="philox")
 
 
-def stream(seed, which: int) -> tf.Tensor:
+def stream(seed: TensorLike | None, which: int) -> tf.Tensor:
     """The stateless seed of one stream.
 
     Args:
@@ -86,7 +94,7 @@ def outside() -> Iterator[None]:
         yield
 
 
-def _static(shape):
+def _static(shape: TensorLike) -> Any:
     """The shape as numbers, if draws are made in another graph than the one that the shape may be a tensor of."""
     if getattr(_local, "graph", None) is None:
         return shape

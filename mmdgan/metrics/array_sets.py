@@ -60,6 +60,14 @@ class BaseSet:
     shape: tuple[int, int, int]
     class_names: tuple[str, ...] = ()
 
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        """See `ImageSet`."""
+        raise NotImplementedError
+
+    def chosen(self, indices: np.ndarray) -> ImageSet:
+        """See `ImageSet`."""
+        raise NotImplementedError
+
     def batches(self, size: int) -> Iterator[np.ndarray]:
         """See `ImageSet`."""
         block = size * max(1, _BLOCK_BYTES // (size * int(np.prod(self.shape))))
@@ -107,7 +115,7 @@ class ArraySet(BaseSet):
         digest = new_digest("array", self.shape, self.count)
         block = max(1, _BLOCK_BYTES // int(np.prod(self.shape)))
         for start in range(0, self.count, block):
-            digest.update(np.ascontiguousarray(self._images[start : start + block]))
+            digest.update(np.ascontiguousarray(self._images[start : start + block]).data)
         return finish(digest, self.labels)
 
     def fingerprint(self) -> str:
@@ -138,7 +146,7 @@ class _Chosen(BaseSet):
     def fingerprint(self) -> str:
         """See `ImageSet`."""
         digest = new_digest("chosen", self._whole.fingerprint())
-        digest.update(np.ascontiguousarray(self.indices, "<i8"))
+        digest.update(np.ascontiguousarray(self.indices, "<i8").data)
         return digest.hexdigest()
 
     def take(self, indices: np.ndarray) -> np.ndarray:
@@ -179,13 +187,13 @@ def _wanted(images: np.ndarray) -> str:
     return wanted
 
 
-def new_digest(*facts: object):
+def new_digest(*facts: object) -> hashlib._Hash:
     return hashlib.sha256(repr(facts).encode())
 
 
-def finish(digest, labels: np.ndarray | None) -> str:
+def finish(digest: hashlib._Hash, labels: np.ndarray | None) -> str:
     """The hexadecimal digest, after the labels."""
     if labels is not None:
         digest.update(b"labels")
-        digest.update(np.ascontiguousarray(labels, "<i8"))
+        digest.update(np.ascontiguousarray(labels, "<i8").data)
     return digest.hexdigest()

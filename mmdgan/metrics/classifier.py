@@ -14,7 +14,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -80,7 +80,7 @@ class ClassifierFeatures:
         self._data, self._folder, self._progress = data, Path(folder), progress
         channels, height, width = data.shape
         self._input_shape = (min(height, LARGEST_SIDE), min(width, LARGEST_SIDE), channels)
-        self._model: keras.Model | None = None
+        self._model: Any = None  # a keras.Model, once prepared
         self._facts: dict = {}
 
     def prepare(self) -> None:
@@ -164,15 +164,15 @@ def build_classifier(input_shape: tuple[int, int, int], num_class: int) -> keras
     def settings(name: str, seed: int) -> dict:
         return {"name": name, "dtype": "float32", "kernel_initializer": initializers.HeNormal(seed=seed)}
 
-    def normalise(hidden, name: str):
+    def normalise(hidden: Any, name: str) -> Any:
         hidden = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm", dtype="float32")(hidden)
         return layers.ReLU(name=f"{name}_relu", dtype="float32")(hidden)
 
-    def convolve(hidden, name: str, channels: int, kernel: int, stride: int, seed: int):
+    def convolve(hidden: Any, name: str, channels: int, kernel: int, stride: int, seed: int) -> Any:
         made = layers.Conv2D(channels, kernel, stride, "same", "channels_last", use_bias=False, **settings(name, seed))
         return normalise(made(hidden), name)
 
-    def pool(hidden, name: str):
+    def pool(hidden: Any, name: str) -> Any:
         return layers.MaxPooling2D(padding="same", data_format="channels_last", name=name, dtype="float32")(hidden)
 
     images = Input(input_shape, name="images", dtype="float32")
@@ -271,7 +271,7 @@ def _training_step(model: keras.Model, steps: int) -> Callable:
     return step
 
 
-def _take(data: ImageData | StoredImages, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _take(data: ImageData | StoredImages, chosen: np.ndarray) -> tuple[np.ndarray, Any]:
     """The chosen images, uint8 (n, H, W, C), and their labels, int64 (n,)."""
     images, labels = data.take(chosen)
     return np.ascontiguousarray(images.transpose(0, 2, 3, 1)), labels

@@ -15,7 +15,7 @@ def digest_arrays(arrays: Iterable[np.ndarray]) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of arrays, such as a network's weights."""
     digest = hashlib.sha256()
     for array in arrays:
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()[:_DIGITS]
 
 

@@ -11,12 +11,13 @@ import difflib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmdgan.errors import MetricError
 from mmdgan.metrics import METRICS
+from mmdgan.metrics.moments import Moments
 from mmdgan.metrics.score_classes import asked_classes, class_shares
 from mmdgan.metrics.score_context import Context, EvaluateOptions, Facts, Side
 from mmdgan.metrics.score_functions import SCORES
@@ -26,7 +27,6 @@ from mmdgan.metrics.score_statistics import check_metric_of_statistics, check_st
 if TYPE_CHECKING:
     from mmdgan.metrics.features import Extractor
     from mmdgan.metrics.image_sets import ImageSet
-    from mmdgan.metrics.moments import Moments
 
 __all__ = [
     "EvaluateOptions",
@@ -91,8 +91,11 @@ def evaluate_sets(
     sets = list(generated) if isinstance(generated, Sequence) else [generated]
     check_sets(metrics, sets, real, extractor, options=options, training=training)
     progress = progress or (lambda sentence: None)
-    real_side, training_side = real, None
-    if not _is_statistics(real):
+    real_side: Side | Moments
+    training_side: Side | None = None
+    if isinstance(real, Moments):
+        real_side = real
+    else:
         real_side = Side(real, extractor, cache, progress)
         training_side = real_side if training is None else Side(training, extractor, cache, progress)
     repeats, seconds = [], 0.0
@@ -114,7 +117,7 @@ def evaluate_sets(
         "step": None if step is None else int(step),
         "repeats": len(sets),
         "set_hash": ",".join(images.fingerprint()[:16] for images in sets),
-        "real_hash": real.feature_hash if _is_statistics(real) else real.fingerprint()[:16],
+        "real_hash": real.feature_hash if isinstance(real, Moments) else real.fingerprint()[:16],
         "feature_seconds": round(seconds, 3),
         "versions": versions(),
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -176,7 +179,7 @@ def check_request(
     force: bool = False,
     options: EvaluateOptions | None = None,
     shape: tuple[int, int, int] | None = None,
-    labels: np.ndarray | None | object = _UNKNOWN,
+    labels: Any = _UNKNOWN,
     labels_training: np.ndarray | None = None,
     leave_out: Callable | None = None,
 ) -> tuple[str, ...]:
@@ -238,9 +241,10 @@ def check_sets(
     first = generated[0]
     if any((images.count, images.shape) != (first.count, first.shape) for images in generated):
         raise MetricError("Repeats are sets of as many images of one size: draw them with different seeds alone.")
-    if _is_statistics(real):
+    if isinstance(real, Moments):
         facts = _with_extractor(Facts(first.count, real.count, 0, options, first.shape), metrics, extractor)
         metrics = _checked(metrics, facts, leave_out, statistics=True)
+        assert extractor is not None  # the only score of statistics is one of features
         check_statistics(real, extractor)
         return metrics
     whole = real if training is None else training
@@ -294,10 +298,6 @@ def _with_extractor(facts: Facts, metrics: Sequence[str], extractor: Extractor |
         return facts
     logits = getattr(extractor, "logit_count", None) != 0
     return dataclasses.replace(facts, label=extractor.label, features=extractor.feature_count, logits=logits)
-
-
-def _is_statistics(real: ImageSet | Moments) -> bool:
-    return not hasattr(real, "batches")
 
 
 def _prepare(context: Context) -> float:

@@ -141,6 +141,7 @@ def _in_memory(images: ImageSet, extractor: Extractor, say: Callable) -> tuple[n
         for array, part in zip(arrays, parts, strict=True):
             array[done : done + len(part)] = part
         done += len(parts[0])
+    assert arrays is not None  # no set is empty
     return arrays[0], arrays[1]
 
 
@@ -187,8 +188,8 @@ class _ArrayFile:
 
     def append(self, rows: np.ndarray) -> None:
         rows = np.ascontiguousarray(rows, "<f4")
-        self.checksum = zlib.crc32(rows, self.checksum)
-        self._file.write(rows)
+        self.checksum = zlib.crc32(rows.data, self.checksum)
+        self._file.write(rows.data)
 
     def __enter__(self) -> _ArrayFile:
         return self
@@ -229,6 +230,7 @@ def _read(path: Path, facts: dict) -> tuple[np.ndarray, np.ndarray] | None:
         os.utime(path / "facts.json")
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return None
+    assert arrays is not None  # no set is empty
     return arrays[0], arrays[1]
 
 

@@ -56,12 +56,13 @@ class DataSet(BaseSet):
     @functools.cached_property
     def labels(self) -> np.ndarray | None:
         """int64 (N,), or None; those of stored images are read on first use."""
-        return self.data.labels[self.indices].astype(np.int64) if self.data.labelled else None
+        labels = self.data.labels if self.data.labelled else None
+        return None if labels is None else labels[self.indices].astype(np.int64)
 
     def fingerprint(self) -> str:
         """See `ImageSet`: of the data set's fingerprint and the images' numbers."""
         digest = new_digest("data", self.data.fingerprint(), self.shape)
-        digest.update(np.ascontiguousarray(self.indices, "<i8"))
+        digest.update(np.ascontiguousarray(self.indices, "<i8").data)
         return digest.hexdigest()
 
     def take(self, indices: np.ndarray) -> np.ndarray:
@@ -124,8 +125,8 @@ class GeneratedSet(BaseSet):
         digest = new_digest("generated", generator.spec, generator.precision, generator.spectral, generator.legacy)
         for array in generator.get_weights():
             digest.update(repr(array.shape).encode())
-            digest.update(np.ascontiguousarray(array))
-        digest.update(np.ascontiguousarray(self._codes))
+            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        digest.update(np.ascontiguousarray(self._codes).data)
         return finish(digest, self.labels)
 
     def take(self, indices: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -120,7 +121,7 @@ def _load_frozen(content: bytes) -> Callable:
 
 def _load_saved_model(folder: Path) -> Callable:
     # TensorFlow 1's TF-Hub format has one graph without tags, and the file tfhub_module.pb.
-    tags = [] if (folder / "tfhub_module.pb").exists() else None
+    tags: list[str] | None = [] if (folder / "tfhub_module.pb").exists() else None
     model = tf.saved_model.load(str(folder), tags=tags)
     if callable(model):
         return model
@@ -137,13 +138,13 @@ def _load_saved_model(folder: Path) -> Callable:
     (argument,) = signature.structured_input_signature[1]
 
     def run(images: tf.Tensor) -> dict:
-        run.model = model  # a signature does not keep its variables alive
+        assert model is not None  # kept here: a signature does not keep its variables alive
         return signature(**{argument: images})
 
     return run
 
 
-def _names(signature: Callable) -> list[str]:
+def _names(signature: Any) -> list[str]:
     """The names of a signature's outputs."""
     outputs = signature.structured_outputs
     return [name.removesuffix(":0") for name in outputs] if isinstance(outputs, dict) else []

@@ -43,7 +43,7 @@ class Moments:
     feature_hash: str = ""
     about: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.mean.ndim != 1 or self.cov.shape != (len(self.mean), len(self.mean)):
             raise MetricError(
                 f"Moments are a mean (F,) and a covariance (F, F), not {self.mean.shape} and {self.cov.shape}."

@@ -65,8 +65,8 @@ def prdc(a: np.ndarray, b: np.ndarray, k: int = 5) -> PRDC:
     in_real = np.zeros(len(b), np.int64)  # of how many real balls
     in_generated, covered = np.zeros(len(a), bool), np.zeros(len(a), bool)
     origin = _mean(a)
-    for rows, x in _slices(a, ROWS):
-        x = _Samples(x, origin)
+    for rows, part in _slices(a, ROWS):
+        x = _Samples(part, origin)
         for columns, y in _slices(b, COLUMNS):
             within_a, within_b = _within(x, _Samples(y, origin), radii_a[rows, None], radii_b[None, columns])
             in_real[columns] += within_a.sum(axis=0)
@@ -187,10 +187,10 @@ def _nearest(
         if block.ndim != 2 or block.shape[1] != queries.shape[1]:
             raise MetricError(f"The reference set needs blocks (M, {queries.shape[1]}), not {block.shape}.")
         for columns, members in _slices(block, COLUMNS):
-            members, first = _Samples(members, origin), before + columns.start
+            others, first = _Samples(members, origin), before + columns.start
             for rows, part in _slices(queries, ROWS):
                 own = None if exclude is None else np.asarray(exclude[rows]) - first
-                _merge(_Samples(part, origin), members, own, first, squares[rows], indices[rows])
+                _merge(_Samples(part, origin), others, own, first, squares[rows], indices[rows])
         before += len(block)
     if not np.isfinite(squares).all():
         raise MetricError(
@@ -234,8 +234,7 @@ def _candidates(
     distances, slack = _distances(x, y)
     if own is not None:
         inside = np.flatnonzero((own >= 0) & (own < len(y)))
-        own = inside, own[inside]
-        distances[own] = np.inf
+        distances[inside, own[inside]] = np.inf
     if k < len(y):
         limit = np.minimum(limit, np.partition(distances + slack, k - 1, axis=1)[:, k - 1])
     limit = limit.astype(np.float32)[:, None] * np.float32(1 + 1e-6)
@@ -246,7 +245,8 @@ def _candidates(
         rows = np.broadcast_to(np.arange(len(x))[:, None], columns.shape)
         kept = chosen[rows, columns]
         return rows[kept], columns[kept]
-    return np.nonzero(chosen)
+    rows, columns = np.nonzero(chosen)
+    return rows, columns
 
 
 def _slices(samples: np.ndarray, size: int) -> Iterator[tuple[slice, np.ndarray]]:

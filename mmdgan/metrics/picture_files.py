@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,8 @@ class FolderSet(BaseSet):
 
     def _look(self, progress: Callable[[str], object] | None) -> tuple[tuple[int, int], bool]:
         """Reads all files; returns the size (width, height) of the pictures, and whether all are grey."""
-        size, grey, digests, said = None, True, [], time.monotonic()
+        size: Any = None
+        grey, digests, said = True, [], time.monotonic()
         for index, content in enumerate(self._files.read()):
             found, is_grey = self._form(index, content)
             if size not in (None, found):
@@ -79,6 +81,7 @@ class FolderSet(BaseSet):
                     "python -m mmdgan prepare folder:PATH --name NAME --size SIZE does."
                 )
             size, grey = found, grey and is_grey
+            assert isinstance(content, bytes)  # what is broken was refused
             digests.append(hashlib.sha256(content).digest())
             if progress and time.monotonic() - said > 10:
                 progress(f"Looking at the pictures of {self.name}: {index:,} of {self.count:,}")
@@ -106,7 +109,7 @@ class FolderSet(BaseSet):
     def fingerprint(self) -> str:
         """See `ImageSet`: of the files' contents, so that it stays when they are moved or renamed in order."""
         digest = new_digest("files", self.shape)
-        digest.update(self._digests)
+        digest.update(self._digests.data)
         return finish(digest, self.labels)
 
     def take(self, indices: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,8 @@ def intra_fid(context: Context) -> Iterator[dict]:
     """
     from mmdgan.metrics.scores import frechet_distance, frechet_method
 
-    generated, training, options = context.generated, context.training, context.options
+    generated, training, options = context.generated, context.training_side, context.options
+    assert generated.labels is not None and training.labels is not None  # as `check_intra_fid` has seen
     features = context.extractor.feature_count
     values: dict[str, float | None] = {}
     fewest = min(_smallest(generated.labels)[1], _smallest(training.labels)[1])
@@ -74,7 +76,8 @@ def class_shares(context: Context) -> Iterator[dict]:
     names, generated, real = context.extractor.class_names, context.generated, context.real
     shares = _shares(generated, len(names))
     rarest = int(shares.argmin())
-    note, details = f"share of the rarest class, {names[rarest]}", {}
+    note = f"share of the rarest class, {names[rarest]}"
+    details: dict[str, Any] = {}
     if isinstance(real, Side):
         shares_real = _shares(real, len(names))
         note += f" ({shares_real[rarest]:.1%} of the real images)"
@@ -93,6 +96,7 @@ def class_shares(context: Context) -> Iterator[dict]:
 def asked_classes(context: Context) -> Iterator[dict]:
     """In what share of the generated images the classifier finds the class that was asked for."""
     asked, names = context.generated.labels, context.extractor.class_names
+    assert asked is not None
     found = context.generated.logits.argmax(axis=1) == asked
     shares = {name: float(found[asked == i].mean()) for i, name in enumerate(names) if i in asked}
     worst = min(shares, key=lambda name: shares[name])

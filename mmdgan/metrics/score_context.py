@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -69,7 +69,8 @@ class Side:
         """
         self.images, self.count, self.labels = images, images.count, images.labels
         self.seconds = 0.0
-        self._extractor, self._cache, self._progress = extractor, cache, progress
+        self._extractor: Any = extractor
+        self._cache, self._progress = cache, progress
 
     @property
     def features(self) -> np.ndarray:
@@ -160,7 +161,7 @@ class Context:
         generated: the images to score.
         real: what they are compared with: images, or stored statistics of their features.
         training: all images that the generator may have learnt by heart; the real ones where that is unknown.
-        extractor: where features come from; None where no score needs any.
+        extractor: an `Extractor`, where features come from; None where no score needs any.
         options: how the scores are computed.
         seed: of random choices.
     """
@@ -168,7 +169,7 @@ class Context:
     generated: Side
     real: Side | Moments
     training: Side | None
-    extractor: Extractor | None
+    extractor: Any
     options: EvaluateOptions
     seed: int
 
@@ -176,6 +177,18 @@ class Context:
     def label(self) -> str:
         """The features' label."""
         return self.extractor.label
+
+    @property
+    def real_side(self) -> Side:
+        """The real images, where scores need images."""
+        assert isinstance(self.real, Side)  # as `mmdgan.metrics.evaluate.check_sets` has seen
+        return self.real
+
+    @property
+    def training_side(self) -> Side:
+        """The training images, where scores need them."""
+        assert self.training is not None
+        return self.training
 
     @property
     def real_features(self) -> np.ndarray | Moments:

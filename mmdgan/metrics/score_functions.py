@@ -7,7 +7,7 @@ would get, are computed once, however many generated sets there are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -91,7 +91,7 @@ def classifier_scores(context: Context) -> Iterator[dict]:
 
 def classifier_scores_of_real(context: Context) -> Iterator[dict]:
     """Classifier (Inception) score of the real images."""
-    yield from _classifier_scores(context, context.real, " real")
+    yield from _classifier_scores(context, context.real_side, " real")
 
 
 def _classifier_scores(context: Context, side: Side, suffix: str) -> Iterator[dict]:
@@ -115,8 +115,9 @@ def kid(context: Context) -> Iterator[dict]:
 
     generated, real, largest = context.generated, context.real, context.options.block_size
     size, blocks = _kid_blocks(generated.count, real.count, largest)
-    value = kernel_distance(real.features, generated.features, block_size=largest)
-    error = kernel_distance_error(real.features, generated.features, block_size=size)[1]
+    real_features = context.real_side.features
+    value = kernel_distance(real_features, generated.features, block_size=largest)
+    error = kernel_distance_error(real_features, generated.features, block_size=size)[1]
     yield make_record(
         score_name("kid", context.label),
         value,
@@ -142,7 +143,7 @@ def prdc(context: Context) -> Iterator[dict]:
     from mmdgan.metrics.neighbours import prdc as compute
 
     k = context.options.k
-    values = compute(context.real.features, context.generated.features, k=k)._asdict()
+    values = compute(context.real_side.features, context.generated.features, k=k)._asdict()
     for name in ("precision", "recall", "density", "coverage"):
         yield make_record(
             score_name(name, context.label), values[name], context.generated.count, context.real.count, k=k
@@ -156,7 +157,7 @@ def ms_ssim(context: Context) -> Iterator[dict]:
 
 def ms_ssim_of_real(context: Context) -> Iterator[dict]:
     """MS-SSIM within the real images."""
-    yield from _ms_ssim(context, context.real, " real")
+    yield from _ms_ssim(context, context.real_side, " real")
 
 
 def _ms_ssim(context: Context, side: Side, suffix: str) -> Iterator[dict]:
@@ -165,7 +166,7 @@ def _ms_ssim(context: Context, side: Side, suffix: str) -> Iterator[dict]:
     pairs, seed = context.options.pairs, context.seed
     # Each random pair has two images of its own, as far as there are enough.
     images = side.images.take(side.random(2 * pairs, seed))
-    details = {"resize": _ms_ssim_resize(side.images.shape)}
+    details: dict[str, Any] = {"resize": _ms_ssim_resize(side.images.shape)}
     value, error = ms_ssim_random_pairs(images, pairs=pairs, seed=seed)
     of = f"standard error over {pairs:,} random pairs"
     yield make_record(f"MS-SSIM{suffix}", value, len(images), spread=error, spread_of=of, pairs=pairs, **details)
@@ -185,13 +186,13 @@ def swd(context: Context) -> Iterator[dict]:
     """Sliced Wasserstein distance of patches, per level of the Laplacian pyramid (Karras et al. 2018)."""
     count = _swd_count(context)
     generated = context.generated.images.take(context.generated.random(count, context.seed))
-    yield from _swd(context, generated, context.real.images.take(_swd_real(context)[:count]), "")
+    yield from _swd(context, generated, context.real_side.images.take(_swd_real(context)[:count]), "")
 
 
 def swd_of_halves(context: Context) -> Iterator[dict]:
     """The same between as many real images and as many other ones."""
     count, chosen = _swd_count(context), _swd_real(context)
-    take = context.real.images.take
+    take = context.real_side.images.take
     yield from _swd(context, take(chosen[:count]), take(chosen[-count:]), " real-real")
 
 
@@ -206,13 +207,13 @@ def _swd(context: Context, x: np.ndarray, y: np.ndarray, suffix: str) -> Iterato
 
 def _swd_count(context: Context) -> int:
     """Images on each side: the same for all distances, because the distance shrinks as they grow in number."""
-    most = max(1, 2**28 // int(np.prod(context.real.images.shape)))
+    most = max(1, 2**28 // int(np.prod(context.real_side.images.shape)))
     return min(context.options.swd_count, most, context.generated.count, context.real.count // 2)
 
 
 def _swd_real(context: Context) -> np.ndarray:
     """The numbers of twice as many real images."""
-    return context.real.random(2 * _swd_count(context), context.seed)
+    return context.real_side.random(2 * _swd_count(context), context.seed)
 
 
 def _check_fid(facts: Facts) -> None:

@@ -27,7 +27,7 @@ def nearest_pixels(context: Context) -> Iterator[dict]:
     Distances are of pixels. The record holds the nearest pairs: `training` is the image's number in the data set (or
     among the sorted files of a folder), and `generated` the place in the set of generated images.
     """
-    generated, training = context.generated, context.training
+    generated, training = context.generated, context.training_side
     chosen, others = _chosen(context)
     images, known = generated.images.take(chosen), training.images.take(others)
     blocks = (_vectors(part) for part in training.images.batches(BLOCK))
@@ -47,7 +47,7 @@ def nearest_pixels(context: Context) -> Iterator[dict]:
 
 def nearest_features(context: Context) -> Iterator[dict]:
     """The same with distances of features."""
-    generated, training = context.generated, context.training
+    generated, training = context.generated, context.training_side
     chosen, others = _chosen(context)
     found = _search(generated.features_of(chosen), training.features_of(others), training.blocks(), others)
     details = _details(found, generated, chosen, training)
@@ -77,7 +77,7 @@ def shrink(images: np.ndarray, factor: int) -> np.ndarray:
     Returns:
         float32 (N, ceil(H / factor), ceil(W / factor), C), in [0, 255].
     """
-    shrunk = images.astype(np.float32)
+    shrunk: np.ndarray = images.astype(np.float32)
     for axis in (1, 2) if factor > 1 else ():
         edges = np.arange(0, images.shape[axis], factor)
         sizes = np.diff(edges, append=images.shape[axis]).astype(np.float32)
@@ -88,7 +88,7 @@ def shrink(images: np.ndarray, factor: int) -> np.ndarray:
 
 def _chosen(context: Context) -> tuple[np.ndarray, np.ndarray]:
     """The numbers of the generated and of the training images whose nearest ones are looked for."""
-    sides, most = (context.generated, context.training), context.options.nn_count
+    sides, most = (context.generated, context.training_side), context.options.nn_count
     chosen, others = (side.random(min(most, side.count), context.seed) for side in sides)
     return chosen, others
 

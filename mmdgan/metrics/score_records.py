@@ -6,8 +6,9 @@ import importlib.metadata
 import json
 import math
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-gan", "numpy")
 
@@ -148,7 +149,7 @@ def format_table(records: Sequence[dict]) -> str:
     )
 
 
-def format_value(record: dict) -> str:
+def format_value(record: Mapping[str, Any]) -> str:
     """A score's value with its spread, such as "12.34 ± 0.41"; "-" where it has none."""
     if record["value"] is None:
         return "-"

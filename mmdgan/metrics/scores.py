@@ -10,6 +10,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -42,9 +43,12 @@ def frechet_distance(a: np.ndarray | Moments, b: np.ndarray | Moments, *, force:
     Raises:
         MetricError: N or M is less than F + 1 (without `force`), or the sets do not fit together.
     """
-    sizes = [x.cov.shape if isinstance(x, Moments) else np.shape(x) for x in (a, b)]
+    sizes: list[tuple[int, ...]] = [x.cov.shape if isinstance(x, Moments) else np.shape(x) for x in (a, b)]
     if any(len(size) != 2 for size in sizes) or sizes[0][1] != sizes[1][1]:
-        raise MetricError(f"Two feature sets (N, F) and (M, F) are needed, not {np.shape(a)} and {np.shape(b)}.")
+        shapes: list[Any] = [a, b]
+        raise MetricError(
+            f"Two feature sets (N, F) and (M, F) are needed, not {' and '.join(str(np.shape(x)) for x in shapes)}."
+        )
     counts = [x.count if isinstance(x, Moments) else len(x) for x in (a, b)]
     if not force:
         require_samples(min((count for count in counts if count), default=math.inf), sizes[0][1])

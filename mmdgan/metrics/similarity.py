@@ -6,7 +6,7 @@ Between images of one set it measures diversity (Odena et al. 2017; the paper's 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.ndimage import correlate1d
@@ -161,7 +161,7 @@ def _scales(images: np.ndarray, size: int, legacy: bool) -> list[_Scale]:
 
 def _similarity(x: list[_Scale], y: list[_Scale]) -> np.ndarray:
     """MS-SSIM (n,) float64 of images given by their scales; one image is compared with each of several."""
-    product = 1.0
+    product: Any = 1.0
     for index, (a, b, weight) in enumerate(zip(x, y, _WEIGHTS, strict=True)):
         means = a.mean * b.mean
         covariance = _blurred(a.pixels * b.pixels) - means

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,9 @@ def sliced_wasserstein(
     )
     columns = max(1, MEMORY // (2 * len(sides) * count * patches_per_image * 4))
     parts = (directions[:, :, start : start + columns] for start in range(0, directions.shape[2], columns))
-    return sum(_summed_distances(*sets, part) for part in parts) / directions.shape[2]
+    first, second = sets
+    total: Any = sum(_summed_distances(first, second, part) for part in parts)
+    return total / directions.shape[2]
 
 
 def levels(side: int) -> list[int]:

@@ -68,7 +68,7 @@ def _add_empty_packages() -> list[str]:
         spec = importlib.util.find_spec("tensorflow_gan")
     except ValueError:  # a module without a spec: ours, or somebody else's stand-in
         spec = None
-    root = Path(next(iter(spec.submodule_search_locations))) if spec else None
+    root = Path(next(iter(spec.submodule_search_locations))) if spec and spec.submodule_search_locations else None
     added = []
     for name in ("tensorflow_gan", "tensorflow_gan.python", "tensorflow_gan.python.eval"):
         if name in sys.modules:

@@ -6,7 +6,13 @@ print(compare_runs(["Results/cifar10"]).text)
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
+    from mmdgan.report.collect import collect as collect
+    from mmdgan.report.compare import compare_runs as compare_runs
+    from mmdgan.report.html import write_report as write_report
+    from mmdgan.report.published import find as find
 
 _HOMES = {
     "write_report": "html",

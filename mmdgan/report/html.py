@@ -191,7 +191,7 @@ def _drawing(block: Picture) -> str:
 def _size(block: Picture) -> tuple[int, int]:
     """Width and height of a PNG or GIF file in pixels, so that the page does not jump while it opens."""
     if block.kind == "png":
-        return int.from_bytes(block.content[16:20]), int.from_bytes(block.content[20:24])
+        return int.from_bytes(block.content[16:20], "big"), int.from_bytes(block.content[20:24], "big")
     return int.from_bytes(block.content[6:8], "little"), int.from_bytes(block.content[8:10], "little")
 
 

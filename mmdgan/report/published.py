@@ -93,7 +93,7 @@ class Wanted:
 
 
 def files(path: str | os.PathLike | None = None) -> list[Path]:
-    """The files to read: those of `path` (a CSV, or a folder with FILES), else the repository's; [] if it has none.
+    """The files to read: those of `path` (a CSV, or a folder with FILES), else those here or of mmdgan; [] if none.
 
     Raises:
       ConfigError: `path` was given and is not there.
@@ -105,7 +105,8 @@ def files(path: str | os.PathLike | None = None) -> list[Path]:
             what = "holds no table of scores" if given.exists() else "does not exist"
             raise ConfigError(f"published: {given} {what}; give a CSV such as {_PLACE / FILES[0]}.")
         return found
-    for folder in (_PLACE, Path(__file__).resolve().parents[2] / _PLACE):
+    package = Path(__file__).resolve().parents[1]
+    for folder in (_PLACE, package.parent / _PLACE, package / "published"):  # here, of a checkout, of a wheel
         if found := [folder / name for name in FILES if (folder / name).is_file()]:
             return found
     return []
@@ -261,7 +262,7 @@ def _best(block: list[Published]) -> list[Published]:
         numbers = [row for row in block if row.metric == metric and row.value is not None]
         if numbers:
             choose = max if metric in _HIGHER else min
-            best = choose(numbers, key=lambda row: row.value)
+            best = choose(numbers, key=lambda row: row.value or 0.0)
             note = f"best {metric} of the block" + (f"; {best.note}" if best.note else "")
             found.append(Published(**{**vars(best), "note": note}))
     return found

@@ -188,9 +188,9 @@ def _curves(records: list[dict[str, Any]]) -> list[Block]:
             figure = plot_scores([line for _, _, lines in part for line in lines], metrics)
             drawings.append(Picture(to_svg(figure), "svg", f"Curves of {', '.join(metrics)} over training steps"))
     counts = sorted({line["count"] for _, _, lines in chosen for line in lines})
-    words = [f"The curves are of {' or '.join(f'{count:,}' for count in counts)} generated images."]
-    words += [f"In the list below besides: {', '.join(others)}."] if others else []
-    return [Side(tuple(drawings)), Text(" ".join(words))]
+    sentences = [f"The curves are of {' or '.join(f'{count:,}' for count in counts)} generated images."]
+    sentences += [f"In the list below besides: {', '.join(others)}."] if others else []
+    return [Side(tuple(drawings)), Text(" ".join(sentences))]
 
 
 def _history(records: list[dict[str, Any]]) -> Block:

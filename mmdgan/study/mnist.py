@@ -7,7 +7,7 @@ beside it are those of Wang, Sun, Halgamuge, ICLR 2019. Imports neither TensorFl
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mmdgan.experiment import Experiment
 from mmdgan.study.mnist_lenet import LeNetExperiment
@@ -54,7 +54,7 @@ class Row(NamedTuple):
     title: str
 
 
-def _row(title: str, features: str, penalty: str = "none", kind: type[Experiment] = Experiment, **fields) -> Row:
+def _row(title: str, features: str, penalty: str = "none", kind: type[Experiment] = Experiment, **fields: Any) -> Row:
     experiment = kind(**{**_COMMON, **fields})
     if experiment.loss not in ("mmd_g", "mmd_g_gp"):
         experiment = dataclasses.replace(experiment, variance=None)

@@ -10,10 +10,16 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING, Any
 
 from mmdgan import flags
 from mmdgan.study.mnist_lenet import LeNetExperiment, ensure
 from mmdgan.study.mnist_plan import SHORTEST, Study, StudyFile
+
+if TYPE_CHECKING:
+    from mmdgan.data import ImageData, StoredImages
+    from mmdgan.experiment import Experiment
+    from mmdgan.training import GanStep
 
 WARM_UP = 3
 STEPS = 12
@@ -43,7 +49,7 @@ def main(words: list[str]) -> None:
         )
 
 
-def seconds_per_step(experiment):
+def seconds_per_step(experiment: Experiment) -> Any:
     """Processor seconds per step after the first ones, with the step itself and the images."""
     from mmdgan.data import Pipeline
     from mmdgan.rounds import make_gan, open_data, start_replicas
@@ -53,7 +59,7 @@ def seconds_per_step(experiment):
     gan = make_gan(experiment, experiment.networks()[0], replicas)
     images = Pipeline(data, experiment.batch_size, seed=0, data_format=gan.generator.data_format, labels=False)
 
-    def take(first, last):
+    def take(first: int, last: int) -> Any:
         for step in range(first, last):
             gan.step(images.batch(step)["x"])["loss_gen"].numpy()
 
@@ -63,11 +69,12 @@ def seconds_per_step(experiment):
     return (time.process_time() - begun) / STEPS, gan, data
 
 
-def seconds_of_scores(experiment, gan, data) -> float:
+def seconds_of_scores(experiment: Experiment, gan: GanStep, data: ImageData | StoredImages) -> float:
     """Processor seconds of one round of scores, once the classifier is there."""
     from mmdgan.scoring import Scorer
 
     scorer = Scorer.of(experiment, data)
+    assert scorer is not None  # every row has metrics
     scorer.score(gan.generator, 0)  # the first keeps the features of the real images
     begun = time.process_time()
     scorer.score(gan.generator, 0)

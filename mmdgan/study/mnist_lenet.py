@@ -12,6 +12,7 @@ import dataclasses
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from mmdgan.errors import DataError
 from mmdgan.experiment import Experiment
@@ -77,8 +78,7 @@ def train(data: str, data_root: str = "Data", source: str | None = None, seed: i
     import numpy as np
     import tensorflow as tf
 
-    from mmdgan import data as data_sets
-    from mmdgan import network_weights
+    from mmdgan import data as data_sets, network_weights
     from mmdgan.design_files import load_dictionary
     from mmdgan.metrics.classifier import split_indices
     from mmdgan.networks import build_network
@@ -93,12 +93,12 @@ def train(data: str, data_root: str = "Data", source: str | None = None, seed: i
     optimizer = keras.optimizers.Adam(RATE)
     optimizer.build(network.trainable_variables)
 
-    def prepare(chosen):
+    def prepare(chosen: Any) -> Any:
         pixels, labels = images.take(chosen)
         return tf.constant(pixels.transpose(0, 2, 3, 1).astype(np.float32) / 127.5 - 1.0), tf.constant(labels)
 
     @tf.function(autograph=False)
-    def step(pixels, labels):
+    def step(pixels: Any, labels: Any) -> Any:
         with tf.GradientTape() as tape:
             logits = network(pixels, training=True)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
@@ -122,7 +122,8 @@ def train(data: str, data_root: str = "Data", source: str | None = None, seed: i
 
 def main(words: list[str]) -> None:
     """Trains with the data set, its root and its source as words, and says how well."""
-    accuracy = train(*words)
+    given: Any = words
+    accuracy = train(*given)
     print(f"LeNet finds the class of {accuracy:.1%} of the held-out images of {words[0]}: {weights_file(*words[:2])}")
 
 

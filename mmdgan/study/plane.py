@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -108,8 +108,8 @@ def film(runs: Sequence[Trained], inches: float = 2.6, dpi: int = 80) -> np.ndar
 def draw_points(axes: Axes, run: Trained, view: Window) -> None:
     """Held-out data, and generated points over them."""
     data, generated = run.held_out(_SHOWN), run.generate(_SHOWN)
-    axes.scatter(*data.T, s=4, color=_DATA, alpha=0.5, linewidths=0, label="data", rasterized=True)
-    axes.scatter(*generated.T, s=4, color=_GENERATED, alpha=0.5, linewidths=0, label="generated", rasterized=True)
+    _scatter(axes, data, s=4, color=_DATA, alpha=0.5, label="data", rasterized=True)
+    _scatter(axes, generated, s=4, color=_GENERATED, alpha=0.5, label="generated", rasterized=True)
     outside = 1 - _inside(generated, view).mean()
     if outside >= 0.005:
         axes.set_xlabel(f"{outside:.0%} of the generated points lie outside", fontsize=7)
@@ -119,7 +119,7 @@ def draw_points(axes: Axes, run: Trained, view: Window) -> None:
 def draw_frame(axes: Axes, run: Trained, snapshot: Snapshot, view: Window, side: int) -> float:
     """The witness of a snapshot, and its points over it; returns as `draw_witness`."""
     largest = draw_witness(axes, run, snapshot, view, side)
-    axes.scatter(*snapshot.samples.T, s=3, color="black", linewidths=0, zorder=3)
+    _scatter(axes, snapshot.samples, s=3, color="black", zorder=3)
     return largest
 
 
@@ -144,7 +144,7 @@ def draw_force(axes: Axes, snapshot: Snapshot) -> None:
     """Arrows of the first points' forces, the longest a seventh of the panel long."""
     points, arrows = snapshot.samples[:_ARROWS], snapshot.force[:_ARROWS]
     longest = np.linalg.norm(arrows, axis=1).max()
-    axes.scatter(*points.T, s=5, color="black", linewidths=0, zorder=3)
+    _scatter(axes, points, s=5, color="black", zorder=3)
     if np.isfinite(longest) and longest > 0:
         axes.quiver(*points.T, *arrows.T, scale=7 * longest, scale_units="width", width=0.004, color="black", zorder=4)
 
@@ -152,11 +152,11 @@ def draw_force(axes: Axes, snapshot: Snapshot) -> None:
 def draw_paths(axes: Axes, run: Trained, view: Window) -> None:
     """The ways of the first points through the snapshots: from their start, grey, to their end, vermilion."""
     ways = np.stack([snapshot.samples[:_PATHS] for snapshot in run.snapshots])
-    axes.scatter(*run.held_out(_SHOWN).T, s=4, color=_DATA, alpha=0.25, linewidths=0, rasterized=True)
+    _scatter(axes, run.held_out(_SHOWN), s=4, color=_DATA, alpha=0.25, rasterized=True)
     for way in ways.transpose(1, 0, 2):
         axes.plot(*way.T, color="#555555", linewidth=0.4, alpha=0.5)
-    axes.scatter(*ways[0].T, s=5, color="#999999", linewidths=0, zorder=3)
-    axes.scatter(*ways[-1].T, s=8, color=_GENERATED, linewidths=0, zorder=4)
+    _scatter(axes, ways[0], s=5, color="#999999", zorder=3)
+    _scatter(axes, ways[-1], s=8, color=_GENERATED, zorder=4)
     _frame(axes, view)
 
 
@@ -164,6 +164,11 @@ def symmetric_limit(values: np.ndarray) -> float:
     """The largest absolute value, finite; 1 where there is none but 0, so that a scale has a width."""
     finite = np.abs(values[np.isfinite(values)])
     return float(finite.max()) if finite.size and finite.max() > 0 else 1.0
+
+
+def _scatter(axes: Axes, points: np.ndarray, **style: Any) -> None:
+    """Draws points (N, 2)."""
+    axes.scatter(points[:, 0], points[:, 1], linewidths=0, **style)
 
 
 def _height_name(run: Trained) -> str:

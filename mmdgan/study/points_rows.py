@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmdgan.study.points_options import PointsSettings
 
@@ -34,7 +34,9 @@ def study_rows(quick: bool = False, seed: int = 0) -> list[PointsSettings]:
             name = f"{'sum of ' if len(sigma) > 1 else ''}sigma {', '.join(f'{width:g}' for width in sigma)}"
             rows.append(PointsSettings(f"{points}, fixed, {name}", points, "mmd_g", {"sigma": sigma}))
         rows += [learned_row(points, loss) for loss in _LOSSES]
-    few = {"steps": 300, "snapshots": 5, "samples": 500, "permutations": 99} if quick else {"snapshots": 2}
+    few: dict[str, Any] = (
+        {"steps": 300, "snapshots": 5, "samples": 500, "permutations": 99} if quick else {"snapshots": 2}
+    )
     return [dataclasses.replace(row, seed=seed, **few) for row in rows]
 
 

@@ -6,12 +6,15 @@ import copy
 import dataclasses
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmdgan.data import synthetic
 from mmdgan.study.points_options import PointsSettings, spread
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 STEPS_PER_CALL = 25
 _HELD_OUT, _REFERENCE, _BATCHES = 0, 1, 2  # seeds of points: those compared in the end, of the witness, of the steps
@@ -195,7 +198,7 @@ def height(gan: Any, points: np.ndarray, data: np.ndarray, generated: np.ndarray
 
     from mmdgan.losses import witness
 
-    def score(x):
+    def score(x: tf.Tensor) -> tf.Tensor:
         return gan.discriminator(tf.constant(x, tf.float32), training=False)
 
     score_data, score_gen = score(data), score(generated)
@@ -209,7 +212,7 @@ def height(gan: Any, points: np.ndarray, data: np.ndarray, generated: np.ndarray
     return np.concatenate([witness(score(part), score_data, score_gen, **kernel).numpy() for part in parts])
 
 
-def kernel_options(gan: Any, score_gen, score_data) -> dict[str, Any] | None:
+def kernel_options(gan: Any, score_gen: tf.Tensor, score_data: tf.Tensor) -> dict[str, Any] | None:
     """The kernel of a loss as `mmdgan.losses.witness` takes it; None of a loss without kernel."""
     state = {name: float(value) for name, value in gan.loss_state.items()}
     options: Mapping[str, Any] = gan.loss.penalty_kernel(score_gen, score_data, seed=(gan.seed, 0), state=state)

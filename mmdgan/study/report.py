@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmdgan.report.blocks import Block, Code, Details, Page, Picture, Section, Side, Table, Text
 from mmdgan.study.mnist import ROWS, script
@@ -73,7 +74,9 @@ def budget_text(study: Study, file: StudyFile) -> str:
     return f"{budget_seconds(study) - (rest or 0):.0f} s of one processor's time for the training of a run"
 
 
-def _page(study: Study, runs: Sequence[StudyRun], rows, file, extra, witness: bool) -> Page:
+def _page(
+    study: Study, runs: Sequence[StudyRun], rows: Sequence[Any], file: StudyFile, extra: Sequence[Any], witness: bool
+) -> Page:
     finished = [run for run in runs if run.records()]
     sections = [
         Section("numbers", "What was measured", tuple(_numbers(runs, rows))),

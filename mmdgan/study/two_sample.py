@@ -23,6 +23,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
@@ -209,15 +210,18 @@ def _statistic(matrix: np.ndarray, count: int, unbiased: bool) -> float:
     return float(statistics(matrix, division, unbiased)[0])
 
 
-def _gaussian_matrix(rows: np.ndarray, sigma: float | Sequence[float] | str) -> tuple[np.ndarray, tuple[float, ...]]:
+def _gaussian_matrix(rows: np.ndarray, sigma: Any) -> tuple[np.ndarray, tuple[float, ...]]:
     """Gaussian kernel values of the pooled rows, summed over the widths, and the widths."""
     found = distances(rows)
     if sigma == "median":
         sigma = float(np.median(found[np.triu_indices(len(rows), k=1)])) or 1.0  # all rows equal: any width will do
-    widths = (sigma,) if isinstance(sigma, Real) else tuple(sigma) if not isinstance(sigma, str) else ()
-    if not widths or not all(isinstance(w, Real) and 0 < w < math.inf for w in widths):
+    widths: tuple[Any, ...] = (
+        (sigma,) if isinstance(sigma, Real) else tuple(sigma) if not isinstance(sigma, str) else ()
+    )
+    if not widths or not all(isinstance(w, Real) and 0 < float(w) < math.inf for w in widths):
         raise ConfigError(f"sigma is {sigma!r}; give one or more positive numbers, or 'median'.")
-    return sum(np.exp(-np.square(found) / (2.0 * w**2)) for w in widths), tuple(float(w) for w in widths)
+    matrix: Any = sum(np.exp(-np.square(found) / (2.0 * w**2)) for w in widths)
+    return matrix, tuple(float(w) for w in widths)
 
 
 def _checked(x: np.ndarray, y: np.ndarray, least: int = 1) -> tuple[np.ndarray, np.ndarray]:

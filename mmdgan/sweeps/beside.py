@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from typing import Any
 
 from mmdgan.errors import MmdGanError
 from mmdgan.experiment import Experiment
@@ -40,7 +41,9 @@ def published_text(found: Pivot, csv: str | os.PathLike | None = None) -> str:
     kind = found.score.partition("[")[0]
     if kind not in ("FID", "FD", "IS", "CS", ""):
         return ""
-    cells, notes, experiments = {}, {}, []
+    cells: dict[Any, str] = {}
+    notes: dict[str, None] = {}
+    experiments = []
     for key, cell in found.cells.items():
         try:
             rows = own_cells(cell.point.experiment, csv, metric)
@@ -56,8 +59,8 @@ def published_text(found: Pivot, csv: str | os.PathLike | None = None) -> str:
     if not cells:
         return ""
     lines = table_rows(found)
-    for line, row in zip(lines[1:], found.row_keys, strict=True):
-        line[1:] = [cells.get((row, column), "") for column in found.column_keys]
+    for line, row_key in zip(lines[1:], found.row_keys, strict=True):
+        line[1:] = [cells.get((row_key, column), "") for column in found.column_keys]
     text = f"The authors' {metric} at the same settings (Results/published):\n\n{aligned(lines)}"
     if notes:
         text += "\n(?) " + "; ".join(notes) + "."
@@ -75,7 +78,7 @@ def _remark(found: Pivot, metric: str, experiments: list[Experiment]) -> str:
     steps = {e.max_step for e in experiments} - {100_000}
     if steps:
         reasons.append(f"the authors trained for 100,000 steps, not {', '.join(f'{step:,}' for step in sorted(steps))}")
-    counts = {e.score_count for e in experiments} - {None, 50_000}
+    counts = {e.score_count for e in experiments if e.score_count is not None} - {50_000}
     if counts:
         reasons.append(f"scores here are of {', '.join(f'{count:,}' for count in sorted(counts))} images")
     return f"Not comparable number by number: {'; '.join(reasons)}." if reasons else ""

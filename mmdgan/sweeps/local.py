@@ -139,6 +139,7 @@ class _Pool:
             )
         slot = _Slot(process)
         self._slots.append(slot)
+        assert process.stdout is not None
         self._selector.register(process.stdout, selectors.EVENT_READ, slot)
         return slot
 
@@ -204,6 +205,7 @@ class _Pool:
 
     def _send(self, slot: _Slot, line: bytes) -> None:
         with contextlib.suppress(BrokenPipeError):  # it has died: its output's end will tell
+            assert slot.process.stdin is not None
             while line:
                 line = line[slot.process.stdin.write(line) :]
 
@@ -226,7 +228,9 @@ class _Pool:
 
     def _ended(self, slot: _Slot, status: int, waiting: deque[Point], received: list[int]) -> None:
         """Makes what belongs to the end of a run: its record, the line, another try."""
-        point, outcome = slot.point, self._folder.outcome(slot.point.run)
+        point = slot.point
+        assert point is not None and self._progress is not None  # a run has ended
+        outcome = self._folder.outcome(point.run)
         if outcome is None or outcome.attempt != slot.attempt:
             outcome = self._died(point, status, slot.attempt, outcome)
         tries = self._tries[point.run] = self._tries.get(point.run, 0) + 1
@@ -254,5 +258,6 @@ class _Pool:
 
 def _close(slot: _Slot) -> None:
     slot.process.wait()
-    slot.process.stdin.close()
-    slot.process.stdout.close()
+    for pipe in (slot.process.stdin, slot.process.stdout):
+        assert pipe is not None
+        pipe.close()

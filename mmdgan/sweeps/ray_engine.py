@@ -194,6 +194,7 @@ def _trial(config: dict[str, Any], task: _Task) -> None:
             start_new_session=True,
             env=worker.environment(task.threads),
         )
+    assert process.stdin is not None and process.stdout is not None
     try:
         line = worker.run_line(point.experiment, folder, point.run, task.threads, "ray", attempt)
         with contextlib.suppress(BrokenPipeError):
@@ -220,6 +221,7 @@ def _wait_for_lock(folder: SweepFolder, point: Point) -> None:
 
 def _follow(process: subprocess.Popen, folder: SweepFolder, point: Point, metric: str, report: Any) -> None:
     """Waits until the worker has answered or died; reports rounds, hands a stop on."""
+    assert process.stdout is not None
     text, reported, told, last = b"", 0, False, point.experiment.max_step
     while True:
         if not told and (folder.path / _STOP).exists():
@@ -251,7 +253,9 @@ def _last_score(point: Point, metric: str) -> float:
     return scores[-1] if scores else float("inf" if lower_is_better(metric) else "-inf")
 
 
-def _watcher(tune: Any, folder: SweepFolder, points: Sequence[Point], progress: SweepProgress, received: list[int]):
+def _watcher(
+    tune: Any, folder: SweepFolder, points: Sequence[Point], progress: SweepProgress, received: list[int]
+) -> Any:
     """A Tune callback that prints the line of every run that ends, and hands signals on."""
 
     class Watcher(tune.Callback):

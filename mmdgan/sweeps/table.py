@@ -156,7 +156,7 @@ def best(states: Sequence[tuple[Point, Outcome]], metric: str) -> tuple[Point, O
         raise ConfigError(f"no finished run has the score {metric}; {has}.")
     sign = 1 if lower_is_better(names[0]) else -1
     scored = [(point, outcome) for point, outcome in finished if outcome.value(names[0]) is not None]
-    point, outcome = min(scored, key=lambda one: sign * one[1].value(names[0]))
+    point, outcome = min(scored, key=lambda one: sign * (one[1].value(names[0]) or 0.0))
     return point, outcome, names[0]
 
 

@@ -239,7 +239,8 @@ def _do(job: Mapping[str, Any]) -> int:
 
 def experiment_of(held: Mapping[str, Any]) -> Experiment:
     """An experiment from what JSON made of its fields."""
-    return Experiment(**{name: tuple(value) if isinstance(value, list) else value for name, value in held.items()})
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in held.items()}
+    return Experiment(**fields)
 
 
 def run_line(experiment: Experiment, folder: SweepFolder, run: str, threads: int, engine: str, attempt: int) -> bytes:

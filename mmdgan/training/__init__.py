@@ -6,7 +6,18 @@ The names load when first used, so that importing this package does not import T
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
+    from mmdgan.training.checkpoints import Checkpoints as Checkpoints
+    from mmdgan.training.divergence import Diverged as Diverged
+    from mmdgan.training.lost import WorkerLost as WorkerLost
+    from mmdgan.training.monitor import Monitor as Monitor
+    from mmdgan.training.optimizers import make_optimizer as make_optimizer
+    from mmdgan.training.progress import Progress as Progress
+    from mmdgan.training.signals import Interrupted as Interrupted
+    from mmdgan.training.step import GanStep as GanStep
+    from mmdgan.training.trainer import Trainer as Trainer
 
 _HOMES = {
     "GanStep": "step",

@@ -22,8 +22,8 @@ class BystandingCheckpoints(Checkpoints):
     def save(self, step: int, permanent: bool = False) -> Path:
         return self.folder / f"ckpt-{step}"
 
-    def save_aside(self, name: str, values: Mapping[str, Any] | None = None) -> None:
-        return None
+    def save_aside(self, name: str, values: Mapping[str, Any] | None = None) -> Path:
+        return self.folder / name
 
 
 class BystandingMonitor(Monitor):

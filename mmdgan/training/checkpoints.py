@@ -142,7 +142,11 @@ class Checkpoints:
                 other.unlink()
             _sync(self.folder)
             newest = self.steps()[-self.keep :]
-            if former not in (None, step, *newest) and not (self.folder / _keep_marker(former)).exists():
+            if (
+                former is not None
+                and former not in (step, *newest)
+                and not (self.folder / _keep_marker(former)).exists()
+            ):
                 for file in reversed(_files(self.folder, f"ckpt-{former}.")):
                     file.unlink()
 

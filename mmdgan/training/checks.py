@@ -8,10 +8,12 @@ from numbers import Real
 import tensorflow as tf
 
 from mmdgan.errors import ConfigError, DataError
+from mmdgan.losses.catalog import Loss
 from mmdgan.networks import Network
+from mmdgan.tensor_types import TensorLike
 
 
-def resolve_penalty_weight(loss, given: float | None) -> float | None:
+def resolve_penalty_weight(loss: Loss, given: float | None) -> float | None:
     """The weight to use of a loss's penalty or scale; None for a loss that has neither."""
     if given is not None and loss.penalty_weight is None:
         raise ConfigError(
@@ -34,7 +36,7 @@ def check_pair(generator: Network, discriminator: Network) -> None:
         )
 
 
-def to_float(images, dtype: str) -> tf.Tensor:
+def to_float(images: TensorLike, dtype: str) -> tf.Tensor:
     """uint8 0..255 to [-1, 1] by v / 127.5 - 1; of floating-point images only the type changes."""
     images = tf.convert_to_tensor(images)
     if images.dtype == tf.uint8:

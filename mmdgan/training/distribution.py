@@ -11,7 +11,7 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import tensorflow as tf
@@ -158,7 +158,7 @@ class Replicas:
             raise own_error
         if failed:
             raise ConfigError("another worker cannot go on, and has printed why; this one stops too.")
-        return result
+        return cast("T", result)
 
     def broadcast(self, variables: Sequence[tf.Variable]) -> None:
         """Gives all workers the chief's values."""
@@ -166,7 +166,7 @@ class Replicas:
             return
 
         @tf.function(autograph=False)
-        def of_the_chief():
+        def of_the_chief() -> Any:
             return self.run(collectives.of_the_first, [tf.convert_to_tensor(variable) for variable in variables])
 
         for variable, value in zip(variables, of_the_chief(), strict=True):
@@ -231,7 +231,7 @@ class _Cluster(NamedTuple):
 def _cluster(workers: Sequence[str], worker_index: int | None) -> _Cluster:
     """Who the workers are: those given, or those of TF_CONFIG, or those of a Slurm job."""
     if workers:
-        return _Cluster(tf.train.ClusterSpec({"worker": list(workers)}), "worker", worker_index)
+        return _Cluster(tf.train.ClusterSpec({"worker": list(workers)}), "worker", cast("int", worker_index))
     return _of_environment() if "TF_CONFIG" in os.environ else _of_slurm()
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
@@ -41,6 +41,10 @@ class Scalars(NamedTuple):
     times: np.ndarray
 
 
+@overload
+def read_scalars(run: str | Path, tags: str) -> Scalars: ...  # type: ignore[overload-overlap]  # str is an Iterable
+@overload
+def read_scalars(run: str | Path, tags: Iterable[str] | None = None) -> dict[str, Scalars]: ...
 def read_scalars(run: str | Path, tags: str | Iterable[str] | None = None) -> Scalars | dict[str, Scalars]:
     """Reads the scalars that a run has written for TensorBoard.
 

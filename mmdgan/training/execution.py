@@ -24,19 +24,19 @@ class Compiled:
     def __init__(self, function: Callable[..., tuple[Any, Any]]):
         self._constant: Any = None
 
-        def tensors(*args):
+        def tensors(*args: Any) -> Any:
             result, self._constant = function(*args)
             return result
 
         self._compiled = tf.function(tensors, autograph=False, jit_compile=True)
 
-    def __call__(self, *args) -> tuple[Any, Any]:
+    def __call__(self, *args: Any) -> tuple[Any, Any]:
         with randomness.drawn_outside():
             result = self._compiled(*args)
         return result, self._constant
 
 
-def repeated(step: Callable[..., Mapping[str, tf.Tensor]], like: Mapping[str, tf.Tensor], *batches) -> dict:
+def repeated(step: Callable[..., Mapping[str, tf.Tensor]], like: Mapping[str, tf.Tensor], *batches: Any) -> dict:
     """Takes one step per entry of the first axis of `batches`, in order, within one graph.
 
     Args:
@@ -49,7 +49,7 @@ def repeated(step: Callable[..., Mapping[str, tf.Tensor]], like: Mapping[str, tf
     """
     given = [batch for batch in batches if batch is not None]
 
-    def one(entries):
+    def one(entries: Any) -> Any:
         entries = iter(entries)
         return dict(step(*(None if batch is None else next(entries) for batch in batches)))
 

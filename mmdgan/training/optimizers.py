@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -62,7 +63,7 @@ def decay_schedule(learning_rate: float, end_lr: float) -> keras.optimizers.sche
 class Adam(keras.optimizers.Adam):
     """Keras's Adam with TensorFlow's fused update: the same formula in one pass over memory."""
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         dtype = tf.as_dtype(variable.dtype)
         if self.amsgrad or dtype not in (tf.float32, tf.float64):
             super().update_step(gradient, variable, learning_rate)
@@ -88,7 +89,7 @@ class Adam(keras.optimizers.Adam):
 class RMSprop(keras.optimizers.RMSprop):
     """RMSprop whose average of squared gradients starts at 1, as TensorFlow 1's."""
 
-    def build(self, var_list):
+    def build(self, var_list: Sequence[tf.Variable]) -> None:
         if self.built:
             return
         super().build(var_list)
@@ -100,12 +101,12 @@ class RMSprop(keras.optimizers.RMSprop):
 class HeavyBall(keras.optimizers.SGD):
     """Momentum as TensorFlow 1's: ``a <- m a + g``, ``w <- w - lr a``; Keras's applies lr inside a."""
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         accumulator = self.momentums[self._get_variable_index(variable)]
         accumulator.assign(self.momentum * accumulator + tf.cast(gradient, variable.dtype))
         variable.assign(variable - tf.cast(learning_rate, variable.dtype) * accumulator)
 
 
-def _handle(variable) -> tf.Tensor:
+def _handle(variable: tf.Variable) -> tf.Tensor:
     """The resource of a tf.Variable, or of the one inside a Keras variable."""
     return variable.value.handle if isinstance(variable, keras.Variable) else variable.handle

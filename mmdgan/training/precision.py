@@ -9,6 +9,7 @@ number of steps. Both players share the scale: one forward pass serves them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -42,7 +43,7 @@ class LossScale:
         """Calls `update` if all gradients are finite, and adapts the scale to whether they are."""
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
 
-        def good():
+        def good() -> Any:
             update()
             steps = self.good_steps + 1
             grow = steps >= GROWTH_STEPS
@@ -50,7 +51,7 @@ class LossScale:
             self.good_steps.assign(tf.where(grow, tf.zeros_like(steps), steps))
             return tf.constant(True)
 
-        def overflow():
+        def overflow() -> Any:
             self.scale.assign(tf.maximum(self.scale / 2, 1.0))
             self.good_steps.assign(0)
             return tf.constant(False)

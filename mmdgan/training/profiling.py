@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -33,7 +34,7 @@ class Profile(keras.callbacks.Callback):
         self._last: int | None = None
         self._running = False
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self._last is None:
             first = batch + _WARM_UP
             self._steps = self._steps if len(self._steps) == 2 else (first, first + self._steps[0] - 1)
@@ -43,13 +44,13 @@ class Profile(keras.callbacks.Callback):
             tf.profiler.experimental.start(str(self._folder), options)
             self._running = True
 
-    def on_train_batch_end(self, batch, logs=None):
-        if self._running and batch >= self._last:
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if self._running and self._last is not None and batch >= self._last:
             for value in (logs or {}).values():
                 float(value)  # waits for the device
             self._stop()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         if self._running:
             self._last = -1
             self._stop()

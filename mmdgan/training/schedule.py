@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
+from typing import Any
 
 import tensorflow as tf
 
@@ -66,8 +67,8 @@ class UpdateSchedule:
 
 def _periods(imbalanced_update: Sequence[int] | str) -> tuple[int, int] | None:
     several = isinstance(imbalanced_update, Iterable) and not isinstance(imbalanced_update, str)
-    periods = tuple(imbalanced_update) if several else ()
-    whole = all(isinstance(p, Integral) and p >= 1 for p in periods)
+    periods: tuple[Any, ...] = tuple(imbalanced_update) if several else ()
+    whole = all(isinstance(p, Integral) and int(p) >= 1 for p in periods)
     if len(periods) != 2 or not whole or 1 not in periods:
         raise ConfigError(
             f"imbalanced_update must be two periods (critic, generator), one of them 1, or {DYNAMIC!r}; "

@@ -16,7 +16,7 @@ because what they tell one another is differentiated too (`mmdgan.collectives`).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -27,7 +27,9 @@ from mmdgan.errors import ConfigError, DataError
 from mmdgan.layers import scope
 from mmdgan.layers.blocks import batch_shape
 from mmdgan.losses import randomness
+from mmdgan.losses.catalog import Loss
 from mmdgan.networks import Network, check_labels
+from mmdgan.tensor_types import TensorLike
 from mmdgan.training import execution
 from mmdgan.training.checks import channels_last, check_pair, resolve_penalty_weight, to_float
 from mmdgan.training.distribution import Replicas
@@ -97,7 +99,7 @@ class GanStep(tf.Module):
         self,
         generator: Network,
         discriminator: Network,
-        loss,
+        loss: Loss | str,
         lr_dis: float,
         lr_gen: float,
         optimizer: str | Sequence[str] = "adam",
@@ -110,7 +112,7 @@ class GanStep(tf.Module):
         replica_losses: str = "gathered",
         jit: bool = False,
         fixed_critic: bool = False,
-    ):
+    ) -> None:
         super().__init__(name="gan_step")
         from mmdgan import losses
 
@@ -158,7 +160,13 @@ class GanStep(tf.Module):
         """Number of classes; below 2 the networks are unconditional."""
         return self.generator.spec.num_class
 
-    def step(self, real, codes=None, labels=None, labels_gen=None) -> dict[str, tf.Tensor]:
+    def step(
+        self,
+        real: TensorLike,
+        codes: TensorLike | None = None,
+        labels: TensorLike | None = None,
+        labels_gen: TensorLike | None = None,
+    ) -> dict[str, tf.Tensor]:
         """Updates both networks once on a batch of real images.
 
         Args:
@@ -179,7 +187,7 @@ class GanStep(tf.Module):
         update = self.schedule.updates(self.iterations, lambda: randomness.uniform((), self._seed(_UPDATE)))
         return self._train(real, codes, labels, labels_gen, *update)
 
-    def steps(self, real, labels=None) -> dict[str, tf.Tensor]:
+    def steps(self, real: TensorLike, labels: TensorLike | None = None) -> dict[str, tf.Tensor]:
         """Takes several steps in one call of a TensorFlow function.
 
         Args:
@@ -201,7 +209,9 @@ class GanStep(tf.Module):
         self._check_label_values(labels)
         return self._train_several(tf.convert_to_tensor(real), labels)
 
-    def inspect(self, real, labels=None, num_images: int = 8) -> dict[str, dict[str, tf.Tensor]]:
+    def inspect(
+        self, real: TensorLike, labels: TensorLike | None = None, num_images: int = 8
+    ) -> dict[str, dict[str, tf.Tensor]]:
         """Looks at one batch as the step would, and changes nothing.
 
         Args:
@@ -215,13 +225,13 @@ class GanStep(tf.Module):
         self._check_label_values(labels)
         return self._inspect(real, labels, num_images)
 
-    def generate(self, codes, labels=None) -> tf.Tensor:
+    def generate(self, codes: TensorLike | None, labels: TensorLike | None = None) -> tf.Tensor:
         """Returns images (N, H, W, C) in [-1, 1] of codes (N, code) [and labels (N, 1)], in inference mode."""
         self._check_label_values(labels)
         return self._generate(codes, labels)
 
     @tf.function(autograph=False, reduce_retracing=True)
-    def _generate(self, codes, labels) -> tf.Tensor:
+    def _generate(self, codes: TensorLike | None, labels: TensorLike | None) -> tf.Tensor:
         return channels_last(self._generator(codes, labels, training=False), self.generator.data_format)
 
     def state(self) -> dict[str, tf.Variable]:
@@ -239,10 +249,18 @@ class GanStep(tf.Module):
         return self.generator, self.discriminator
 
     @tf.function(autograph=False)
-    def _train(self, real, codes, labels, labels_gen, update_dis: bool, update_gen: bool):
+    def _train(
+        self,
+        real: TensorLike,
+        codes: TensorLike | None,
+        labels: TensorLike | None,
+        labels_gen: TensorLike | None,
+        update_dis: bool,
+        update_gen: bool,
+    ) -> Any:
         variables: list = []
 
-        def learn(*batch):
+        def learn(*batch: Any) -> Any:
             computed, variables[:] = self._compute(*map(self.replicas.share, batch))
             losses, regularisers, gradients, updates, state = computed
             if self.loss_scale is None:
@@ -252,7 +270,7 @@ class GanStep(tf.Module):
 
         losses, state, values, gradients = self.replicas.run(learn, real, codes, labels, labels_gen)
 
-        def update():
+        def update() -> None:
             if self.loss_scale is not None:
                 self._apply(gradients, update_dis, update_gen)
             for variable, value in zip(variables, values, strict=True):
@@ -280,17 +298,19 @@ class GanStep(tf.Module):
                 values = values if count == 1 else [gradient / count for gradient in values]
                 optimizer.apply(values, network.trainable_variables)
 
-    def _of_all_replicas(self, values):
+    def _of_all_replicas(self, values: Any) -> Any:
         """What the replicas computed of the loss: alike if they gathered the scores, else their mean."""
         return values if self.gathers else collectives.mean_over_replicas(values)
 
     @tf.function(autograph=False)
-    def _train_several(self, real, labels):
+    def _train_several(self, real: TensorLike, labels: TensorLike | None) -> Any:
         one = [None if batch is None else batch[0] for batch in (real, labels)]
         like = self._train.get_concrete_function(one[0], None, one[1], None, True, True).structured_outputs
         return execution.repeated(lambda x, y: self._train(x, None, y, None, True, True), like, real, labels)
 
-    def _differentiate(self, real, codes, labels, labels_gen) -> tuple[tuple, list]:
+    def _differentiate(
+        self, real: TensorLike, codes: TensorLike | None, labels: TensorLike | None, labels_gen: TensorLike | None
+    ) -> tuple[tuple, list]:
         """What a step computes from the values before it, and the variables whose next values `updates` are."""
         forward = self._forward(real, codes, labels, labels_gen)
         losses = {"loss_gen": forward.losses.gen, "loss_dis": forward.losses.dis}
@@ -299,13 +319,13 @@ class GanStep(tf.Module):
         return computed, [variable for variable, _ in forward.updates]
 
     @tf.function(autograph=False)
-    def _inspect(self, real, labels, num_images: int):
-        def look(real, labels):
+    def _inspect(self, real: TensorLike, labels: TensorLike | None, num_images: int) -> Any:
+        def look(real: TensorLike, labels: TensorLike | None) -> Any:
             return self._look(self.replicas.share(real), self.replicas.share(labels), num_images)
 
         return self.replicas.run(look, real, labels)
 
-    def _look(self, real, labels, num_images: int) -> dict[str, dict[str, tf.Tensor]]:
+    def _look(self, real: TensorLike, labels: TensorLike | None, num_images: int) -> dict[str, dict[str, tf.Tensor]]:
         forward = self._forward(real, None, labels, None, watch_images=True)
         generated = self._generator(*self._draw(num_images), training=False)
         losses, logs = self._of_all_replicas((forward.losses[:2], forward.losses.logs))
@@ -352,7 +372,14 @@ class GanStep(tf.Module):
             forward.tape.gradient(score_gen, forward.generated),
         )
 
-    def _forward(self, real, codes, labels, labels_gen, watch_images: bool = False) -> _Forward:
+    def _forward(
+        self,
+        real: TensorLike,
+        codes: TensorLike | None,
+        labels: TensorLike | None,
+        labels_gen: TensorLike | None,
+        watch_images: bool = False,
+    ) -> _Forward:
         """Runs both networks and the loss under a persistent tape; changes no variable. Of this replica's images."""
         real = self._checked_images(real)
         codes, labels_gen = self._draw(_batch(real), codes, labels_gen)
@@ -413,11 +440,13 @@ class GanStep(tf.Module):
         fixed = [net for net in self._networks if net not in self._learning]
         return learning | {layer: layer.normalise() for layer in self._spectral_layers(*fixed)}
 
-    def _generator(self, codes, labels, training: bool) -> tf.Tensor:
+    def _generator(self, codes: TensorLike | None, labels: TensorLike | None, training: bool) -> tf.Tensor:
         inputs = codes if labels is None else {"x": codes, "y": labels}
         return self.generator(inputs, training=training)
 
-    def _scores(self, real, generated, labels, labels_gen) -> tuple[tf.Tensor, tf.Tensor]:
+    def _scores(
+        self, real: TensorLike, generated: TensorLike, labels: TensorLike | None, labels_gen: TensorLike | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Scores of generated and of real images.
 
         Apart, so that the generator's gradient does not pay for the real half; in one batch, real first, where
@@ -430,23 +459,32 @@ class GanStep(tf.Module):
         scores = self._critic(images, both)
         return scores[tf.shape(real)[0] :], scores[: tf.shape(real)[0]]
 
-    def _critic(self, images, labels, training: bool = True) -> tf.Tensor:
+    def _critic(self, images: TensorLike, labels: TensorLike | None, training: bool = True) -> tf.Tensor:
         inputs = images if labels is None else {"x": images, "y": labels}
         return self.discriminator(inputs, training=training and not self.fixed_critic)
 
-    def _regularisers(self, real, generated, labels, score_gen, score_data, state) -> dict[str, tf.Tensor]:
+    def _regularisers(
+        self,
+        real: TensorLike,
+        generated: TensorLike,
+        labels: TensorLike | None,
+        score_gen: TensorLike,
+        score_data: TensorLike,
+        state: Mapping[str, Any],
+    ) -> dict[str, tf.Tensor]:
         """What the loss wants besides scores, by the name of its argument: {} for most losses (spec D.1).
 
         The critic runs in inference mode; interpolates between real and generated images keep the real labels.
         """
         from mmdgan import losses
 
-        def critic(images):
+        def critic(images: TensorLike) -> Any:
             return self._critic(images, labels, training=False)
 
         if self.loss.uses_scale:
+            weight: Any = self.penalty_weight  # never None with a scale
             mean = collectives.mean_over_replicas if self.gathers else tf.identity
-            return {"dis_scale": losses.jacobian_scale(critic, real, self.penalty_weight, mean)}
+            return {"dis_scale": losses.jacobian_scale(critic, real, weight, mean)}
         if self.loss.penalty is None:
             return {}
         count = _batch(real)
@@ -471,7 +509,7 @@ class GanStep(tf.Module):
         dis, gen = [v.value for v in dis], [v.value for v in gen]
         tape, losses = forward.tape, forward.losses
 
-        def gradients(loss, variables):
+        def gradients(loss: tf.Tensor, variables: Sequence[tf.Variable]) -> Any:
             scale = self.loss_scale
             zero = tf.UnconnectedGradients.ZERO
             found = tape.gradient(loss, variables, None if scale is None else scale.scale, zero)
@@ -485,7 +523,9 @@ class GanStep(tf.Module):
             return [-gradient for gradient in both[: len(dis)]], both[len(dis) :]
         return gradients(losses.dis, dis), gradients(losses.gen, gen)
 
-    def _draw(self, count, codes=None, labels=None) -> tuple[tf.Tensor, tf.Tensor | None]:
+    def _draw(
+        self, count: TensorLike, codes: TensorLike | None = None, labels: TensorLike | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Returns (codes, labels) of this step and replica; what is not given is drawn."""
         if codes is None:
             codes = self._drawn(count, lambda n: randomness.normal((n, self.code_size), self._seed(_CODES)))
@@ -496,11 +536,11 @@ class GanStep(tf.Module):
             labels = self._drawn(count, lambda n: randomness.uniform((n, 1), self._seed(_LABELS), **drawn))
         return tf.convert_to_tensor(codes), tf.cast(labels, tf.int32)
 
-    def _drawn(self, count, draw: Callable[[Any], tf.Tensor]) -> tf.Tensor:
+    def _drawn(self, count: TensorLike, draw: Callable[[Any], tf.Tensor]) -> tf.Tensor:
         """This replica's rows of random numbers that are drawn for the samples of all replicas."""
         return collectives.own_rows(draw(count * collectives.replica_count()), count)
 
-    def _checked_images(self, real) -> tf.Tensor:
+    def _checked_images(self, real: TensorLike) -> tf.Tensor:
         """Real images as floats in [-1, 1], of the critic's shape."""
         real = to_float(real, self.discriminator.variable_dtype)
         expected = batch_shape(self.discriminator.spec.input_shape, self.discriminator.data_format)
@@ -508,7 +548,7 @@ class GanStep(tf.Module):
             raise DataError(f"Real images must have shape {expected} for this critic, not {tuple(real.shape)}.")
         return real
 
-    def _checked_labels(self, labels) -> tf.Tensor | None:
+    def _checked_labels(self, labels: TensorLike | None) -> tf.Tensor | None:
         """Labels of real images; None for unconditional networks, which do not need them."""
         if labels is None and self.discriminator.conditional:
             raise DataError(
@@ -517,7 +557,7 @@ class GanStep(tf.Module):
             )
         return None if labels is None or self.num_class < 2 else tf.cast(labels, tf.int32)
 
-    def _check_label_values(self, *given) -> None:
+    def _check_label_values(self, *given: TensorLike | None) -> None:
         """Refuses labels that a compiled step could not name: of another type, or of a class that does not exist."""
         for labels in given:
             if labels is not None and self.num_class >= 2:

@@ -135,10 +135,11 @@ class _Run:
         self.fetched_at = self.saved_at = self.began_at = time.monotonic()
         self.copied_at = -math.inf
         self.inspected_step = self.first_step
-        self.saved_step = trainer.checkpoints.latest() if trainer.checkpoints is not None else None
-        if self.saved_step is not None and self.saved_step > self.step:
+        checkpoints = trainer.checkpoints
+        self.saved_step = checkpoints.latest() if checkpoints is not None else None
+        if checkpoints is not None and self.saved_step is not None and self.saved_step > self.step:
             raise CheckpointError(
-                f"{trainer.checkpoints.folder} holds a checkpoint of step {self.saved_step}, but training "
+                f"{checkpoints.folder} holds a checkpoint of step {self.saved_step}, but training "
                 f"would begin after step {self.step}; restore it, rewind to an older one, or train in another folder."
             )
 
@@ -337,7 +338,7 @@ class _Callbacks:
 
     def __init__(self, trainer: Trainer, callbacks: Sequence[keras.callbacks.Callback], last_step: int) -> None:
         self._model = trainer.gan.generator
-        self._list = None
+        self._list: Any = None
         self._epoch: int | None = None
         self._sums: dict[str, float] = {}
         self._steps = 0

@@ -13,8 +13,7 @@ import handmade
 import pytest
 from made_sources import content_of, made_source, picture
 
-from mmdgan.data import convert as convert_module
-from mmdgan.data import shard_jobs, unfinished
+from mmdgan.data import convert as convert_module, shard_jobs, unfinished
 from mmdgan.data.catalog import DataInfo
 from mmdgan.data.convert import convert
 from mmdgan.data.geometry import Geometry

@@ -7,8 +7,7 @@ import warnings
 
 import handmade_archives as made
 import numpy as np
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from PIL import Image
 
 from mmdgan.data.convert import convert

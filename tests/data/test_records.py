@@ -5,8 +5,7 @@ from __future__ import annotations
 import handmade
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from mmdgan.data.records import FRAME, HEAD, Layout, decode, encode, framed, head, masked_crc, masked_crcs
 

@@ -9,8 +9,7 @@ import mmdgan
 from mmdgan import losses, tf1
 from mmdgan.errors import ConfigError, DataError
 from mmdgan.layers import spectral
-from mmdgan.training import GanStep
-from mmdgan.training import step as step_module
+from mmdgan.training import GanStep, step as step_module
 from tests.test_networks import ARCHITECTURE
 
 

@@ -42,7 +42,7 @@ def find(path: Path, request: Request) -> ImageSource | None:
     for place in _places(path):
         container = recognise(place)
         listing = container.listing() if container else None
-        if listing is None or not any(is_image(name) for name in listing.files.names):
+        if container is None or listing is None or not any(is_image(name) for name in listing.files.names):
             continue
         if request.split != "train":
             raise DataError(
@@ -65,7 +65,8 @@ def _places(path: Path) -> Iterator[Path]:
 
 def _source(kind: str, path: Path, place: Path, listing: Listing, request: Request) -> ImageSource:
     files = listing.files.take(np.array([i for i, name in enumerate(listing.files.names) if is_image(name)], np.int64))
-    faults, labels, classes = listing.faults, None, ()
+    faults, labels = listing.faults, None
+    classes: tuple[str, ...] = ()
     stems = _stems(files, place)
     if request.labels == "source":
         table = read_attributes(_table(place, path), request.attributes)
@@ -73,7 +74,7 @@ def _source(kind: str, path: Path, place: Path, listing: Listing, request: Reque
         if not known.any():
             raise DataError(f"{table.path} has a row for none of the images in {place}: it is the table of others.")
         reason = f"has no row in {table.path.name}"
-        faults += tuple((files.names[i], reason) for i in np.flatnonzero(~known))
+        faults += tuple((files.names[i], reason) for i in np.flatnonzero(~known).tolist())
         files = files.take(np.flatnonzero(known))
         labels = np.array([table.classes[stem] for stem in stems if stem in table.classes], np.int64)
         classes = class_names(table.attributes)

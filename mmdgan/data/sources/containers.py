@@ -7,6 +7,7 @@ name and a reason, and never a file.
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import re
 from abc import ABC, abstractmethod
@@ -110,7 +111,7 @@ class Files:
         """How messages name one of the files."""
         return printable(self.container.where(self.names[index]))
 
-    def read(self) -> Iterator[bytes | Broken]:
+    def read(self) -> Iterator[builtins.bytes | Broken]:
         """The content of each file in order, or why it cannot be had.
 
         Raises:

@@ -65,7 +65,7 @@ class Directory(Container):
 
 def _walk(root: str, folders: list[str], builder: ListingBuilder, seen: set[tuple[int, int]]) -> list[str]:
     """Lists folders and what is below them; returns the links to folders that were met."""
-    links = []
+    links: list[str] = []
     while folders:
         folder = folders.pop()
         try:

@@ -51,7 +51,8 @@ def find(path: Path, request: Request) -> ImageSource | None:
     listing = container.listing()
     pictures = Pictures(listing, path)
     if not pictures.indices.size and not pictures.faults:
-        return _nothing(path, request, listing)
+        _check_nothing(path, request, listing)
+        return None
     pictures.enter(request.split)
     classes = pictures.classes(request)
     labels = None if classes is None else pictures.labels(classes)
@@ -186,8 +187,8 @@ class Pictures:
         return printable(f"{self._path}/{self._prefix}{folder}".rstrip("/"))
 
 
-def _nothing(path: Path, request: Request, listing: Listing) -> None:
-    """None, which lets others say what they would recognise, or the reason why there is nothing to recognise."""
+def _check_nothing(path: Path, request: Request, listing: Listing) -> None:
+    """Passes where others are to say what they would recognise, or raises why there is nothing to recognise."""
     archives = [name for name in listing.files.names if name.lower().endswith(ARCHIVES)]
     if request.info.name in CATALOG and path.is_dir():
         return None

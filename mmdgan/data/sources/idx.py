@@ -54,7 +54,7 @@ def _source(path: Path, folder: Path, request: Request) -> ImageSource:
             raise DataError(f"{folder} lacks {_names(split, kind)[0]} of the split {split}: download it as well.")
     if path.is_file() and path != files[_IMAGES]:
         raise DataError(f"{path} is not the file of the images of the split {split}: name {files[_IMAGES]}.")
-    contents = {kind: unpacked_file(file) for kind, file in files.items()}
+    contents = {kind: unpacked_file(file) for kind, file in files.items() if file is not None}
     images, (_, height, width) = _opened(contents[_IMAGES], _IMAGES)
     labels = _opened(contents[_LABELS], _LABELS)[0] if labelled else None
     owner = checksums.owner(contents[kinds[-1]], _names(split, kinds[-1])[1])

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mmdgan.data.sources.base import ImageSource, Request, fewer_note
-from mmdgan.data.sources.containers import Files, Listing, image_source, is_image, printable, recognise
+from mmdgan.data.sources.containers import Container, Files, Listing, image_source, is_image, printable, recognise
 from mmdgan.data.sources.mappings import read_mapping, stem_of
 from mmdgan.data.sources.tars import Tars, is_archive
 from mmdgan.errors import DataError
@@ -43,6 +43,7 @@ def find(path: Path, request: Request) -> ImageSource | None:
 
 
 def _training(path: Path, request: Request) -> ImageSource | None:
+    archives: Container | None
     if (path / _TRAIN).is_file():
         archives = Tars.of([path / _TRAIN])
     elif path.is_dir():
@@ -134,6 +135,7 @@ def _validation(path: Path, request: Request) -> ImageSource | None:
 def _mapped(path: Path, kind: str, files: Files, faults: tuple[tuple[str, str], ...], request: Request) -> ImageSource:
     """The validation images with the classes of the mapping; those that only one of the two has are faults."""
     stems = [stem_of(name) for name in files.names]
+    assert request.mapping is not None  # without one nothing is recognised here
     mapping = read_mapping(request.mapping, stems)
     classes = sorted(set(mapping.values()))
     if request.info.num_class and len(classes) != request.info.num_class:
@@ -144,7 +146,7 @@ def _mapped(path: Path, kind: str, files: Files, faults: tuple[tuple[str, str], 
     known = np.array([stem in mapping for stem in stems])
     if not known.any():
         raise DataError(f"{request.mapping} names none of the images in {path}: it is the mapping of others.")
-    without = tuple((files.names[i], f"has no class in {request.mapping}") for i in np.flatnonzero(~known))
+    without = tuple((files.names[i], f"has no class in {request.mapping}") for i in np.flatnonzero(~known).tolist())
     absent = tuple(
         (stem, f"is missing, but has a class in {request.mapping}") for stem in sorted({*mapping} - {*stems})
     )

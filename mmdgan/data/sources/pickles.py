@@ -117,7 +117,7 @@ class _Type:
 
     def build(self, state: Any) -> None:
         """Takes (version, byte order, sub-array, names, fields, ...)."""
-        order = state[1].decode("latin-1") if isinstance(state[1], bytes) else state[1]
+        order: Any = state[1].decode("latin-1") if isinstance(state[1], bytes) else state[1]
         if order not in _ORDERS or any(value is not None for value in state[2:5]):
             raise _Refused("holds an array of records, which are no numbers")
         self.dtype = self.dtype.newbyteorder(order)

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from mmdgan.errors import DataError
 
@@ -200,7 +200,7 @@ class Contents:
 
 
 @contextmanager
-def _opened(path: Path, compressed: bool) -> Iterator[BinaryIO]:
+def _opened(path: Path, compressed: bool) -> Iterator[Any]:
     """A file, open for reading, unpacked when it is compressed; every fault inside becomes a DataError."""
     with _named_faults(path), gzip.open(path, "rb") if compressed else open(path, "rb") as stream:
         yield stream

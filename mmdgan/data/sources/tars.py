@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -94,7 +94,7 @@ class Tars(Container):
             return self, places
         used, numbers = np.unique(places[:, 0], return_inverse=True)
         used = used if len(used) else np.array([0])
-        parts = (tuple(values[i] for i in used) for values in (self.paths, self.stamps, self.folders))
+        parts: list[Any] = [tuple(values[i] for i in used) for values in (self.paths, self.stamps, self.folders)]
         return Tars(*parts), np.column_stack([numbers, places[:, 1:]])
 
     def _listed(self, inner: bool) -> Listing:
@@ -167,7 +167,8 @@ def members(descriptor: int, start: int, end: int, archive: str) -> Iterator[Mem
     Raises:
         DataError: a wrong checksum, a member that reaches beyond the end, or no end mark. Byte and member are named.
     """
-    position, last, extension = start, "its beginning", {}
+    position, last = start, "its beginning"
+    extension: dict[str, Any] = {}
     while True:
         header = os.pread(descriptor, BLOCK, position)
         if position + BLOCK > end or len(header) < BLOCK:

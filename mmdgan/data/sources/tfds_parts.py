@@ -130,7 +130,7 @@ class BuilderPart(Part):
                 raise DataError(f"{self.title} has {number - start} examples in {split}[{start}:{stop}].")
 
     def state(self) -> str:
-        stamp = ""
+        stamp: Any = ""
         if self.folder:
             files = sorted(Path(self.folder).iterdir()) if os.path.isdir(self.folder) else []
             stamp = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
@@ -229,8 +229,8 @@ def _item(where: str, data: bytes, columns: Columns) -> Item:
         features = tf_example_pb2.Example.FromString(data).features.feature
     except DecodeError:
         return Item(where, fault="is not a tf.train.Example")
-    images = features[columns.image].bytes_list.value if columns.image in features else ()
-    labels = [features[key].int64_list.value if key in features else () for key in columns.labels]
+    images: Any = features[columns.image].bytes_list.value if columns.image in features else ()
+    labels: list[Any] = [features[key].int64_list.value if key in features else () for key in columns.labels]
     if len(images) != 1 or any(len(values) != 1 for values in labels):
         return Item(where, fault=f"has not one value in each of {', '.join((columns.image, *columns.labels))}")
     return columns.item(where, images[0], [values[0] for values in labels])

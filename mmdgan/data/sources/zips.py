@@ -175,7 +175,7 @@ def _without_overlaps(listing: Listing) -> Listing:
     overlapping[order[1:]] = places[order[1:], 0] < np.maximum.accumulate(ends)[:-1]
     if not overlapping.any():
         return listing
-    faults = tuple((names[i], "shares its bytes with another member") for i in np.flatnonzero(overlapping))
+    faults = tuple((names[i], "shares its bytes with another member") for i in np.flatnonzero(overlapping).tolist())
     return replace(listing, files=listing.files.take(np.flatnonzero(~overlapping)), faults=listing.faults + faults)
 
 

@@ -24,7 +24,7 @@ class Distribution(abc.ABC):
     """
 
     dimension: int
-    modes: np.ndarray | None = None
+    modes: Any = None
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Draws samples.

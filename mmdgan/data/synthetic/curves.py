@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -112,10 +113,15 @@ def two_moons(noise: float = 0.1) -> NoisyCurves:
 def circles(noise: float = 0.05, radii: Any = (0.5, 1.0)) -> NoisyCurves:
     """Concentric circles around the origin."""
     rounds = [
-        Curve(lambda share, radius=radius: radius * _circle(2.0 * np.pi * share), 2.0 * math.pi * radius)
+        Curve(functools.partial(_ring, radius=radius), 2.0 * math.pi * radius)
         for radius in positive_row("radii", radii)
     ]
     return NoisyCurves(rounds, noise)
+
+
+def _ring(share: np.ndarray, radius: float) -> np.ndarray:
+    """Points (n, 2) of a circle, at shares of its length."""
+    return radius * _circle(2.0 * np.pi * share)
 
 
 def _circle(angles: np.ndarray) -> np.ndarray:
