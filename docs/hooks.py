@@ -32,6 +32,8 @@ GENERATED: dict[str, Callable[[], str]] = {
 }
 """Pages that no file in `docs/` holds: page -> what makes its Markdown."""
 
+_CODE = re.compile(r"<code>[^<]*</code>")
+_FLAG = re.compile(r"--[\w-]+")
 _LINK = re.compile(r"(!?)\[([^\]\[]*)\]\(([^)\s]+)\)")
 
 
@@ -48,6 +50,11 @@ def on_page_markdown(markdown: str, page, config, files) -> str:
     """Mends the links of a page that is a file of `docs/`."""
     name = page.file.src_uri
     return markdown if name in GENERATED else inside(markdown, source_of(name), name)
+
+
+def on_page_content(html: str, page, config, files) -> str:
+    """Keeps browsers from breaking a line within a flag, behind its first hyphen."""
+    return _CODE.sub(lambda code: _FLAG.sub(r'<span class="flag">\g<0></span>', code.group()), html)
 
 
 def source_of(page: str) -> str:

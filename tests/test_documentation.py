@@ -27,7 +27,6 @@ OTHER_PROGRAMS = {
     "pytest": ("dist",),
     "ruff": ("check",),
     "mkdocs": ("strict",),
-    "benchmarks": ("peers", "counts", "features"),
     "absl": ("name", "noname", "flag", "help"),
 }
 """Flags of the pages that are not this project's."""
@@ -90,18 +89,18 @@ def test_every_page_is_in_the_navigation(generated):
 
 def test_every_verb_and_script_is_documented(generated):
     for verb in cli.VERBS:
-        assert f"\n## {verb}\n" in generated["reference/cli.md"]
+        assert f"\n### {verb}\n" in generated["reference/cli.md"]
         assert any(f"mmdgan {verb}" in page.read_text(encoding="utf-8") for page in PAGES), verb
     for script in (PROJECT / "experiments").glob("*.py"):
-        assert f"\n## experiments/{script.name}\n" in generated["reference/cli.md"]
+        assert f"\n### experiments/{script.name}\n" in generated["reference/cli.md"]
 
 
 def test_every_flag_is_one(generated):
     known = set(re.findall(r"^`--(?:no)?([\w-]+)", generated["reference/cli.md"], flags=re.MULTILINE))
     assert {"max_step", "rep_lambda", "verify", "engine"} <= known
     known |= {flag for flags in OTHER_PROGRAMS.values() for flag in flags}
-    verbs = [cli.SWITCHES, {"rows": "", "columns": "", "csv": "", "animations": ""}]  # the last are of `sweep table`
-    known |= {flag for switches in verbs for flag in switches}
+    for benchmark in (PROJECT / "benchmarks").glob("*.py"):
+        known |= set(re.findall(r'"--([\w-]+)"', benchmark.read_text(encoding="utf-8")))
     for page in EVERY:
         for flag in re.findall(r"(?<![\w-])--([a-zA-Z][\w-]*)", page.read_text(encoding="utf-8")):
             assert flag in known or flag.removeprefix("no") in known, f"{_name(page)} names --{flag}"
@@ -112,7 +111,7 @@ def test_flags_of_the_generated_page_are_those_of_the_help(generated):
         text = HOOKS.cli.verb_help(verb)
         flags = {flag.partition("=")[0] for flag, _ in HOOKS.cli.entries(text)}
         assert flags == set(re.findall(r"^  (--\w+)", text, flags=re.MULTILINE)) and len(flags) > 10
-        section = generated["reference/cli.md"].partition(f"\n## {verb}\n")[2].partition("\n## ")[0]
+        section = generated["reference/cli.md"].partition(f"\n### {verb}\n")[2].partition("\n### ")[0]
         assert all(f"`{flag}" in section for flag in flags), verb
 
 
@@ -124,8 +123,10 @@ def test_every_key_and_loss_has_its_place(generated):
         assert f"| `{name}` |" in page, name
     assert all(f"'{act}'" in page for act in design_keys.ACTIVATIONS)
     for name in losses.names():
-        assert f"`{name}`" in generated["reference/losses.md"] or f"\n### {name}\n" in generated["reference/losses.md"] or (
-            name.endswith(("_gp", "_ds"))
+        assert (
+            f"`{name}`" in generated["reference/losses.md"]
+            or f"\n### {name}\n" in generated["reference/losses.md"]
+            or (name.endswith(("_gp", "_ds")))
         ), name
 
 
@@ -161,6 +162,12 @@ def test_links_that_leave_the_site_are_mended(source, page, written, shown):
     assert HOOKS.inside(written, source, page) == shown
 
 
+def test_flags_are_kept_in_one_piece():
+    html = "<p><code>train --loss rep</code> --x <pre><code>--y <b></b></code></pre>"
+    kept = html.replace("--loss", '<span class="flag">--loss</span>')
+    assert HOOKS.on_page_content(html, None, None, None) == kept
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=_name)
 def test_python_blocks_compile(page):
     for block in blocks(page):
@@ -174,11 +181,14 @@ def test_the_parity_table_is_whole_and_true():
     assert [int(number) for number, _ in rows] == list(range(1, 97))
     for number, where in rows:
         if link := _LINK.match(where):
-            assert link[1].partition("#")[0] in {*HOOKS.GENERATED, *(page.relative_to(DOCS).as_posix() for page in PAGES)}
+            assert link[1].partition("#")[0] in {
+                *HOOKS.GENERATED,
+                *(page.relative_to(DOCS).as_posix() for page in PAGES),
+            }
             continue
-        path, *names = where.strip("`").split("::")
+        path, test = re.fullmatch(r"`(tests/[\w/]+\.py)` `([\w:]+)`", where).groups()
         text = (PROJECT / path).read_text(encoding="utf-8")
-        for name in names:
+        for name in test.split("::"):
             assert re.search(rf"^\s*(?:def|class) {name}\b", text, re.MULTILINE), f"row {number}: {where}"
 
 
@@ -214,13 +224,22 @@ def test_networks_of_the_how_to_are_networks(tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_the_loss_of_the_how_to_trains(tmp_path):
     energy = "from energy_loss import Energy\n"
-    code = "from train_it import *\n" + energy + "other = GanStep(gan.generator, gan.discriminator, Energy(), 1e-3, 1e-3)\n"
+    code = (
+        "from train_it import *\n"
+        + energy
+        + "other = GanStep(gan.generator, gan.discriminator, Energy(), 1e-3, 1e-3)\n"
+    )
     code += "print(other.step(pipeline.batch(0)['x'])['loss_gen'] == -other.step(pipeline.batch(1)['x'])['loss_dis'])\n"
     for block in blocks(DOCS / "howto" / "own_loss.md"):
         text = block.text.replace("STEPS = 1000", "STEPS = 3").replace("batch_size=64", "batch_size=8")
         (tmp_path / block.title).write_text(text, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=script_environment(), capture_output=True, text=True, timeout=600
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=script_environment(),
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Fréchet distance of mean colours" in done.stdout and "'step': 3" in done.stdout
@@ -235,7 +254,7 @@ def test_the_site_is_built_without_warnings_and_asks_for_nothing(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     loads = re.compile(r"""<(?:script|img|iframe|link)\b[^>]*(?:src|href)=["']?(https?://[^"'\s>]+)""")
     for page in (tmp_path / "site").rglob("*.html"):
-        fetched = [url for url in loads.findall(page.read_text(encoding="utf-8"))]
+        fetched = loads.findall(page.read_text(encoding="utf-8"))
         assert not fetched, f"{page.name} loads {fetched}"
     assert not list((tmp_path / "site").rglob("*.py"))
     assert "GanStep" in (tmp_path / "site/reference/api.html").read_text(encoding="utf-8")

@@ -25,17 +25,19 @@ one without a value is a switch, and `--noname` turns it off. What stands behind
 
 def page() -> str:
     """The Markdown of the page."""
-    from mmdgan import cli
+    from mmdgan import cli, cli_sweep
 
-    parts = [_INTRODUCTION, "```text\n", verb_help(""), "\n```\n\n", "# Verbs\n"]
+    parts = [_INTRODUCTION, "```text\n", verb_help(), "\n```\n\n", "## Verbs\n"]
     for name, verb in cli.VERBS.items():
-        parts += [f"\n## {name}\n\n", f"{verb.help[0].upper()}{verb.help[1:]}.\n\n", as_markdown(verb_help(name))]
-    parts.append("\n# Scripts\n\nScripts that train take every flag of [train](#train), with defaults of their own:\n")
+        parts += [f"\n### {name}\n\n", f"{verb.help[0].upper()}{verb.help[1:]}.\n\n", as_markdown(verb_help(name))]
+        for reader in cli_sweep.READERS if name == "sweep" else ():
+            parts += [f"\n#### sweep {reader}\n\n", as_markdown(verb_help("sweep", reader))]
+    parts.append("\n## Scripts\n\nScripts that train take every flag of [train](#train), with defaults of their own:\n")
     shared = set(entries(verb_help("train")))
     for script in scripts():
         text = script_help(script)
         changed = set(entries(text)) - shared if len(set(entries(text)) & shared) > 40 else None
-        parts += [f"\n## experiments/{script.name}\n\n", as_markdown(text, changed)]
+        parts += [f"\n### experiments/{script.name}\n\n", as_markdown(text, changed)]
     return "".join(parts)
 
 
@@ -44,11 +46,11 @@ def scripts() -> list[Path]:
     return sorted((PROJECT / "experiments").glob("*.py"))
 
 
-def verb_help(name: str) -> str:
-    """What `python -m mmdgan NAME --help` prints."""
+def verb_help(*names: str) -> str:
+    """What `python -m mmdgan NAMES --help` prints."""
     from mmdgan import cli
 
-    words = [name, "--help"] if name else ["--help"]
+    words = [*names, "--help"]
     return _printed(["-m", "mmdgan", *words], lambda: cli.main(words))
 
 

@@ -24,8 +24,8 @@ MEANINGS = {
     "strides": "step of the window; a transposed convolution enlarges by it",
     "dilation": "distance of the window's entries; 1 wherever `strides` is above 1",
     "padding": "`SAME`: ceil(n / strides) pixels; `VALID`: only whole windows",
-    "scale": "`[method, factor]`: enlarges before the kernel (factor above 0) or reduces after the activation (below 0): "
-    "see [scaling](#scaling)",
+    "scale": "`[method, factor]`: enlarges before the kernel (factor above 0) or reduces after the activation "
+    "(below 0): see [scaling](#scaling)",
     "in_reshape": "shape of the input before everything else: `[C, H, W]` or `[features]`",
     "out_reshape": "shape of the output after everything else",
     "aux": "never read; the original's dictionaries have it",
@@ -35,8 +35,8 @@ TYPES = {
     "default": "enlarge, kernel, bias, norm, activation, reduce",
     "c_bias": "another name of `default`",
     "project": "`default` on flat features with `out` 1, plus the label projection V[y] · x of its input",
-    "res": "residual block: norm, activation, enlarge, kernel, bias, norm, activation, kernel, bias, reduce; the shortcut "
-    "has a kernel",
+    "res": "residual block: norm, activation, enlarge, kernel, bias, norm, activation, kernel, bias, reduce; the "
+    "shortcut has a kernel",
     "res_i": "`res` whose shortcut is the input itself; it cannot scale",
     "res_v1": "`res` without the first norm and activation, for a critic's first block; it can only reduce",
     "nl": "self-attention with logits f · g / √c, added to its input times a learned number that begins at 0",
@@ -147,8 +147,8 @@ def _key_table() -> str:
 
 def _overrides() -> str:
     return (
-        "Some keys make others idle: `act_nm: bn` takes a common bias away (batch norm has its own offset), `act_nm: cbn` "
-        "any bias; `tc` ignores `scale`; `act_k` counts only beside `w_nm: s`. `summary` notes what has no effect. "
+        "Some keys make others idle: `act_nm: bn` takes a common bias away (batch norm has its own offset), "
+        "`act_nm: cbn` any bias; `tc` ignores `scale`; `act_k` counts only beside `w_nm: s`. `summary` notes what has no effect. "
         "A key that does not exist is refused.\n\n"
     )
 
@@ -224,7 +224,9 @@ def _factors(method: str) -> str:
     shown = []
     for factor in (2, -2, 1.5):
         layer = {"name": "l", "op": "i", "scale": [method, factor]}
-        layer = {"name": "l", "out": 16, "scale": [method, factor]} if factor < 0 else {**layer, "op": "max", "kernel": 1}
+        layer = (
+            {"name": "l", "out": 16, "scale": [method, factor]} if factor < 0 else {**layer, "op": "max", "kernel": 1}
+        )
         try:
             shown.append(f"{factor}: {design.parse_network([layer], (16, 8, 8)).output_shape}")
         except DesignError:

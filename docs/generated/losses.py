@@ -43,7 +43,7 @@ An option is a flag of `train` (`--sigma 0.5`) and an argument of `mmdgan.losses
 
 ## Notation
 
-| | |
+| symbol | meaning |
 |---|---|
 | s_g, s_x | scores of B generated and B real images, (B, d) |
 | D_gg, D_xx, D_gx | squared distances of all pairs of scores |
@@ -55,7 +55,7 @@ An option is a flag of `train` (`--sigma 0.5`) and an argument of `mmdgan.losses
 | b_l, b_u | `lower_bound`, `upper_bound` of squared distances |
 | R(g, x) | MMD² of exp(-βD), β such that the mean of this kernel over D_gx is ω, drawn from `omega` |
 | N(z) | MMD² between z and a normal, by closed forms; `ref_normal` is the mean squared distance within it |
-| mixed groups | a pair (g_i, x_i) changes sides with a probability that grows while the mean of L_G is above `mix_threshold` |
+| mixed groups | a pair (g_i, x_i) changes sides, the more often the longer L_G stays above `mix_threshold` |
 
 Means of `logistic`, `minimax`, `hinge` and `wasserstein` run over all scores. Options whose default is "none" stand for
 another one: `variance` for σ², `rep_lambda` for the weights.
