@@ -148,8 +148,8 @@ def _key_table() -> str:
 def _overrides() -> str:
     return (
         "Some keys make others idle: `act_nm: bn` takes a common bias away (batch norm has its own offset), "
-        "`act_nm: cbn` any bias; `tc` ignores `scale`; `act_k` counts only beside `w_nm: s`. `summary` notes what has no effect. "
-        "A key that does not exist is refused.\n\n"
+        "`act_nm: cbn` any bias; `tc` ignores `scale`; `act_k` counts only beside `w_nm: s`. `summary` notes what has "
+        "no effect. A key that does not exist is refused.\n\n"
     )
 
 
