@@ -113,6 +113,16 @@ def test_flags_of_the_generated_page_are_those_of_the_help(generated):
         assert flags == set(re.findall(r"^  (--\w+)", text, flags=re.MULTILINE)) and len(flags) > 10
         section = generated["reference/cli.md"].partition(f"\n### {verb}\n")[2].partition("\n### ")[0]
         assert all(f"`{flag}" in section for flag in flags), verb
+        assert section.count("\n:   ") == len(flags), verb
+    text = dict(HOOKS.cli.entries(HOOKS.cli.verb_help("prepare")))["--size=none"]
+    assert text.startswith("pixels of a side: ") and text.endswith("which must then be of one size")
+
+
+def test_scripts_that_train_show_the_defaults_of_their_own(generated):
+    page = generated["reference/cli.md"]
+    section = page.partition("\n### experiments/my_test_stl.py\n")[2].partition("\n### ")[0]
+    shown = re.findall(r"^`(--[^`]+)`", section, flags=re.MULTILINE)
+    assert shown == ["--architecture=stl10/DCGAN", "--data=stl10", "--lr_dis=0.0002"]
 
 
 def test_every_key_and_loss_has_its_place(generated):
@@ -128,6 +138,24 @@ def test_every_key_and_loss_has_its_place(generated):
             or f"\n### {name}\n" in generated["reference/losses.md"]
             or (name.endswith(("_gp", "_ds")))
         ), name
+
+
+def test_a_loss_is_told_with_its_options_and_variants(generated):
+    section = generated["reference/losses.md"].partition("\n### rmb\n")[2].partition("\n### ")[0]
+    assert "`lower_bound` 0.25, `upper_bound` 4.0" in section and "`rep_weights` (0, -1)" in section
+    assert "`rep_b`, `rep_mmd_b`" in section and "`rmb_gp`, w = 0.1; `rmb_ds`, w = 0.1" in section
+    assert "Wang et al. 2019, Eq. 7" in section and "16 scores" in section
+
+
+def test_shapes_of_the_operations_are_those_by_hand(generated):
+    page = generated["reference/dictionary.md"]
+    assert "| `tc` | transposed convolution | (3, 32, 32) to (64, 64, 64) | `kernel` (4, 4, 64, 3) |" in page
+    assert (
+        "| `dck` | dense scaled per class (needs class labels) | (128,) to (64,) "
+        "| `kernel` (128, 64), `c_kernel` (10, 64) |" in page
+    )
+    assert "| `ps` | periodic shuffling | 2: (4, 16, 16); -2: (64, 4, 4); 1.5: refused |" in page
+    assert "- `max`, `avg`, `sum`: `out`, `bias`, `kernel`, `strides`, `padding`, `scale`" in page
 
 
 def test_a_name_without_words_stops_the_build(monkeypatch):
