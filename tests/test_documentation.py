@@ -266,7 +266,7 @@ def test_the_losses_of_the_how_to_train(tmp_path):
         text = block.text.replace("STEPS = 1000", "STEPS = 3").replace("batch_size=64", "batch_size=8")
         (tmp_path / block.title).write_text(text, encoding="utf-8")
     command = [sys.executable, "-c", USE_OF_THE_OTHER_LOSSES]
-    done = subprocess.run(command, cwd=tmp_path, env=script_environment(), capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, cwd=tmp_path, env=script_environment(), capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Fréchet distance of mean colours" in done.stdout and "'step': 3" in done.stdout
     assert (tmp_path / "least_squares.png").is_file() and list((tmp_path / "least_squares/checkpoints").iterdir())
@@ -279,7 +279,7 @@ def test_the_losses_of_the_how_to_train(tmp_path):
 def test_the_site_is_built_without_warnings_and_asks_for_nothing(tmp_path):
     pytest.importorskip("material")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
-    done = subprocess.run(command, cwd=PROJECT, env=script_environment(), capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=PROJECT, env=script_environment(), capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr[-3000:]
     loads = re.compile(r"""<(?:script|img|iframe|link)\b[^>]*(?:src|href)=["']?(https?://[^"'\s>]+)""")
     for page in (tmp_path / "site").rglob("*.html"):

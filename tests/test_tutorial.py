@@ -48,7 +48,7 @@ def _run(commands: list[list[str]], folder: Path) -> str:
     program = [sys.executable, str(PROJECT / "tests" / "forked_commands.py")]
     environment = {**script_environment(), "TF_CPP_MIN_LOG_LEVEL": "2", "MMDGAN_FEATURE_CACHE": "none"}
     done = subprocess.run(
-        program, input=json.dumps(commands), cwd=folder, env=environment, capture_output=True, text=True, timeout=900
+        program, input=json.dumps(commands), cwd=folder, env=environment, capture_output=True, text=True, timeout=1800
     )
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
@@ -93,7 +93,7 @@ def test_the_notebook_from_top_to_bottom(tmp_path):
         env={**script_environment(), "MMDGAN_NOTEBOOK_STEPS": "20", "MPLBACKEND": "agg"},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "FD[pixels] generated:" in done.stdout and "'step': 20" in done.stdout
