@@ -65,6 +65,7 @@ setup(
         "setuptools<82",
     ],
     extras_require={
+        "docs": ["mkdocs", "mkdocs-material", "mkdocstrings[python]"],
         "gpu": ["tensorflow[and-cuda]"],
         "onnx": ONNX,
         "ray": ["ray[tune]"],  # `sweep --engine ray`

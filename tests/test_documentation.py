@@ -1,0 +1,289 @@
+"""The documentation says what is so: its links, verbs, flags, code blocks, named tests and generated pages."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmdgan import cli
+from tests.conftest import PROJECT, script_environment
+from tests.document_blocks import blocks
+
+DOCS = PROJECT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+EVERY = [*PAGES, PROJECT / "README.md", PROJECT / "Data" / "ReadMe.md"]
+
+OTHER_PROGRAMS = {
+    "ray start": ("head", "address"),
+    "tensorboard": ("logdir",),
+    "Slurm": ("kill-on-bad-exit", "nodes", "ntasks-per-node", "gpus-per-node", "requeue", "open-mode", "signal"),
+    "pytest": ("dist",),
+    "ruff": ("check",),
+    "mkdocs": ("strict",),
+    "absl": ("name", "noname", "flag", "help"),
+}
+"""Flags of the pages that are not this project's."""
+
+_LINK = re.compile(r"!?\[[^\]\[]*\]\(([^)\s]+)\)")
+
+
+def _hooks():
+    """The module `docs/hooks.py`, as MkDocs loads it."""
+    spec = importlib.util.spec_from_file_location("documentation_hooks", DOCS / "hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+HOOKS = _hooks()
+
+
+def _name(page: Path) -> str:
+    return page.relative_to(PROJECT).as_posix()
+
+
+def _outside_of_code(text: str) -> str:
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+
+
+def _anchors(text: str) -> set[str]:
+    """The anchors of a page's headings, as MkDocs and GitHub make them."""
+    titles = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    plain = (re.sub(r"[^\w\s-]", "", re.sub(r"[`*]", "", title)).strip().lower() for title in titles)
+    return {re.sub(r"[\s]+", "-", title) for title in plain}
+
+
+@pytest.fixture(scope="module")
+def generated() -> dict[str, str]:
+    """The pages that no file holds, by their names."""
+    return {page: make() for page, make in HOOKS.GENERATED.items()}
+
+
+@pytest.mark.parametrize("page", EVERY, ids=_name)
+def test_links_and_pictures_are_there(page, generated):
+    for target in _LINK.findall(_outside_of_code(page.read_text(encoding="utf-8"))):
+        path, _, anchor = target.partition("#")
+        if ":" in path:
+            continue
+        there = (page.parent / path).resolve() if path else page
+        if there.is_relative_to(DOCS) and there.relative_to(DOCS).as_posix() in generated:
+            text = generated[there.relative_to(DOCS).as_posix()]
+        else:
+            assert there.exists(), f"{_name(page)} links to {target}"
+            text = there.read_text(encoding="utf-8") if there.suffix == ".md" else ""
+        if anchor and there.suffix == ".md":
+            assert anchor in _anchors(text), f"{_name(page)} links to {target}, which has {sorted(_anchors(text))}"
+
+
+def test_every_page_is_in_the_navigation(generated):
+    listed = set(re.findall(r"[\w/]+\.md", (PROJECT / "mkdocs.yml").read_text(encoding="utf-8")))
+    assert listed == {page.relative_to(DOCS).as_posix() for page in PAGES} | set(generated)
+
+
+def test_every_verb_and_script_is_documented(generated):
+    for verb in cli.VERBS:
+        assert f"\n### {verb}\n" in generated["reference/cli.md"]
+        assert any(f"mmdgan {verb}" in page.read_text(encoding="utf-8") for page in PAGES), verb
+    for script in (PROJECT / "experiments").glob("*.py"):
+        assert f"\n### experiments/{script.name}\n" in generated["reference/cli.md"]
+
+
+def test_every_flag_is_one(generated):
+    known = set(re.findall(r"^`--(?:no)?([\w-]+)", generated["reference/cli.md"], flags=re.MULTILINE))
+    assert {"max_step", "rep_lambda", "verify", "engine"} <= known
+    known |= {flag for flags in OTHER_PROGRAMS.values() for flag in flags}
+    for benchmark in (PROJECT / "benchmarks").glob("*.py"):
+        known |= set(re.findall(r'"--([\w-]+)"', benchmark.read_text(encoding="utf-8")))
+    for page in EVERY:
+        for flag in re.findall(r"(?<![\w-])--([a-zA-Z][\w-]*)", page.read_text(encoding="utf-8")):
+            assert flag in known or flag.removeprefix("no") in known, f"{_name(page)} names --{flag}"
+
+
+def test_flags_of_the_generated_page_are_those_of_the_help(generated):
+    for verb in ("train", "evaluate", "prepare"):
+        text = HOOKS.cli.verb_help(verb)
+        flags = {flag.partition("=")[0] for flag, _ in HOOKS.cli.entries(text)}
+        assert flags == set(re.findall(r"^  (--\w+)", text, flags=re.MULTILINE)) and len(flags) > 10
+        section = generated["reference/cli.md"].partition(f"\n### {verb}\n")[2].partition("\n### ")[0]
+        assert all(f"`{flag}" in section for flag in flags), verb
+        assert section.count("\n:   ") == len(flags), verb
+    text = dict(HOOKS.cli.entries(HOOKS.cli.verb_help("prepare")))["--size=none"]
+    assert text.startswith("pixels of a side: ") and text.endswith("which must then be of one size")
+
+
+def test_scripts_that_train_show_the_defaults_of_their_own(generated):
+    page = generated["reference/cli.md"]
+    section = page.partition("\n### experiments/my_test_stl.py\n")[2].partition("\n### ")[0]
+    shown = re.findall(r"^`(--[^`]+)`", section, flags=re.MULTILINE)
+    assert shown == ["--architecture=stl10/DCGAN", "--data=stl10", "--lr_dis=0.0002"]
+
+
+def test_every_key_and_loss_has_its_place(generated):
+    from mmdgan import design_keys, losses
+
+    page = generated["reference/dictionary.md"]
+    for name in (*design_keys.KEYS, *design_keys.OPERATIONS, *design_keys.SCALINGS, *HOOKS.dictionary.TYPES):
+        assert f"| `{name}` |" in page, name
+    assert all(f"'{act}'" in page for act in design_keys.ACTIVATIONS)
+    for name in losses.names():
+        assert (
+            f"`{name}`" in generated["reference/losses.md"]
+            or f"\n### {name}\n" in generated["reference/losses.md"]
+            or (name.endswith(("_gp", "_ds")))
+        ), name
+
+
+def test_a_loss_is_told_with_its_options_and_variants(generated):
+    section = generated["reference/losses.md"].partition("\n### rmb\n")[2].partition("\n### ")[0]
+    assert "`lower_bound` 0.25, `upper_bound` 4.0" in section and "`rep_weights` (0, -1)" in section
+    assert "`rep_b`, `rep_mmd_b`" in section and "`rmb_gp`, w = 0.1; `rmb_ds`, w = 0.1" in section
+    assert "Wang et al. 2019, Eq. 7" in section and "16 scores" in section
+
+
+def test_shapes_of_the_operations_are_those_by_hand(generated):
+    page = generated["reference/dictionary.md"]
+    assert "| `tc` | transposed convolution | (3, 32, 32) to (64, 64, 64) | `kernel` (4, 4, 64, 3) |" in page
+    assert (
+        "| `dck` | dense scaled per class (needs class labels) | (128,) to (64,) "
+        "| `kernel` (128, 64), `c_kernel` (10, 64) |" in page
+    )
+    assert "| `ps` | periodic shuffling | 2: (4, 16, 16); -2: (64, 4, 4); 1.5: refused |" in page
+    assert "- `max`, `avg`, `sum`: `out`, `bias`, `kernel`, `strides`, `padding`, `scale`" in page
+
+
+def test_a_name_without_words_stops_the_build(monkeypatch):
+    from mmdgan.losses import entries
+
+    monkeypatch.setitem(entries.ENTRIES, "new", entries.ENTRIES["rep"])
+    with pytest.raises(ValueError, match="new"):
+        HOOKS.losses.page()
+    monkeypatch.delitem(HOOKS.dictionary.MEANINGS, "act_k")
+    with pytest.raises(ValueError, match="act_k"):
+        HOOKS.dictionary.page()
+
+
+def test_values_are_told_as_the_checks_tell_them():
+    allowed = HOOKS.dictionary.allowed
+    assert allowed("padding") == "'SAME', 'VALID'"
+    assert allowed("kernel") == "a positive integer"
+    assert allowed("w_p") == "anything"
+
+
+@pytest.mark.parametrize(
+    ("source", "page", "written", "shown"),
+    [
+        ("docs/points.md", "points.md", "[a](../architectures/points.py)", "a"),
+        ("docs/scores.md", "scores.md", "[a](../Data/ReadMe.md#sample)", "[a](data.md#sample)"),
+        ("docs/howto/x.md", "howto/x.md", "[a](../scores.md#names)", "[a](../scores.md#names)"),
+        ("Data/ReadMe.md", "data.md", "[a](../docs/scores.md) [b](#places)", "[a](scores.md) [b](#places)"),
+        ("docs/a.md", "a.md", "![p](images/p.png) [c](https://x.org)", "![p](images/p.png) [c](https://x.org)"),
+    ],
+)
+def test_links_that_leave_the_site_are_mended(source, page, written, shown):
+    assert HOOKS.inside(written, source, page) == shown
+
+
+def test_flags_are_kept_in_one_piece():
+    html = "<p><code>train --loss rep</code> --x <pre><code>--y <b></b></code></pre>"
+    kept = html.replace("--loss", '<span class="flag">--loss</span>')
+    assert HOOKS.on_page_content(html, None, None, None) == kept
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=_name)
+def test_python_blocks_compile(page):
+    for block in blocks(page):
+        assert block.language, f"{_name(page)} has a fence without a language"
+        if block.language == "python":
+            compile(block.text, _name(page), "exec")
+
+
+def test_the_parity_table_is_whole_and_true():
+    rows = re.findall(r"^\| (\d+) \|.*\| ([^|]+) \|$", (DOCS / "parity.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 97))
+    for number, where in rows:
+        if link := _LINK.match(where):
+            assert link[1].partition("#")[0] in {
+                *HOOKS.GENERATED,
+                *(page.relative_to(DOCS).as_posix() for page in PAGES),
+            }
+            continue
+        path, test = re.fullmatch(r"`(tests/[\w/]+\.py)` `([\w:]+)`", where).groups()
+        text = (PROJECT / path).read_text(encoding="utf-8")
+        for name in test.split("::"):
+            assert re.search(rf"^\s*(?:def|class) {name}\b", text, re.MULTILINE), f"row {number}: {where}"
+
+
+def test_places_of_the_map_are_there():
+    """Every `mmdgan....` of the pages is a module, or a name that the source of one defines."""
+    for page in (DOCS / "from_the_original.md", *(DOCS / "explanation").glob("*.md")):
+        for dotted in re.findall(r"`(mmdgan(?:\.\w+)+)", page.read_text(encoding="utf-8")):
+            words = dotted.split(".")
+            place, rest = PROJECT / "mmdgan", words[1:]
+            while rest and (place / rest[0]).is_dir():
+                place, rest = place / rest[0], rest[1:]
+            if rest and (place / f"{rest[0]}.py").is_file():
+                place, rest = place / f"{rest[0]}.py", rest[1:]
+            source = (place if place.is_file() else place / "__init__.py").read_text(encoding="utf-8")
+            assert not rest or re.search(rf"\b{rest[0]}\b", source), f"{_name(page)}: {dotted}"
+
+
+def test_networks_of_the_how_to_are_networks(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shown = []
+    for block in blocks(DOCS / "howto" / "own_architecture.md"):
+        if block.title:
+            Path(block.title).write_text(block.text, encoding="utf-8")
+        for line in block.commands if block.language == "sh" else ():
+            words = shlex.split(line)
+            assert words[:3] == ["python", "-m", "mmdgan"]
+            assert cli.main(words[3:]) == 0
+            shown.append(capsys.readouterr().out)
+    assert len(shown) == 4 and all("total" in text for text in shown)
+    assert "conditional on 10 classes" in shown[2] and "concat of wide, narrow" in shown[3]
+
+
+USE_OF_THE_OTHER_LOSSES = """
+from train_it import *
+from energy_loss import Energy
+from penalised_loss import Penalised
+
+for loss in (Energy(), Penalised()):
+    losses = GanStep(gan.generator, gan.discriminator, loss, 1e-3, 1e-3).step(pipeline.batch(0)["x"])
+    print(loss.name, *(float(losses[name]) for name in ("loss_gen", "loss_dis")), float(losses.get("dis_penalty", 0)))
+"""
+
+
+@pytest.mark.slow
+def test_the_losses_of_the_how_to_train(tmp_path):
+    for block in blocks(DOCS / "howto" / "own_loss.md"):
+        text = block.text.replace("STEPS = 1000", "STEPS = 3").replace("batch_size=64", "batch_size=8")
+        (tmp_path / block.title).write_text(text, encoding="utf-8")
+    command = [sys.executable, "-c", USE_OF_THE_OTHER_LOSSES]
+    done = subprocess.run(command, cwd=tmp_path, env=script_environment(), capture_output=True, text=True, timeout=1800)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Fréchet distance of mean colours" in done.stdout and "'step': 3" in done.stdout
+    assert (tmp_path / "least_squares.png").is_file() and list((tmp_path / "least_squares/checkpoints").iterdir())
+    energy, penalised = [[float(x) for x in line.split()[1:]] for line in done.stdout.splitlines()[-2:]]
+    assert energy[0] == -energy[1] != 0 and energy[2] == 0
+    assert penalised[2] > 0 and penalised[1] == pytest.approx(penalised[2] - penalised[0])
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_warnings_and_asks_for_nothing(tmp_path):
+    pytest.importorskip("material")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=PROJECT, env=script_environment(), capture_output=True, text=True, timeout=1800)
+    assert done.returncode == 0, done.stderr[-3000:]
+    loads = re.compile(r"""<(?:script|img|iframe|link)\b[^>]*(?:src|href)=["']?(https?://[^"'\s>]+)""")
+    for page in (tmp_path / "site").rglob("*.html"):
+        fetched = loads.findall(page.read_text(encoding="utf-8"))
+        assert not fetched, f"{page.name} loads {fetched}"
+    assert not list((tmp_path / "site").rglob("*.py"))
+    assert "GanStep" in (tmp_path / "site/reference/api.html").read_text(encoding="utf-8")
