@@ -100,7 +100,7 @@ Multiply-adds: 827,375,616 in the generator, 362,705,920 in the critic.
 Expected: 1.8 s a step, an estimate.
 Command: python experiments/my_test_stl.py --architecture sngan/RESNET_48 --loss hinge --spectral pim
 Source: Miyato et al., ICLR 2018, Table 5.
-Published score (hinge loss, STL-10): Inception score 9.10, FID 40.1 with 5,000 generated and 10,000 real images.
+Published score (hinge loss, STL-10): Inception score 9.10, FID 40.1 with 5,000 generated images.
     Mimicry: Inception score 8.04, FID 39.56.
 """
 
