@@ -46,6 +46,8 @@ def dcgan(width: int) -> dict:
 DCGAN = dcgan(64)
 """The published network: 3,811,907 trainable parameters in the generator, 5,983,760 in the critic.
 
+Multiply-adds: 103,481,344 in the generator, 215,810,048 in the critic.
+Measured: 0.62 s a step of 64 images in float32 on 2 cores of an Intel Xeon (AVX-512).
 Command: python experiments/my_test_cifar.py --loss rep --architecture cifar10/DCGAN
 Source: Wang, Sun, Halgamuge, "Improving MMD-GAN training with repulsive loss function", ICLR 2019, and the
     settings of the authors' CIFAR-10 script: batch 64, Adam, 100,000 steps.
@@ -57,6 +59,8 @@ DCGAN_QUARTER = dcgan(16)
 """The same at a quarter of the width, for CPUs: 436,883 trainable parameters in the generator, 399,248 in the
 critic.
 
+Multiply-adds: 6,995,968 in the generator, 13,844,480 in the critic.
+Expected: less than 0.1 s a step, an estimate.
 Command: python experiments/my_test_cifar.py --loss rep_b --architecture cifar10/DCGAN_QUARTER
 Source: as DCGAN; there is no published score at this width.
 """
@@ -65,6 +69,8 @@ DCGAN_EIGHTH = dcgan(8)
 """The same at an eighth of the width, for hundreds of runs on CPUs: 175,435 trainable parameters in the generator,
 108,240 in the critic.
 
+Multiply-adds: 1,925,120 in the generator, 3,579,904 in the critic.
+Expected: less than 0.1 s a step, an estimate.
 Command: python -m mmdgan sweep experiments/sweeps/figure3_small.py
 Source: as DCGAN; there is no published score at this width.
 """

@@ -81,6 +81,8 @@ PIXELS = {
 }
 """The MLP generator 100-256-512-1024-784, judged by its pixels: 1,486,352 trainable parameters, and a critic of 0.
 
+Multiply-adds: 1,483,776 in the generator, 0 in the critic.
+Expected: less than 0.1 s a step, an estimate.
 Command: python experiments/mnist_pixels.py --data fashion_mnist
 Source: the study's fixed kernel on pixels.
 """
@@ -89,6 +91,8 @@ RANDOM_FEATURES = {**_IMAGE, "generator": _MLP, "discriminator": _CONV}
 """The same generator, 1,486,352 trainable parameters, judged by the features of a small convolutional network of 18,816
 that keeps its random weights.
 
+Multiply-adds: 1,483,776 in the generator, 3,838,464 in the critic.
+Expected: less than 0.1 s a step, an estimate.
 Command: python experiments/mnist_random_features.py --data fashion_mnist
 Source: the study's fixed feature extractor (convolution 32 3x3, pool, convolution 64 3x3, pool, flat), with
     `fixed_critic`.
@@ -98,6 +102,8 @@ LENET = {**_IMAGE, "generator": _MLP, "discriminator": _LENET}
 """The same generator, 1,486,352 trainable parameters, judged by LeNet-5 without its last three layers: 2,572 that were
 trained as part of LENET_CLASSIFIER.
 
+Multiply-adds: 1,483,776 in the generator, 357,600 in the critic.
+Expected: less than 0.1 s a step, an estimate.
 Command: python experiments/mnist_lenet.py --data fashion_mnist
 Source: the study's LeNet features, with `fixed_critic` and `critic_weights`; LeCun et al. 1998.
 """
@@ -118,6 +124,8 @@ Source: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to docu
 MLP_TRAINED = {**_IMAGE, "generator": _MLP, "discriminator": [*_CONV, _SCORES]}
 """The MLP generator, 1,486,352 trainable parameters, and the small convolutional critic, which learns: 69,008.
 
+Multiply-adds: 1,483,776 in the generator, 3,888,640 in the critic.
+Expected: less than 0.1 s a step, an estimate.
 Command: python experiments/mnist_trained.py --data fashion_mnist
 Source: the study's trained feature extractor.
 """
@@ -128,6 +136,8 @@ DCGAN = dcgan(64)
 
 The first step from 4x4 to 7x7 is of stride 1 without padding, kernel 4; the others double the side.
 
+Multiply-adds: 86,205,440 in the generator, 15,077,376 in the critic.
+Expected: 0.13 s a step, an estimate.
 Command: python experiments/mnist_dcgan.py --data fashion_mnist
 Source: the study's DCGAN, after Radford, Metz, Chintala 2016.
 """
@@ -136,6 +146,8 @@ DCGAN_SN = dcgan_sn(64)
 """DCGAN with spectral normalisation in the critic in the place of batch normalisation, multipliers of product 64 as on
 CIFAR-10: 3,589,569 trainable parameters in the generator, 722,384 in the critic.
 
+Multiply-adds: 86,205,440 in the generator, 15,077,376 in the critic.
+Expected: 0.13 s a step, an estimate.
 Command: python experiments/mnist_repulsive.py --data fashion_mnist
 Source: the critic's normalisation of Wang, Sun, Halgamuge, ICLR 2019, for whose losses it is meant.
 """
@@ -143,6 +155,8 @@ Source: the critic's normalisation of Wang, Sun, Halgamuge, ICLR 2019, for whose
 DCGAN_HALF = dcgan(32)
 """DCGAN at half the width, for CPUs: 1,106,657 trainable parameters in the generator, 197,552 in the critic.
 
+Multiply-adds: 21,869,056 in the generator, 3,835,904 in the critic.
+Expected: less than 0.1 s a step, an estimate.
 Command: python experiments/mnist_dcgan.py --data fashion_mnist --architecture mnist/DCGAN_HALF
 Source: as DCGAN.
 """
@@ -150,6 +164,8 @@ Source: as DCGAN.
 DCGAN_SN_HALF = dcgan_sn(32)
 """DCGAN_SN at half the width, for CPUs: 1,106,657 trainable parameters in the generator, 197,360 in the critic.
 
+Multiply-adds: 21,869,056 in the generator, 3,835,904 in the critic.
+Expected: less than 0.1 s a step, an estimate.
 Command: python experiments/mnist_repulsive.py --data fashion_mnist --architecture mnist/DCGAN_SN_HALF
 Source: as DCGAN_SN.
 """

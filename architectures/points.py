@@ -23,6 +23,8 @@ MLP = {
 }
 """A learned kernel: 18,946 trainable parameters in the generator, 18,960 in the critic.
 
+Multiply-adds: 18,688 in the generator, 18,688 in the critic.
+Expected: less than 0.1 s a step, an estimate.
 Command: python experiments/points_learned.py --points ring --loss rep_b
 Source: the multilayer perceptrons with two hidden layers of 128 units that the ring and the grid of Gaussians are
     commonly learned with (Metz et al. 2017, "Unrolled generative adversarial networks", appendix; Srivastava et al.
@@ -37,6 +39,8 @@ IDENTITY = {
 }
 """A fixed kernel, of the points themselves: 18,946 trainable parameters in the generator, 0 in the critic.
 
+Multiply-adds: 18,688 in the generator, 0 in the critic.
+Expected: less than 0.1 s a step, an estimate.
 Command: python experiments/points_fixed.py --points ring --sigma 0.05,0.2,1
 Source: as MLP; a generator of points trained on MMD^2 alone is that of Li, Swersky, Zemel (ICML 2015) and of Dziugaite,
     Roy, Ghahramani (UAI 2015).

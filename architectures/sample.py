@@ -31,6 +31,8 @@ DCGAN_SMALL: dict = {
 }
 """For a laptop's CPU: 436,883 trainable parameters in the generator, 399,248 in the critic.
 
+Multiply-adds: 6,995,968 in the generator, 13,844,480 in the critic.
+Expected: less than 0.1 s a step, an estimate.
 Command: python experiments/my_test_cifar.py --data sample --loss rep_b --architecture sample/DCGAN_SMALL
 Source: the CIFAR-10 network of Wang, Sun, Halgamuge (ICLR 2019) with every width divided by four; there is no
     published score.
@@ -55,6 +57,8 @@ PROJECTION_SMALL = {
 
 438,899 trainable parameters in the generator, 388,993 in the critic.
 
+Classes: 10
+Multiply-adds: 6,995,968 in the generator, 13,815,808 in the critic.
 Command: python experiments/my_test_sample.py --architecture sample/PROJECTION_SMALL --num_class 10 --loss hinge
     --max_step 3000
 Measured: about 7 min on one core of a 2-core Intel Xeon; FD[classifier] 3.3 and CS[classifier] 7.5 on 2,000 images; the

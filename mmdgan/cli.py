@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from absl import flags as absl_flags
 
-from mmdgan import cli_data, cli_export, cli_images, cli_report, cli_scores, cli_sweep, flags
+from mmdgan import cli_data, cli_export, cli_images, cli_presets, cli_report, cli_scores, cli_sweep, flags
 from mmdgan.errors import ConfigError, DesignError, MmdGanError
 from mmdgan.experiment import Experiment
 from mmdgan.flags import option
@@ -181,6 +181,7 @@ VERBS = {
         cli_sweep.sweep, "FILE.py|status|table|best", "do many runs, over a grid or a search space; show them"
     ),
     "export": Verb(cli_export.export, "RUN", "write the generator in a form that other programs load"),
+    "presets": Verb(cli_presets.presets, "[--family NAME]", "list the networks that come along"),
     "summary": Verb(summary, "FILE:NAME", "show the networks of an architecture, or one network"),
     "losses": Verb(losses, "", "list the losses, with what they compute and their sources"),
     "import-tf1": Verb(import_tf1, "PREFIX", "make a run of a checkpoint of the original"),

@@ -45,6 +45,23 @@ def preset_folders() -> list[Path]:
     return [folder for folder in (*own, Path("architectures")) if folder.is_dir()]
 
 
+def preset_modules() -> dict[str, Path]:
+    """The files of presets by their modules' names, sorted; of two with one name the first folder's is meant."""
+    files = [path for folder in reversed(preset_folders()) for path in folder.glob("*.py") if path.is_file()]
+    return dict(sorted((path.stem, path) for path in files if path.stem != "__init__"))
+
+
+def architectures_in(path: Path) -> dict[str, dict]:
+    """The architectures that a Python file has under public names, those that it imports too.
+
+    Raises:
+        DesignError: the file fails.
+    """
+    keys = {"input", "code", "generator", "discriminator"}
+    found = {name: value for name, value in _run(path).items() if isinstance(value, Mapping) and keys <= set(value)}
+    return {name: dict(value) for name, value in found.items() if not name.startswith("_")}
+
+
 def _is_dictionary(value: object) -> bool:
     layers = isinstance(value, (list, tuple)) and value and all(isinstance(layer, Mapping) for layer in value)
     return isinstance(value, Mapping) or bool(layers)
@@ -82,12 +99,10 @@ def _preset(reference: str) -> tuple[Path, str]:
     module, slash, name = reference.rpartition("/")
     if not slash:
         module, name = reference, ""
-    for folder in preset_folders():
-        path = folder / f"{module}.py"
-        if os.path.isfile(path):
-            return path, name
-    files = [path for folder in preset_folders() for path in folder.glob("*.py")]
-    modules = sorted({path.stem for path in files} - {"__init__"})
+    known = preset_modules()
+    if module in known:
+        return known[module], name
+    modules = list(known)
     raise DesignError(
         f"architecture {reference!r}: there is no preset module {module!r}{nearest(module, modules)}; there "
         f"are {listed(modules)}, and a file of your own is named as 'path/file.py:NAME'."

@@ -1,4 +1,4 @@
-"""The presets of STL-10, CelebA and LSUN against the tables of the original, and the scripts that train them."""
+"""The DCGAN presets against the tables of the original, and the scripts that train them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ PARAMETERS = {
     "celeba/DCGAN": (13_258_307, 23_942_672),
     "celeba/DCGAN_QUARTER": (1_225_619, 1_546_640),
     "lsun/DCGAN": (13_258_307, 23_942_672),
+    # CelebA's with a transposed convolution 1024 -> 1024 and its batch norm more, and two convolutions in the critic.
+    "imagenet/DCGAN": (
+        13_258_307 + 4 * 4 * 1024 * 1024 + 2 * 1024,
+        23_942_672 + 4 * 4 * 1024 * 1024 + 3 * 3 * 1024 * 1024 + 2 * 1024,
+    ),
 }
 
 STL_VECTORS = [(48, 3), *2 * [(24, 128)], *2 * [(12, 256)], *2 * [(6, 512)]]
@@ -33,6 +38,7 @@ SCRIPTS = {
     "my_test_stl": ("stl10/DCGAN", "stl10", 2e-4, 2e-4),
     "my_test_celebA": ("celeba/DCGAN", "celeba", 1e-4, 2e-4),
     "my_test_lsun": ("lsun/DCGAN", "lsun", 2e-4, 1e-4),
+    "my_test_imagenet": ("imagenet/DCGAN", "imagenet", 2e-4, 1e-4),
 }
 
 
@@ -78,6 +84,18 @@ def test_networks_of_64x64():
     shapes = [(count, side, side) for count, side in zip(channels, sides, strict=True)]
     assert [layer.op_shape for layer in dis.layers] == [*shapes, (16,)]
     assert load_architecture("lsun/DCGAN") == load_architecture("celeba/DCGAN")
+
+
+def test_networks_of_128x128():
+    gen, dis = parse_architecture(load_architecture("imagenet/DCGAN"))
+    shapes = [(1024, 4, 4), (1024, 8, 8), (512, 16, 16), (256, 32, 32), (128, 64, 64), (64, 128, 128), (3, 128, 128)]
+    assert [layer.output_shape for layer in gen.layers] == shapes
+    assert [layer.bias for layer in gen.layers] == ["b", *5 * [None], "b"]
+    sides = [128, 64, 64, 32, 32, 16, 16, 8, 8, 4, 4]
+    channels = [64, 128, 128, 256, 256, 512, 512, 1024, 1024, 1024, 1024]
+    shapes = [(count, side, side) for count, side in zip(channels, sides, strict=True)]
+    assert [layer.op_shape for layer in dis.layers] == [*shapes, (16,)]
+    assert [layer.kernel for layer in dis.layers] == [3, *5 * [4, 3], None]
 
 
 @pytest.mark.parametrize("preset", PARAMETERS)

@@ -333,7 +333,7 @@ LOSSES = (
 
 @dataclass(frozen=True)
 class Preset:
-    """An architecture to be built and trained for two steps.
+    """An architecture to be built and trained for five steps.
 
     Attributes:
         name: what `mmdgan.load_architecture` takes.
@@ -341,12 +341,20 @@ class Preset:
         num_class: of its conditional layers.
         twin: a preset of the same layers, but for their widths, that is built and trained in its place; for large
             networks.
+        slow: whether its training takes long.
     """
 
     name: str
     loss: str = "rep_b"
     num_class: int = 0
     twin: str = ""
+    slow: bool = False
+
+
+def _residual(name: str, num_class: int = 0, slow: bool = True, loss: str = "hinge") -> tuple[Preset, Preset]:
+    """A residual network and the one of a quarter of its width, with that many classes."""
+    quarter = f"{name}_QUARTER"
+    return Preset(name, loss, num_class, quarter), Preset(quarter, loss, num_class, slow=slow)
 
 
 PRESETS = (
@@ -355,6 +363,8 @@ PRESETS = (
     Preset("cifar10/DCGAN"),
     Preset("cifar10/DCGAN_EIGHTH"),
     Preset("cifar10/DCGAN_QUARTER"),
+    Preset("imagenet/DCGAN", twin="imagenet/DCGAN_QUARTER"),
+    Preset("imagenet/DCGAN_QUARTER", slow=True),
     Preset("lsun/DCGAN", twin="celeba/DCGAN_QUARTER"),
     Preset("mnist/DCGAN", twin="mnist/DCGAN_HALF"),
     Preset("mnist/DCGAN_HALF"),
@@ -366,9 +376,22 @@ PRESETS = (
     Preset("mnist/RANDOM_FEATURES", loss="hinge"),
     Preset("points/IDENTITY", loss="mmd_g"),
     Preset("points/MLP"),
+    *_residual("sagan/PROJECTION_128", 10),
+    *_residual("sagan/PROJECTION_64", 10),
+    *_residual("sagan/RESNET_128"),
+    *_residual("sagan/RESNET_64"),
     Preset("sample/DCGAN_SMALL"),
     Preset("sample/PROJECTION_SMALL", loss="hinge", num_class=10),
+    *_residual("sngan/PROJECTION_128", 10),
+    *_residual("sngan/PROJECTION_32", 10, slow=False),
+    *_residual("sngan/PROJECTION_48", 10),
+    *_residual("sngan/PROJECTION_64", 10),
+    *_residual("sngan/RESNET_128"),
+    *_residual("sngan/RESNET_32"),
+    *_residual("sngan/RESNET_48"),
+    *_residual("sngan/RESNET_64"),
     Preset("stl10/DCGAN", twin="stl10/DCGAN_QUARTER"),
     Preset("stl10/DCGAN_PAPER", twin="cifar10/DCGAN_QUARTER"),
     Preset("stl10/DCGAN_QUARTER"),
+    *_residual("wgan_gp/RESNET_32", loss="wasserstein"),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -10,8 +12,8 @@ from mmdgan import design
 from mmdgan.training import GanStep
 from tests.conformance.descriptions import PRESETS
 
-BATCH = 4
-
+BATCH, SMALL_BATCH = 4, 2
+STEPS = 5
 
 TRAINED = [preset for preset in PRESETS if not preset.twin]
 
@@ -35,11 +37,21 @@ def test_descriptions(preset):
         assert preset.twin in [trained.name for trained in TRAINED]
 
 
-@pytest.mark.parametrize("preset", TRAINED, ids=lambda preset: preset.name)
-def test_training(preset):
+def trainings() -> list:
+    """Every preset that is trained, in both precisions; those that take long, and the second, with the slow tests."""
+    found = []
+    for preset, precision in itertools.product(TRAINED, ("float32", "bf16")):
+        marks = [pytest.mark.slow] if preset.slow or precision == "bf16" else []
+        found.append(pytest.param(preset, precision, marks=marks, id=f"{preset.name}-{precision}"))
+    return found
+
+
+@pytest.mark.parametrize(("preset", "precision"), trainings())
+def test_training(preset, precision):
     architecture = mmdgan.load_architecture(preset.name)
     builders = (mmdgan.build_generator, mmdgan.build_discriminator)
-    networks = [build(architecture, preset.num_class, data_format="channels_last") for build in builders]
+    options = {"data_format": "channels_last", "precision": precision}
+    networks = [build(architecture, preset.num_class, **options) for build in builders]
     specs = design.parse_architecture(architecture, preset.num_class)
     for network, spec in zip(networks, specs, strict=True):
         assert sum(v.numpy().size for v in network.trainable_variables) == spec.parameters
@@ -48,10 +60,11 @@ def test_training(preset):
     before = [net.get_weights() for net in networks]
     channels, *pixels = specs[1].input_shape
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (BATCH, *pixels, channels), dtype=np.uint8)
-    labels = rng.integers(0, preset.num_class, (BATCH, 1)) if preset.num_class else None
-    # Twice: in the very first step spectral vectors without norm all but close the critic.
-    results = [step.step(images, labels=labels) for _ in range(2)]
+    batch = SMALL_BATCH if preset.slow else BATCH
+    images = rng.integers(0, 256, (batch, *pixels, channels), dtype=np.uint8)
+    labels = rng.integers(0, preset.num_class, (batch, 1)) if preset.num_class else None
+    # In the very first step spectral vectors without norm all but close the critic, and attention is still shut.
+    results = [step.step(images, labels=labels) for _ in range(STEPS)]
     for result in results:
         assert {"loss_gen", "loss_dis"} <= result.keys()
         assert all(np.isfinite(value) for value in result.values())
