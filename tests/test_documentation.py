@@ -196,7 +196,7 @@ def test_flags_are_kept_in_one_piece():
     assert HOOKS.on_page_content(html, None, None, None) == kept
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=_name)
+@pytest.mark.parametrize("page", [page for page in EVERY if blocks(page)], ids=_name)
 def test_python_blocks_compile(page):
     for block in blocks(page):
         assert block.language, f"{_name(page)} has a fence without a language"
