@@ -125,6 +125,7 @@ def test_presets_of_ones_own(tmp_path, monkeypatch):
         encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
+    assert list(documentation(folder / "mine.py")) == ["MINE", "OTHER", "LAYERS"]
     mine, other = presets(["mine"])
     assert (mine.name, other.name) == ("mine/MINE", "mine/OTHER")
     assert mine.entries == {"Published score": "a, b: 3.", "Source": 'Me, "A title", 2026, and others.'}
