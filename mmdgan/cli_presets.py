@@ -40,7 +40,7 @@ def presets(argv: Sequence[str]) -> int:
     depend on labels; parameters are counted for so many. Parameters: trained ones, of generator and critic.
     Multiply-adds: for one image.
     """
-    usage = f"usage: {flags.program()} presets [--flag=value ...]\n\n{inspect.cleandoc(presets.__doc__)}"
+    usage = f"usage: {flags.program()} presets [--flag=value ...]\n\n{inspect.cleandoc(presets.__doc__ or '')}"
     options: PresetsOptions = flags.parse(PresetsOptions(), argv, usage=usage).options
     if options.num_class and options.num_class < 2:
         raise ConfigError(f"num_class is {options.num_class}; give at least 2 classes, or 0.")

@@ -90,9 +90,8 @@ def documentation(path: Path) -> dict[str, str]:
     for statement, after in zip(body, [*body[1:], None], strict=True):
         target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
         if isinstance(target, ast.Name) and not target.id.startswith("_"):
-            value = getattr(after, "value", None)
-            string = isinstance(after, ast.Expr) and isinstance(value, ast.Constant) and isinstance(value.value, str)
-            texts[target.id] = inspect.cleandoc(value.value) if string else ""
+            constant = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else ""
+            texts[target.id] = inspect.cleandoc(constant) if isinstance(constant, str) else ""
     return texts
 
 
