@@ -90,8 +90,9 @@ def documentation(path: Path) -> dict[str, str]:
     for statement, after in zip(body, [*body[1:], None], strict=True):
         target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
         if isinstance(target, ast.Name) and not target.id.startswith("_"):
-            constant = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else ""
-            texts[target.id] = inspect.cleandoc(constant) if isinstance(constant, str) else ""
+            value = after.value if isinstance(after, ast.Expr) else None
+            text = value.value if isinstance(value, ast.Constant) else ""
+            texts[target.id] = inspect.cleandoc(text) if isinstance(text, str) else ""
     return texts
 
 
