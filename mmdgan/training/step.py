@@ -15,7 +15,6 @@ because what they tell one another is differentiated too (`mmdgan.collectives`).
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,34 +27,16 @@ from mmdgan.layers import scope
 from mmdgan.layers.blocks import batch_shape
 from mmdgan.losses import randomness
 from mmdgan.networks import Network, check_labels
-from mmdgan.training import execution
+from mmdgan.training import execution, inspection
 from mmdgan.training.checks import channels_last, check_pair, resolve_penalty_weight, to_float
 from mmdgan.training.distribution import Replicas
+from mmdgan.training.inspection import Forward
 from mmdgan.training.optimizers import make_optimizer
 from mmdgan.training.precision import LossScale
 from mmdgan.training.schedule import UpdateSchedule
 
 _CODES, _LABELS, _LOSS, _INTERPOLATION, _UPDATE = range(5)
 """Streams of random numbers within one step."""
-
-
-@dataclasses.dataclass
-class _Forward:
-    """One forward pass of both networks, with what is needed to differentiate and to log it.
-
-    Scores are those that the loss saw; `own_scores` those of this replica's images, generated and real.
-    """
-
-    tape: tf.GradientTape
-    losses: Any
-    regularisers: dict[str, tf.Tensor]
-    real: tf.Tensor
-    generated: tf.Tensor
-    score_gen: tf.Tensor
-    score_data: tf.Tensor
-    own_scores: tuple[tf.Tensor, tf.Tensor]
-    sigmas: dict[str, tf.Tensor]
-    updates: list[tuple[Any, tf.Tensor]]
 
 
 class GanStep(tf.Module):
@@ -301,58 +282,11 @@ class GanStep(tf.Module):
     @tf.function(autograph=False)
     def _inspect(self, real, labels, num_images: int):
         def look(real, labels):
-            return self._look(self.replicas.share(real), self.replicas.share(labels), num_images)
+            return inspection.look(self, self.replicas.share(real), self.replicas.share(labels), num_images)
 
         return self.replicas.run(look, real, labels)
 
-    def _look(self, real, labels, num_images: int) -> dict[str, dict[str, tf.Tensor]]:
-        forward = self._forward(real, None, labels, None, watch_images=True)
-        generated = self._generator(*self._draw(num_images), training=False)
-        losses, logs = self._of_all_replicas((forward.losses[:2], forward.losses.logs))
-        logs = {
-            **logs,
-            "GANLoss/gen": losses[0],
-            "GANLoss/dis": losses[1],
-            **{f"GANLoss/{name}": value for name, value in self._of_all_replicas(forward.regularisers).items()},
-            **{f"kernel_norm/{name}": sigma for name, sigma in forward.sigmas.items()},
-            "learning_rate/dis": self.optimizer_dis.learning_rate,
-            "learning_rate/gen": self.optimizer_gen.learning_rate,
-            **({} if self.loss_scale is None else {"loss_scale": self.loss_scale.scale}),
-        }
-        logs = {tag: tf.convert_to_tensor(value) for tag, value in logs.items()}
-        real, generated = (channels_last(x, self.discriminator.data_format) for x in (forward.real, generated))
-        return {
-            "scalars": {tag: value for tag, value in logs.items() if value.shape.rank == 0},
-            # Several numbers under one tag: the norms of a kernel's classes.
-            "histograms": {tag: value for tag, value in logs.items() if value.shape.rank != 0}
-            | self._histograms(forward),
-            "images": {"Ir": real[:num_images], "Ig": tf.clip_by_value(generated, -1, 1)},
-        }
-
-    def _histograms(self, forward: _Forward) -> dict[str, tf.Tensor]:
-        histograms = {"x/sx": forward.score_data, "x/sg": forward.score_gen, "x/x_gen": forward.generated}
-        for tag, gradient in zip(("x/g_x_norm", "x/g_gen_norm"), self._image_gradients(forward), strict=True):
-            norms = tf.norm(tf.reshape(gradient, (tf.shape(gradient)[0], -1)), axis=1)
-            histograms[tag] = collectives.gather_rows(norms)
-        gradients = collectives.mean_over_replicas(self._gradients(forward))
-        for network, values in zip(reversed(self._networks), gradients, strict=True):
-            if not values:  # a fixed critic
-                continue
-            for variable, gradient in zip(network.trainable_variables, values, strict=True):
-                name = tf1.original_name(variable)
-                histograms[name] = tf.convert_to_tensor(variable)
-                histograms[f"grad_{name}"] = gradient
-        return histograms
-
-    def _image_gradients(self, forward: _Forward) -> tuple[tf.Tensor, tf.Tensor]:
-        """Gradients of the summed scores with respect to real and generated images."""
-        score_gen, score_data = forward.own_scores
-        return (
-            forward.tape.gradient(score_data, forward.real),
-            forward.tape.gradient(score_gen, forward.generated),
-        )
-
-    def _forward(self, real, codes, labels, labels_gen, watch_images: bool = False) -> _Forward:
+    def _forward(self, real, codes, labels, labels_gen, watch_images: bool = False) -> Forward:
         """Runs both networks and the loss under a persistent tape; changes no variable. Of this replica's images."""
         real = self._checked_images(real)
         codes, labels_gen = self._draw(_batch(real), codes, labels_gen)
@@ -375,7 +309,7 @@ class GanStep(tf.Module):
         learns = set(self._spectral_layers(*self._learning))
         vectors = [(layer.in_rand, norm[2]) for layer, norm in norms.items() if layer in learns and norm[2] is not None]
         names = {layer: name for net in self._networks for name, layer in net.spectral_layers().items()}
-        return _Forward(
+        return Forward(
             tape=tape,
             losses=losses,
             regularisers=regularisers,
@@ -465,7 +399,7 @@ class GanStep(tf.Module):
             penalty = collectives.mean_over_replicas(penalty)
         return {"dis_penalty": self.penalty_weight * penalty}
 
-    def _gradients(self, forward: _Forward) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    def _gradients(self, forward: Forward) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Gradients of each player's loss for its own variables: (critic's, generator's); none of a fixed critic."""
         dis, gen = self.discriminator.trainable_variables, self.generator.trainable_variables
         dis, gen = [v.value for v in dis], [v.value for v in gen]
