@@ -27,6 +27,8 @@ from mmdgan.losses import catalog as losses
 from mmdgan.metrics import METRICS
 from mmdgan.run_scores import JUDGES
 from mmdgan.runs import RunFolder
+from mmdgan.training.aids import NAMES as AIDS
+from mmdgan.training.aids import Aids
 
 _LOSS_OPTIONS = (
     "rep_weights rep_lambda sigma variance alpha beta add_dot biased lower_bound upper_bound cross_bound omega "
@@ -36,7 +38,7 @@ _IDENTITY = (
     "data flip same_class loss penalty_weight rep_weights sigma alpha beta add_dot biased lower_bound upper_bound "
     "cross_bound omega ref_normal mix_threshold num_class score_size fixed_critic critic_weights gain spectral "
     "initializer precision legacy batch_size optimizer lr_dis lr_gen end_lr imbalanced_update seed replica_losses"
-).split()
+).split() + list(AIDS)
 _ELSEWHERE = "restart fallback strategy devices workers worker_index".split()
 """What is of one call alone: a run that is loaded knows nothing of it."""
 
@@ -149,6 +151,13 @@ class Experiment:
         "of several replicas: the loss of all their scores together, or local: each replica's own, gradients averaged",
         "training",
         REPLICA_LOSSES,
+    )
+
+    ema: float | None = option(
+        None,
+        "decay of an average of the generator's weights over the steps, such as 0.999, which samples and scores are "
+        "made with; none: they are made with the last weights",
+        "training aids",
     )
 
     strategy: str = option(
@@ -402,6 +411,10 @@ class Experiment:
 
         with lost_workers_named() if self.strategy == "multi_worker" else nullcontext(), ExitStack() as held:
             return TrainingRun(self, held).execute()
+
+    def aids(self) -> Aids:
+        """The training aids that are asked for."""
+        return Aids(**{name: getattr(self, name) for name in AIDS})
 
     def loss_function(self) -> losses.Loss:
         """The loss with this experiment's options."""

@@ -272,7 +272,7 @@ class TrainingRun:
         if not self.folder.grid_file(step).is_file():
             print(f"Samples after step {step:,}: {self._make_grid(step)}")
         if self.scorer and not any(record["step"] == step for record in self._rounds_scored()):
-            scores = self.scorer.score(self.gan.generator, step)
+            scores = self.scorer.score(self.gan.sampling_generator, step, weights="ema" if e.ema is not None else None)
             self._show(scores, step)
             self.folder.append(step, "train", scores)
             if step < e.max_step:  # the last ones are part of the report
@@ -289,7 +289,7 @@ class TrainingRun:
         rows, columns = self.experiment.grid
         codes = sampling.grid_codes(rows * columns, self.gan.code_size, self.experiment.seed)
         labels = sampling.cycled_labels(rows * columns, self.experiment.num_class, columns)
-        images = sampling.generate(self.gan.generator, codes, labels)
+        images = sampling.generate(self.gan.sampling_generator, codes, labels)
         file = self.folder.grid_file(step)
         with told(file):
             return pictures.save_png(file, pictures.image_grid(images, columns))
@@ -399,6 +399,7 @@ def make_gan(experiment: Experiment, architecture: dict[str, Any], replicas: Rep
             replica_losses=e.replica_losses,
             jit=e.jit,
             fixed_critic=e.fixed_critic,
+            aids=e.aids(),
         )
 
 

@@ -28,8 +28,10 @@ from mmdgan.layers.blocks import batch_shape
 from mmdgan.losses import randomness
 from mmdgan.networks import Network, check_labels
 from mmdgan.training import execution, inspection
+from mmdgan.training.aids import Aids
 from mmdgan.training.checks import channels_last, check_pair, resolve_penalty_weight, to_float
 from mmdgan.training.distribution import Replicas
+from mmdgan.training.ema import WeightAverage
 from mmdgan.training.inspection import Forward
 from mmdgan.training.optimizers import make_optimizer
 from mmdgan.training.precision import LossScale
@@ -63,10 +65,12 @@ class GanStep(tf.Module):
         fixed_critic: the critic is a fixed function of each image: it runs in inference mode (batch normalisation by
             its moving averages), and no step changes its weights, moving averages or spectral vectors. A critic
             without weights always is.
+        aids: the training aids; by default none.
 
     Attributes:
         iterations: number of steps taken (tf.Variable, int64): the original's global step.
         replicas: what takes the steps.
+        average: of the generator's weights, if the aids ask for it, else None.
         loss_scale: the dynamic scale of the losses of float16 networks, on one device, else None.
 
     Raises:
@@ -91,10 +95,13 @@ class GanStep(tf.Module):
         replica_losses: str = "gathered",
         jit: bool = False,
         fixed_critic: bool = False,
+        aids: Aids | None = None,
     ):
         super().__init__(name="gan_step")
         from mmdgan import losses
 
+        self.aids = aids or Aids()
+        self.aids.check()
         self.generator = generator
         self.discriminator = discriminator
         self.loss = losses.get(loss) if loss is None or isinstance(loss, str) else loss
@@ -125,6 +132,7 @@ class GanStep(tf.Module):
         self.optimizer_dis.build(discriminator.trainable_variables)
         self.optimizer_gen.build(generator.trainable_variables)
         self.iterations = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_step")
+        self.average = None if self.aids.ema is None else WeightAverage(generator, self.aids.ema)
         self.loss_state = {
             name: tf.Variable(value, trainable=False, name=name) for name, value in self.loss.initial_state().items()
         }
@@ -133,6 +141,11 @@ class GanStep(tf.Module):
     def code_size(self) -> int:
         """Length of a latent code."""
         return self.generator.spec.input_shape[0]
+
+    @property
+    def sampling_generator(self) -> Network:
+        """The generator that samples and scores are made with: the averaged one, if there is one."""
+        return self.generator if self.average is None else self.average.network
 
     @property
     def num_class(self) -> int:
@@ -213,7 +226,8 @@ class GanStep(tf.Module):
             state |= tf1.slot_variables(optimizer, network, index)
         state |= {f"loss/{name}": variable for name, variable in self.loss_state.items()}
         scale = {} if self.loss_scale is None else self.loss_scale.state()
-        return state | self.schedule.state() | scale | {"global_step": self.iterations}
+        average = {} if self.average is None else self.average.state()
+        return state | self.schedule.state() | scale | average | {"global_step": self.iterations}
 
     @property
     def _networks(self) -> tuple[Network, Network]:
@@ -240,6 +254,8 @@ class GanStep(tf.Module):
                 variable.assign(value)
             for name, value in state.items():
                 self.loss_state[name].assign(value)
+            if self.average is not None and update_gen:
+                self.average.update()
 
         if self.loss_scale is None:
             update()
