@@ -140,6 +140,7 @@ def _evaluate_run(folder: RunFolder, options: EvaluateFlags) -> None:
     experiment = dataclasses.replace(experiment, metrics=metrics, score_count=options.count or experiment.score_count)
     from mmdgan.metrics import format_table
     from mmdgan.rounds import Scorer, open_data
+    from mmdgan.scoring import of_weights
     from mmdgan.startup import prepare_tensorflow
 
     prepare_tensorflow()
@@ -151,7 +152,7 @@ def _evaluate_run(folder: RunFolder, options: EvaluateFlags) -> None:
         scorer = dataclasses.replace(scorer, cache=cache)
         for step in steps:
             generator, _ = folder.load_generator(step, options.ema)
-            records = scorer.score(generator, step, options.repeats, weights)
+            records = of_weights(scorer.score(generator, step, options.repeats), weights)
             folder.append(step, "evaluate", records)
             heading = f"After step {step:,}:\n" if len(steps) > 1 else ""
             print(f"{heading}{format_table(records)}")

@@ -16,7 +16,7 @@ from mmdgan.errors import CheckpointError, ConfigError, DataError
 from mmdgan.experiment import IDENTITY
 from mmdgan.run_scores import Best, best_of, newest
 from mmdgan.runs import RunFolder
-from mmdgan.scoring import Scorer
+from mmdgan.scoring import Scorer, of_weights
 from mmdgan.startup import prepare_tensorflow
 from mmdgan.training import divergence
 from mmdgan.training.run_lock import RunLock
@@ -136,7 +136,7 @@ class TrainingRun:
         stream |= {"flip": e.flip, "same_class": e.same_class, "worker": (replicas.worker, replicas.workers)}
         self.trainer = Trainer(
             self.gan,
-            Pipeline(self.data, e.batch_size, **stream),
+            Pipeline(self.data, e.batch_size * e.critic_steps, **stream),
             checkpoints=self.checkpoints,
             monitor=self.monitor,
             progress=Progress(total=e.max_step, stream="stderr" if replicas.is_chief else None),
@@ -272,7 +272,8 @@ class TrainingRun:
         if not self.folder.grid_file(step).is_file():
             print(f"Samples after step {step:,}: {self._make_grid(step)}")
         if self.scorer and not any(record["step"] == step for record in self._rounds_scored()):
-            scores = self.scorer.score(self.gan.sampling_generator, step, weights="ema" if e.ema is not None else None)
+            scores = self.scorer.score(self.gan.sampling_generator, step)
+            scores = of_weights(scores, None if e.ema is None else "ema")
             self._show(scores, step)
             self.folder.append(step, "train", scores)
             if step < e.max_step:  # the last ones are part of the report

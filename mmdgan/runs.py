@@ -94,7 +94,10 @@ class RunFolder:
         """
         if not self.config_file.is_file():
             return
-        before, config = self.read_config(), json.loads(json.dumps(config))
+        before, config, identity = (
+            self.read_config(),
+            *(json.loads(json.dumps(part)) for part in (config, dict(identity))),
+        )
         differing = [
             f"{name} ({_brief(old)} there, {_brief(new)} now)"
             for name, absent in identity.items()

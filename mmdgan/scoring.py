@@ -88,23 +88,20 @@ class Scorer:
         )
         return cls(data, extractor, metrics, count, e.seed, feature_cache(e.feature_cache, e.data_root), options)
 
-    def score(
-        self, generator: keras.Model, step: int, repeats: int = 1, weights: str | None = None
-    ) -> list[dict[str, Any]]:
+    def score(self, generator: keras.Model, step: int, repeats: int = 1) -> list[dict[str, Any]]:
         """One record per score, of `count` generated and as many real images; labels are uniform.
 
         Args:
           generator: made from the run's architecture.
           step: its training step, for the record.
           repeats: how many times to generate images, with the seeds `seed`, `seed + 1`, ...
-          weights: for the record of a run with averaged weights: "ema" or "last", which ones these are.
         """
         from mmdgan.metrics.evaluate import evaluate_sets
         from mmdgan.metrics.image_sets import DataSet, GeneratedSet
 
         names = {"class_names": self.data.class_names}
         whole = {"training": DataSet(self.data, seed=None)} if {"nn", "intra_fid"} & set(self.metrics) else {}
-        records = evaluate_sets(
+        return evaluate_sets(
             [GeneratedSet(generator, self.count, self.seed + number, **names) for number in range(repeats)],
             DataSet(self.data, self.count, self.seed),
             self.extractor,
@@ -117,7 +114,11 @@ class Scorer:
             cache=self.cache,
             progress=print,
         )
-        return records if weights is None else [{**record, "weights": weights} for record in records]
+
+
+def of_weights(records: list[dict[str, Any]], weights: str | None) -> list[dict[str, Any]]:
+    """Records of scores that say which weights the generator had: "ema", "last", or None where there is one kind."""
+    return records if weights is None else [{**record, "weights": weights} for record in records]
 
 
 def feature_cache(named: str | None, data_root: str) -> Path | None:

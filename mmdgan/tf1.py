@@ -40,7 +40,7 @@ _LOSS_STATE = {
 }
 """The states of mixing losses and of instance noise in the original."""
 
-_OURS = ("schedule/", "loss_scale/", "ema/")
+_OURS = ("schedule/", "loss_scale/", "ema/", "ada/")
 """Beginnings of names that no checkpoint of the original has."""
 
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d+-of-\d+)$")

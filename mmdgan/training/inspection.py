@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 class Forward:
     """One forward pass of both networks, with what is needed to differentiate and to log it.
 
-    Scores are those that the loss saw; `own_scores` those of this replica's images, generated and real.
+    Scores are those that the loss saw; `own_scores` those of this replica's images, generated and real. `loss_dis` is
+    the critic's loss with what aids add to it (`r1`); `added` is all that is told beside the losses, `state` what the
+    loss was given.
     """
 
     tape: tf.GradientTape
     losses: Any
-    regularisers: dict[str, tf.Tensor]
+    loss_dis: tf.Tensor
+    r1: tf.Tensor | None
+    added: dict[str, tf.Tensor]
+    state: dict[str, tf.Tensor]
     real: tf.Tensor
     generated: tf.Tensor
     score_gen: tf.Tensor
@@ -37,12 +42,12 @@ def look(gan: GanStep, real: tf.Tensor, labels: tf.Tensor | None, num_images: in
     """What `GanStep.inspect` returns, of this replica's images."""
     forward = gan._forward(real, None, labels, None, watch_images=True)
     generated = gan._generator(*gan._draw(num_images), training=False)
-    losses, logs = gan._of_all_replicas((forward.losses[:2], forward.losses.logs))
+    losses, logs = gan._of_all_replicas(((forward.losses.gen, forward.loss_dis), forward.losses.logs))
     logs = {
         **logs,
         "GANLoss/gen": losses[0],
         "GANLoss/dis": losses[1],
-        **{f"GANLoss/{name}": value for name, value in gan._of_all_replicas(forward.regularisers).items()},
+        **{f"GANLoss/{name}": value for name, value in gan._of_all_replicas(forward.added).items()},
         **{f"kernel_norm/{name}": sigma for name, sigma in forward.sigmas.items()},
         "learning_rate/dis": gan.optimizer_dis.learning_rate,
         "learning_rate/gen": gan.optimizer_gen.learning_rate,
