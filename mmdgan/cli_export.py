@@ -25,6 +25,9 @@ class ExportOptions:
     step: int | Literal["best"] | None = option(
         None, "the checkpoint of this step; best: the one kept for its score; none: the newest"
     )
+    ema: bool | None = option(
+        None, "the averaged weights of a run with --ema, or with --noema those of the step; none: the averaged ones"
+    )
     network: str = option(
         "generator",
         "which network; a critic in the format keras keeps mmdgan's layers",

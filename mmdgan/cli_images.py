@@ -24,6 +24,7 @@ _MOST_PIXELS = 89_000_000  # of a picture; Pillow warns of larger ones, and few 
 _SMALLEST_SHOWN = 96  # pixels: smaller images are enlarged in animations
 _HOW, _WHAT, _WHERE = "how codes are made", "which images", "what is written"
 _STEP = "the checkpoint of this step, or best; none: the newest"
+_EMA = "of a run with --ema: the averaged weights, or with --noema those of the step; none: the averaged ones"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,7 @@ class SampleOptions:
         "is of class 0",
         _WHAT,
     )
+    ema: bool | None = option(None, _EMA, _WHAT)
     codes: str = option(
         "random",
         "random; sine: a mesh between four random codes; feature: a mesh whose rows change one component each; or a "
@@ -91,9 +93,9 @@ def sample(argv: Sequence[str]) -> int:
     _check_class(folder, options.class_)
     from_file = None if options.codes in _CODES else sampling.read_codes(options.codes)
     prepare_tensorflow()
-    generator, step = folder.load_generator(options.step)
+    generator, step = folder.load_generator(options.step, options.ema)
     chosen = _choose_codes(options, generator.spec.input_shape[0], from_file)
-    count, name = len(chosen.codes), _file_name(step, chosen.name, options, ("columns", "stretch", "invert"))
+    count, name = len(chosen.codes), _file_name(step, chosen.name, options, ("ema", "columns", "stretch", "invert"))
     out = Path(options.out or folder.grid_file(step).with_name(f"{name}.png"))
     check_image_target(out, count)
     columns = chosen.columns or options.columns or math.ceil(math.sqrt(count))
@@ -267,6 +269,7 @@ class InterpolateOptions:
     class_: int | None = option(
         None, "of a conditional run: all paths are of this class; none: the r-th path is of class r", _WHAT
     )
+    ema: bool | None = option(None, _EMA, _WHAT)
     out: str | None = option(
         None,
         "NAME.png, NAME.gif or NAME.mp4, or NAME for a .png and a .gif; none: RUN/samples/<step>_<what> for both",
@@ -297,14 +300,14 @@ def interpolate(argv: Sequence[str]) -> int:
     folder = RunFolder.open(parsed.arguments[0])
     _check_class(folder, options.class_)
     prepare_tensorflow()
-    generator, step = folder.load_generator(options.step)
+    generator, step = folder.load_generator(options.step, options.ema)
     spec = generator.spec
     _check_size(rows, frames, spec.output_shape)
     codes = interpolation.paths(options.mode, rows, frames, spec.input_shape[0], options.seed, loop=options.loop)
     labels = sampling.cycled_labels(rows, spec.num_class)
     if labels is not None:
         labels = (labels if options.class_ is None else labels * 0 + options.class_).repeat(frames, axis=0)
-    name = _file_name(step, f"{options.mode}_{rows}x{frames}", options, ("loop",))
+    name = _file_name(step, f"{options.mode}_{rows}x{frames}", options, ("ema", "loop"))
     stem = Path(options.out or folder.grid_file(step).with_name(name))
     images = sampling.generate(generator, codes.reshape(rows * frames, -1), labels, progress=counter("images"))
     for ending in endings:
@@ -376,7 +379,8 @@ def _file_name(step: int, name: str, options: SampleOptions | InterpolateOptions
     for field in ("class_", "seed", *also):
         value = getattr(options, field)
         if value != next(f.default for f in dataclasses.fields(options) if f.name == field):
-            parts.append(field.rstrip("_") + ("" if value is True else str(value)))
+            name = field.rstrip("_")
+            parts.append(f"no{name}" if value is False else name if value is True else f"{name}{value}")
     return "_".join(parts)
 
 

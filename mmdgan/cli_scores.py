@@ -36,6 +36,12 @@ class EvaluateFlags:
     steps: tuple[str, ...] = option(("last",), "checkpoints: all, last, best, or steps such as 1000,2000", "of a run")
     repeats: int = option(1, "how many sets of images to generate, with seeds one after the other", "of a run")
 
+    ema: bool | None = option(
+        None,
+        "the averaged weights of a run with --ema, or with --noema those of the step; none: the averaged ones",
+        "of a run",
+    )
+
     images: str | None = option(
         None, "score these instead of a run: a folder or archive of pictures, a .npz, or a data set", "of any images"
     )
@@ -106,7 +112,7 @@ def _check(options: EvaluateFlags, words: Sequence[str]) -> None:
             raise ConfigError(f"the command takes a RUN or --images, not both; leave {words[0]} or --images out.")
         if options.reference is None:
             raise ConfigError("reference is none; say with --reference what the images are to be compared with.")
-        for name in ("steps", "repeats"):
+        for name in ("steps", "repeats", "ema"):
             if getattr(options, name) != getattr(EvaluateFlags(), name):
                 raise ConfigError(f"{name} is for a run's generator; leave --{name} out, or name a RUN.")
     check_seed(options.seed)
@@ -134,6 +140,7 @@ def _evaluate_run(folder: RunFolder, options: EvaluateFlags) -> None:
     experiment = dataclasses.replace(experiment, metrics=metrics, score_count=options.count or experiment.score_count)
     from mmdgan.metrics import format_table
     from mmdgan.rounds import Scorer, open_data
+    from mmdgan.scoring import of_weights
     from mmdgan.startup import prepare_tensorflow
 
     prepare_tensorflow()
@@ -141,11 +148,12 @@ def _evaluate_run(folder: RunFolder, options: EvaluateFlags) -> None:
     assert scorer is not None  # as there are metrics
     if options.save_statistics is not None and scorer.extractor is None:
         raise ConfigError("save_statistics is of features, and none of the metrics needs any; give --metrics=fid.")
+    weights = ("last" if options.ema is False else "ema") if folder.has_average() else None
     with _cache(scorer.cache) as cache:
         scorer = dataclasses.replace(scorer, cache=cache)
         for step in steps:
-            generator, _ = folder.load_generator(step)
-            records = scorer.score(generator, step, options.repeats)
+            generator, _ = folder.load_generator(step, options.ema)
+            records = of_weights(scorer.score(generator, step, options.repeats), weights)
             folder.append(step, "evaluate", records)
             heading = f"After step {step:,}:\n" if len(steps) > 1 else ""
             print(f"{heading}{format_table(records)}")

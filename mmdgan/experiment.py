@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, Literal
@@ -22,32 +21,21 @@ from mmdgan.devices import REPLICA_LOSSES, STRATEGIES
 from mmdgan.errors import ConfigError, DesignError
 from mmdgan.experiment_checks import FEATURES, check
 from mmdgan.experiment_facts import facts
+from mmdgan.experiment_fields import (
+    ELSEWHERE,
+    IDENTITY_NAMES,
+    LOSS_OPTIONS,
+    conditional_layers,
+    ends_in_projection,
+    loss_names,
+    versions,
+)
 from mmdgan.flags import format_value, option
 from mmdgan.losses import catalog as losses
 from mmdgan.metrics import METRICS
 from mmdgan.run_scores import JUDGES
 from mmdgan.runs import RunFolder
-
-_LOSS_OPTIONS = (
-    "rep_weights rep_lambda sigma variance alpha beta add_dot biased lower_bound upper_bound cross_bound omega "
-    "ref_normal mix_threshold"
-).split()
-_IDENTITY = (
-    "data flip same_class loss penalty_weight rep_weights sigma alpha beta add_dot biased lower_bound upper_bound "
-    "cross_bound omega ref_normal mix_threshold num_class score_size fixed_critic critic_weights gain spectral "
-    "initializer precision legacy batch_size optimizer lr_dis lr_gen end_lr imbalanced_update seed replica_losses"
-).split()
-_ELSEWHERE = "restart fallback strategy devices workers worker_index".split()
-"""What is of one call alone: a run that is loaded knows nothing of it."""
-
-
-def _loss_names() -> str:
-    """The names of the losses, with the variants of each behind it: "rep[_gp|_ds]"."""
-    variants: dict[str, list[str]] = {}
-    for name in losses.names():
-        base = name.removesuffix("_gp").removesuffix("_ds")
-        variants.setdefault(base, []).extend([name.removeprefix(base)] if name != base else [])
-    return ", ".join(f"{base}[{'|'.join(ends)}]" if ends else base for base, ends in variants.items())
+from mmdgan.training.aids import FALLING, KINDS, NAMES as AIDS, SCHEDULES, Aids
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +91,7 @@ class Experiment:
     flip: bool = option(False, "mirror each image, left and right, by the toss of a coin", "data")
     same_class: bool = option(False, "batches of images of one class each", "data")
 
-    loss: str = option("rep", f"{_loss_names()}; `python -m mmdgan losses` explains them", "training")
+    loss: str = option("rep", f"{loss_names()}; `python -m mmdgan losses` explains them", "training")
     penalty_weight: float | None = option(
         None,
         "weight of a _gp loss's or wasserstein's gradient penalty, or λ of a _ds loss's scale; none: 10 for "
@@ -136,7 +124,9 @@ class Experiment:
     optimizer: str = option("adam", "adam has betas 0.5, 0.999", "training", ("adam", "rmsprop", "sgd", "momentum"))
     lr_dis: float = option(5e-4, "the critic's learning rate", "training")
     lr_gen: float = option(2e-4, "the generator's learning rate", "training")
-    end_lr: float = option(1e-7, "learning rate at step 100,000, of sgd and momentum", "training")
+    end_lr: float = option(
+        1e-7, "learning rate at step 100,000, of sgd and momentum, or at the end of an lr_schedule", "training"
+    )
     imbalanced_update: tuple[int, int] | Literal["dynamic"] | None = option(
         None,
         "p_dis,p_gen: update a network every p-th step, one of them 1; dynamic: the critic more rarely the "
@@ -149,6 +139,52 @@ class Experiment:
         "of several replicas: the loss of all their scores together, or local: each replica's own, gradients averaged",
         "training",
         REPLICA_LOSSES,
+    )
+
+    ema: float | None = option(
+        None,
+        "decay of an average of the generator's weights over the steps, such as 0.999, which samples and scores are "
+        "made with; none: they are made with the last weights",
+        "training aids",
+    )
+    augment: tuple[str, ...] = option(
+        (),
+        f"of {', '.join(KINDS)} (DiffAugment): the critic sees real and generated images changed so at random",
+        "training aids",
+    )
+    ada: float | None = option(
+        None,
+        "adapt the probability of each of these changes, from 0 up, until the measure of overfitting is at this "
+        "target, such as 0.6; none: each always applies",
+        "training aids",
+    )
+    ada_images: int = option(500_000, "real images over which that probability can go from 0 to 1", "training aids")
+    instance_noise: tuple[float, int] | None = option(
+        None,
+        "SIGMA,STEPS: Gaussian noise on the images that the critic sees, of a standard deviation that falls linearly "
+        "to 0 over so many steps",
+        "training aids",
+    )
+    critic_steps: int = option(
+        1, "updates of the critic, each on a batch of its own, for each of the generator", "training aids"
+    )
+    r1: float | None = option(
+        None,
+        "gamma: adds gamma/2 times the mean squared Jacobian of the scores at real images to the critic's loss",
+        "training aids",
+    )
+    clip_norm: float | None = option(
+        None, "divide each network's gradients by what their norm exceeds this by", "training aids"
+    )
+    lr_schedule: str = option(
+        "original",
+        "of both learning rates: linear or cosine from their first value to end_lr; original: constant of adam and "
+        "rmsprop, decaying of sgd and momentum",
+        "training aids",
+        SCHEDULES,
+    )
+    lr_steps: int | None = option(
+        None, "the step at which linear and cosine rates have reached end_lr; none: max_step", "training aids"
     )
 
     strategy: str = option(
@@ -272,6 +308,7 @@ class Experiment:
             penalty_weight=penalty_weight if self.penalty_weight is None else self.penalty_weight,
             rep_weights=tuple(weights) if weights else None,
             rep_lambda=None,
+            lr_steps=self.aids().lr_steps,
         )
         return dataclasses.replace(experiment, run_name=self.run_name or experiment._default_run_name())
 
@@ -284,7 +321,7 @@ class Experiment:
         architecture = design.load_architecture(self.architecture)
         own_width = self.fixed_critic or design.has_fixed_width(architecture)
         if not own_width:
-            default = 1 if _ends_in_projection(architecture) else losses.score_size(self.loss)
+            default = 1 if ends_in_projection(architecture) else losses.score_size(self.loss)
             architecture = design.with_score_size(architecture, self.score_size or default)
         if self.gain is not None:
             architecture = design.with_gain(architecture, self.gain)
@@ -303,7 +340,7 @@ class Experiment:
         try:
             return design.parse_architecture(architecture, self.num_class)
         except DesignError as error:
-            layers = _conditional_layers(architecture) if self.num_class < 2 else []
+            layers = conditional_layers(architecture) if self.num_class < 2 else []
             if not layers:
                 raise
             count = data.info(self.data, self.data_root).num_class or "N"
@@ -357,12 +394,12 @@ class Experiment:
         """What config.json holds besides the data: resolved fields, the networks' dictionaries, versions."""
         experiment = self.resolved()
         defaults: dict[str, Any] = {
-            field.name: field.default for field in dataclasses.fields(self) if field.name in _ELSEWHERE
+            field.name: field.default for field in dataclasses.fields(self) if field.name in ELSEWHERE
         }
         return {
             "experiment": dataclasses.asdict(dataclasses.replace(experiment, **defaults)),
             "architecture": experiment.networks()[0],
-            "versions": _versions(),
+            "versions": versions(),
         }
 
     def describe(self) -> str:
@@ -406,12 +443,19 @@ class Experiment:
         with lost_workers_named() if self.strategy == "multi_worker" else nullcontext(), ExitStack() as held:
             return TrainingRun(self, held).execute()
 
+    def aids(self) -> Aids:
+        """The training aids that are asked for."""
+        settings = {name: getattr(self, name) for name in AIDS}
+        if self.lr_schedule in FALLING and self.lr_steps is None:
+            settings["lr_steps"] = self.max_step
+        return Aids(**settings)
+
     def loss_function(self) -> losses.Loss:
         """The loss with this experiment's options."""
         return losses.get(self.loss, **self._loss_options())
 
     def _loss_options(self) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in _LOSS_OPTIONS}
+        values = {name: getattr(self, name) for name in LOSS_OPTIONS}
         given = {name: value for name, value in values.items() if value is not None and value is not False}
         # One number of a list-valued flag is a number: rep's sigma and a fixed omega are no lists.
         return {k: v[0] if isinstance(v, tuple) and len(v) == 1 else v for k, v in given.items()}
@@ -427,36 +471,6 @@ class Experiment:
 
 
 IDENTITY: dict[str, Any] = {
-    field.name: field.default for field in dataclasses.fields(Experiment) if field.name in _IDENTITY
+    field.name: field.default for field in dataclasses.fields(Experiment) if field.name in IDENTITY_NAMES
 }
 """What a resumed run must share with the run before, with what the runs had that knew no such field."""
-
-
-def _ends_in_projection(architecture: dict) -> bool:
-    """Whether the critic's output layer adds a label projection, which has one output whatever the loss."""
-    critics = [design.with_score_size(architecture, size)["discriminator"] for size in (1, 2)]
-    one, two = [critic["layers"] if isinstance(critic, Mapping) else critic for critic in critics]
-    return next(a for a, b in zip(one, two, strict=True) if a != b).get("type") == "project"
-
-
-def _conditional_layers(architecture: dict) -> list[str]:
-    """The layers that need class labels, as "gen/l2_up"; none if the architecture fails for another reason."""
-    try:
-        specs = design.parse_architecture(architecture, 2)
-    except DesignError:
-        return []
-    return [f"{spec.name}/{layer.name}" for spec in specs for layer in spec.layers if layer.conditional]
-
-
-def _versions() -> dict[str, str]:
-    """The installed versions of what a run's numbers depend on."""
-    import platform
-    from importlib import metadata
-
-    found = {"python": platform.python_version()}
-    for name in ("mmdgan", "tensorflow", "keras", "numpy"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed as a package"
-    return found

@@ -33,6 +33,7 @@ def facts(e: Experiment) -> dict[str, str]:
         "classes": f"{e.num_class}, by the labels of the data" if e.num_class else "none: unconditional",
         "penalty": which_penalty(e),
         "score size": why_score_size(e),
+        "training aids": e.aids().describe() or "none",
         "samples, scores": f"after step {shown}",
         "scores": which_scores(e),
         "checkpoints": which_checkpoints(e),

@@ -1,9 +1,9 @@
 """Command-line flags made from a dataclass: one absl flag per field, with the instance's values as defaults.
 
-A field's annotation gives the flag's type (`str`, `int`, `float`, `bool`, a tuple of these written with
-commas, or any of these `| None`, written "none", or `| Literal["word"]`, written so); its metadata, made by
-`option`, gives the help text, the group under which `--help` lists it, and the valid values where they are few.
-A flag is called like its field; an underscore at the field's end, as in `class_`, is left out.
+A field's annotation gives the flag's type (`str`, `int`, `float`, `bool`, a tuple of these written with commas, or any
+of these `| None`, written "none", or `| Literal["word"]`, written so; a `bool | None` that is not given is None); its
+metadata, made by `option`, gives the help text, the group under which `--help` lists it, and the valid values where
+they are few. A flag is called like its field; an underscore at the field's end, as in `class_`, is left out.
 """
 
 from __future__ import annotations
@@ -96,10 +96,12 @@ def help_text(preset: Any, usage: str, switches: Mapping[str, str] | None = None
     hints = typing.get_type_hints(type(preset))
     for field in dataclasses.fields(preset):
         default = format_value(getattr(preset, field.name))
-        value = "" if hints[field.name] is bool else f"={default}"
+        value = "" if _is_switch(hints[field.name]) else f"={default}"
         choices = field.metadata["choices"]
         text = field.metadata["help"] + (f" [{'|'.join(choices)}]" if choices else "")
-        groups.setdefault(field.metadata["group"], []).append(_entry(f"--{_flag_name(field)}{value}", text))
+        groups.setdefault(field.metadata["group"], []).append(
+            _entry(f"--{_shown_name(field, hints[field.name])}{value}", text)
+        )
     for name, text in (switches or {}).items():
         groups.setdefault("what to do", []).append(_entry(f"--{name}", text))
     blocks = [f"{title}:\n" + "\n".join(entries) for title, entries in groups.items()]
@@ -125,6 +127,16 @@ def _flag_name(field: dataclasses.Field) -> str:
     return field.name.removesuffix("_")
 
 
+def _is_switch(hint: Any) -> bool:
+    """Whether a field is given by its name alone: --name, --noname."""
+    return hint is bool or hint == bool | None
+
+
+def _shown_name(field: dataclasses.Field, hint: Any) -> str:
+    """A flag as the help shows it; of one that is neither true nor false by default, both ways to give it."""
+    return _flag_name(field) if hint != bool | None else f"[no]{_flag_name(field)}"
+
+
 def _unknown_flag(name: str, known: Sequence[str]) -> str:
     hint = nearest(name, [*known, *(f"no{flag}" for flag in known)]).replace("mean ", "mean --")
     return f"there is no flag --{name}{hint}; --help lists all flags."
@@ -142,7 +154,7 @@ def _define(preset: Any, switches: Mapping[str, str]) -> flags.FlagValues:
     hints = typing.get_type_hints(type(preset))
     for field in dataclasses.fields(preset):
         name, default, text = _flag_name(field), getattr(preset, field.name), field.metadata["help"]
-        if hints[field.name] is bool:
+        if _is_switch(hints[field.name]):
             flag: flags.Flag = _switch(name, default, text)
         else:
             parser = _Parser(hints[field.name], field.metadata["choices"])
@@ -154,7 +166,7 @@ def _define(preset: Any, switches: Mapping[str, str]) -> flags.FlagValues:
     return values
 
 
-def _switch(name: str, default: bool, text: str) -> flags.BooleanFlag:
+def _switch(name: str, default: bool | None, text: str) -> flags.BooleanFlag:
     """A boolean flag whose wrong values are reported in words."""
     flag = flags.BooleanFlag(name, default, text)
     flag.parser = _BooleanParser()

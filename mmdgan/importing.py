@@ -54,6 +54,8 @@ def import_run(prefix: str | os.PathLike, experiment: Experiment) -> Path:
 
     gan = make_gan(experiment.resolved(), config["architecture"])
     tf1.import_checkpoint(prefix, gan)
+    if gan.average is not None:
+        gan.average.reset()
     with RunLock(folder.path) as lock:
         folder.prepare(config, experiment.restart)
         lock.renew()

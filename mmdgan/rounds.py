@@ -16,7 +16,7 @@ from mmdgan.errors import CheckpointError, ConfigError, DataError
 from mmdgan.experiment import IDENTITY
 from mmdgan.run_scores import Best, best_of, newest
 from mmdgan.runs import RunFolder
-from mmdgan.scoring import Scorer
+from mmdgan.scoring import Scorer, of_weights
 from mmdgan.startup import prepare_tensorflow
 from mmdgan.training import divergence
 from mmdgan.training.run_lock import RunLock
@@ -141,7 +141,7 @@ class TrainingRun:
         stream |= {"flip": e.flip, "same_class": e.same_class, "worker": (replicas.worker, replicas.workers)}
         self.trainer = Trainer(
             self.gan,
-            Pipeline(self.data, e.batch_size, **stream),
+            Pipeline(self.data, e.batch_size * e.critic_steps, **stream),
             checkpoints=self.checkpoints,
             monitor=self.monitor,
             progress=Progress(total=e.max_step, stream="stderr" if replicas.is_chief else None),
@@ -277,7 +277,8 @@ class TrainingRun:
         if not self.folder.grid_file(step).is_file():
             print(f"Samples after step {step:,}: {self._make_grid(step)}")
         if self.scorer and not any(record["step"] == step for record in self._rounds_scored()):
-            scores = self.scorer.score(self.gan.generator, step)
+            scores = self.scorer.score(self.gan.sampling_generator, step)
+            scores = of_weights(scores, None if e.ema is None else "ema")
             self._show(scores, step)
             self.folder.append(step, "train", scores)
             if step < e.max_step:  # the last ones are part of the report
@@ -294,7 +295,7 @@ class TrainingRun:
         rows, columns = self.experiment.grid
         codes = sampling.grid_codes(rows * columns, self.gan.code_size, self.experiment.seed)
         labels = sampling.cycled_labels(rows * columns, self.experiment.num_class, columns)
-        images = sampling.generate(self.gan.generator, codes, labels)
+        images = sampling.generate(self.gan.sampling_generator, codes, labels)
         file = self.folder.grid_file(step)
         with told(file):
             return pictures.save_png(file, pictures.image_grid(images, columns))
@@ -404,6 +405,7 @@ def make_gan(experiment: Experiment, architecture: dict[str, Any], replicas: Rep
             replica_losses=e.replica_losses,
             jit=e.jit,
             fixed_critic=e.fixed_critic,
+            aids=e.aids(),
         )
 
 

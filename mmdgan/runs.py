@@ -94,7 +94,10 @@ class RunFolder:
         """
         if not self.config_file.is_file():
             return
-        before, config = self.read_config(), json.loads(json.dumps(config))
+        before, config, identity = (
+            self.read_config(),
+            *(json.loads(json.dumps(part)) for part in (config, dict(identity))),
+        )
         differing = [
             f"{name} ({_brief(old)} there, {_brief(new)} now)"
             for name, absent in identity.items()
@@ -209,18 +212,29 @@ class RunFolder:
             raise CheckpointError(f"{self.path} has no checkpoint of step {step}; {there}")
         return steps[-1] if step is None else step
 
-    def load_generator(self, step: int | str | None = None) -> tuple[keras.Model, int]:
+    def has_average(self) -> bool:
+        """Whether the run averages its generator's weights (`ema` of an experiment)."""
+        return self.read_config()["experiment"].get("ema") is not None
+
+    def load_generator(self, step: int | str | None = None, ema: bool | None = None) -> tuple[keras.Model, int]:
         """The generator of a checkpoint: (model, its step).
 
         Args:
           step: which checkpoint: a number, "best", or by default the newest.
+          ema: whether its weights are the averaged ones; None: if the run has them.
 
         Raises:
+          ConfigError: averaged weights of a run that has none.
           CheckpointError: there is none, or none of this step; the steps that exist are named.
         """
         from mmdgan import build_generator
 
-        return self._load(build_generator, step)
+        averages = self.has_average()
+        if ema and not averages:
+            raise ConfigError(
+                f"ema is true, but {self.path} was trained without --ema and holds no averaged weights; leave it out."
+            )
+        return self._load(build_generator, step, averages if ema is None else ema)
 
     def load_critic(self, step: int | str | None = None) -> tuple[keras.Model, int]:
         """The critic of a checkpoint: (model, its step); arguments and errors as of `load_generator`."""
@@ -228,7 +242,9 @@ class RunFolder:
 
         return self._load(build_discriminator, step)
 
-    def _load(self, build: Callable[..., keras.Model], step: int | str | None) -> tuple[keras.Model, int]:
+    def _load(
+        self, build: Callable[..., keras.Model], step: int | str | None, averaged: bool = False
+    ) -> tuple[keras.Model, int]:
         """A network with the weights of a checkpoint."""
         from mmdgan.training.checkpoints import restore_model
 
@@ -238,7 +254,7 @@ class RunFolder:
         options = {name: experiment[name] for name in ("precision", "spectral", "initializer")}
         num_class, legacy = experiment.get("num_class", 0), experiment.get("legacy", False)
         model = build(config["architecture"], num_class, legacy=legacy, **options)
-        return model, restore_model(self.checkpoints, model, step)
+        return model, restore_model(self.checkpoints, model, step, averaged)
 
 
 def counter(what: str, write: Callable[[str], Any] = print) -> Callable[[int, int], None]:

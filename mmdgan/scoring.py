@@ -117,6 +117,11 @@ class Scorer:
         )
 
 
+def of_weights(records: list[dict[str, Any]], weights: str | None) -> list[dict[str, Any]]:
+    """Records of scores that say which weights the generator had: "ema", "last", or None where there is one kind."""
+    return records if weights is None else [{**record, "weights": weights} for record in records]
+
+
 def feature_cache(named: str | None, data_root: str) -> Path | None:
     """The folder where features are kept.
 

@@ -41,6 +41,9 @@ _LOSS_STATE = {
 }
 """The states of mixing losses and of instance noise in the original."""
 
+_OURS = ("schedule/", "loss_scale/", "ema/", "ada/")
+"""Beginnings of names that no checkpoint of the original has."""
+
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d+-of-\d+)$")
 _NAMED_AT_MOST = 5  # variables listed in an error message
 
@@ -139,8 +142,9 @@ def _read_checkpoint(prefix: str) -> dict[str, np.ndarray]:
 def _target_variables(target: Any) -> dict:
     """Returns the target's tf.Variables by name."""
     if hasattr(target, "state") and hasattr(target, "optimizer_dis"):
-        # The original's dynamic updates never worked, and it knew no float16: no checkpoint of it holds their state.
-        return {name: v for name, v in target.state().items() if not name.startswith(("schedule/", "loss_scale/"))}
+        # The original's dynamic updates never worked, and it knew no float16 and no aids: no checkpoint of it holds
+        # their state.
+        return {name: v for name, v in target.state().items() if not name.startswith(_OURS)}
     models: Sequence[keras.Model] = target if isinstance(target, (tuple, list)) else (target,)
     return {original_name(v): v.value for model in models for v in model.variables}
 

@@ -72,7 +72,7 @@ def test_every_option_of_a_loss_is_a_flag():
 
 def test_what_changes_the_numbers_must_be_the_same_in_a_resumed_run():
     """All of networks, data and training, but for where things are, and what resolves to another field."""
-    groups = ("networks", "data", "training")
+    groups = ("networks", "data", "training", "training aids")
     fields = {f.name for f in dataclasses.fields(Experiment) if f.metadata["group"] in groups}
     free = {"architecture", "data_format", "data_root", "source", "cache", "rep_lambda", "variance"}
     assert set(experiment_module.IDENTITY) == fields - free

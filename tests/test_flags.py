@@ -28,6 +28,7 @@ class Settings:
     both: tuple[int, int] | None = option(None, "perhaps two", "numbers")
     word: tuple[int, int] | Literal["auto"] | None = option(None, "perhaps two, or a word", "numbers")
     class_: int | None = option(None, "a word of Python's", "numbers")
+    unsure: bool | None = option(None, "yes, no, or as it is", "numbers")
 
 
 def _parse(*argv: str, **options) -> Settings:
@@ -38,6 +39,9 @@ def _parse(*argv: str, **options) -> Settings:
     ("argv", "changed"),
     [
         ((), {}),
+        (("--unsure",), {"unsure": True}),
+        (("--nounsure",), {"unsure": False}),
+        (("--unsure=false",), {"unsure": False}),
         (("--name=b",), {"name": "b"}),
         (("--name", "b", "--count", "-4"), {"name": "b", "count": -4}),
         (("--color=blue", "--rate=1e-3"), {"color": "blue", "rate": 0.001}),
@@ -129,7 +133,7 @@ def test_help_shows_groups_defaults_and_nothing_of_absl(capsys):
     text = capsys.readouterr().out
     assert stop.value.code == 0
     assert text.startswith("usage\n\nwords:\n") and "\nnumbers:\n" in text
-    for shown in ("--pair=1,2", "--maybe=none", "--quick", "[red|blue]", "--class=none"):
+    for shown in ("--pair=1,2", "--maybe=none", "--quick", "[red|blue]", "--class=none", "--[no]unsure "):
         assert shown in text
     assert "flagfile" not in text and "helpfull" not in text
     assert max(map(len, text.splitlines())) <= 100

@@ -82,7 +82,7 @@ def view_critic(folder: RunFolder, step: int | str | None = None, count: int = 2
     experiment = folder.experiment()
     data = open_data(experiment, "stream")  # a few images; all of them need not be read
     images_data, labels_data = _real_images(data, count, seed)
-    generator, step = folder.load_generator(step)
+    generator, step = folder.load_generator(step, ema=False)  # whom the critic plays against
     critic, _ = folder.load_critic(step)
     codes = sampling.score_codes(count, generator.spec.input_shape[0], seed)
     labels_gen = sampling.score_labels(count, experiment.num_class, seed)

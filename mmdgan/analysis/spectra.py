@@ -70,7 +70,7 @@ def spectral_history(
     steps = sorted(set(folder.steps() if steps is None else steps))
     if not steps:
         return []
-    networks = [folder.load_generator(steps[0])[0], folder.load_critic(steps[0])[0]]
+    networks = [folder.load_generator(steps[0], ema=False)[0], folder.load_critic(steps[0])[0]]
     chosen = [(network, _choose(network.spectral_layers(), layers)) for network in networks]
     total = len(steps) * sum(len(found) for _, found in chosen)
     if layers is not None and not total:

@@ -53,6 +53,7 @@ def export_network(
     step: int | Literal["best"] | None = None,
     network: str = "generator",
     overwrite: bool = False,
+    ema: bool | None = None,
 ) -> Exported:
     """Writes a network of a run in a form that other programs load, with a model card.
 
@@ -63,12 +64,15 @@ def export_network(
         step: of the checkpoint; "best": the one kept for its score; None: the newest.
         network: "generator" or "critic".
         overwrite: replace an export that is in the folder already.
+        ema: whether the generator's weights are the averaged ones; None: if the run has them.
 
     Raises:
         ConfigError: no such format or network, a folder that is taken or cannot be written to, packages for ONNX
             that are not installed, or a layer that standard Keras layers cannot express.
         CheckpointError: no such checkpoint.
     """
+    if ema is not None and network != "generator":
+        raise ConfigError(f"ema is {str(ema).lower()}, but only the generator's weights are averaged; leave it out.")
     for field, value, valid in (("format", format, FORMATS), ("network", network, NETWORKS)):
         if value not in valid:
             raise ConfigError(f"{field} is {value!r}; choose from {', '.join(valid)}.")
@@ -80,10 +84,10 @@ def export_network(
 
     if format == "onnx":
         forms.check_onnx()
-    load = folder.load_generator if network == "generator" else folder.load_critic
-    net, step = load(step)
+    net, step = folder.load_generator(step, ema) if network == "generator" else folder.load_critic(step)
     subject = forms.Subject(float32_network(net), network)
     kind = format if network == "generator" else f"critic_{format}"
+    kind += "_noema" if ema is False else ""
     target = folder.path / "export" / f"{step}_{kind}" if out is None else Path(out)
     _check_target(target, overwrite)
     try:

@@ -108,7 +108,7 @@ def _nearest(subject: Subject, record: dict[str, Any]) -> Block:
     require_data(subject.facts)
     prepare_tensorflow()
     pairs = record["closest"][:_NEAREST]
-    generator, _ = subject.folder.load_generator(record["step"])
+    generator, _ = subject.folder.load_generator(record["step"], ema=False if record.get("weights") == "last" else None)
     places = np.array([pair["generated"] for pair in pairs])
     count, seed = int(places.max()) + 1, record["seed"]
     codes = sampling.score_codes(count, generator.spec.input_shape[0], seed)[places]

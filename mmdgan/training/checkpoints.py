@@ -45,23 +45,28 @@ def best_step(folder: str | os.PathLike) -> int | None:
     return max((step for step in saved_steps(folder) if (folder / _best_marker(step)).exists()), default=None)
 
 
-def restore_model(folder: str | os.PathLike, model: keras.Model, step: int | None = None) -> int:
+def restore_model(
+    folder: str | os.PathLike, model: keras.Model, step: int | None = None, averaged: bool = False
+) -> int:
     """Restores the variables of one model, by their original names, from a checkpoint of a training state.
 
     Args:
       folder: the run's checkpoint folder.
       model: a network of `mmdgan.networks`, named as it was in training ("gen" or "dis").
       step: which checkpoint; the newest by default.
+      averaged: take the averages of the variables (`mmdgan.training.ema`) instead.
 
     Returns:
       the step.
 
     Raises:
-      CheckpointError: no such checkpoint, a damaged one, or one of another network.
+      CheckpointError: no such checkpoint, a damaged one, or one of another network or without averages.
     """
     from mmdgan.tf1 import original_name
+    from mmdgan.training.ema import PREFIX
 
-    return _restore(Path(folder), {original_name(v): v for v in model.weights}, step, whole=False)
+    prefix = PREFIX if averaged else ""
+    return _restore(Path(folder), {prefix + original_name(v): v for v in model.weights}, step, whole=False)
 
 
 class Checkpoints:

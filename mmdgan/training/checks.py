@@ -8,6 +8,7 @@ from numbers import Real
 import tensorflow as tf
 
 from mmdgan.errors import ConfigError, DataError
+from mmdgan.layers.blocks import batch_shape
 from mmdgan.losses.catalog import Loss
 from mmdgan.networks import Network
 from mmdgan.tensor_types import TensorLike
@@ -49,3 +50,23 @@ def to_float(images: TensorLike, dtype: str) -> tf.Tensor:
 def channels_last(images: tf.Tensor, data_format: str) -> tf.Tensor:
     """Images (N, H, W, C) of images in `data_format`; points (N, d) are as they are."""
     return tf.transpose(images, (0, 2, 3, 1)) if data_format == "channels_first" and len(images.shape) == 4 else images
+
+
+def checked_images(real: TensorLike, critic: Network) -> tf.Tensor:
+    """Real images as floats in [-1, 1], of the critic's shape; DataError if they are of another."""
+    real = to_float(real, critic.variable_dtype)
+    expected = batch_shape(critic.spec.input_shape, critic.data_format)
+    if not real.shape.is_compatible_with(expected):
+        raise DataError(f"Real images must have shape {expected} for this critic, not {tuple(real.shape)}.")
+    return real
+
+
+def checked_labels(labels: TensorLike | None, critic: Network) -> tf.Tensor | None:
+    """Labels of real images; None for unconditional networks, which do not need them; DataError if they are missing."""
+    num_class = critic.spec.num_class
+    if labels is None and critic.conditional:
+        raise DataError(
+            f"The critic is conditional on {num_class} classes and was given images alone: pass their labels too, "
+            "int (B, 1)."
+        )
+    return None if labels is None or num_class < 2 else tf.cast(labels, tf.int32)

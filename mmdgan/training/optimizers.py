@@ -25,13 +25,19 @@ SCHEDULE_STEPS = 100_000
 DECAY_RATE = 0.96
 
 
-def make_optimizer(name: str, learning_rate: float, end_lr: float = 1e-7) -> keras.optimizers.Optimizer:
+def make_optimizer(
+    name: str,
+    learning_rate: float,
+    end_lr: float = 1e-7,
+    schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
+) -> keras.optimizers.Optimizer:
     """Builds the optimiser of that name.
 
     Args:
         name: one of `NAMES`, in any case.
         learning_rate: positive; at step 0 for the scheduled ones.
         end_lr: rate at step 100,000 of sgd and momentum.
+        schedule: takes the place of the optimiser's own rates, whichever it is.
 
     Raises:
         ConfigError: an unknown name, or a rate that is not positive.
@@ -42,10 +48,10 @@ def make_optimizer(name: str, learning_rate: float, end_lr: float = 1e-7) -> ker
     if not (learning_rate > 0 and end_lr > 0):
         raise ConfigError(f"Learning rates must be positive; got {learning_rate} and end_lr {end_lr}.")
     if kind == "adam":
-        return Adam(learning_rate, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+        return Adam(schedule or learning_rate, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
     if kind == "rmsprop":
-        return RMSprop(learning_rate, rho=0.9, epsilon=1e-10)
-    schedule = decay_schedule(learning_rate, end_lr)
+        return RMSprop(schedule or learning_rate, rho=0.9, epsilon=1e-10)
+    schedule = schedule or decay_schedule(learning_rate, end_lr)
     if kind == "sgd":
         return keras.optimizers.SGD(schedule)
     return HeavyBall(schedule, momentum=0.9)

@@ -15,7 +15,6 @@ because what they tell one another is differentiated too (`mmdgan.collectives`).
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,41 +22,26 @@ import tensorflow as tf
 
 from mmdgan import collectives, tf1
 from mmdgan.devices import REPLICA_LOSSES, check_one_replica
-from mmdgan.errors import ConfigError, DataError
+from mmdgan.errors import ConfigError
 from mmdgan.layers import scope
-from mmdgan.layers.blocks import batch_shape
 from mmdgan.losses import randomness
 from mmdgan.losses.catalog import Loss
 from mmdgan.networks import Network, check_labels
 from mmdgan.tensor_types import TensorLike
-from mmdgan.training import execution
-from mmdgan.training.checks import channels_last, check_pair, resolve_penalty_weight, to_float
+from mmdgan.training import ada, checks, critic_terms, execution, inspection, view
+from mmdgan.training.ada import AdaptiveProbability
+from mmdgan.training.aids import Aids
+from mmdgan.training.checks import channels_last, check_pair, resolve_penalty_weight
 from mmdgan.training.distribution import Replicas
-from mmdgan.training.optimizers import make_optimizer
+from mmdgan.training.ema import WeightAverage
+from mmdgan.training.inspection import Forward
+from mmdgan.training.learning_rates import scheduled_optimizer
 from mmdgan.training.precision import LossScale
 from mmdgan.training.schedule import UpdateSchedule
+from mmdgan.training.view import View
 
-_CODES, _LABELS, _LOSS, _INTERPOLATION, _UPDATE = range(5)
+_CODES, _LABELS, _LOSS, _INTERPOLATION, _UPDATE, _VIEW = range(6)
 """Streams of random numbers within one step."""
-
-
-@dataclasses.dataclass
-class _Forward:
-    """One forward pass of both networks, with what is needed to differentiate and to log it.
-
-    Scores are those that the loss saw; `own_scores` those of this replica's images, generated and real.
-    """
-
-    tape: tf.GradientTape
-    losses: Any
-    regularisers: dict[str, tf.Tensor]
-    real: tf.Tensor
-    generated: tf.Tensor
-    score_gen: tf.Tensor
-    score_data: tf.Tensor
-    own_scores: tuple[tf.Tensor, tf.Tensor]
-    sigmas: dict[str, tf.Tensor]
-    updates: list[tuple[Any, tf.Tensor]]
 
 
 class GanStep(tf.Module):
@@ -84,10 +68,13 @@ class GanStep(tf.Module):
         fixed_critic: the critic is a fixed function of each image: it runs in inference mode (batch normalisation by
             its moving averages), and no step changes its weights, moving averages or spectral vectors. A critic
             without weights always is.
+        aids: the training aids; by default none.
 
     Attributes:
         iterations: number of steps taken (tf.Variable, int64): the original's global step.
         replicas: what takes the steps.
+        average: of the generator's weights, if the aids ask for it, else None.
+        ada: what adapts the probability of augmentation, if the aids ask for it, else None.
         loss_scale: the dynamic scale of the losses of float16 networks, on one device, else None.
 
     Raises:
@@ -112,21 +99,25 @@ class GanStep(tf.Module):
         replica_losses: str = "gathered",
         jit: bool = False,
         fixed_critic: bool = False,
-    ) -> None:
+        aids: Aids | None = None,
+    ):
         super().__init__(name="gan_step")
         from mmdgan import losses
 
+        self.aids = aids or Aids()
         self.generator = generator
         self.discriminator = discriminator
         self.loss = losses.get(loss) if loss is None or isinstance(loss, str) else loss
         self.seed = int(seed)
         self.schedule = UpdateSchedule(imbalanced_update)
+        self._substep = 0  # of the critic's updates before the one that both players have
         self.penalty_weight = resolve_penalty_weight(self.loss, penalty_weight)
         self.legacy = legacy
         self._compute = execution.Compiled(self._differentiate) if jit else self._differentiate
         self.loss_scale = LossScale() if "fp16" in (generator.precision, discriminator.precision) else None
         check_pair(generator, discriminator)
         self.fixed_critic = fixed_critic or not discriminator.trainable_variables
+        self.aids.check_beside(imbalanced_update=imbalanced_update, jit=jit, critic_learns=not self.fixed_critic)
         if self.fixed_critic and (self.loss.penalty or self.loss.uses_scale):
             raise ConfigError(
                 f"The loss {self.loss.name!r} regularises the critic, but this critic does not learn: choose a loss "
@@ -141,11 +132,21 @@ class GanStep(tf.Module):
         names = (optimizer, optimizer) if isinstance(optimizer, str) else tuple(optimizer)
         if len(names) != 2:
             raise ConfigError(f"optimizer must be one name or two (critic, generator), not {optimizer!r}.")
-        self.optimizer_dis = make_optimizer(names[0], lr_dis, end_lr)
-        self.optimizer_gen = make_optimizer(names[1], lr_gen, end_lr)
+        self.iterations = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_step")
+        rates = {"end_lr": end_lr, "aids": self.aids, "global_step": self.iterations}
+        self.optimizer_dis = scheduled_optimizer(names[0], lr_dis, **rates)
+        self.optimizer_gen = scheduled_optimizer(names[1], lr_gen, **rates)
         self.optimizer_dis.build(discriminator.trainable_variables)
         self.optimizer_gen.build(generator.trainable_variables)
-        self.iterations = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_step")
+        self.average = None if self.aids.ema is None else WeightAverage(generator, self.aids.ema)
+        self.ada = None if self.aids.ada is None else AdaptiveProbability(self.aids.ada, self.aids.ada_images)
+        self._view = View(
+            self.aids,
+            discriminator.data_format,
+            discriminator.spec.input_shape,
+            self.iterations,
+            None if self.ada is None else self.ada.probability,
+        )
         self.loss_state = {
             name: tf.Variable(value, trainable=False, name=name) for name, value in self.loss.initial_state().items()
         }
@@ -154,6 +155,11 @@ class GanStep(tf.Module):
     def code_size(self) -> int:
         """Length of a latent code."""
         return self.generator.spec.input_shape[0]
+
+    @property
+    def sampling_generator(self) -> Network:
+        """The generator that samples and scores are made with: the averaged one, if there is one."""
+        return self.generator if self.average is None else self.average.network
 
     @property
     def num_class(self) -> int:
@@ -173,7 +179,8 @@ class GanStep(tf.Module):
             real: (B, H, W, C) or (B, C, H, W) as the networks' data format; uint8, or float in [-1, 1]. With several
                 workers each gives its own equal part of the batch, here and in what follows.
             codes: (B, code) latent codes; by default standard normal, a function of (seed, step).
-            labels: (B, 1) int classes of `real`; needed by conditional critics only.
+            labels: (B, 1) int classes of `real`; needed by conditional critics only. With `critic_steps` c of the aids,
+                `real` and `labels` are of c B images, those of the update of both players last.
             labels_gen: (B, 1) classes to generate; by default uniform, a function of (seed, step).
 
         Returns:
@@ -242,7 +249,9 @@ class GanStep(tf.Module):
             state |= tf1.slot_variables(optimizer, network, index)
         state |= {f"loss/{name}": variable for name, variable in self.loss_state.items()}
         scale = {} if self.loss_scale is None else self.loss_scale.state()
-        return state | self.schedule.state() | scale | {"global_step": self.iterations}
+        average = {} if self.average is None else self.average.state()
+        adapted = {} if self.ada is None else self.ada.state()
+        return state | self.schedule.state() | scale | average | adapted | {"global_step": self.iterations}
 
     @property
     def _networks(self) -> tuple[Network, Network]:
@@ -258,6 +267,30 @@ class GanStep(tf.Module):
         update_dis: bool,
         update_gen: bool,
     ) -> Any:
+        *before, batch = critic_terms.batches_of_step(self.aids.critic_steps, real, labels)
+        try:
+            for number, (images, classes) in enumerate(before, 1):
+                self._substep = number
+                self._update(images, None, classes, None, True, False)
+        finally:
+            self._substep = 0
+        losses = self._update(batch[0], codes, batch[1], labels_gen, update_dis, update_gen)
+        if self.ada is not None:
+            self.ada.update(losses["ada_r"], _batch(real) * self.replicas.workers)
+        self.schedule.observe(losses["loss_gen"])
+        self.iterations.assign_add(1)
+        return losses
+
+    def _update(
+        self,
+        real: TensorLike,
+        codes: TensorLike | None,
+        labels: TensorLike | None,
+        labels_gen: TensorLike | None,
+        update_dis: bool,
+        update_gen: bool,
+    ) -> Any:
+        """One update of both players, or of one; returns the losses before it."""
         variables: list = []
 
         def learn(*batch: Any) -> Any:
@@ -277,13 +310,13 @@ class GanStep(tf.Module):
                 variable.assign(value)
             for name, value in state.items():
                 self.loss_state[name].assign(value)
+            if self.average is not None and update_gen:
+                self.average.update()
 
         if self.loss_scale is None:
             update()
         else:
             self.loss_scale.update_if_finite(tf.nest.flatten(gradients), update)
-        self.schedule.observe(losses["loss_gen"])
-        self.iterations.assign_add(1)
         return losses
 
     def _apply(self, gradients: Sequence[Sequence[tf.Tensor]], update_dis: bool, update_gen: bool) -> None:
@@ -295,6 +328,8 @@ class GanStep(tf.Module):
         )
         for (wanted, optimizer, network), values in zip(players, gradients, strict=True):
             if wanted and values:
+                if self.aids.clip_norm is not None:
+                    values = critic_terms.clipped_mean(values, self.aids.clip_norm)
                 values = values if count == 1 else [gradient / count for gradient in values]
                 optimizer.apply(values, network.trainable_variables)
 
@@ -313,64 +348,26 @@ class GanStep(tf.Module):
     ) -> tuple[tuple, list]:
         """What a step computes from the values before it, and the variables whose next values `updates` are."""
         forward = self._forward(real, codes, labels, labels_gen)
-        losses = {"loss_gen": forward.losses.gen, "loss_dis": forward.losses.dis}
-        updates = [value for _, value in forward.updates]
-        computed = losses, forward.regularisers, self._gradients(forward), updates, forward.losses.state
-        return computed, [variable for variable, _ in forward.updates]
+        losses = {"loss_gen": forward.losses.gen, "loss_dis": forward.loss_dis}
+        if self.ada is not None:
+            scores = forward.score_gen, forward.score_data
+            losses["ada_r"] = ada.overfitting(self.loss, *scores, self._seed(_LOSS), forward.state)
+            losses["ada_p"] = tf.convert_to_tensor(self.ada.probability)
+        pairs = forward.updates
+        if self._substep:  # of the generator nothing changes
+            critics = {id(variable) for variable in self.discriminator.variables}
+            pairs = [(variable, value) for variable, value in pairs if id(variable) in critics]
+        updates = [value for _, value in pairs]
+        computed = losses, forward.added, self._gradients(forward), updates, forward.losses.state
+        return computed, [variable for variable, _ in pairs]
 
     @tf.function(autograph=False)
     def _inspect(self, real: TensorLike, labels: TensorLike | None, num_images: int) -> Any:
         def look(real: TensorLike, labels: TensorLike | None) -> Any:
-            return self._look(self.replicas.share(real), self.replicas.share(labels), num_images)
+            images, classes = critic_terms.batches_of_step(self.aids.critic_steps, real, labels)[-1]
+            return inspection.look(self, self.replicas.share(images), self.replicas.share(classes), num_images)
 
         return self.replicas.run(look, real, labels)
-
-    def _look(self, real: TensorLike, labels: TensorLike | None, num_images: int) -> dict[str, dict[str, tf.Tensor]]:
-        forward = self._forward(real, None, labels, None, watch_images=True)
-        generated = self._generator(*self._draw(num_images), training=False)
-        losses, logs = self._of_all_replicas((forward.losses[:2], forward.losses.logs))
-        logs = {
-            **logs,
-            "GANLoss/gen": losses[0],
-            "GANLoss/dis": losses[1],
-            **{f"GANLoss/{name}": value for name, value in self._of_all_replicas(forward.regularisers).items()},
-            **{f"kernel_norm/{name}": sigma for name, sigma in forward.sigmas.items()},
-            "learning_rate/dis": self.optimizer_dis.learning_rate,
-            "learning_rate/gen": self.optimizer_gen.learning_rate,
-            **({} if self.loss_scale is None else {"loss_scale": self.loss_scale.scale}),
-        }
-        logs = {tag: tf.convert_to_tensor(value) for tag, value in logs.items()}
-        real, generated = (channels_last(x, self.discriminator.data_format) for x in (forward.real, generated))
-        return {
-            "scalars": {tag: value for tag, value in logs.items() if value.shape.rank == 0},
-            # Several numbers under one tag: the norms of a kernel's classes.
-            "histograms": {tag: value for tag, value in logs.items() if value.shape.rank != 0}
-            | self._histograms(forward),
-            "images": {"Ir": real[:num_images], "Ig": tf.clip_by_value(generated, -1, 1)},
-        }
-
-    def _histograms(self, forward: _Forward) -> dict[str, tf.Tensor]:
-        histograms = {"x/sx": forward.score_data, "x/sg": forward.score_gen, "x/x_gen": forward.generated}
-        for tag, gradient in zip(("x/g_x_norm", "x/g_gen_norm"), self._image_gradients(forward), strict=True):
-            norms = tf.norm(tf.reshape(gradient, (tf.shape(gradient)[0], -1)), axis=1)
-            histograms[tag] = collectives.gather_rows(norms)
-        gradients = collectives.mean_over_replicas(self._gradients(forward))
-        for network, values in zip(reversed(self._networks), gradients, strict=True):
-            if not values:  # a fixed critic
-                continue
-            for variable, gradient in zip(network.trainable_variables, values, strict=True):
-                name = tf1.original_name(variable)
-                histograms[name] = tf.convert_to_tensor(variable)
-                histograms[f"grad_{name}"] = gradient
-        return histograms
-
-    def _image_gradients(self, forward: _Forward) -> tuple[tf.Tensor, tf.Tensor]:
-        """Gradients of the summed scores with respect to real and generated images."""
-        score_gen, score_data = forward.own_scores
-        return (
-            forward.tape.gradient(score_data, forward.real),
-            forward.tape.gradient(score_gen, forward.generated),
-        )
 
     def _forward(
         self,
@@ -379,11 +376,11 @@ class GanStep(tf.Module):
         labels: TensorLike | None,
         labels_gen: TensorLike | None,
         watch_images: bool = False,
-    ) -> _Forward:
+    ) -> Forward:
         """Runs both networks and the loss under a persistent tape; changes no variable. Of this replica's images."""
-        real = self._checked_images(real)
+        real = checks.checked_images(real, self.discriminator)
         codes, labels_gen = self._draw(_batch(real), codes, labels_gen)
-        labels = self._checked_labels(labels)
+        labels = checks.checked_labels(labels, self.discriminator)
         state = {name: tf.convert_to_tensor(variable) for name, variable in self.loss_state.items()}
         with (
             tf.GradientTape(persistent=True) as tape,
@@ -395,17 +392,23 @@ class GanStep(tf.Module):
             norms = self._norms()
             with scope.shared_kernels({id(layer): norm[0] for layer, norm in norms.items()}):
                 generated = self._generator(codes, labels_gen, training=True)
-                own_scores = self._scores(real, generated, labels, labels_gen)
+                seen = self._seen(real, view.REAL), self._seen(generated, view.GENERATED)
+                own_scores = self._scores(*seen, labels, labels_gen)
                 score_gen, score_data = self._gathered(*own_scores)
-                regularisers = self._regularisers(real, generated, labels, score_gen, score_data, state)
+                regularisers = self._regularisers(*seen, labels, score_gen, score_data, state)
+                r1 = self._r1(seen[0], labels)
             losses = self.loss(score_gen, score_data, seed=self._seed(_LOSS), state=state, **regularisers)
+            loss_dis = losses.dis if r1 is None else losses.dis + r1
         learns = set(self._spectral_layers(*self._learning))
         vectors = [(layer.in_rand, norm[2]) for layer, norm in norms.items() if layer in learns and norm[2] is not None]
         names = {layer: name for net in self._networks for name, layer in net.spectral_layers().items()}
-        return _Forward(
+        return Forward(
             tape=tape,
             losses=losses,
-            regularisers=regularisers,
+            loss_dis=loss_dis,
+            r1=r1,
+            added=regularisers if r1 is None else {**regularisers, "r1": r1},
+            state=state,
             real=real,
             generated=generated,
             score_gen=score_gen,
@@ -478,9 +481,7 @@ class GanStep(tf.Module):
         """
         from mmdgan import losses
 
-        def critic(images: TensorLike) -> Any:
-            return self._critic(images, labels, training=False)
-
+        critic = self._inference_critic(labels)
         if self.loss.uses_scale:
             weight: Any = self.penalty_weight  # never None with a scale
             mean = collectives.mean_over_replicas if self.gathers else tf.identity
@@ -503,7 +504,21 @@ class GanStep(tf.Module):
             penalty = collectives.mean_over_replicas(penalty)
         return {"dis_penalty": self.penalty_weight * penalty}
 
-    def _gradients(self, forward: _Forward) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    def _inference_critic(self, labels: TensorLike | None) -> Callable[[tf.Tensor], tf.Tensor]:
+        return lambda images: self._critic(images, labels, training=False)
+
+    def _r1(self, real: TensorLike, labels: TensorLike | None) -> tf.Tensor | None:
+        """What the penalty R1 adds to the critic's loss, if the aids ask for it."""
+        if self.aids.r1 is None:
+            return None
+        penalty = critic_terms.r1_penalty(self._inference_critic(labels), real, self.aids.r1)
+        return collectives.mean_over_replicas(penalty) if self.gathers else penalty
+
+    def _seen(self, images: tf.Tensor, whose: int) -> tf.Tensor:
+        """This replica's images as the critic sees them."""
+        return self._view(images, whose, lambda: self._seed(_VIEW), self._drawn)
+
+    def _gradients(self, forward: Forward) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Gradients of each player's loss for its own variables: (critic's, generator's); none of a fixed critic."""
         dis, gen = self.discriminator.trainable_variables, self.generator.trainable_variables
         dis, gen = [v.value for v in dis], [v.value for v in gen]
@@ -517,11 +532,16 @@ class GanStep(tf.Module):
 
         if self.fixed_critic:
             return [], gradients(losses.gen, gen)
+        if self._substep:
+            return gradients(forward.loss_dis, dis), []
         if self.loss.shares_backward:
-            # loss_dis is -loss_gen exactly: one backward pass through the critic serves both players.
+            # losses.dis is -losses.gen exactly: one backward pass through the critic serves both players.
             both = gradients(losses.gen, dis + gen)
-            return [-gradient for gradient in both[: len(dis)]], both[len(dis) :]
-        return gradients(losses.dis, dis), gradients(losses.gen, gen)
+            critics = [-gradient for gradient in both[: len(dis)]]
+            if forward.r1 is not None:
+                critics = [a + b for a, b in zip(critics, gradients(forward.r1, dis), strict=True)]
+            return critics, both[len(dis) :]
+        return gradients(forward.loss_dis, dis), gradients(losses.gen, gen)
 
     def _draw(
         self, count: TensorLike, codes: TensorLike | None = None, labels: TensorLike | None = None
@@ -540,23 +560,6 @@ class GanStep(tf.Module):
         """This replica's rows of random numbers that are drawn for the samples of all replicas."""
         return collectives.own_rows(draw(count * collectives.replica_count()), count)
 
-    def _checked_images(self, real: TensorLike) -> tf.Tensor:
-        """Real images as floats in [-1, 1], of the critic's shape."""
-        real = to_float(real, self.discriminator.variable_dtype)
-        expected = batch_shape(self.discriminator.spec.input_shape, self.discriminator.data_format)
-        if not real.shape.is_compatible_with(expected):
-            raise DataError(f"Real images must have shape {expected} for this critic, not {tuple(real.shape)}.")
-        return real
-
-    def _checked_labels(self, labels: TensorLike | None) -> tf.Tensor | None:
-        """Labels of real images; None for unconditional networks, which do not need them."""
-        if labels is None and self.discriminator.conditional:
-            raise DataError(
-                f"The critic is conditional on {self.num_class} classes and was given images alone: pass their "
-                "labels too, int (B, 1)."
-            )
-        return None if labels is None or self.num_class < 2 else tf.cast(labels, tf.int32)
-
     def _check_label_values(self, *given: TensorLike | None) -> None:
         """Refuses labels that a compiled step could not name: of another type, or of a class that does not exist."""
         for labels in given:
@@ -566,7 +569,8 @@ class GanStep(tf.Module):
     def _seed(self, stream: int) -> tf.Tensor:
         """A stateless seed for one stream of random numbers at the present step."""
         with randomness.outside():
-            return tf.stack([tf.constant(self.seed * 8 + stream, tf.int64), self.iterations])
+            seed = tf.stack([tf.constant(self.seed * 8 + stream, tf.int64), self.iterations])
+            return tf.random.experimental.stateless_fold_in(seed, self._substep) if self._substep else seed
 
 
 def _batch(images: tf.Tensor) -> int | tf.Tensor:
