@@ -110,7 +110,7 @@ def test_flags_of_the_generated_page_are_those_of_the_help(generated):
     for verb in ("train", "evaluate", "prepare"):
         text = HOOKS.cli.verb_help(verb)
         flags = {flag.partition("=")[0] for flag, _ in HOOKS.cli.entries(text)}
-        assert flags == set(re.findall(r"^  (--\w+)", text, flags=re.MULTILINE)) and len(flags) > 10
+        assert flags == set(re.findall(r"^  (--[\w\[\]]+)", text, flags=re.MULTILINE)) and len(flags) > 10
         section = generated["reference/cli.md"].partition(f"\n### {verb}\n")[2].partition("\n### ")[0]
         assert all(f"`{flag}" in section for flag in flags), verb
         assert section.count("\n:   ") == len(flags), verb

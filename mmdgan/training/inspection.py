@@ -19,7 +19,7 @@ class Forward:
     """One forward pass of both networks, with what is needed to differentiate and to log it.
 
     Scores are those that the loss saw; `own_scores` those of this replica's images, generated and real. `loss_dis` is
-    the critic's loss with what aids add to it (`r1`); `added` is all that is told beside the losses, `state` what the
+    the critic's loss with what aids add to it (`r1`); `regularisers` is all that is told beside the losses, `state` what the
     loss was given.
     """
 
@@ -27,7 +27,7 @@ class Forward:
     losses: Any
     loss_dis: tf.Tensor
     r1: tf.Tensor | None
-    added: dict[str, tf.Tensor]
+    regularisers: dict[str, tf.Tensor]
     state: dict[str, tf.Tensor]
     real: tf.Tensor
     generated: tf.Tensor
@@ -47,7 +47,7 @@ def look(gan: GanStep, real: tf.Tensor, labels: tf.Tensor | None, num_images: in
         **logs,
         "GANLoss/gen": losses[0],
         "GANLoss/dis": losses[1],
-        **{f"GANLoss/{name}": value for name, value in gan._of_all_replicas(forward.added).items()},
+        **{f"GANLoss/{name}": value for name, value in gan._of_all_replicas(forward.regularisers).items()},
         **{f"kernel_norm/{name}": sigma for name, sigma in forward.sigmas.items()},
         "learning_rate/dis": gan.optimizer_dis.learning_rate,
         "learning_rate/gen": gan.optimizer_gen.learning_rate,

@@ -358,7 +358,7 @@ class GanStep(tf.Module):
             critics = {id(variable) for variable in self.discriminator.variables}
             pairs = [(variable, value) for variable, value in pairs if id(variable) in critics]
         updates = [value for _, value in pairs]
-        computed = losses, forward.added, self._gradients(forward), updates, forward.losses.state
+        computed = losses, forward.regularisers, self._gradients(forward), updates, forward.losses.state
         return computed, [variable for variable, _ in pairs]
 
     @tf.function(autograph=False)
@@ -407,7 +407,7 @@ class GanStep(tf.Module):
             losses=losses,
             loss_dis=loss_dis,
             r1=r1,
-            added=regularisers if r1 is None else {**regularisers, "r1": r1},
+            regularisers=regularisers if r1 is None else {**regularisers, "r1": r1},
             state=state,
             real=real,
             generated=generated,
