@@ -142,11 +142,11 @@ def test_sigterm_saves_what_is_under_way(tiny_architecture, tmp_path):
             len(list(folder.path.glob("logs/lr*.log"))) == 2
             and all("step" in log.read_text() for log in folder.path.glob("logs/lr*.log"))
         ),
-        90,
+        240,
     )
     time.sleep(2)
     process.send_signal(signal.SIGTERM)
-    text = process.communicate(timeout=60)[0]
+    text = process.communicate(timeout=180)[0]
     assert process.returncode == 143 and "the sweep was interrupted after 0 of 2 runs" in text
     for point, outcome in folder.states():
         assert outcome.status == "interrupted" and outcome.step > 0
