@@ -137,16 +137,18 @@ def test_sigterm_saves_what_is_under_way(tiny_architecture, tmp_path):
     file = write_spec(tmp_path, base, "grid={'lr_dis': [1e-4, 1e-3]}")
     process = start(tmp_path, str(file), "--jobs=2", "--threads=1")
     folder = SweepFolder(tmp_path / "R" / "sweeps" / "tiny")
-    _wait(
-        lambda: (
-            len(list(folder.path.glob("logs/lr*.log"))) == 2
-            and all("step" in log.read_text() for log in folder.path.glob("logs/lr*.log"))
-        ),
-        240,
-    )
-    time.sleep(2)
-    process.send_signal(signal.SIGTERM)
-    text = process.communicate(timeout=180)[0]
+
+    def both_train():
+        logs = list(folder.path.glob("logs/lr*.log"))
+        return len(logs) == 2 and all("step" in log.read_text() for log in logs)
+
+    try:
+        _wait(both_train, 240)
+        time.sleep(2)
+        process.send_signal(signal.SIGTERM)
+        text = process.communicate(timeout=180)[0]
+    finally:
+        process.kill()  # where it has not ended by itself, its runs must not go on
     assert process.returncode == 143 and "the sweep was interrupted after 0 of 2 runs" in text
     for point, outcome in folder.states():
         assert outcome.status == "interrupted" and outcome.step > 0
