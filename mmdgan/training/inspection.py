@@ -19,8 +19,8 @@ class Forward:
     """One forward pass of both networks, with what is needed to differentiate and to log it.
 
     Scores are those that the loss saw; `own_scores` those of this replica's images, generated and real. `loss_dis` is
-    the critic's loss with what aids add to it (`r1`); `regularisers` is all that is told beside the losses, `state` what the
-    loss was given.
+    the critic's loss with what aids add to it (`r1`); `regularisers` is what is told beside the losses, `state` what
+    the loss was given.
     """
 
     tape: tf.GradientTape
