@@ -1,7 +1,7 @@
 """The paper's Table 1 at a size that two cores manage: seven methods, two pairs of learning rates, two seeds.
 
     python -m mmdgan sweep experiments/sweeps/table1_small.py --jobs 2 --threads 1
-    python experiments/table1.py --runs Results/sweeps/table1_small/cifar10/*
+    python experiments/table1.py --runs Results/sweeps/table1_small/cifar10
 
 28 short runs of a very narrow network on CIFAR-10's images; the better pair of each method goes into the table, as the
 best of sixteen does in the paper. At the paper's size it is a sweep of cifar10/DCGAN with 100,000 steps.

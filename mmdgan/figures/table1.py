@@ -236,12 +236,15 @@ def _networks(architecture: Mapping[str, Any]) -> list[Any]:
 
 
 def _check_scores(results: list[Result]) -> None:
-    """Refuses scores that were computed in different ways."""
-    first: dict[str, tuple[str, dict[str, Any]]] = {}
+    """Refuses scores that were computed in different ways; a run's seed chooses the real images as well."""
+    first: dict[tuple[str, int], tuple[str, dict[str, Any]]] = {}
     for result in results:
         for name, record in result.scores.items():
-            owner, reference = first.setdefault(name, (result.facts.name, record))
-            if protocol.direction(name) and (found := protocol.differences(record, reference)):
+            owner, reference = first.setdefault((name, result.seed), (result.facts.name, record))
+            _, of_any_seed = first.setdefault((name, results[0].seed), (result.facts.name, record))
+            chosen = {**of_any_seed, "real_hash": record.get("real_hash")}
+            found = protocol.differences(record, reference) or protocol.differences(record, chosen)
+            if protocol.direction(name) and found:
                 raise ConfigError(
                     f"{name} of {result.facts.name} was not computed as that of {owner}: {'; '.join(found)}. Score "
                     "them alike by `evaluate`, or give one of them."
