@@ -237,18 +237,19 @@ def _networks(architecture: Mapping[str, Any]) -> list[Any]:
 
 def _check_scores(results: list[Result]) -> None:
     """Refuses scores that were computed in different ways; a run's seed chooses the real images as well."""
-    first: dict[tuple[str, int], tuple[str, dict[str, Any]]] = {}
+    first: dict[tuple[str, int | None], tuple[str, dict[str, Any]]] = {}
     for result in results:
         for name, record in result.scores.items():
-            owner, reference = first.setdefault((name, result.seed), (result.facts.name, record))
-            _, of_any_seed = first.setdefault((name, results[0].seed), (result.facts.name, record))
-            chosen = {**of_any_seed, "real_hash": record.get("real_hash")}
-            found = protocol.differences(record, reference) or protocol.differences(record, chosen)
-            if protocol.direction(name) and found:
-                raise ConfigError(
-                    f"{name} of {result.facts.name} was not computed as that of {owner}: {'; '.join(found)}. Score "
-                    "them alike by `evaluate`, or give one of them."
-                )
+            if not protocol.direction(name):
+                continue
+            for seed in (result.seed, None):  # None: of all seeds, whatever the real images
+                owner, reference = first.setdefault((name, seed), (result.facts.name, record))
+                chosen = reference if seed is not None else {**reference, "real_hash": record.get("real_hash")}
+                if found := protocol.differences(record, chosen):
+                    raise ConfigError(
+                        f"{name} of {result.facts.name} was not computed as that of {owner}: {'; '.join(found)}. Score "
+                        "them alike by `evaluate`, or give one of them."
+                    )
 
 
 def _metrics(results: list[Result]) -> list[str]:
