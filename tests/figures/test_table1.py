@@ -160,6 +160,14 @@ def test_what_cannot_stand_in_one_table_is_refused(write_run, change, message):
         collect(facts(first, second))
 
 
+def test_seeds_may_choose_real_images_of_their_own(write_run):
+    first = write_run("a", "rep", 0, scores(1.0))
+    collect(facts(first, write_run("b", "rep", 1, scores(2.0), mark={"real_hash": "2"})))
+    same_seed = write_run("c", "rep_b", 0, scores(3.0), mark={"real_hash": "2"})
+    with pytest.raises(ConfigError, match=r"of c was not computed as that of a: choice of real images"):
+        collect(facts(first, same_seed))
+
+
 def test_other_networks_images_and_methods_are_refused(write_run, tmp_path):
     first, second = (write_run(name, "rep", seed, scores(1.0)) for seed, name in enumerate("ab"))
     config = json.loads((second / "config.json").read_text())
