@@ -91,6 +91,7 @@ def test_the_table_has_the_means_over_seeds():
     ]
 
 
+@pytest.mark.skipif("MMDGAN_LONG" not in os.environ, reason="minutes of training; MMDGAN_LONG=1 runs it")
 @pytest.mark.slow
 def test_a_tiny_study_trains_each_row_for_its_time_and_goes_on_where_it_was(options, tiny_architecture):
     tiny = dataclasses.replace(
