@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mmdgan.errors import ConfigError
+from mmdgan.experiment import IDENTITY
+from mmdgan.experiment_fields import LOSS_OPTIONS
 from mmdgan.figures.output import Output
 from mmdgan.figures.trained import METHODS, TrainedOptions, experiment_of, is_diverged, method_of, train
 from mmdgan.flags import option
@@ -21,7 +23,10 @@ from mmdgan.report import protocol
 from mmdgan.report.facts import RunFacts, run_folders
 
 SCORED, DIVERGED, UNFINISHED = "scored", "diverged", "no scores"
-_OF_RUN = "data flip same_class num_class gain spectral initializer precision batch_size optimizer max_step".split()
+_MAY_DIFFER = ("loss", "penalty_weight", *LOSS_OPTIONS, "score_size", "seed", "lr_dis", "lr_gen")
+_OF_RUN = {name: absent for name, absent in IDENTITY.items() if name not in _MAY_DIFFER} | {"max_step": None}
+"""What runs of one table share, with what those have that knew no such field."""
+
 _NETWORK = ("input", "code", "generator")
 _OURS = ("fid", "is", "kid", "prdc", "ms_ssim")
 
@@ -202,8 +207,8 @@ def _check_runs(results: list[Result]) -> None:
     sizes: dict[Any, Any] = {}
     for result in results:
         facts = result.facts
-        for name in _OF_RUN:
-            mine, its = first.experiment[name], facts.experiment[name]
+        for name, absent in _OF_RUN.items():
+            mine, its = (_plain(one.experiment.get(name, absent)) for one in (first, facts))
             if mine != its:
                 raise ConfigError(
                     f"{first.name} has {name} {mine}, {facts.name} has {its}: give runs that differ in loss, seed and "
@@ -225,6 +230,11 @@ def _check_runs(results: list[Result]) -> None:
                 f"{seen[key]} and {facts.name} are of one loss, seed and pair of learning rates: give one of them."
             )
         seen[key] = facts.name
+
+
+def _plain(value: Any) -> Any:
+    """A field's value as JSON has it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _networks(architecture: Mapping[str, Any]) -> list[Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.errors import ConfigError
+from mmdgan.experiment_fields import LOSS_OPTIONS
 from mmdgan.figures.output import FigureOptions
 from mmdgan.flags import format_value, option
 from mmdgan.losses import catalog as losses
@@ -162,11 +163,12 @@ def is_finished(experiment: Experiment) -> bool:
 def method_of(facts: RunFacts) -> str | None:
     """Our name of the paper's method that a run is one of, a key of `METHODS`; None for losses of other kinds.
 
-    A loss with gradient penalty or scale, other weights, widths or bounds than the paper's is none of them.
+    A loss with gradient penalty or scale, or with options of its own but the paper's weights, is none of them.
     """
     e = facts.experiment
     loss = losses.get(e["loss"])
-    if loss.penalty is not None or loss.uses_scale or any(e[name] is not None for name in _KERNEL_FIELDS):
+    given = [name for name in LOSS_OPTIONS if name != "rep_weights" and e.get(name) not in (None, False)]
+    if loss.penalty is not None or loss.uses_scale or given:
         return None
     if e["rep_weights"] is not None and tuple(e["rep_weights"]) != (0.0, -1.0):
         return None
@@ -177,9 +179,6 @@ def title_of(facts: RunFacts) -> str:
     """What a figure calls a run's method: the paper's name, else the loss as typed."""
     method = method_of(facts)
     return METHODS[method] if method else facts.experiment["loss"]
-
-
-_KERNEL_FIELDS = ("sigma", "alpha", "beta", "lower_bound", "upper_bound")
 
 
 def labels_of(runs: Sequence[RunFacts]) -> list[str]:

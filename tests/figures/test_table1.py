@@ -19,6 +19,7 @@ from mmdgan.experiment import Experiment
 from mmdgan.figures import trained
 from mmdgan.figures.table1 import TableOptions, collect, make
 from mmdgan.figures.table1_output import markdown, paper_scores, rank_correlation
+from mmdgan.figures.trained import method_of
 from mmdgan.report.facts import RunFacts
 
 MARK = {"features": "classifier", "feature_source": "a classifier", "feature_hash": "0", "resize": "none"}
@@ -147,6 +148,8 @@ def test_files_hold_every_number(write_run, tmp_path):
     [
         ({"batch_size": 32}, "batch_size 64, b has 32"),
         ({"max_step": 20}, "max_step 10, b has 20"),
+        ({"r1": 10.0}, "r1 None, b has 10.0"),
+        ({"imbalanced_update": (1, 5)}, r"imbalanced_update None, b has \[1, 5\]"),
         ({"data": "sample"}, "data cifar10, b has sample"),
         ({"seed": 0}, "of one loss, seed and pair of learning rates"),
         ({"score_size": 4}, "16 and 4 outputs"),
@@ -166,6 +169,13 @@ def test_seeds_may_choose_real_images_of_their_own(write_run):
     same_seed = write_run("c", "rep_b", 0, scores(3.0), mark={"real_hash": "2"})
     with pytest.raises(ConfigError, match=r"of c was not computed as that of a: choice of real images"):
         collect(facts(first, same_seed))
+
+
+@pytest.mark.parametrize("option", [{"biased": True}, {"add_dot": 0.1}, {"sigma": (2.0,)}])
+def test_a_loss_with_options_of_its_own_is_none_of_the_papers(write_run, option):
+    plain, own = facts(write_run("a", "mmd_g"), write_run("b", "mmd_g", **option))
+    assert method_of(plain) == "mmd_g"
+    assert method_of(own) is None
 
 
 def test_other_networks_images_and_methods_are_refused(write_run, tmp_path):
