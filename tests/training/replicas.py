@@ -79,6 +79,8 @@ def assert_same(found, expected, tolerance: float) -> None:
     for name, move in expected[1].items():
         error, size = np.linalg.norm(found[1][name] - move), np.linalg.norm(move)
         rounding = 2 * np.finfo(move.dtype).eps * np.sqrt(move.size) if move.dtype.kind == "f" else 0
-        assert error <= tolerance * size + rounding, (name, error, size)
-        moved += size > 1e3 * rounding
+        still = size <= 1e3 * rounding
+        # All that moves what stands still is the rounding of a sum over the batch, other on each kind of processor.
+        assert error <= tolerance * size + (4 * rounding if still else rounding), (name, error, size)
+        moved += not still
     assert moved >= len(expected[1]) - 2
