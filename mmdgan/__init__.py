@@ -1,13 +1,16 @@
 """MMD-GANs in TensorFlow 2 and Keras 3: repulsive losses, PICO spectral normalisation, scores one can trust.
 
 After "Improving MMD-GAN Training with Repulsive Loss Function" (Wang, Sun, Halgamuge; ICLR 2019). Importing
-this package does not import TensorFlow; the names below load what they need.
+this package does not import TensorFlow; the names below load what they need. With it imported,
+`keras.saving.load_model` restores every network and layer of its.
 """
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from mmdgan import keras_names
 
 if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
     from mmdgan import (
@@ -64,3 +67,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *_EXPORTS, *_SUBMODULES])
+
+
+keras_names.announce()

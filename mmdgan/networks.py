@@ -7,6 +7,7 @@ and class tensors (classes, 1, 1, channels) in both.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,10 +19,10 @@ from mmdgan.design import NetworkSpec, parse_architecture, parse_network
 from mmdgan.design_ops import Route
 from mmdgan.errors import ConfigError, DataError
 from mmdgan.layers.attention import NonLocalBlock
+from mmdgan.layers.base import SPECTRAL_MODES, SpectralLayer
 from mmdgan.layers.blocks import DefaultBlock, batch_shape
 from mmdgan.layers.initializers import MODES
 from mmdgan.layers.layout import channel_axis
-from mmdgan.layers.linear import SPECTRAL_MODES, SpectralLayer
 from mmdgan.layers.residual import ResidualBlock
 from mmdgan.tensor_types import TensorLike
 
@@ -141,6 +142,18 @@ class Network(keras.Model):
         }
         return shapes if len(shapes) > 1 else next(iter(shapes.values()))
 
+    def export(
+        self,
+        filepath: str | os.PathLike,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """As `keras.Model.export`, of inference; the network need not have been called, and the batch is of any size."""
+        signature = [self._input_signature()] if input_signature is None else input_signature
+        super().export(str(filepath), format, verbose, signature, **kwargs)
+
     @property
     def conditional(self) -> bool:
         """Whether a layer needs class labels."""
@@ -175,6 +188,16 @@ class Network(keras.Model):
             "initializer": self.initializer,
             "legacy": self.legacy,
         }
+
+    @property
+    def _default_save_signature(self) -> Any:
+        """What `tf.saved_model.save` asks of a Keras model; Keras's own would make the labels floating-point numbers."""
+        return tf.function(lambda inputs: self(inputs), input_signature=[self._input_signature()], autograph=False)
+
+    def _input_signature(self) -> Any:
+        shape = batch_shape(self.spec.input_shape, self.data_format)
+        x = tf.TensorSpec(shape, self.variable_dtype, "x")
+        return {"x": x, "y": tf.TensorSpec((None, 1), tf.int32, "y")} if self.conditional else x
 
     def _check_inputs(self, x: TensorLike, labels: TensorLike) -> None:
         shape, expected = _shape(x), batch_shape(self.spec.input_shape, self.data_format)

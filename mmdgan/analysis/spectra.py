@@ -16,7 +16,7 @@ from mmdgan.errors import ConfigError
 from mmdgan.runs import RunFolder
 
 if TYPE_CHECKING:
-    from mmdgan.layers.linear import SpectralLayer
+    from mmdgan.layers.base import SpectralLayer
 
 
 class LayerNorm(NamedTuple):

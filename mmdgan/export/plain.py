@@ -18,8 +18,8 @@ from mmdgan.errors import ConfigError
 from mmdgan.export.plain_kernels import plain_kernel
 from mmdgan.export.plain_layers import PlainLayers, layers
 from mmdgan.layers.attention import NonLocalBlock
+from mmdgan.layers.base import SpectralLayer
 from mmdgan.layers.blocks import POOLS, Block, DefaultBlock, batch_shape
-from mmdgan.layers.linear import SpectralLayer
 from mmdgan.layers.residual import ResidualBlock
 from mmdgan.networks import Network
 

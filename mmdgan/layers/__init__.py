@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
     from mmdgan.layers import (
         attention as attention,
+        base as base,
         blocks as blocks,
         conditional as conditional,
         initializers as initializers,
@@ -65,6 +66,7 @@ _EXPORTS = {
 }
 _SUBMODULES = (
     "attention",
+    "base",
     "blocks",
     "conditional",
     "initializers",

@@ -12,8 +12,9 @@ import keras
 import tensorflow as tf
 
 from mmdgan.layers import initializers
+from mmdgan.layers.base import Kernels, SpectralLayer
 from mmdgan.layers.layout import class_rows, class_shape
-from mmdgan.layers.linear import Kernels, SpectralConv2D, SpectralConv2DTranspose, SpectralDense, SpectralLayer
+from mmdgan.layers.linear import SpectralConv2D, SpectralConv2DTranspose, SpectralDense
 from mmdgan.tensor_types import StaticShape
 
 
@@ -45,6 +46,7 @@ class ConditionalDense(_ClassKernels, SpectralDense):
     """
 
     op = "dcd"
+    input_ranks = {"ndim": 2}
 
     def kernel_shapes(self, input_shape: StaticShape) -> tuple[tuple[Any, ...], ...]:
         (kernel,) = super().kernel_shapes(input_shape)
@@ -54,7 +56,7 @@ class ConditionalDense(_ClassKernels, SpectralDense):
         self, inputs: tf.Tensor, labels: tf.Tensor, training: bool = False
     ) -> tf.Tensor:
         kernels = class_rows(self.effective_kernel(training), labels)
-        return self._add_bias(tf.squeeze(tf.matmul(inputs[:, None, :], kernels), 1))
+        return self._finish(tf.squeeze(tf.matmul(inputs[:, None, :], kernels), 1))
 
     def _effective(self, kernels: Kernels, multiplier: float | tf.Tensor) -> tf.Tensor | Kernels:
         kernel, c_kernel = kernels
@@ -79,7 +81,7 @@ class _ScaledOutputs(_ClassKernels):
     ) -> tf.Tensor:
         kernel, multipliers = self.effective_kernel(training)
         outputs = self._apply(inputs, kernel)
-        return self._add_bias(outputs * class_rows(multipliers, labels, self.data_format))
+        return self._finish(outputs * class_rows(multipliers, labels, self.data_format))
 
     def _effective(self, kernels: Kernels, multiplier: float | tf.Tensor) -> tf.Tensor | Kernels:
         kernel, c_kernel = kernels
@@ -107,6 +109,7 @@ class ScaledDense(_ScaledOutputs, SpectralDense):
     """
 
     op = "dck"
+    input_ranks = {"ndim": 2}
 
 
 @keras.saving.register_keras_serializable(package="mmdgan")
@@ -165,7 +168,7 @@ class LabelProjection(SpectralLayer):
         self, inputs: tf.Tensor, labels: tf.Tensor, training: bool = False
     ) -> tf.Tensor:
         rows = class_rows(self.effective_kernel(training), labels)
-        return tf.reduce_sum(inputs * rows, axis=1, keepdims=True)
+        return self._finish(tf.reduce_sum(inputs * rows, axis=1, keepdims=True))
 
     def compute_output_shape(self, input_shape: StaticShape) -> tuple[Any, ...]:
         return (input_shape[0], 1)

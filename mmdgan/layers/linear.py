@@ -1,193 +1,41 @@
 """Dense, convolution and transposed convolution layers whose kernels are divided by their spectral norm.
 
-The stored kernel is never overwritten: each forward pass multiplies it by ``gain / sigma`` (Wang et al. 2019,
-section 4). The layers are ordinary Keras layers and work in any Keras model. Those that know class labels are in
-`mmdgan.layers.conditional`.
+They are ordinary Keras layers, work in any Keras model, and take the arguments of Keras's own as far as they have a
+meaning here. Those that know class labels are in `mmdgan.layers.conditional`.
 """
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from mmdgan.layers import initializers, scope
+from mmdgan.errors import ConfigError
+from mmdgan.layers import initializers
+from mmdgan.layers.base import Kernels, SpectralLayer
 from mmdgan.layers.convolution import convolve, convolve_depthwise, convolve_transposed
 from mmdgan.layers.layout import add_bias, channel_axis, in_channels_last
-from mmdgan.layers.spectral import spectral_norm, vector_shape
 from mmdgan.tensor_types import StaticShape
-
-SPECTRAL_MODES = ("pico", "pim")
-
-Kernels = tuple[tf.Tensor, ...]
-
-
-class SpectralLayer(keras.layers.Layer):
-    """A linear layer with its kernels, an optional bias, and an optional spectral norm.
-
-    Calling the layer with ``training=True`` advances its spectral vector by one power iteration, unless a
-    training step shares the kernel among several calls (`mmdgan.layers.scope`).
-
-    Args:
-        spectral: 'pico' (iterate with the operator itself), 'pim' (with the kernel as a matrix) or None.
-        gain: multiplier of the kernel, behind its normalisation if there is one (`act_k`).
-        use_bias: whether a bias is added.
-        kernel_initializer: any Keras initialiser; default: the original's for a linear activation.
-        bias_initializer: default: truncated normal of stddev 1e-5.
-
-    Attributes:
-        op: name of the operator in a layer dictionary, as `spectral_norm` takes it.
-        conditional: whether calls take class labels: ``layer(x, labels)``.
-        kernel_names: the weights that make up the kernel.
-        data_format: layout of images; flat features have their channels last.
-    """
-
-    op = ""
-    conditional = False
-    kernel_names: tuple[str, ...] = ("kernel",)
-    data_format = "channels_last"
-
-    def __init__(
-        self,
-        *,
-        spectral: str | None = "pico",
-        gain: float = 1.0,
-        use_bias: bool = True,
-        kernel_initializer: Any = None,
-        bias_initializer: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        if spectral not in (None, *SPECTRAL_MODES):
-            raise ValueError(f"spectral must be None or one of {', '.join(SPECTRAL_MODES)}, not {spectral!r}.")
-        self.spectral = spectral
-        self.gain = float(gain)
-        self.use_bias = use_bias
-        self.kernel_initializer = keras.initializers.get(kernel_initializer or initializers.ActivationInitializer())
-        self.bias_initializer = keras.initializers.get(bias_initializer or initializers.bias_initializer())
-        self.bias: Any = None
-        self.in_rand: Any = None
-
-    def kernel_shapes(self, input_shape: StaticShape) -> tuple[tuple[Any, ...], ...]:
-        """Returns the shapes of the weights in `kernel_names` for a batched input shape."""
-        raise NotImplementedError(f"{type(self).__name__} must say its kernels' shapes.")
-
-    def operator(self) -> dict:
-        """Returns the keyword arguments of `spectral_norm` that describe this layer's operator."""
-        return {}
-
-    def build(self, input_shape: StaticShape) -> None:
-        for name, shape in zip(self.kernel_names, self.kernel_shapes(input_shape), strict=True):
-            # The original starts every conditional kernel at zero: all classes begin alike.
-            initializer = "zeros" if name == "c_kernel" else self.kernel_initializer
-            # Spectral norms and the optimiser need float32 master kernels whatever the compute dtype is.
-            setattr(self, name, self.add_weight(name=name, shape=shape, initializer=initializer, autocast=False))
-        if self.use_bias:
-            width = (self._channels,)
-            self.bias = self.add_weight(name="bias", shape=width, initializer=self.bias_initializer, autocast=False)
-        if self.spectral:
-            self._build_vector()
-
-    def normalise(self, gradient_at: str = "vector") -> tuple[tf.Tensor | Kernels, tf.Tensor, tf.Tensor | None]:
-        """Returns (effective kernel, sigma, next vector) of the present kernel and vector; changes nothing.
-
-        The effective kernel is what the layer applies to its input: a tensor, or a tuple where it has several.
-
-        Args:
-            gradient_at: 'vector' or 'next', as in `spectral_norm`: a training step of the original's wants 'next'.
-        """
-        kernels = self._kernels()
-        op, operand, options = self._norm_problem(kernels)
-        vector = None if self.in_rand is None else tf.convert_to_tensor(self.in_rand)
-        sigma, next_vector = spectral_norm(op, operand, vector, gradient_at=gradient_at, **options)
-        return self._effective(kernels, self.gain / sigma), sigma, next_vector
-
-    def effective_kernel(self, training: bool) -> tf.Tensor | Kernels:
-        """Returns the kernel (or tuple of kernels) to apply, in the compute dtype."""
-        kernel = scope.shared_kernel(self)
-        if kernel is None and self.spectral:
-            kernel, _, next_vector = self.normalise()
-            if training and next_vector is not None and scope.may_update_state():
-                self.in_rand.assign(next_vector)
-        elif kernel is None:
-            kernel = self._effective(self._kernels(), self.gain)
-        return tf.nest.map_structure(lambda k: tf.cast(k, self.compute_dtype), kernel)
-
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        return self._add_bias(self._apply(inputs, self.effective_kernel(training)))
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "spectral": self.spectral,
-            "gain": self.gain,
-            "use_bias": self.use_bias,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
-        }
-
-    @property
-    def _channels(self) -> int:
-        raise NotImplementedError(f"{type(self).__name__} must say its number of output channels.")
-
-    @property
-    def _layout(self) -> str:
-        return "NCHW" if self.data_format == "channels_first" else "NHWC"
-
-    def _apply(self, inputs: tf.Tensor, kernel: tf.Tensor | Kernels) -> tf.Tensor:
-        """Returns the layer's linear map of its inputs with an effective kernel."""
-        raise NotImplementedError(f"{type(self).__name__} must say its linear map.")
-
-    def _kernels(self) -> Kernels:
-        return tuple(tf.convert_to_tensor(getattr(self, name)) for name in self.kernel_names)
-
-    def _effective(self, kernels: Kernels, multiplier: float | tf.Tensor) -> tf.Tensor | Kernels:
-        """Returns what the layer applies: its kernels, with a multiplier (of sigma's shape, or a number)."""
-        return kernels[0] * multiplier
-
-    def _norm_problem(self, kernels: Kernels) -> tuple[str, tf.Tensor | Kernels, dict]:
-        """Returns the op, the kernel (or pair) and the operator that `spectral_norm` takes."""
-        kernel = kernels[0]
-        if self.spectral == "pim" and kernel.shape.rank == 4:
-            return "d", tf.reshape(kernel, (-1, kernel.shape[-1])), {}
-        return self.op, kernel, self.operator()
-
-    def _add_bias(self, outputs: tf.Tensor) -> tf.Tensor:
-        if not self.use_bias:
-            return outputs
-        return add_bias(outputs, tf.convert_to_tensor(self.bias), self.data_format)
-
-    def _build_vector(self) -> None:
-        op, operand, options = self._norm_problem(self._kernels())
-        shapes = tf.nest.map_structure(lambda k: tuple(k.shape), operand)
-        sides = {key: options[key] for key in ("input_shape", "output_shape") if key in options}
-        shape = vector_shape(op, shapes, **sides)
-        if shape is not None:
-            self.in_rand = self.add_weight(
-                name="in_rand",
-                shape=shape,
-                initializer=keras.initializers.TruncatedNormal(stddev=1.0),
-                trainable=False,
-                autocast=False,
-                # All replicas compute the same vector; one of them writes it.
-                aggregation="only_first_replica",
-            )
 
 
 @keras.saving.register_keras_serializable(package="mmdgan")
 class SpectralDense(SpectralLayer):
-    """Dense layer (N, in) -> (N, units) with spectral norm; kernel (in, units). Arguments: `SpectralLayer` besides.
+    """Dense layer (N, ..., in) -> (N, ..., units) with spectral norm; kernel (in, units).
 
     Args:
         units: output features.
+        activation: any Keras activation. Further arguments: `SpectralLayer`.
     """
 
     op = "d"
+    input_ranks = {"min_ndim": 2}
 
-    def __init__(self, units: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, units: int, activation: Any = None, **kwargs: Any) -> None:
+        super().__init__(activation=activation, **kwargs)
         self.units = units
+        self.supports_masking = True
 
     def kernel_shapes(self, input_shape: StaticShape) -> tuple[tuple[Any, ...], ...]:
         return ((input_shape[-1], self.units),)
@@ -211,31 +59,39 @@ class SpatialLayer(SpectralLayer):
 
     Args:
         filters: output channels.
-        kernel_size: side of the square kernel.
+        kernel_size: side of the square kernel; like strides and dilation an integer, or a pair of equal ones.
         strides: of both axes.
-        dilation: of both axes.
-        padding: 'same' or 'valid'.
+        padding: 'same' or 'valid'; 'same' unless given, unlike Keras's own layers.
         data_format: 'channels_last' (N, H, W, C), 'channels_first' (N, C, H, W), or None: Keras's setting.
+        dilation: of both axes.
+        dilation_rate: Keras's name of `dilation`.
+
+    Raises:
+        ConfigError: a value that is none of these.
     """
+
+    input_ranks = {"ndim": 4}
 
     def __init__(
         self,
         filters: int,
-        kernel_size: int = 3,
-        *,
-        strides: int = 1,
-        dilation: int = 1,
+        kernel_size: Any = 3,
+        strides: Any = 1,
         padding: str = "same",
+        *,
         data_format: str | None = None,
+        dilation: Any = 1,
+        dilation_rate: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        data_format = keras.config.image_data_format() if data_format is None else data_format
         self.filters = filters
-        self.kernel_size = kernel_size
-        self.strides = strides
-        self.dilation = dilation
-        self.padding = padding.upper()
-        self.data_format = keras.config.image_data_format() if data_format is None else data_format
+        self.kernel_size = self._of_both_axes("kernel_size", kernel_size)
+        self.strides = self._of_both_axes("strides", strides)
+        self.dilation = self._of_both_axes("dilation", dilation if dilation_rate is None else dilation_rate)
+        self.padding = self._one_of("padding", str(padding).upper(), ("SAME", "VALID"))
+        self.data_format = self._one_of("data_format", data_format, ("channels_last", "channels_first"))
         self._sides: dict = {}
 
     def build(self, input_shape: StaticShape) -> None:
@@ -291,6 +147,25 @@ class SpatialLayer(SpectralLayer):
             return (shape[2], shape[3], shape[1])
         return tuple(shape[1:])
 
+    def _of_both_axes(self, key: str, value: Any) -> int:
+        """Returns the number that an integer, or a pair as Keras takes it, gives for height and width."""
+        pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+        try:
+            height, width = map(operator.index, pair)
+        except (TypeError, ValueError):
+            raise self._refused(key, value, "a positive integer or a pair of them") from None
+        if height < 1 or height != width:
+            raise self._refused(key, value, "one positive number for height and width")
+        return height
+
+    def _one_of(self, key: str, value: str, valid: tuple[str, ...]) -> str:
+        if value not in valid:
+            raise self._refused(key, value, " or ".join(map(repr, valid)))
+        return value
+
+    def _refused(self, key: str, value: Any, needed: str) -> ConfigError:
+        return ConfigError(f"The layer {self.name} ({type(self).__name__}) takes {needed} as {key}, not {value!r}.")
+
     @property
     def _channels(self) -> int:
         return self.filters
@@ -312,7 +187,11 @@ class SpectralConv2D(SpatialLayer):
 
 @keras.saving.register_keras_serializable(package="mmdgan")
 class SpectralConv2DTranspose(SpatialLayer):
-    """Transposed convolution with spectral norm; kernel (k, k, out, in). Arguments: as `SpectralConv2D`."""
+    """Transposed convolution with spectral norm; kernel (k, k, out, in). Arguments: as `SpectralConv2D`.
+
+    A side of n pixels becomes n strides with the padding 'same', as in Keras, and n strides + (k - 1) dilation with
+    'valid': the largest that the convolution back makes n pixels of, where Keras takes the smallest.
+    """
 
     op = "tc"
 

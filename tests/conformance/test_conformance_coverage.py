@@ -17,9 +17,9 @@ from mmdgan.design_blocks import BLOCK_OPS
 from mmdgan.design_graph import HOWS
 from mmdgan.design_keys import DENSE, KEYS, NON_LOCAL_TYPES, POOLS, RESIDUAL_TYPES, SCALINGS
 from mmdgan.errors import DesignError
+from mmdgan.layers.base import SPECTRAL_MODES
 from mmdgan.layers.blocks import _KERNEL_LAYERS
 from mmdgan.layers.initializers import MODES
-from mmdgan.layers.linear import SPECTRAL_MODES
 from tests.conformance.built import built
 from tests.conformance.descriptions import LOSSES, NETWORKS, PRESETS
 from tests.conformance.test_conformance_losses import OTHER_OPTIONS
