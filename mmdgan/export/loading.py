@@ -29,7 +29,7 @@ def loading_code(format: str, network: str, spec: NetworkSpec) -> str:
 
 def _imports(format: str, network: str) -> list[str]:
     loads = {"keras": ["import keras"], "savedmodel": [], "onnx": ["import onnxruntime"]}[format]
-    own = ["import mmdgan.networks  # the layers of the file"] if (format, network) == ("keras", "critic") else []
+    own = ["import mmdgan  # the layers of the file"] if (format, network) == ("keras", "critic") else []
     later = ["import tensorflow as tf"] if format == "savedmodel" else []
     return sorted([*loads, *own, "import numpy as np", *later], key=lambda line: line.split()[1])
 
