@@ -26,8 +26,8 @@ class SpectralLayer(keras.layers.Layer):
 
     Calling the layer with ``training=True`` advances its spectral vector by one power iteration, a layer called twice
     in a model by two, unless a training step shares the kernel among several calls (`mmdgan.layers.scope`). The vector
-    begins at random numbers that are not normalised, as the original's does: up to the first training call sigma is
-    larger than the norm, by the vector's length. Regularisers and constraints see the stored kernel.
+    begins at random numbers that are not normalised, as the original's does: until the first training call sigma holds
+    the vector's length as a factor. Regularisers and constraints see the stored kernel.
 
     Args:
         spectral: 'pico' (iterate with the operator itself), 'pim' (with the kernel as a matrix) or None.
