@@ -150,7 +150,7 @@ class Network(keras.Model):
         input_signature: Any = None,
         **kwargs: Any,
     ) -> None:
-        """As `keras.Model.export`, of inference; the network need not have been called, and the batch is of any size."""
+        """As `keras.Model.export`, of inference, for batches of any size; the network need not have been called."""
         signature = [self._input_signature()] if input_signature is None else input_signature
         super().export(str(filepath), format, verbose, signature, **kwargs)
 
@@ -191,7 +191,7 @@ class Network(keras.Model):
 
     @property
     def _default_save_signature(self) -> Any:
-        """What `tf.saved_model.save` asks of a Keras model; Keras's own would make the labels floating-point numbers."""
+        """What `tf.saved_model.save` asks of a Keras model; Keras's own would take labels as floats."""
         return tf.function(lambda inputs: self(inputs), input_signature=[self._input_signature()], autograph=False)
 
     def _input_signature(self) -> Any:

@@ -189,8 +189,8 @@ class SpectralConv2D(SpatialLayer):
 class SpectralConv2DTranspose(SpatialLayer):
     """Transposed convolution with spectral norm; kernel (k, k, out, in). Arguments: as `SpectralConv2D`.
 
-    A side of n pixels becomes n strides with the padding 'same', and n strides + (k - 1) dilation with 'valid', which is
-    Keras's Conv2DTranspose with ``output_padding=strides - 1``.
+    A side of n pixels becomes n strides with the padding 'same', and n strides + (k - 1) dilation with 'valid': the
+    result of Keras's Conv2DTranspose with ``output_padding=strides - 1``.
     """
 
     op = "tc"
