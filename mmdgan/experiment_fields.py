@@ -22,6 +22,11 @@ IDENTITY_NAMES = (
 ).split() + list(AIDS)
 """The fields that a resumed run must share with the run before."""
 
+HPARAMS = tuple(
+    dict.fromkeys(["loss", "lr_dis", "lr_gen", "architecture", "seed", "batch_size", "max_step", *IDENTITY_NAMES])
+)
+"""The fields that TensorBoard's HParams tab shows, in the order of its columns."""
+
 ELSEWHERE = "restart fallback strategy devices workers worker_index".split()
 """What is of one call alone: a run that is loaded knows nothing of it."""
 
