@@ -15,7 +15,7 @@ from mmdgan.data import memory
 from mmdgan.devices import check_batch, check_one_replica, check_towers
 from mmdgan.errors import CheckpointError, ConfigError, DataError
 from mmdgan.experiment import IDENTITY
-from mmdgan.experiment_fields import HPARAMS
+from mmdgan.experiment_fields import HPARAMS, HPARAMS_FIRST
 from mmdgan.run_scores import Best, best_of, newest
 from mmdgan.runs import RunFolder
 from mmdgan.scoring import Scorer, of_weights
@@ -235,7 +235,8 @@ class TrainingRun:
 
         scores = dict.fromkeys(f"scores/{record['metric']}" for record in self._rounds_scored())
         values = {name: getattr(self.experiment, name) for name in HPARAMS}
-        self.monitor.hparams(values, [*scores, *LOSSES], succeeded)
+        first = [name for name, value in values.items() if name in HPARAMS_FIRST or value != IDENTITY.get(name, value)]
+        self.monitor.hparams(values, [*scores, *LOSSES], first=first, succeeded=succeeded)
 
     def _restore(self) -> bool:
         """Gives all workers the state of the chief's newest checkpoint, if there is one."""

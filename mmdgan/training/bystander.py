@@ -41,5 +41,5 @@ class BystandingMonitor(Monitor):
     def text(self, tag: str, markdown: str, step: int = 0) -> None:
         pass
 
-    def hparams(self, values: Mapping[str, Any], metrics: Sequence[str], succeeded: bool | None = None) -> None:
+    def hparams(self, values: Mapping[str, Any], metrics: Sequence[str], **options: Any) -> None:
         pass

@@ -1,7 +1,8 @@
 """Keras callbacks in `Trainer.fit`: what a person hands in, and what of it cannot work here.
 
-An epoch is a pass over the data, and the callbacks' `model` is the generator. Logs hold the losses by name; of an
-epoch their means. A run of several rounds is one training to its callbacks: they begin once and end once.
+An epoch is a pass over the data, batches are numbered from 0 within it, and `params["step"]` is the run's step, from 1.
+The callbacks' `model` is the generator. Logs hold the losses by name, of an epoch their means. A run of several rounds
+is one training to its callbacks: they begin once and end once.
 """
 
 from __future__ import annotations
@@ -90,15 +91,16 @@ class Callbacks:
         if self._epoch is None:
             self._epoch = (step - 1) // self._epoch_steps
             self._list.on_epoch_begin(self._epoch)
+        self._list.params["step"] = step
         if self._sees_steps:
-            self._list.on_train_batch_begin(step)
+            self._list.on_train_batch_begin((step - 1) % self._epoch_steps)
 
     def after(self, step: int, losses: Mapping[str, tf.Tensor]) -> None:
         """After a step. Keras makes numbers of its losses, for which the loop waits, but not if no callback looks."""
         if self._list is None:
             return
         if self._sees_steps:
-            self._list.on_train_batch_end(step, dict(losses))
+            self._list.on_train_batch_end((step - 1) % self._epoch_steps, dict(losses))
         self._steps += 1
         for name, value in losses.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value

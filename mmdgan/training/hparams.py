@@ -18,7 +18,12 @@ LOSSES = ("GANLoss/gen", "GANLoss/dis")
 
 
 def write_run(
-    folder: str | os.PathLike, values: Mapping[str, Any], metrics: Sequence[str], succeeded: bool | None = None
+    folder: str | os.PathLike,
+    values: Mapping[str, Any],
+    metrics: Sequence[str],
+    *,
+    first: Iterable[str] = (),
+    succeeded: bool | None = None,
 ) -> None:
     """Tells what a run is.
 
@@ -26,12 +31,13 @@ def write_run(
         folder: of the run's event files.
         values: of its fields; None is left out, lists become texts.
         metrics: tags of scalars that columns are made of.
+        first: the fields whose columns come first; the others follow, and are hidden at first if they are many.
         succeeded: whether the run has come to its end (True) or has failed (False); None while it runs.
     """
     from tensorboard.plugins.hparams import api_pb2, summary
 
     plain = {name: _plain(value) for name, value in values.items() if value is not None}
-    messages = [_experiment({name: [value] for name, value in plain.items()}, metrics)]
+    messages = [_experiment({name: [value] for name, value in plain.items()}, metrics, first)]
     messages.append(summary.session_start_pb(plain))
     if succeeded is not None:
         status = api_pb2.STATUS_SUCCESS if succeeded else api_pb2.STATUS_FAILURE
@@ -48,15 +54,17 @@ def write_sweep(folder: str | os.PathLike, values: Mapping[str, Iterable[Any]], 
         metrics: tags of scalars that columns are made of.
     """
     plain = {name: [_plain(value) for value in found if value is not None] for name, found in values.items()}
-    _replace(folder, [_experiment(plain, metrics)])
+    _replace(folder, [_experiment(plain, metrics, plain)])
 
 
-def _experiment(values: Mapping[str, Sequence[bool | float | str]], metrics: Sequence[str]) -> Any:
+def _experiment(
+    values: Mapping[str, Sequence[bool | float | str]], metrics: Sequence[str], first: Iterable[str]
+) -> Any:
     """The message that names the columns."""
     from google.protobuf import struct_pb2
     from tensorboard.plugins.hparams import api_pb2, summary
 
-    infos = []
+    infos, first = [], set(first)
     for name, found in values.items():
         kinds = {type(value) for value in found}
         kind, domain = api_pb2.DATA_TYPE_STRING, None
@@ -68,7 +76,7 @@ def _experiment(values: Mapping[str, Sequence[bool | float | str]], metrics: Seq
             domain = struct_pb2.ListValue()
             for value in sorted(set(found), key=str):
                 domain.append(value if kind == api_pb2.DATA_TYPE_BOOL else str(value))
-        infos.append(api_pb2.HParamInfo(name=name, type=kind, domain_discrete=domain))
+        infos.append(api_pb2.HParamInfo(name=name, type=kind, domain_discrete=domain, differs=name in first))
     columns = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in metrics]
     return summary.experiment_pb(hparam_infos=infos, metric_infos=columns)
 

@@ -76,10 +76,10 @@ class Monitor:
         with self._writing():
             tf.summary.text(tag, markdown, step=step)
 
-    def hparams(self, values: Mapping[str, Any], metrics: Sequence[str], succeeded: bool | None = None) -> None:
-        """Tells TensorBoard's HParams tab what the run is and how it ended; see `mmdgan.training.hparams.write_run`."""
+    def hparams(self, values: Mapping[str, Any], metrics: Sequence[str], **options: Any) -> None:
+        """Tells TensorBoard's HParams tab what the run is; as `mmdgan.training.hparams.write_run`."""
         with self._told():
-            hparams.write_run(self.log_dir, values, metrics, succeeded)
+            hparams.write_run(self.log_dir, values, metrics, **options)
 
     def close(self) -> None:
         """Ends the event file; a later call begins a new one."""

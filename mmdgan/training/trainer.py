@@ -90,9 +90,10 @@ class Trainer:
     def fit(self, last_step: int, callbacks: Sequence[keras.callbacks.Callback] | Callbacks = ()) -> dict[str, Any]:
         """Trains from the step that `gan` has reached up to and including `last_step`, then saves.
 
-        Keras callbacks work: batches are numbered by the steps trained so far, an epoch is a pass over the
-        data, their `model` is the generator, and its `stop_training` ends training after the current step. Their
-        training ends with this call, unless they come as `Callbacks`, which span several calls until they are closed.
+        Keras callbacks work: an epoch is a pass over the data, batches are numbered within it, their
+        `params["step"]` is the step, their `model` the generator, and its `stop_training` ends training after the
+        current step. Their training ends with this call, unless they come as `Callbacks`, which span several calls
+        until they are closed.
 
         Args:
           last_step: the number of steps trained when this returns, unless a callback stops it or the pipeline ends

@@ -101,14 +101,16 @@ def test_model_checkpoint_saves_the_generator(tmp_path):
     best = keras.callbacks.ModelCheckpoint(
         str(tmp_path / "best.keras"), monitor="loss_gen", mode="min", save_best_only=True
     )
-    weights = keras.callbacks.ModelCheckpoint(str(tmp_path / "{batch}.weights.h5"), save_weights_only=True, save_freq=5)
+    weights = keras.callbacks.ModelCheckpoint(
+        str(tmp_path / "{epoch}-{batch}.weights.h5"), save_weights_only=True, save_freq=5
+    )
     trainer_of(gan).fit(12, [best, weights])
     loaded = keras.saving.load_model(tmp_path / "best.keras")
     np.testing.assert_array_equal(loaded.get_weights()[0], np.full((2, 1), 6.0))  # of the end of epoch 0
-    assert sorted(file.name for file in tmp_path.glob("*.h5")) == ["10.weights.h5", "5.weights.h5"]
+    assert sorted(file.name for file in tmp_path.glob("*.h5")) == ["1-5.weights.h5", "2-4.weights.h5"]
     twin = FakeGan().generator
-    twin.load_weights(tmp_path / "5.weights.h5")
-    np.testing.assert_array_equal(twin.get_weights()[0], np.full((2, 1), 5.0))
+    twin.load_weights(tmp_path / "2-4.weights.h5")
+    np.testing.assert_array_equal(twin.get_weights()[0], np.full((2, 1), 10.0))
 
 
 def test_early_stopping_restores_the_best_generator(tmp_path):
@@ -177,8 +179,8 @@ def test_an_exception_ends_the_training_in_order():
     gan = FakeGan()
     record = keras.callbacks.LambdaCallback(on_train_end=lambda logs: ended.append(logs))
 
-    def fail(step, logs):
-        if step == 4:
+    def fail(batch, logs):
+        if record.params["step"] == 4:
             raise RuntimeError("a mistake of the callback")
 
     with pytest.raises(RuntimeError, match="a mistake"):
