@@ -9,8 +9,11 @@ import keras
 import pytest
 
 from mmdgan.errors import ConfigError
+from mmdgan.experiment import Experiment
 from mmdgan.runs import RunFolder
 from mmdgan.training.divergence import Diverged
+from tests.conftest import PROJECT
+from tests.document_blocks import blocks
 from tests.hparams_table import hparams_table
 
 
@@ -77,6 +80,19 @@ def test_tensorboard_compares_runs(experiment, tmp_path):
     assert values["max_step"] == 6 and values["lr_dis"] == experiment.lr_dis
     assert by_loss["hinge"][0]["lr_dis"] == pytest.approx(1e-3)
     assert found["scores/SWD mean"] == pytest.approx(swd(first, 6), rel=1e-6)
+
+
+def test_the_program_of_the_guide(experiment, tmp_path, monkeypatch, capsys):
+    """As it is printed, but for the size of the run."""
+    [program] = [block for block in blocks(PROJECT / "docs" / "howto" / "callbacks.md") if block.title]
+    given = {name: getattr(experiment, name) for name in ("batch_size", "score_count", "grid", "results", "metrics")}
+    given |= {"max_step": 4, "rounds": 4, "architecture": experiment.architecture, "keep_best": None}
+    monkeypatch.setattr("mmdgan.experiment.Experiment", lambda **fields: Experiment(**{**fields, **given}))
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program.text, program.title, "exec"), {})
+    with open("watched.csv", newline="", encoding="utf-8") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["0"]
+    assert capsys.readouterr().out.splitlines()[-1].startswith("4 {'SWD")
 
 
 def test_a_diverged_run_is_a_failure(experiment, tmp_path):

@@ -36,7 +36,8 @@ class Callbacks:
     `Trainer.fit` takes it in place of the list; then whoever made it ends it, with `close`.
 
     Attributes:
-        scores: name -> value of the latest scores, which epochs that end from now on have in their logs.
+        scores: name -> value of the latest scores. The epoch that ends next has them in its logs, and no later one, so
+            that patience that is counted in epochs with scores is counted in scorings.
     """
 
     def __init__(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
@@ -47,6 +48,7 @@ class Callbacks:
         """
         check(callbacks)
         self.scores: dict[str, float] = {}
+        self._untold: dict[str, float] = {}
         self._callbacks = list(callbacks)
         self._list: Any = None
         self._model: Any = None
@@ -109,7 +111,7 @@ class Callbacks:
 
     def scored(self, scores: Mapping[str, float]) -> None:
         """Takes the scores of a round: Keras's callbacks see them as those of an evaluation, without batches."""
-        self.scores = dict(scores)
+        self.scores, self._untold = dict(scores), dict(scores)
         if self._list is not None:
             self._list.on_test_begin()
             self._list.on_test_end(dict(scores))
@@ -133,7 +135,8 @@ class Callbacks:
     def _end_epoch(self, callbacks: Any = None) -> None:
         self._logs = {name: float(total) / self._steps for name, total in self._sums.items()}
         epoch, self._epoch, self._sums, self._steps = self._epoch, None, {}, 0
-        (callbacks or self._list).on_epoch_end(epoch, {**self._logs, **self.scores})
+        scores, self._untold = self._untold, {}
+        (callbacks or self._list).on_epoch_end(epoch, {**self._logs, **scores})
 
 
 class _Steps:

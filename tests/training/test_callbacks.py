@@ -64,7 +64,7 @@ def test_a_training_of_several_calls_begins_once_and_ends_once(tmp_path):
     assert [call if isinstance(call, str) else call[0] for call in calls] == ["begin", 0, 1, 2, 3, "end"]
     means = [_mean(0), _mean(1), _mean(2), _mean(3, 20)]
     assert [float(row["loss_gen"]) for row in _rows(tmp_path / "log.csv")] == pytest.approx(means)
-    assert ["FD[classifier]" in call[1] for call in calls[1:]] == [False, False, True, True, True]
+    assert ["FD[classifier]" in call[1] for call in calls[1:]] == [False, False, True, False, True]
     assert calls[-1][1]["FD[classifier]"] == 12.5 and calls[-1][1]["loss_gen"] == pytest.approx(_mean(3, 20))
     Callbacks([record]).close()
     assert len(calls) == 6  # it had not begun
