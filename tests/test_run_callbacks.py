@@ -31,15 +31,21 @@ def swd(folder, step):
 
 
 def test_all_rounds_are_one_training(experiment, tmp_path):
-    calls = []
+    calls, rates = [], []
+
+    def on_train_batch_end(batch, logs):
+        calls.append(record.params["step"])
+        rates.append(float(record.model.optimizer.learning_rate))
+
     record = keras.callbacks.LambdaCallback(
         on_train_begin=lambda logs: calls.append("begin"),
-        on_train_batch_end=lambda batch, logs: calls.append(record.params["step"]),
+        on_train_batch_end=on_train_batch_end,
         on_train_end=lambda logs: calls.append(sorted(logs)),
     )
     logger = keras.callbacks.CSVLogger(str(tmp_path / "log.csv"))
     folder = RunFolder(experiment.run(callbacks=[record, logger])["folder"])
     assert calls[:-1] == ["begin", 1, 2, 3, 4] and {"SWD mean", "loss_dis", "loss_gen"} <= set(calls[-1])
+    assert rates == pytest.approx([experiment.lr_gen] * 4)
     with open(tmp_path / "log.csv", newline="", encoding="utf-8") as file:
         [row] = csv.DictReader(file)  # the epoch is not over, but the training is
     assert row["epoch"] == "0" and float(row["SWD mean"]) == pytest.approx(swd(folder, 4))
@@ -80,6 +86,28 @@ def test_tensorboard_compares_runs(experiment, tmp_path):
     assert values["max_step"] == 6 and values["lr_dis"] == experiment.lr_dis
     assert by_loss["hinge"][0]["lr_dis"] == pytest.approx(1e-3)
     assert found["scores/SWD mean"] == pytest.approx(swd(first, 6), rel=1e-6)
+
+
+def test_weights_and_biases(experiment, tmp_path, monkeypatch):
+    wandb = pytest.importorskip("wandb")
+    from wandb.integration.keras import WandbMetricsLogger
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    run = wandb.init(project="mmdgan", config=dataclasses.asdict(experiment), dir=str(tmp_path))
+    folder = RunFolder(experiment.run(callbacks=[WandbMetricsLogger(log_freq=1)])["folder"])
+    assert run.summary["epoch/SWD mean"] == pytest.approx(swd(folder, 4))
+    assert run.summary["epoch/learning_rate"] == pytest.approx(experiment.lr_gen)
+    wandb.finish()
+
+
+def test_mlflow(experiment, tmp_path):
+    mlflow = pytest.importorskip("mlflow.keras")
+    import mlflow as client
+
+    client.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    with client.start_run() as run:
+        folder = RunFolder(experiment.run(callbacks=[mlflow.MlflowCallback(run)])["folder"])
+    assert client.get_run(run.info.run_id).data.metrics["SWD mean"] == pytest.approx(swd(folder, 4))
 
 
 def test_the_program_of_the_guide(experiment, tmp_path, monkeypatch, capsys):

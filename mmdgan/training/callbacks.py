@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+    from mmdgan.training.step import GanStep
     from mmdgan.training.trainer import Trainer
 
 _REFUSED = {
@@ -130,7 +131,7 @@ class Callbacks:
         self._model = trainer.gan.generator
         self._model.stop_training = False
         if getattr(self._model, "optimizer", None) is None:
-            self._model.optimizer = _Steps(trainer.gan.iterations)
+            self._model.optimizer = _Optimiser(trainer.gan)
 
     def _end_epoch(self, callbacks: Any = None) -> None:
         self._logs = {name: float(total) / self._steps for name, total in self._sums.items()}
@@ -139,11 +140,21 @@ class Callbacks:
         (callbacks or self._list).on_epoch_end(epoch, {**self._logs, **scores})
 
 
-class _Steps:
-    """The optimiser that callbacks find at the generator: it tells the steps, and that there is no learning rate."""
+class _Optimiser:
+    """What callbacks read of the generator's optimiser. Keras's own would be saved with the model."""
 
-    def __init__(self, iterations: tf.Variable) -> None:
-        self.iterations = iterations
+    def __init__(self, gan: GanStep) -> None:
+        self._gan = gan
+
+    @property
+    def iterations(self) -> tf.Variable:
+        """Steps done so far."""
+        return self._gan.iterations
+
+    @property
+    def learning_rate(self) -> tf.Tensor:
+        """The generator's rate of now."""
+        return self._gan.optimizer_gen.learning_rate
 
 
 def _sees_steps(callback: keras.callbacks.Callback) -> bool:
