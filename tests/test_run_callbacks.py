@@ -100,11 +100,12 @@ def test_weights_and_biases(experiment, tmp_path, monkeypatch):
     wandb.finish()
 
 
-def test_mlflow(experiment, tmp_path):
+def test_mlflow(experiment, tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow.keras")
     import mlflow as client
 
-    client.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    client.set_tracking_uri((tmp_path / "mlruns").as_uri())
     with client.start_run() as run:
         folder = RunFolder(experiment.run(callbacks=[mlflow.MlflowCallback(run)])["folder"])
     assert client.get_run(run.info.run_id).data.metrics["SWD mean"] == pytest.approx(swd(folder, 4))
