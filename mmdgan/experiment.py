@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mmdgan import data, design
 from mmdgan.data.memory import CACHES
@@ -36,6 +37,9 @@ from mmdgan.metrics import METRICS
 from mmdgan.run_scores import JUDGES
 from mmdgan.runs import RunFolder
 from mmdgan.training.aids import FALLING, KINDS, NAMES as AIDS, SCHEDULES, Aids
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -422,11 +426,15 @@ class Experiment:
             ]
         )
 
-    def run(self) -> dict[str, Any]:
+    def run(self, callbacks: Sequence[keras.callbacks.Callback] = ()) -> dict[str, Any]:
         """Trains up to `max_step`, from the run's newest checkpoint if there is one.
 
         Everything that can be wrong is found before the first step: the configuration, the data, the features
         of the scores.
+
+        Args:
+          callbacks: Keras callbacks, for which all rounds are one training (`mmdgan.training.callbacks`); of several
+            workers the chief's are called. When one stops the training, samples and scores are made of that step.
 
         Returns:
           "folder", "step", "grid" (its path, or None if no round ended here), "scores" (the last round's, by name),
@@ -441,7 +449,7 @@ class Experiment:
         from mmdgan.training.lost import lost_workers_named
 
         with lost_workers_named() if self.strategy == "multi_worker" else nullcontext(), ExitStack() as held:
-            return TrainingRun(self, held).execute()
+            return TrainingRun(self, held).execute(callbacks)
 
     def aids(self) -> Aids:
         """The training aids that are asked for."""

@@ -22,6 +22,12 @@ IDENTITY_NAMES = (
 ).split() + list(AIDS)
 """The fields that a resumed run must share with the run before."""
 
+HPARAMS = ("architecture", "max_step", *IDENTITY_NAMES)
+"""The fields that TensorBoard's HParams tab shows of a run."""
+
+HPARAMS_FIRST = ("architecture", "batch_size", "data", "loss", "lr_dis", "lr_gen", "seed")
+"""Those of them whose columns always come first; the others do where they are not the default."""
+
 ELSEWHERE = "restart fallback strategy devices workers worker_index".split()
 """What is of one call alone: a run that is loaded knows nothing of it."""
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import textwrap
 import zlib
+from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from mmdgan.data import memory
 from mmdgan.devices import check_batch, check_one_replica, check_towers
 from mmdgan.errors import CheckpointError, ConfigError, DataError
 from mmdgan.experiment import IDENTITY
+from mmdgan.experiment_fields import HPARAMS, HPARAMS_FIRST
 from mmdgan.run_scores import Best, best_of, newest
 from mmdgan.runs import RunFolder
 from mmdgan.scoring import Scorer, of_weights
@@ -22,10 +24,13 @@ from mmdgan.training import divergence
 from mmdgan.training.run_lock import RunLock
 
 if TYPE_CHECKING:
+    import keras
+
     from mmdgan.data import ImageData
     from mmdgan.data.stored import StoredImages
     from mmdgan.experiment import Experiment
     from mmdgan.training import GanStep, Monitor
+    from mmdgan.training.callbacks import Callbacks
     from mmdgan.training.distribution import Replicas
 
 
@@ -178,34 +183,60 @@ class TrainingRun:
                 f"{data.num_class} classes; give --num_class={data.num_class}."
             )
 
-    def execute(self) -> dict[str, Any]:
-        """Trains round after round; returns what `Experiment.run` does."""
+    def execute(self, callbacks: Sequence[keras.callbacks.Callback] = ()) -> dict[str, Any]:
+        """Trains round after round; takes and returns what `Experiment.run` does."""
         e, replicas = self.experiment, self.replicas
         if self._restore():
             print(f"Resuming {self.folder.path} after step {self.step:,}.")
         else:
             print(f"Training {self.folder.path}.")
         self.monitor.text("configuration", "    " + e.describe().replace("\n", "\n    "))
-        callbacks = self._callbacks()
+        self._tell_hparams()
+        looking_on = self._callbacks(callbacks)
         try:
             for stop in e.stops():
-                self._train(stop, callbacks)
-                if self.step == stop and replicas.is_chief:
-                    self._finish_round(stop)
+                self._train(stop, looking_on)
+                [stopped] = replicas.agree(int(looking_on.stop))
+                if (stopped or self.step == stop) and replicas.is_chief:
+                    self._finish_round(self.step, looking_on)
+                if stopped:
+                    print(f"A callback has stopped the training after step {self.step:,}.")
+                    break
             replicas.agree(0)  # nobody leaves before the chief is done: the others would take it for lost
+            self._tell_hparams(succeeded=True)
+        except divergence.Diverged:
+            self._tell_hparams(succeeded=False)
+            raise
         finally:
+            looking_on.close()
             self.monitor.close()
         if not replicas.is_chief:
             return {"folder": self.folder.path, "step": self.step, "grid": None, "scores": {}, "best": None}
         return self._report()
 
-    def _callbacks(self) -> list:
-        """What looks on while the steps are taken: the profiler, if it is asked for."""
-        if not self.experiment.profile or not self.replicas.is_chief:
-            return []
-        from mmdgan.training.profiling import Profile
+    def _callbacks(self, given: Sequence[keras.callbacks.Callback]) -> Callbacks:
+        """What looks on while the steps are taken: a person's callbacks, and the profiler if it is asked for."""
+        from mmdgan.training.callbacks import Callbacks
 
-        return [Profile(self.folder.logs, self.experiment.profile)]
+        if not self.replicas.is_chief:
+            return Callbacks([])
+        looking_on = list(given)
+        if self.experiment.profile:
+            from mmdgan.training.profiling import Profile
+
+            looking_on.append(Profile(self.folder.logs, self.experiment.profile))
+        return Callbacks(looking_on)
+
+    def _tell_hparams(self, succeeded: bool | None = None) -> None:
+        """Tells TensorBoard's HParams tab the run's settings, and which scores there are so far."""
+        if not self.replicas.is_chief:
+            return
+        from mmdgan.training.hparams import LOSSES
+
+        scores = dict.fromkeys(f"scores/{record['metric']}" for record in self._rounds_scored())
+        values = {name: getattr(self.experiment, name) for name in HPARAMS}
+        first = [name for name, value in values.items() if name in HPARAMS_FIRST or value != IDENTITY.get(name, value)]
+        self.monitor.hparams(values, [*scores, *LOSSES], first=first, succeeded=succeeded)
 
     def _restore(self) -> bool:
         """Gives all workers the state of the chief's newest checkpoint, if there is one."""
@@ -242,7 +273,7 @@ class TrainingRun:
         """Steps done so far."""
         return int(self.gan.iterations.numpy())
 
-    def _train(self, stop: int, callbacks: list) -> None:
+    def _train(self, stop: int, callbacks: Callbacks) -> None:
         """Trains up to a step, over divergences if the experiment says so."""
         while self.step < stop:
             try:
@@ -267,7 +298,7 @@ class TrainingRun:
         if self.replicas.is_chief:
             divergence.record(self.folder.path, error, back_to, self.attempt)
 
-    def _finish_round(self, step: int) -> None:
+    def _finish_round(self, step: int, callbacks: Callbacks) -> None:
         """Makes what belongs to the end of a round, unless an interrupted run had made it already."""
         from mmdgan.metrics import format_table
 
@@ -281,6 +312,8 @@ class TrainingRun:
             scores = of_weights(scores, None if e.ema is None else "ema")
             self._show(scores, step)
             self.folder.append(step, "train", scores)
+            self._tell_hparams()
+            callbacks.scored({score["metric"]: score["value"] for score in scores if score["value"] is not None})
             if step < e.max_step:  # the last ones are part of the report
                 print(f"Scores after step {step:,}:\n{format_table(scores)}")
         best = self._best()

@@ -11,11 +11,15 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmdgan.errors import DataError
 from mmdgan.experiment import Experiment
+
+if TYPE_CHECKING:
+    import keras
 
 PASSES, BATCH, RATE = 2, 64, 1e-3
 
@@ -28,10 +32,10 @@ class LeNetExperiment(Experiment):
         experiment = super().resolved()
         return dataclasses.replace(experiment, critic_weights=self.critic_weights or str(self._file))
 
-    def run(self) -> dict:
+    def run(self, callbacks: Sequence[keras.callbacks.Callback] = ()) -> dict[str, Any]:
         if self.critic_weights is None and not self._file.is_file():
             ensure(self.data, self.data_root, self.source)
-        return super().run()
+        return super().run(callbacks)
 
     @property
     def _file(self) -> Path:

@@ -5,7 +5,7 @@ It makes the same checks at the same steps, so that all workers find a diverged 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,4 +39,7 @@ class BystandingMonitor(Monitor):
         pass
 
     def text(self, tag: str, markdown: str, step: int = 0) -> None:
+        pass
+
+    def hparams(self, values: Mapping[str, Any], metrics: Sequence[str], **options: Any) -> None:
         pass

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import tensorflow as tf
 from mmdgan.errors import ConfigError
 from mmdgan.pictures import image_grid
 from mmdgan.sampling import to_uint8
+from mmdgan.training import hparams
 from mmdgan.training.event_files import Scalars, read_scalars
 
 __all__ = ["Monitor", "Scalars", "read_scalars"]
@@ -75,6 +76,11 @@ class Monitor:
         with self._writing():
             tf.summary.text(tag, markdown, step=step)
 
+    def hparams(self, values: Mapping[str, Any], metrics: Sequence[str], **options: Any) -> None:
+        """Tells TensorBoard's HParams tab what the run is; as `mmdgan.training.hparams.write_run`."""
+        with self._told():
+            hparams.write_run(self.log_dir, values, metrics, **options)
+
     def close(self) -> None:
         """Ends the event file; a later call begins a new one."""
         if self._writer is not None:
@@ -84,12 +90,18 @@ class Monitor:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Within the block summaries go to the event file, which has them when it ends; refusals are a sentence."""
-        try:
+        """Within the block summaries go to the event file, which has them when it ends."""
+        with self._told():
             if self._writer is None:
                 self._writer = tf.summary.create_file_writer(str(self.log_dir))
             with self._writer.as_default():  # flushes at its end
                 yield
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Makes a sentence of a folder that cannot be written."""
+        try:
+            yield
         except tf.errors.OpError as error:
             reason = next(iter(str(error.message).splitlines()), "").rpartition("; ")[2]
             raise ConfigError(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmdgan.errors import CheckpointError, ConfigError, DataError
 from mmdgan.training import divergence, signals
+from mmdgan.training.callbacks import Callbacks
 from mmdgan.training.calls import grouped, steps_until, take_steps
 from mmdgan.training.divergence import Diverged
 from mmdgan.training.progress import Pace, Progress
@@ -86,16 +87,18 @@ class Trainer:
         self.divergence_limit = math.inf if divergence_limit is None else divergence_limit
         self.agree = agree
 
-    def fit(self, last_step: int, callbacks: Sequence[keras.callbacks.Callback] = ()) -> dict[str, Any]:
+    def fit(self, last_step: int, callbacks: Sequence[keras.callbacks.Callback] | Callbacks = ()) -> dict[str, Any]:
         """Trains from the step that `gan` has reached up to and including `last_step`, then saves.
 
-        Keras callbacks work: batches are numbered by the steps trained so far, an epoch is a pass over the
-        data, their `model` is the generator, and its `stop_training` ends training after the current step.
+        Keras callbacks work: an epoch is a pass over the data, batches are numbered within it, their
+        `params["step"]` is the step, their `model` the generator, and its `stop_training` ends training after the
+        current step. Their training ends with this call, unless they come as `Callbacks`, which span several calls
+        until they are closed.
 
         Args:
           last_step: the number of steps trained when this returns, unless a callback stops it or the pipeline ends
             earlier.
-          callbacks: Keras callbacks.
+          callbacks: Keras callbacks, or `mmdgan.training.callbacks.Callbacks` of them.
 
         Returns:
           "losses" (the last step's, by name), "step" (reached), "steps" and "seconds" (of this call), and
@@ -109,6 +112,7 @@ class Trainer:
           DataError: images that cannot be read; the state after the last whole step is saved.
           ConfigError: TensorBoard's files cannot be written; the state is saved, if it can be.
           CheckpointError: a checkpoint cannot be written, or there are later ones than the step of `gan`.
+          ConfigError: a callback that cannot work here (`mmdgan.training.callbacks`).
         """
         run = _Run(self, last_step, callbacks)
         with signals.collected() as received:
@@ -118,12 +122,15 @@ class Trainer:
 class _Run:
     """The state of one call of `Trainer.fit`."""
 
-    def __init__(self, trainer: Trainer, last_step: int, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    def __init__(
+        self, trainer: Trainer, last_step: int, callbacks: Sequence[keras.callbacks.Callback] | Callbacks
+    ) -> None:
         self.trainer = trainer
         self.gan = trainer.gan
         self.last_step = last_step
         self.first_step = self.step = int(self.gan.iterations.numpy())
-        self.callbacks = _Callbacks(trainer, callbacks, last_step)
+        self.ends_callbacks = not isinstance(callbacks, Callbacks)
+        self.callbacks = callbacks if isinstance(callbacks, Callbacks) else Callbacks(callbacks)
         self.pace = Pace()
         self.pending: list[tuple[int, Mapping[str, tf.Tensor]]] = []
         self.losses: dict[str, float] = {}
@@ -144,9 +151,9 @@ class _Run:
             )
 
     def train(self, received: list[int]) -> dict[str, Any]:
-        self.callbacks.begin()
         self.received = received
         try:
+            self.callbacks.begin(self.trainer, self.last_step)
             self._train()
         except (DataError, ConfigError):  # what was trained is not to be lost
             if self.step > self.first_step:
@@ -155,7 +162,8 @@ class _Run:
             raise
         finally:
             self.trainer.progress.close()
-            self.callbacks.end(self.losses)
+            if self.ends_callbacks:
+                self.callbacks.close()
         if self.agreed.signal or received:
             raise Interrupted(self.step, self.agreed.signal or received[0])
         return self._summary()
@@ -331,67 +339,6 @@ class _Agreed(NamedTuple):
     signal: int = 0
     stop: int = 0
     save: int = 0
-
-
-class _Callbacks:
-    """The user's Keras callbacks, with an epoch for each pass over the data."""
-
-    def __init__(self, trainer: Trainer, callbacks: Sequence[keras.callbacks.Callback], last_step: int) -> None:
-        self._model = trainer.gan.generator
-        self._list: Any = None
-        self._epoch: int | None = None
-        self._sums: dict[str, float] = {}
-        self._steps = 0
-        if not callbacks:
-            return
-        import keras
-
-        self._epoch_steps = max(1, trainer.pipeline.order.length // trainer.pipeline.batch_size)
-        self._list = keras.callbacks.CallbackList(
-            list(callbacks),
-            model=self._model,
-            verbose=0,
-            epochs=-(-last_step // self._epoch_steps),
-            steps=self._epoch_steps,
-        )
-
-    @property
-    def stop(self) -> bool:
-        return self._list is not None and self._model.stop_training
-
-    def begin(self) -> None:
-        if self._list is not None:
-            self._model.stop_training = False
-            self._list.on_train_begin()
-
-    def before(self, step: int) -> None:
-        if self._list is None:
-            return
-        if self._epoch is None:
-            self._epoch = (step - 1) // self._epoch_steps
-            self._list.on_epoch_begin(self._epoch)
-        self._list.on_train_batch_begin(step)
-
-    def after(self, step: int, losses: Mapping[str, tf.Tensor]) -> None:
-        if self._list is None:
-            return
-        self._list.on_train_batch_end(step, dict(losses))
-        self._steps += 1
-        for name, value in losses.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(value)
-        if step % self._epoch_steps == 0:
-            self._end_epoch()
-
-    def _end_epoch(self) -> None:
-        means = {name: total / self._steps for name, total in self._sums.items()}
-        self._list.on_epoch_end(self._epoch, means)
-        self._epoch, self._sums, self._steps = None, {}, 0
-
-    def end(self, losses: Mapping[str, float]) -> None:
-        if self._list is not None:
-            if self._epoch is not None:
-                self._end_epoch()
-            self._list.on_train_end(dict(losses))
 
 
 def _tag(loss: str) -> str:

@@ -19,6 +19,7 @@ from mmdgan.sweeps.points import expand, flags_of
 from mmdgan.sweeps.spec import Sweep, load
 from mmdgan.sweeps.worker import THREAD_VARIABLES, environment
 from tests.conftest import script_environment
+from tests.hparams_table import hparams_table
 from tests.sweeps.sweep_helpers import start, tiny_base, write_spec
 from tests.test_cli import _status
 
@@ -63,6 +64,14 @@ def test_each_run_is_a_result_and_an_ordinary_run(done):
     run = point.experiment.folder()
     assert run.steps() == [4] and (run.grid_file(4)).is_file()
     assert run.experiment().lr_dis == 1e-4
+
+
+def test_tensorboard_has_a_row_for_each_run(done):
+    _, folder, _ = done
+    columns, metrics, rows = hparams_table(folder.path)
+    assert columns == ["divergence_limit", "lr_dis"] and metrics == ["GANLoss/gen", "GANLoss/dis"]
+    assert sorted((values["lr_dis"], status) for status, values, _ in rows) == [(1e-4, 1), (1e-3, 1), (1e-2, 2)]
+    assert all(found["GANLoss/gen"] == found["GANLoss/gen"] for status, _, found in rows if status == 1)
 
 
 @pytest.mark.slow

@@ -16,10 +16,11 @@ def step(x):
 
 
 def run(callback, first, last):
-    for number in range(first, last + 1):
-        callback.on_train_batch_begin(number)
+    for batch, number in enumerate(range(first, last + 1)):
+        callback.set_params({"step": number})
+        callback.on_train_batch_begin(batch)
         value = tf.reduce_sum(step(tf.constant(np.eye(64, dtype=np.float32))))
-        callback.on_train_batch_end(number, {"loss": value})
+        callback.on_train_batch_end(batch, {"loss": value})
     callback.on_train_end()
 
 

@@ -374,8 +374,8 @@ def test_keras_callbacks_see_steps_losses_and_epochs():
     record = keras.callbacks.LambdaCallback(
         on_train_begin=lambda logs: calls.append("begin"),
         on_epoch_begin=lambda epoch, logs: calls.append(f"epoch {epoch}"),
-        on_train_batch_begin=lambda step, logs: calls.append(f"step {step}"),
-        on_train_batch_end=lambda step, logs: calls.append((step, logs)),
+        on_train_batch_begin=lambda batch, logs: calls.append(f"batch {batch}, step {record.params['step']}"),
+        on_train_batch_end=lambda batch, logs: calls.append((record.params["step"], logs)),
         on_epoch_end=lambda epoch, logs: calls.append((f"end {epoch}", logs)),
         on_train_end=lambda logs: calls.append("end"),
     )
@@ -383,7 +383,7 @@ def test_keras_callbacks_see_steps_losses_and_epochs():
     trainer_of(gan).fit(8, [record])  # 24 images in batches of 4: six steps an epoch
     assert record.model is gan.generator
     order = [call if isinstance(call, str) else call[0] for call in calls]
-    steps = [[f"step {step}", step] for step in range(1, 9)]
+    steps = [[f"batch {(step - 1) % 6}, step {step}", step] for step in range(1, 9)]
     assert order == [
         "begin",
         "epoch 0",
@@ -411,10 +411,11 @@ def test_callbacks_stop_the_training(tmp_path):
     assert history.history["loss_gen"] == pytest.approx([3.5, 9.5])
     assert trainer.fit(20)["step"] == 20
 
-    def stop(step, logs):
-        gan.generator.stop_training = step == 23
+    def stop(batch, logs):
+        gan.generator.stop_training = stopping.params["step"] == 23
 
-    assert trainer.fit(99, [keras.callbacks.LambdaCallback(on_train_batch_end=stop)])["step"] == 23
+    stopping = keras.callbacks.LambdaCallback(on_train_batch_end=stop)
+    assert trainer.fit(99, [stopping])["step"] == 23
 
 
 CHILD = """

@@ -29,10 +29,10 @@ class Seen(keras.callbacks.Callback):
         self.steps = []
 
     def on_train_batch_begin(self, batch, logs=None):
-        self.steps.append(batch)
+        self.steps.append(self.params["step"])
 
     def on_train_batch_end(self, batch, logs=None):
-        assert batch == self.steps[-1]
+        assert self.params["step"] == self.steps[-1]
         self.steps.append(float(logs["loss_gen"]))
 
 

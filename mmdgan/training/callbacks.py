@@ -1,0 +1,181 @@
+"""Keras callbacks in `Trainer.fit`: what a person hands in, and what of it cannot work here.
+
+An epoch is a pass over the data, batches are numbered from 0 within it, and `params["step"]` is the run's step, from 1.
+The callbacks' `model` is the generator. Logs hold the losses by name, of an epoch their means. A run of several rounds
+is one training to its callbacks: they begin once and end once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mmdgan.errors import ConfigError
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from mmdgan.training.step import GanStep
+    from mmdgan.training.trainer import Trainer
+
+_REFUSED = {
+    "BackupAndRestore": "it backs up the generator alone, and runs have checkpoints of both networks, both optimisers "
+    "and the place in the data, from which the same command goes on; leave it out",
+    "LearningRateScheduler": "its model has one learning rate, and a GAN has two, which must go on where they were "
+    "when a run is resumed; use --lr_schedule (lr_schedule of Aids)",
+    "ReduceLROnPlateau": "its model has one learning rate, and the losses of a GAN do not fall while it learns; use "
+    "--lr_schedule (lr_schedule of Aids)",
+    "SwapEMAWeights": "it needs an optimiser that averages; use --ema (ema of Aids)",
+}
+"""Callbacks that cannot do here what they are for: their name, and why, with what to do instead."""
+
+
+class Callbacks:
+    """A person's Keras callbacks, over one or several calls of `Trainer.fit`.
+
+    `Trainer.fit` takes it in place of the list; then whoever made it ends it, with `close`.
+
+    Attributes:
+        scores: name -> value of the latest scores. The epoch that ends next has them in its logs, and no later one, so
+            that patience that is counted in epochs with scores is counted in scorings.
+    """
+
+    def __init__(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        """Nothing is called yet.
+
+        Raises:
+            ConfigError: one of them cannot work here, or is no callback.
+        """
+        check(callbacks)
+        self.scores: dict[str, float] = {}
+        self._untold: dict[str, float] = {}
+        self._callbacks = list(callbacks)
+        self._list: Any = None
+        self._model: Any = None
+        self._sees_steps = any(map(_sees_steps, callbacks))
+        self._epoch: int | None = None
+        self._sums: dict[str, Any] = {}
+        self._steps = 0
+        self._epoch_steps = 1
+        self._logs: dict[str, float] = {}
+
+    @property
+    def stop(self) -> bool:
+        """Whether one of them has asked to end the training."""
+        return self._list is not None and bool(self._model.stop_training)
+
+    def begin(self, trainer: Trainer, last_step: int) -> None:
+        """Begins the training, or goes on with it: the generator may be another object than before."""
+        if not self._callbacks:
+            return
+        import keras
+
+        generator = trainer.gan.generator
+        self._epoch_steps = max(1, trainer.pipeline.order.length // trainer.pipeline.batch_size)
+        epochs = -(-last_step // self._epoch_steps)
+        if self._list is None:
+            self._adopt(trainer)
+            params = {"verbose": 0, "epochs": epochs, "steps": self._epoch_steps}
+            self._list = keras.callbacks.CallbackList(self._callbacks, model=generator, **params)
+            self._list.on_train_begin()
+            return
+        if generator is not self._model:
+            self._adopt(trainer)
+            self._list.set_model(generator)
+            if self._epoch is not None:  # training went back; the steps of before are not to be counted twice
+                self._epoch, self._sums, self._steps = None, {}, 0
+        self._list.params["epochs"] = epochs
+
+    def before(self, step: int) -> None:
+        """Before a step, counted from 1."""
+        if self._list is None:
+            return
+        if self._epoch is None:
+            self._epoch = (step - 1) // self._epoch_steps
+            self._list.on_epoch_begin(self._epoch)
+        self._list.params["step"] = step
+        if self._sees_steps:
+            self._list.on_train_batch_begin((step - 1) % self._epoch_steps)
+
+    def after(self, step: int, losses: Mapping[str, tf.Tensor]) -> None:
+        """After a step. Keras makes numbers of its losses, for which the loop waits, but not if no callback looks."""
+        if self._list is None:
+            return
+        if self._sees_steps:
+            self._list.on_train_batch_end((step - 1) % self._epoch_steps, dict(losses))
+        self._steps += 1
+        for name, value in losses.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        if step % self._epoch_steps == 0:
+            self._end_epoch()
+
+    def scored(self, scores: Mapping[str, float]) -> None:
+        """Takes the scores of a round: Keras's callbacks see them as those of an evaluation, without batches."""
+        self.scores, self._untold = dict(scores), dict(scores)
+        if self._list is not None:
+            self._list.on_test_begin()
+            self._list.on_test_end(dict(scores))
+
+    def close(self) -> None:
+        """Ends the training; an epoch that is not done ends too. Without a beginning, or a second time, nothing."""
+        if self._list is None:
+            return
+        finished, self._list = self._list, None
+        if self._epoch is not None:
+            self._end_epoch(finished)
+        finished.on_train_end({**self._logs, **self.scores})
+
+    def _adopt(self, trainer: Trainer) -> None:
+        """Makes of the generator what callbacks expect of the model of `fit`."""
+        self._model = trainer.gan.generator
+        self._model.stop_training = False
+        if getattr(self._model, "optimizer", None) is None:
+            self._model.optimizer = _Optimiser(trainer.gan)
+
+    def _end_epoch(self, callbacks: Any = None) -> None:
+        self._logs = {name: float(total) / self._steps for name, total in self._sums.items()}
+        epoch, self._epoch, self._sums, self._steps = self._epoch, None, {}, 0
+        scores, self._untold = self._untold, {}
+        (callbacks or self._list).on_epoch_end(epoch, {**self._logs, **scores})
+
+
+class _Optimiser:
+    """What callbacks read of the generator's optimiser. Keras's own would be saved with the model."""
+
+    def __init__(self, gan: GanStep) -> None:
+        self._gan = gan
+
+    @property
+    def iterations(self) -> tf.Variable:
+        """Steps done so far."""
+        return self._gan.iterations
+
+    @property
+    def learning_rate(self) -> tf.Tensor:
+        """The generator's rate of now."""
+        return self._gan.optimizer_gen.learning_rate
+
+
+def _sees_steps(callback: keras.callbacks.Callback) -> bool:
+    """Whether a callback does anything at steps."""
+    names = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+    return any(not getattr(getattr(callback, name), "_is_default", False) for name in names)
+
+
+def check(callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    """Refuses callbacks that would do nothing of use here, or harm.
+
+    Raises:
+        ConfigError: names the callback, why, and what to do instead.
+    """
+    if not callbacks:
+        return
+    import keras
+
+    for callback in callbacks:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise ConfigError(f"callbacks holds {callback!r}, which is no keras.callbacks.Callback; leave it out.")
+        for kind in type(callback).__mro__:
+            if (reason := _REFUSED.get(kind.__name__)) and kind.__module__.startswith("keras."):
+                raise ConfigError(f"callbacks has {type(callback).__name__}, but {reason}.")
