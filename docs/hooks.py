@@ -2,8 +2,8 @@
 
 The reference of the dictionary language, of the losses, the presets and the command line is written by
 `docs/generated/` from the code itself at each build, so that it cannot be out of date. `Data/ReadMe.md` and
-`Results/published/README.md` are shown as `data.md` and `published.md`; they stay where they are. A link from a page to a file outside of `docs/`
-becomes a link to the page that shows this file, or plain text: the site is only `docs/`.
+`Results/published/README.md` are shown as `data.md` and `published.md`; they stay where they are. A link from a page
+to a file outside of `docs/` becomes a link to the page that shows this file, or plain text: the site is only `docs/`.
 """
 
 from __future__ import annotations
