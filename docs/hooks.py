@@ -1,9 +1,9 @@
 """What MkDocs does here besides rendering Markdown: pages made of the code, and pages that live elsewhere.
 
-The reference of the dictionary language, of the losses and of the command line is written by `docs/generated/` from
-the code itself at each build, so that it cannot be out of date. `Data/ReadMe.md` and `Results/published/README.md`
-are shown as `data.md` and `published.md`; they stay where they are. A link from a page to a file outside of `docs/`
-becomes a link to the page that shows this file, or plain text: the site is only `docs/`.
+The reference of the dictionary language, of the losses, the presets and the command line is written by
+`docs/generated/` from the code itself at each build, so that it cannot be out of date. `Data/ReadMe.md` and
+`Results/published/README.md` are shown as `data.md` and `published.md`; they stay where they are. A link from a page
+to a file outside of `docs/` becomes a link to the page that shows this file, or plain text: the site is only `docs/`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DOCS = Path(__file__).resolve().parent
 PROJECT = DOCS.parent
 sys.path[:0] = [str(place) for place in (PROJECT, DOCS) if str(place) not in sys.path]
 
-from generated import cli, dictionary, losses  # noqa: E402
+from generated import cli, dictionary, losses, presets  # noqa: E402
 
 ELSEWHERE = {"data.md": "Data/ReadMe.md", "published.md": "Results/published/README.md"}
 """Pages that are files outside of `docs/`: page -> file, from the project's folder."""
@@ -28,6 +28,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "reference/cli.md": cli.page,
     "reference/dictionary.md": dictionary.page,
     "reference/losses.md": losses.page,
+    "reference/presets.md": presets.page,
     **{page: (PROJECT / file).read_text for page, file in ELSEWHERE.items()},
 }
 """Pages that no file in `docs/` holds: page -> what makes its Markdown."""

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 FAULTY = 2
 
 # The architectures that suit images of a shape; "" is the default one.
-_PRESETS = {(3, 32, 32): "", (3, 48, 48): "stl10/DCGAN", (3, 64, 64): "celeba/DCGAN"}
+_PRESETS = {
+    (1, 28, 28): ("mnist/DCGAN", None),
+    (3, 32, 32): ("", "sample/PROJECTION_SMALL"),
+    (3, 48, 48): ("stl10/DCGAN", "sngan/PROJECTION_48_QUARTER"),
+    (3, 64, 64): ("celeba/DCGAN", "sngan/PROJECTION_64_QUARTER"),
+    (3, 128, 128): ("imagenet/DCGAN", "sngan/PROJECTION_128_QUARTER"),
+}
+"""By shape: the architecture to train on such images (the default one: ""), and one that is told classes."""
 
 
 @dataclass(frozen=True)
@@ -112,16 +119,18 @@ def _closing(sidecar: Sidecar, data_root: str) -> str:
         lines.append(
             f"{count} left out: {folder / sidecar.name}.json lists them, the first is {sidecar.skipped[0].name}"
         )
-    command = ["train", "--data", sidecar.name]
-    if data_root != "Data":
-        command += ["--data_root", data_root]
-    preset = _PRESETS.get(sidecar.shape)
-    if preset:
-        command += ["--architecture", preset]
-    line = f"Train on it:  {flags.program()} {shlex.join(command)}"
-    if preset is None:
-        line += f" --architecture FILE:NAME   (whose images are {channels},{height},{width})"
-    return "\n".join([*lines, line])
+    command = f"{flags.program()} " + shlex.join(
+        ["train", "--data", sidecar.name, *(["--data_root", data_root] if data_root != "Data" else [])]
+    )
+    preset, conditional = _PRESETS.get(sidecar.shape, (None, None))
+    architecture = f" --architecture {preset or 'FILE:NAME'}" if preset != "" else ""
+    scores = "" if sidecar.labels else " --classifier_data sample"  # scores need labels of some set
+    remark = "" if preset is not None else f"   (whose images are {channels},{height},{width})"
+    lines.append(f"Train on it:  {command}{architecture}{scores}{remark}")
+    if sidecar.labels and conditional and len(sidecar.class_names) > 1:
+        network = f"--architecture {conditional} --num_class {len(sidecar.class_names)} --loss hinge"
+        lines.append(f"By classes:   {command} {network}")
+    return "\n".join(lines)
 
 
 def _counted(count: int, noun: str, plural: str = "") -> str:

@@ -53,7 +53,10 @@ class SampleOptions:
     mesh: tuple[int, int] | None = option(None, "ROWS,COLS of a mesh; none: 10,10", _HOW)
     grid_range: float | None = option(None, "of a feature mesh: from minus this to this; none: 2", _HOW)
     out: str | None = option(
-        None, "NAME.png (a grid), NAME.npz or a folder; none: a grid, RUN/samples/<step>_<what>.png", _WHERE
+        None,
+        "NAME.png (a grid), NAME.npz, or a folder, with one in it for each class; none: a grid, "
+        "RUN/samples/<step>_<what>.png",
+        _WHERE,
     )
     columns: int | None = option(None, "of a grid; none: about as many as rows, or the mesh's", _WHERE)
     stretch: bool = option(False, "in a grid, each image uses the whole range 0..255, as in the original", _WHERE)
@@ -97,18 +100,18 @@ def sample(argv: Sequence[str]) -> int:
     chosen = _choose_codes(options, generator.spec.input_shape[0], from_file)
     count, name = len(chosen.codes), _file_name(step, chosen.name, options, ("ema", "columns", "stretch", "invert"))
     out = Path(options.out or folder.grid_file(step).with_name(f"{name}.png"))
-    check_image_target(out, count)
     columns = chosen.columns or options.columns or math.ceil(math.sqrt(count))
     is_grid = out.suffix.lower() == ".png"
     if is_grid:
         _check_size(math.ceil(count / columns), columns, generator.spec.output_shape)
     labels, note = _choose_labels(options, chosen, generator.spec.num_class, columns if is_grid else None)
+    check_image_target(out, count, labels)
     batches = sampling.generate_batches(generator, chosen.codes, labels, progress=counter("samples"))
     print(f"{count:,} samples of step {step:,}{note}: {_write(out, batches, count, labels, columns, options)}")
     if options.real:
         real = [(0, _real_images(folder, count, labels, options.seed))]
         beside = out.with_name(f"{out.stem}_real{out.suffix}")
-        check_image_target(beside, count)
+        check_image_target(beside, count, labels)
         print(f"{count:,} real images: {_write(beside, real, count, labels, columns, options)}")
     if options.projector:
         _write_projector(folder, step, options.seed)

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 _OTHER_FILES = frozenset(".jpg .jpeg .gif .webp .bmp .tif .tiff .npy .zip .mp4".split())
 
 
-def check_image_target(path: str | os.PathLike | None, count: int | None = None) -> None:
+def check_image_target(
+    path: str | os.PathLike | None, count: int | None = None, labels: np.ndarray | None = None
+) -> None:
     """Refuses places where images should not be written, before any is made.
 
     Args:
       path: *.npz, *.png or a folder; None is as good as a *.png.
       count: how many images a folder gets, if that is known.
+      labels: of these, as `save_batches` takes them.
 
     Raises:
       ConfigError: the name looks like another kind of file and would be taken for a folder, or a folder that holds
@@ -36,8 +39,15 @@ def check_image_target(path: str | os.PathLike | None, count: int | None = None)
     if path.suffix.lower() in _OTHER_FILES:
         raise ConfigError(f"{path} would be a folder; name a .npz, a .png (a grid), or a plain folder.")
     if count is not None and path.is_dir():
-        new = {f"{index:06d}.png" for index in range(count)}
-        left = sorted(file.name for file in path.iterdir() if file.name not in new)
+        folders = class_folders(labels) or [""] * count
+        new = {(path / name / f"{index:06d}.png") for index, name in enumerate(folders)}
+        made = {path / name for name in folders}
+        left = sorted(
+            str(file.relative_to(path))
+            for folder in {path, *made}
+            for file in (folder.iterdir() if folder.is_dir() else ())
+            if file not in new and file not in made
+        )
         if left:
             raise ConfigError(
                 f"{path} holds other files, such as {left[0]}, which would be taken for samples; name another folder."
@@ -53,7 +63,8 @@ def save_batches(
     """Writes images while they are made, in the form that the path's ending names.
 
     Args:
-      path: *.npz (key `images`), which appears when it is complete; or a folder, which gets one PNG per image.
+      path: *.npz (key `images`), which appears when it is complete; or a folder, which gets one PNG per image, in
+        sub-folders if the images are of several classes, as `python -m mmdgan prepare` reads them.
       batches: (index of the first image, uint8 (B, H, W, C)), in order, as of `sampling.generate_batches`.
       count: images in all.
       labels: int (N, 1) or None: the key `labels` of a *.npz, (N,).
@@ -67,9 +78,28 @@ def save_batches(
             return _save_npz(path, batches, count, labels)
         from mmdgan import pictures
 
+        folders = class_folders(labels)
         for start, images in batches:
-            pictures.save_folder(path, images, start)
+            if folders is None:
+                pictures.save_folder(path, images, start)
+                continue
+            for index, image in enumerate(images, start):
+                pictures.save_folder(path / folders[index], image[None], index)
         return path
+
+
+def class_folders(labels: np.ndarray | None) -> list[str] | None:
+    """The sub-folder of each image, named by the number of its class; None for images of one class, or of none.
+
+    Numbers have leading zeros, so that the folders' names are in the order of the classes.
+    """
+    import numpy as np
+
+    if labels is None or len(np.unique(labels)) < 2:
+        return None
+    numbers = np.reshape(labels, -1)
+    width = len(str(int(numbers.max())))
+    return [f"{int(number):0{width}d}" for number in numbers]
 
 
 @contextlib.contextmanager

@@ -114,6 +114,19 @@ def test_help_and_preparing_need_no_tensorflow(run_script, photos):
 
 
 def test_the_architectures_that_are_proposed_are_of_the_images_shape():
-    for shape, preset in cli_data._PRESETS.items():
-        architecture = mmdgan.load_architecture(preset or Experiment().architecture)
-        assert architecture["input"] == [shape]
+    for shape, (plain, conditional) in cli_data._PRESETS.items():
+        for preset in (plain or Experiment().architecture, conditional):
+            assert preset is None or mmdgan.load_architecture(preset)["input"] == [shape]
+
+
+def test_what_to_train_is_told(photos, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli_data.flags, "program", lambda: "mmdgan")
+    words = ["prepare", f"folder:{photos}", "--size=32", "--skip_broken", f"--data_root={tmp_path}"]
+    assert _status(*words, "--name=kinds") == 0
+    told = capsys.readouterr().out.splitlines()[-2:]
+    train = f"train --data kinds --data_root {tmp_path}"
+    assert told[0].endswith(f"Train on it:  mmdgan {train}")
+    assert told[1] == f"By classes:   mmdgan {train} --architecture sample/PROJECTION_SMALL --num_class 2 --loss hinge"
+    assert _status(*words, "--name=plain", "--labels=none") == 0
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told == f"Train on it:  mmdgan train --data plain --data_root {tmp_path} --classifier_data sample"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdgan import cli
+from mmdgan import cli, presets
 from tests.conftest import PROJECT, script_environment
 from tests.document_blocks import blocks
 
@@ -93,6 +93,16 @@ def test_every_verb_and_script_is_documented(generated):
         assert any(f"mmdgan {verb}" in page.read_text(encoding="utf-8") for page in PAGES), verb
     for script in (PROJECT / "experiments").glob("*.py"):
         assert f"\n### experiments/{script.name}\n" in generated["reference/cli.md"]
+
+
+def test_every_preset_is_documented(generated):
+    text = generated["reference/presets.md"]
+    names = [preset.name for preset in presets.presets()]
+    assert len(names) > 40 and re.findall(r"^### (\S+)$", text, flags=re.MULTILINE) == names
+    table = dict(re.findall(r"^\| `(\S+)` .* \| ([\d,]+, [\d,]+) \| [\d.,]+, [\d.,]+ \|$", text, flags=re.MULTILINE))
+    assert list(table) == names and table["cifar10/DCGAN"] == "3,811,907, 5,983,760"
+    section = text.partition("\n### sngan/RESNET_32\n")[2].partition("\n### ")[0]
+    assert "Inception score 8.22, FID 21.7" in section and "`python experiments/my_test_cifar_resnet.py`" in section
 
 
 def test_every_flag_is_one(generated):

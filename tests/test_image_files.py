@@ -83,3 +83,25 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
     check_image_target(tmp_path, 3)  # all are written anew
     with pytest.raises(ConfigError, match="holds other files, such as 000002.png"):
         check_image_target(tmp_path, 2)
+
+
+def test_images_of_classes_get_a_folder_each(tmp_path):
+    images = _images(12)
+    labels = np.array([10, 2, 10, 2, 2, 7, 7, 10, 2, 7, 7, 7])[:, None]
+    save_batches(tmp_path, _batches(images), 12, labels)
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["02", "07", "10"]
+    for index, label in enumerate(labels[:, 0]):
+        with Image.open(tmp_path / f"{label:02d}" / f"{index:06d}.png") as image:
+            np.testing.assert_array_equal(np.asarray(image), images[index])
+    assert len(list(tmp_path.rglob("*.png"))) == 12
+    check_image_target(tmp_path, 12, labels)  # all are written anew
+    with pytest.raises(ConfigError, match="holds other files, such as 02"):
+        check_image_target(tmp_path, 12)
+    labels[0] = 7
+    with pytest.raises(ConfigError, match="holds other files, such as 10/000000.png"):
+        check_image_target(tmp_path, 12, labels)
+
+
+def test_images_of_one_class_need_no_folder_of_their_own(tmp_path):
+    save_batches(tmp_path, _batches(_images(3)), 3, np.full((3, 1), 7))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["000000.png", "000001.png", "000002.png"]

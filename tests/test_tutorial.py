@@ -74,10 +74,10 @@ def test_every_command_of_the_tutorial(tmp_path):
         assert "FD[" in (tmp_path / "Results" / run / "metrics.jsonl").read_text(encoding="utf-8"), run
     saved = {json.loads(line)["step"] for line in (tmp_path / "Results/sample/first/metrics.jsonl").open()}
     assert saved == {20, 40}
-    for picture in ("first.png", "paths.png", "paths.gif", "sevens.png", "own.png"):
+    for picture in ("first.png", "paths.png", "paths.gif", "sevens.png", "own.png", "own_sevens.png"):
         with Image.open(tmp_path / picture) as image:
             assert np.asarray(image.convert("L")).std() > 1, picture
-    assert len(list((tmp_path / "pictures_real").glob("*.png"))) == 500
+    assert len(list((tmp_path / "pictures_real").glob("[0-9]/*.png"))) == 2000
     assert "<html" in (tmp_path / "own.html").read_text(encoding="utf-8")
     assert (tmp_path / "compare" / "compare.txt").is_file() and (tmp_path / "exported" / "generator.keras").is_file()
     assert "GANLoss/gen" in printed and "(48, 16, 16)" in printed
