@@ -55,6 +55,8 @@ def attempt(python: str, tensorflow: str, folder: Path) -> tuple[bool, str]:
     inside = folder / "bin" / "python"
     steps = {
         "no virtual environment": [python, "-m", "venv", str(folder)],
+        # Of Python 3.10 comes a pip whose search for versions that go together takes more than half an hour.
+        "no newer pip": [str(inside), "-m", "pip", "install", "--quiet", "--upgrade", "pip"],
         "cannot be installed": [
             *(str(inside), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
             *(f"tensorflow=={tensorflow}.*", str(PROJECT)),
