@@ -1,9 +1,8 @@
-"""What a training step computes on the way, and what TensorBoard is shown of it (spec E.7)."""
+"""What TensorBoard is shown of a training step (spec E.7)."""
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
@@ -11,31 +10,8 @@ from mmdgan import collectives, tf1
 from mmdgan.training.checks import channels_last
 
 if TYPE_CHECKING:
+    from mmdgan.training.forward import Forward
     from mmdgan.training.step import GanStep
-
-
-@dataclasses.dataclass
-class Forward:
-    """One forward pass of both networks, with what is needed to differentiate and to log it.
-
-    Scores are those that the loss saw; `own_scores` those of this replica's images, generated and real. `loss_dis` is
-    the critic's loss with what aids add to it (`r1`); `regularisers` is what is told beside the losses, `state` what
-    the loss was given.
-    """
-
-    tape: tf.GradientTape
-    losses: Any
-    loss_dis: tf.Tensor
-    r1: tf.Tensor | None
-    regularisers: dict[str, tf.Tensor]
-    state: dict[str, tf.Tensor]
-    real: tf.Tensor
-    generated: tf.Tensor
-    score_gen: tf.Tensor
-    score_data: tf.Tensor
-    own_scores: tuple[tf.Tensor, tf.Tensor]
-    sigmas: dict[str, tf.Tensor]
-    updates: list[tuple[Any, tf.Tensor]]
 
 
 def look(gan: GanStep, real: tf.Tensor, labels: tf.Tensor | None, num_images: int) -> dict[str, dict[str, tf.Tensor]]:

@@ -11,7 +11,7 @@ from mmdgan import design
 from mmdgan.errors import ConfigError
 from mmdgan.experiment import Experiment
 from mmdgan.losses import randomness
-from mmdgan.training import step as step_module
+from mmdgan.training import forward as forward_module
 from mmdgan.training.aids import KINDS, Aids
 from mmdgan.training.augment import augment, draw_numbers
 from mmdgan.training.distribution import make_strategy
@@ -43,7 +43,7 @@ def eagerly():
 
 
 def seeds(gan, whose, what):
-    seed = gan._seed(step_module._VIEW)
+    seed = gan._seed(forward_module.VIEW)
     return randomness.stream(randomness.stream(seed, whose), what)
 
 
@@ -85,10 +85,10 @@ def test_both_gradients_pass_through_the_changes(loss, eagerly):
         for whose in (0, 1)
     ]
     players = gan.discriminator, gan.generator
-    with tf.GradientTape(persistent=True) as tape, step_module.scope.deferred_updates():
+    with tf.GradientTape(persistent=True) as tape, forward_module.scope.deferred_updates():
         layers = gan.discriminator.spectral_layers().values()
         kernels = {id(layer): layer.normalise(gradient_at="next")[0] for layer in layers}
-        with step_module.scope.shared_kernels(kernels):
+        with forward_module.scope.shared_kernels(kernels):
             real = changes[0](x)
             score_gen = gan.discriminator(changes[1](gan.generator(CODES, training=True)), training=True)
             score_data = gan.discriminator(real, training=True)
@@ -157,7 +157,7 @@ def test_several_critic_updates_take_a_batch_each_and_leave_the_generator(eagerl
     gan = small_gan("rep", lr=0.1, aids=Aids(critic_steps=2))
     twin = small_gan("rep", lr=0.1)
     batch, start = images(2 * BATCH), values(twin)
-    seed = tf.random.experimental.stateless_fold_in(gan._seed(step_module._CODES), 1)
+    seed = tf.random.experimental.stateless_fold_in(gan._seed(forward_module.CODES), 1)
     told = gan.step(batch, codes=CODES)
     twin.step(batch[:BATCH], codes=randomness.normal((BATCH, 5), seed))
     for name, variable in twin.state().items():
