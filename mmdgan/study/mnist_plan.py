@@ -37,7 +37,7 @@ class Study:
     source: str | None = option(None, "a copy of the data set to convert, as `prepare --source` takes it", "the study")
     points: tuple[str, ...] = option(
         ("ring",),
-        "the runs on points in the plane, of ring and grid, come behind, some 10 s each; empty: none",
+        "the runs on points in the plane, of ring and grid, come behind, some 10 s each; none: no such runs",
         "the study",
     )
     budget_minutes: float | None = option(

@@ -32,6 +32,13 @@ _STOPPED = 128 + signal.SIGTERM
 _LAST_STEP = 10_000_000  # no run comes so far: its processor time ends it
 
 
+ROWS: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "diffaugment": (f"--augment={_KINDS}",),
+    "ada": (f"--augment={_KINDS}", "--ada={target}", "--ada_images={images}"),
+}
+
+
 class SmallDataError(MmdGanError):
     """A part of the study could not be run."""
 
@@ -44,7 +51,7 @@ class SmallDataOptions(FigureOptions):
         "Results/small_data", "the folder of the images, the runs and what is known of them", "the study"
     )
     rows: tuple[str, ...] = option(
-        ("none", "diffaugment", "ada"), "of none, diffaugment (always) and ada (adapted)", "the study"
+        ("none", "diffaugment", "ada"), "augmentation: never, always, or as much as ADA finds", "the study", tuple(ROWS)
     )
     seeds: tuple[int, ...] = option((0,), "of weights and orders; each is a run of every row", "the study")
     minutes: float = option(20.0, "processor time of each run's training", "the study")
@@ -81,13 +88,6 @@ class SmallDataOptions(FigureOptions):
     def aids(self, row: str) -> list[str]:
         """The flags of `train` that make a row."""
         return [word.format(target=self.ada_target, images=self.ada_images) for word in ROWS[row]]
-
-
-ROWS: dict[str, tuple[str, ...]] = {
-    "none": (),
-    "diffaugment": (f"--augment={_KINDS}",),
-    "ada": (f"--augment={_KINDS}", "--ada={target}", "--ada_images={images}"),
-}
 
 
 class Results:
