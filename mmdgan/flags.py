@@ -4,7 +4,8 @@ A field's annotation gives the flag's type (`str`, `int`, `float`, `bool`, a tup
 of these `| None`, written "none", or `| Literal["word"]`, written so; a `bool | None` that is not given is None); a
 tuple of any length is emptied by "none", as by an empty text, unless it may be None or "none" is one of its choices.
 The field's metadata, made by `option`, gives the help text, the group under which `--help` lists it, and the valid
-values where they are few. A flag is called like its field; an underscore at the field's end, as in `class_`, is left out.
+values where they are few. A flag is called like its field; an underscore at the field's end, as in `class_`, is left
+out.
 """
 
 from __future__ import annotations

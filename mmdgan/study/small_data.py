@@ -10,22 +10,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import re
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmdgan.children import Children
 from mmdgan.errors import ConfigError, MmdGanError
 from mmdgan.figures.output import FigureOptions
 from mmdgan.flags import format_value, nearest, option
-from mmdgan.study.mnist_running import ONE_THREAD
 
 _KINDS = "color,translation,cutout"
 _STOPPED = 128 + signal.SIGTERM
@@ -227,35 +224,7 @@ def _run(
 ) -> tuple[int, float, Path]:
     """Runs a command, for at most so much processor time; returns its status, the seconds used, and its log."""
     log = Path(options.work) / "logs" / f"{name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:
-        child = subprocess.Popen(command, stdout=file, stderr=file, env={**os.environ, **ONE_THREAD})
-        try:
-            while seconds is not None and processor_seconds(child.pid) < seconds:
-                time.sleep(min(1.0, max(0.1, seconds / 100)))
-                if os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                    break
-            if seconds is not None:
-                os.kill(child.pid, signal.SIGTERM)  # which Popen would not send without reaping one that has ended
-        except BaseException:
-            child.terminate()
-            child.wait()
-            raise
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    return child.returncode, used.ru_utime + used.ru_stime, log
-
-
-def processor_seconds(pid: int) -> float:
-    """The processor time of a running process so far, as `ps` tells it: whole seconds; infinity if it is gone."""
-    told = subprocess.run(["ps", "-o", "time=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
-    if not told:
-        return math.inf
-    days, _, clock = told.rpartition("-")
-    total = 0.0
-    for number in clock.split(":"):
-        total = 60 * total + float(number)
-    return total + 86_400 * int(days or 0)
+    return *Children(threads=1).run(command, log, seconds), log
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-import threading
-import time
 
 import numpy as np
 import pytest
 
+from mmdgan.children import Children
 from mmdgan.errors import ConfigError
 from mmdgan.pictures import save_png
 from mmdgan.report.blocks import Section, Text
@@ -104,11 +103,9 @@ def fake_training(monkeypatch, body):
     """Replaces what a run's process does."""
     monkeypatch.setattr(mnist_running.StudyRun, "command", lambda run: [run.name])
     monkeypatch.setattr(mnist_running.sys, "executable", sys.executable)
-    real = mnist_running._Processes.run
+    real = Children.run
     monkeypatch.setattr(
-        mnist_running._Processes,
-        "run",
-        lambda self, name, words: real(self, name, [sys.executable, "-c", body, words[-1]]),
+        Children, "run", lambda self, words, log: real(self, [sys.executable, "-c", body, words[-1]], log)
     )
 
 
@@ -139,28 +136,6 @@ def test_a_failed_run_is_told_with_its_last_lines(study, monkeypatch):
     fake_training(monkeypatch, "import sys; print('no such thing'); sys.exit(2)")
     with pytest.raises(StudyError, match=r"(pixels|dcgan)_seed0 ended with status 2 .*no such thing"):
         run_study(study)
-
-
-def test_children_end_with_the_study(tmp_path):
-    processes = mnist_running._Processes(tmp_path)
-    failed = []
-
-    def child():
-        try:
-            processes.run("sleeper", [sys.executable, "-c", "import time; time.sleep(60)"])
-        except StudyError as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=child)
-    thread.start()
-    while not processes._running:
-        time.sleep(0.01)
-    begun = time.monotonic()
-    processes.stop()
-    thread.join(20)
-    assert failed and not thread.is_alive() and time.monotonic() - begun < 20
-    with pytest.raises(StudyError, match="being stopped"):
-        processes.run("late", [sys.executable, "-c", ""])
 
 
 def test_the_page(study):

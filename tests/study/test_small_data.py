@@ -2,9 +2,6 @@
 
 import dataclasses
 import os
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -52,13 +49,6 @@ def test_the_small_set_and_the_held_out_images_have_none_in_common(options):
     assert not training & {image.tobytes() for image in others} and {image.tobytes() for image in others} <= whole
     with pytest.raises(ConfigError, match="images and score_count are 40,030 together"):
         small_data.prepare_images(dataclasses.replace(options, images=40_000, work=options.work + "2"))
-
-
-def test_processor_time_is_that_of_the_process():
-    assert abs(small_data.processor_seconds(os.getpid()) - time.process_time()) < 1.5
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    assert small_data.processor_seconds(child.pid) == float("inf")
 
 
 def test_results_are_of_one_study(options):
