@@ -174,6 +174,8 @@ def run_folder(options: SmallDataOptions, name: str, row: str, seed: int) -> Pat
 
 def _train(options: SmallDataOptions, results: Results, name: str, row: str, seed: int, part: int) -> None:
     """Trains one run until this part's processor time is used up."""
+    from mmdgan.runs import RunFolder
+
     run_name = f"{row}_seed{seed}"
     target = options.minutes * 60 * part / options.parts
     used = results.values["seconds"].get(run_name, 0.0)
@@ -189,6 +191,11 @@ def _train(options: SmallDataOptions, results: Results, name: str, row: str, see
     results.put("seconds", run_name, round(used + seconds, 2))
     if status != _STOPPED:
         raise SmallDataError(f"The training of {run_name} ended with status {status}; see {log}.")
+    if not RunFolder(run_folder(options, name, row, seed)).steps():
+        raise SmallDataError(
+            f"{run_name} has not done a step in {used + seconds:.0f} s of processor time; give more --minutes, or "
+            "fewer --parts, and another --work."
+        )
     print(f"{run_name}: {used + seconds:.0f} s of processor time.", flush=True)
 
 
