@@ -90,8 +90,9 @@ def planned(study: Study, file: StudyFile) -> list[StudyRun]:
 
 def budget_seconds(study: Study) -> float:
     """Processor time of one run, start and scores included, in a study of so many minutes."""
-    assert study.budget_minutes is not None
-    return study.budget_minutes * 60 * study.jobs / (len(study.rows) * len(study.seeds))
+    minutes = study.budget()
+    assert minutes is not None
+    return minutes * 60 * study.jobs / (len(study.rows) * len(study.seeds))
 
 
 def _flags(study: Study) -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 
 from mmdgan.children import Children
 from mmdgan.errors import ConfigError
+from mmdgan.flags import parse
 from mmdgan.pictures import save_png
 from mmdgan.report.blocks import Section, Text
 from mmdgan.study import mnist_running
@@ -81,7 +82,6 @@ def test_a_run_is_the_row_with_the_studys_settings(study):
         ({"rows": ()}, "rows is empty"),
         ({"seeds": (1, 1)}, "seeds is 1,1; give one or more, each once"),
         ({"steps": 5}, "either --budget_minutes or --steps"),
-        ({"budget_minutes": None}, "either --budget_minutes or --steps"),
         ({"budget_minutes": -1.0}, "budget_minutes is -1.0"),
         ({"jobs": 0}, "at least 1"),
         ({"data": "cifar10"}, "makes images of"),
@@ -97,6 +97,19 @@ def test_another_study_in_the_folder_is_refused(study):
     StudyFile(dataclasses.replace(study, jobs=1, seeds=(0, 1, 2)))
     with pytest.raises(ConfigError, match=r"budget_minutes \(10.0 there, 20.0 now\)"):
         StudyFile(dataclasses.replace(study, budget_minutes=20.0))
+
+
+def test_a_budget_is_the_default_unless_steps_are_given(study, tmp_path):
+    free = dataclasses.replace(study, budget_minutes=None)
+    assert budget_seconds(free) == 50 * 60 * 2 / 4
+    parsed = parse(Study(), ["--steps=7", f"--out={tmp_path}", "--rows=pixels"], usage="").options
+    parsed.check()
+    assert parsed.budget() is None and [run.steps for run in planned(parsed, StudyFile(parsed))] == [7, 7]
+    # Given or left out, the usual budget is the same study, and one of so many steps is another.
+    StudyFile(dataclasses.replace(study, budget_minutes=50.0)).put("seconds", "rest", 3.0)
+    assert StudyFile(free).get("seconds", "rest") == 3.0
+    with pytest.raises(ConfigError, match=r"budget_minutes \(50.0 there, None now\), steps \(None there, 7 now\)"):
+        StudyFile(dataclasses.replace(free, steps=7))
 
 
 def fake_training(monkeypatch, body):
