@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # Viewers show a GIF's frames of less than 0.02 s for 0.1 s instead.
 SHORTEST = 0.02
 
+_DRAWN_COLOURS = 4096  # of more, choosing the palette takes minutes, and 256 are too few for generated images
+_UNSEEN = 0.1  # mean error of 256 colours, of 255 grey levels
+
 
 def gif_bytes(frames: np.ndarray, seconds: float | list[float] = 0.1) -> bytes:
     """The GIF file of a sequence of pictures; it repeats for ever.
@@ -38,7 +41,7 @@ def gif_bytes(frames: np.ndarray, seconds: float | list[float] = 0.1) -> bytes:
         raise ConfigError(
             f"frames of {each.min():.3g} s are too short for a GIF; give each at least {SHORTEST} s, or name a .mp4."
         )
-    first, *others = [_with_palette(frame) for frame in frames]
+    first, *others = _with_one_palette(frames) or [_with_palette(frame) for frame in frames]
     durations = [int(round(100 * shown)) * 10 for shown in each]
     buffer = io.BytesIO()
     first.save(buffer, format="GIF", save_all=True, append_images=others, duration=durations, loop=0)
@@ -101,6 +104,34 @@ def find_ffmpeg() -> str:
     if program is None:
         raise ConfigError("an MP4 needs ffmpeg: pip install imageio-ffmpeg, or name a .gif instead.")
     return program
+
+
+def _with_one_palette(frames: np.ndarray) -> list[Image] | None:
+    """Drawn frames, whose colours are few, in 256 colours for all; None for others, or where that would be seen.
+
+    Then nothing flickers that stands still, and only what changes is stored: 30 frames of Figure 1 of 2,500 colours
+    take 73 kB instead of 418, at a mean error of 0.04 grey levels instead of 0.01.
+    """
+    if frames.shape[-1] == 1 or not _are_drawn(frames):
+        return None
+    count, height, width, channels = frames.shape
+    column = frames.reshape(count * height, width, channels)
+    together = _with_palette(column)
+    error = np.abs(np.asarray(together.convert("RGB"), np.int16) - column).mean()
+    if error > _UNSEEN:
+        return None
+    return [together.crop((0, top, width, top + height)) for top in range(0, count * height, height)]
+
+
+def _are_drawn(frames: np.ndarray) -> bool:
+    """Whether pictures, (T, H, W, 3), have as few colours as drawings do."""
+    seen = np.zeros(1 << 24, bool)
+    for frame in frames:
+        red, green, blue = np.moveaxis(frame.astype(np.uint32), -1, 0)
+        seen[red << 16 | green << 8 | blue] = True
+        if np.count_nonzero(seen) > _DRAWN_COLOURS:
+            return False
+    return True
 
 
 def _with_palette(frame: np.ndarray) -> Image:

@@ -17,6 +17,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from absl import flags as absl_flags
@@ -201,9 +202,18 @@ def help_text() -> str:
             "",
             "A RUN is a directory such as Results/cifar10/sngan_rep_5e-04_2e-04_k1.68_0.0_-1.0.",
             "Exit statuses: 0; 2 for what a person must mend; 3 for a run that diverged; 128 + number after a signal.",
-            "VERB --help lists the verb's flags. First try: python experiments/my_test_sample.py",
+            f"VERB --help lists the verb's flags. First try: {_first_try()}",
         ]
     )
+
+
+def _first_try() -> str:
+    """The command that trains on images made on the spot: the script of a checkout, which a wheel leaves out."""
+    script = Path(__file__).resolve().parents[1] / "experiments" / "my_test_sample.py"
+    if script.is_file():
+        return f"python {os.path.relpath(script)}"
+    words = "--data sample --architecture sample/DCGAN_SMALL --loss rep_b --lr_dis 1e-3 --lr_gen 1e-3 --max_step 4000"
+    return f"\n  {flags.program()} train {words}"
 
 
 def main(argv: Sequence[str]) -> int:

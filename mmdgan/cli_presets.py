@@ -27,7 +27,7 @@ _SOURCE_WIDTH = 56
 class PresetsOptions:
     """The flags of `presets`."""
 
-    family: tuple[str, ...] = option((), "modules of presets, such as sngan,sagan; all if empty")
+    family: tuple[str, ...] = option((), "modules of presets, such as sngan,sagan; none: all")
     num_class: int = option(
         0, "classes that conditional networks are counted for; 0: those of the data set that each is meant for"
     )

@@ -17,7 +17,7 @@ class CompareOptions:
 
     published: str | None = option(None, "a CSV of published scores; none: Results/published")
     by: str | None = option(None, "scores of this step, or best; none: the newest of each run")
-    metrics: tuple[str, ...] = option((), "these alone, such as fid,is,prdc; all if empty")
+    metrics: tuple[str, ...] = option((), "these alone, such as fid,is,prdc; none: all")
     out: str | None = option(
         "compare", "a folder for the table (compare.txt) and the plots, or NAME.png for the plots; none: text alone"
     )

@@ -202,7 +202,7 @@ class Experiment:
         None, "how many GPUs to use, or parts to split the CPU into; none: all GPUs, or the CPU as one", "devices"
     )
     workers: tuple[str, ...] = option(
-        (), "host:port,... of all workers, the chief first; empty: those of TF_CONFIG, or of the Slurm step", "devices"
+        (), "host:port,... of all workers, the chief first; none: those of TF_CONFIG, or of the Slurm step", "devices"
     )
     worker_index: int | None = option(None, "this process's place among --workers, from 0", "devices")
 
@@ -254,7 +254,7 @@ class Experiment:
     )
 
     metrics: tuple[str, ...] = option(
-        ("fid", "is", "kid"), f"scores after each round, of {', '.join(METRICS)}; none if empty", "scores"
+        ("fid", "is", "kid"), f"scores after each round, of {', '.join(METRICS)}; none: no scores", "scores"
     )
     features: str = option(
         "auto",
@@ -410,7 +410,7 @@ class Experiment:
         """The resolved configuration, one field per line, as flags take the values."""
         experiment = self.resolved()
         names = [field.name for field in dataclasses.fields(experiment)]
-        return "\n".join(f"  {name:<18}{format_value(getattr(experiment, name))}" for name in names)
+        return "\n".join(f"  {name:<18}{format_value(getattr(experiment, name)) or 'none'}" for name in names)
 
     def dry_run(self) -> str:
         """What `run` would do: configuration and networks; without TensorFlow, without writing."""

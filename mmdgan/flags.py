@@ -1,9 +1,11 @@
 """Command-line flags made from a dataclass: one absl flag per field, with the instance's values as defaults.
 
 A field's annotation gives the flag's type (`str`, `int`, `float`, `bool`, a tuple of these written with commas, or any
-of these `| None`, written "none", or `| Literal["word"]`, written so; a `bool | None` that is not given is None); its
-metadata, made by `option`, gives the help text, the group under which `--help` lists it, and the valid values where
-they are few. A flag is called like its field; an underscore at the field's end, as in `class_`, is left out.
+of these `| None`, written "none", or `| Literal["word"]`, written so; a `bool | None` that is not given is None); a
+tuple of any length is emptied by "none", as by an empty text, unless it may be None or "none" is one of its choices.
+The field's metadata, made by `option`, gives the help text, the group under which `--help` lists it, and the valid
+values where they are few. A flag is called like its field; an underscore at the field's end, as in `class_`, is left
+out.
 """
 
 from __future__ import annotations
@@ -95,7 +97,7 @@ def help_text(preset: Any, usage: str, switches: Mapping[str, str] | None = None
     groups: dict[str, list[str]] = {}
     hints = typing.get_type_hints(type(preset))
     for field in dataclasses.fields(preset):
-        default = format_value(getattr(preset, field.name))
+        default = format_value(getattr(preset, field.name)) or "none"
         value = "" if _is_switch(hints[field.name]) else f"={default}"
         choices = field.metadata["choices"]
         text = field.metadata["help"] + (f" [{'|'.join(choices)}]" if choices else "")
@@ -213,6 +215,8 @@ class _Parser(flags.ArgumentParser):
         kinds = typing.get_args(self._type)
         parts = [part.strip() for part in text.split(",")] if text else []
         if kinds[-1] is Ellipsis:
+            if text.lower() == "none" and "none" not in (self._choices or ()):
+                return ()
             return tuple(self._scalar(part, kinds[0]) for part in parts)
         if len(parts) != len(kinds):
             raise ValueError(f"it takes {len(kinds)} values separated by commas{self._alternatives()}")
@@ -229,7 +233,8 @@ class _Parser(flags.ArgumentParser):
 
     def _alternatives(self) -> str:
         """What a flag takes besides values of its type: " or none"."""
-        return "".join(f" or {word}" for word in [*self._words, *(["none"] if self._optional else [])])
+        endless = typing.get_origin(self._type) is tuple and typing.get_args(self._type)[-1] is Ellipsis
+        return "".join(f" or {word}" for word in [*self._words, *(["none"] if self._optional or endless else [])])
 
 
 def check_seed(seed: int | None) -> None:

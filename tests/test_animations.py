@@ -49,6 +49,21 @@ def test_few_colours_and_greys_are_exact():
     np.testing.assert_array_equal(_read_gif(gif_bytes(grey))[0], grey.repeat(3, axis=-1))
 
 
+def test_drawn_frames_share_a_palette_and_others_do_not(monkeypatch):
+    drawn = np.repeat(_frames(1, 60, 80), 20, axis=0) // 64 * 64
+    for number, frame in enumerate(drawn):
+        frame[5:9, 3 * number : 3 * number + 4] = (255, 3 * number, 0)  # what moves
+    palettes, choose = [], animations._with_palette
+    monkeypatch.setattr(animations, "_with_palette", lambda picture: palettes.append(1) or choose(picture))
+    assert np.abs(_read_gif(gif_bytes(drawn))[0].astype(int) - drawn).mean() < 0.1
+    assert len(palettes) == 1
+    # 256 colours for all of these would be seen: each frame keeps its own.
+    frames = _frames(8)
+    shown = _read_gif(gif_bytes(frames))[0]
+    alone = np.concatenate([_read_gif(gif_bytes(frame[None]))[0] for frame in frames])
+    np.testing.assert_array_equal(shown, alone)
+
+
 def test_each_frame_may_have_its_own_time(tmp_path):
     path = save_gif(tmp_path / "new" / "a.gif", _frames(3), [0.1, 0.5, 2.0])
     assert _read_gif(path.read_bytes())[1] == [100, 500, 2000]

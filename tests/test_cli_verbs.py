@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import runpy
 import shlex
 import sys
 import types
@@ -12,7 +13,24 @@ import pytest
 from mmdgan import cli
 from mmdgan.experiment import Experiment
 from mmdgan.flags import parse
+from tests.conftest import PROJECT
 from tests.test_cli import _flags, _status
+
+
+def test_the_first_try_is_one_that_is_there(capsys, monkeypatch, tmp_path):
+    script = PROJECT / "experiments" / "my_test_sample.py"
+    monkeypatch.chdir(tmp_path)
+    assert _status("--help") == 0
+    program, word = capsys.readouterr().out.split("First try: ")[1].split()
+    assert program == "python" and (tmp_path / word).resolve() == script
+    # A wheel has no scripts: its command trains what the script does.
+    monkeypatch.setattr(cli, "__file__", str(tmp_path / "site-packages" / "mmdgan" / "cli.py"))
+    assert _status("--help") == 0
+    words = capsys.readouterr().out.split("First try: ")[1].split()
+    asked = parse(Experiment(), words[words.index("train") + 1 :], usage="").options
+    preset = runpy.run_path(str(script))["PRESET"]
+    for name in ("data", "architecture", "loss", "batch_size", "lr_dis", "lr_gen", "max_step"):
+        assert getattr(asked, name) == getattr(preset, name), name
 
 
 def test_summary_shows_both_networks(capsys):

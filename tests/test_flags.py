@@ -24,6 +24,8 @@ class Settings:
     quick: bool = option(False, "yes or no", "numbers")
     pair: tuple[int, int] = option((1, 2), "two numbers", "numbers")
     many: tuple[float, ...] = option((), "any numbers", "numbers")
+    some: tuple[float, ...] = option((1.5,), "some numbers", "numbers")
+    hues: tuple[str, ...] = option(("blue",), "colours, or one that is called none", "numbers", ("blue", "none"))
     maybe: float | None = option(None, "perhaps", "numbers")
     both: tuple[int, int] | None = option(None, "perhaps two", "numbers")
     word: tuple[int, int] | Literal["auto"] | None = option(None, "perhaps two, or a word", "numbers")
@@ -50,6 +52,11 @@ def _parse(*argv: str, **options) -> Settings:
         (("--quick=false",), {}),
         (("--pair=3,4", "--many=1,2.5"), {"pair": (3, 4), "many": (1.0, 2.5)}),
         (("--many=",), {}),
+        (("--some=",), {"some": ()}),
+        (("--some", "none"), {"some": ()}),
+        (("--some=None",), {"some": ()}),
+        (("--hues=none",), {"hues": ("none",)}),
+        (("--hues=",), {"hues": ()}),
         (("--maybe=2", "--both=5,6"), {"maybe": 2.0, "both": (5, 6)}),
         (("--maybe=2", "--maybe=none"), {}),
         (("--count=1_000",), {"count": 1000}),
@@ -92,6 +99,9 @@ def test_every_field_of_an_experiment_comes_back_from_its_flags(experiment):
         (["--rate=fast"], "--rate=fast.*a number"),
         (["--pair=1"], "--pair=1.*2 values separated by commas"),
         (["--both=1,2,3"], "--both=1,2,3.*2 values"),
+        (["--pair=none"], "--pair=none.*2 values separated by commas$"),
+        (["--some=1,none"], "--some=1,none.*a number or none"),
+        (["--hues=red"], "--hues=red.*valid values are blue, none"),
         (["--word=1"], "--word=1.*2 values separated by commas or auto or none"),
         (["--word=a,b"], "--word=a,b.*a whole number or auto or none"),
         (["--clas=4"], r"no flag --clas \(did you mean --class\?\)"),
@@ -133,8 +143,9 @@ def test_help_shows_groups_defaults_and_nothing_of_absl(capsys):
     text = capsys.readouterr().out
     assert stop.value.code == 0
     assert text.startswith("usage\n\nwords:\n") and "\nnumbers:\n" in text
-    for shown in ("--pair=1,2", "--maybe=none", "--quick", "[red|blue]", "--class=none", "--[no]unsure "):
+    for shown in ("--pair=1,2", "--many=none", "--maybe=none", "--quick", "[red|blue]", "--[no]unsure "):
         assert shown in text
+    assert "--class=none" in text
     assert "flagfile" not in text and "helpfull" not in text
     assert max(map(len, text.splitlines())) <= 100
 

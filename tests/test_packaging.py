@@ -195,7 +195,7 @@ def test_the_wheel_works_elsewhere(wheel, tmp_path):
         archive.extractall(purelib)
     where = run(python, "-c", "import mmdgan; print(mmdgan.__file__)").strip()
     assert Path(where).is_relative_to(purelib)
-    assert "train" in run(python, "-m", "mmdgan", "--help")
+    assert "First try: \n  python -m mmdgan train --data sample" in run(python, "-m", "mmdgan", "--help")
     assert "5,983,760" in run(python, "-m", "mmdgan", "summary", "cifar10/DCGAN")
     assert "rep_b" in run(python, "-m", "mmdgan", "losses")
     found = run(python, "-c", "from mmdgan.report import published; print(*published.files())")

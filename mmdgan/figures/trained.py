@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdgan.children import Children
 from mmdgan.errors import ConfigError
 from mmdgan.experiment_fields import LOSS_OPTIONS
 from mmdgan.figures.output import FigureOptions
@@ -33,7 +32,6 @@ METHODS = {
 """The methods of the paper's Table 1, in its order: our name of the loss, and the paper's name of the method."""
 
 _DIVERGED = 3  # exit status of `train`
-_LEAVE = 120  # seconds that a stopped child has to save its state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +137,7 @@ def train(experiment: Experiment, in_process: bool = False) -> None:
         return
     words = [sys.executable, "-m", "mmdgan", "train", *_changed_flags(experiment)]
     print(f"Training {folder}.", flush=True)
-    status = _wait(words)
+    status = Children().run(words).status
     if status not in (0, _DIVERGED):
         raise ConfigError(f"training {folder} ended with status {status}; its message is above. Run this again then.")
 
@@ -242,17 +240,3 @@ def _changed_flags(experiment: Experiment) -> list[str]:
         for field in dataclasses.fields(experiment)
         if (value := getattr(experiment, field.name)) != field.default
     ]
-
-
-def _wait(words: list[str]) -> int:
-    """Runs a child to its end; if we are stopped, so is it, with time to save its state."""
-    child = subprocess.Popen(words)
-    try:
-        return child.wait()
-    except BaseException:
-        child.send_signal(signal.SIGTERM)
-        try:
-            child.wait(_LEAVE)
-        except subprocess.TimeoutExpired:
-            child.kill()
-        raise

@@ -227,8 +227,8 @@ def _check_fid(facts: Facts) -> None:
 def _check_is(facts: Facts) -> None:
     if not facts.logits:
         raise MetricError(
-            f"The features {facts.label} come without logits, of which the metric is, the classifier score, is made: "
-            "leave is out of the metrics, or choose inception or classifier features."
+            f"The features {facts.label} come without logits, of which the metric 'is', the classifier score, is made: "
+            "leave 'is' out of the metrics, or choose inception or classifier features."
         )
 
 

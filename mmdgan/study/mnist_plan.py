@@ -21,6 +21,9 @@ from mmdgan.study.mnist_lenet import LeNetExperiment, weights_file
 POINT_SETS = ("ring", "grid")
 """The distributions of `mmdgan.study.points_rows`."""
 
+BUDGET_MINUTES = 50.0
+"""The budget of a study that is told neither a budget nor steps."""
+
 SHORTEST, LONGEST = 50, 1_000_000
 """Bounds of the steps that a budget is turned into."""
 
@@ -37,15 +40,16 @@ class Study:
     source: str | None = option(None, "a copy of the data set to convert, as `prepare --source` takes it", "the study")
     points: tuple[str, ...] = option(
         ("ring",),
-        "the runs on points in the plane, of ring and grid, come behind, some 10 s each; empty: none",
+        "the runs on points in the plane, of ring and grid, come behind, some 10 s each; none: no such runs",
         "the study",
     )
     budget_minutes: float | None = option(
-        50.0,
-        "minutes for the images' runs on a machine with --jobs free cores: each run gets equal processor time",
+        None,
+        "minutes for the images' runs on a machine with --jobs free cores: each run gets equal processor time; none: "
+        f"{BUDGET_MINUTES:.0f}, unless --steps is given",
         "cost",
     )
-    steps: int | None = option(None, "or the same number of steps for each run", "cost")
+    steps: int | None = option(None, "instead, the same number of steps for each run", "cost")
     jobs: int = option(2, "runs at a time, each with one thread", "cost")
     score_count: int = option(5000, "generated and real images of the scores", "cost")
     half: bool = option(False, "DCGANs of half the width, at about a quarter of the cost", "cost")
@@ -66,13 +70,19 @@ class Study:
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
                 raise ConfigError(f"{name} is {format_value(values) or 'empty'}; give one or more, each once.")
-        if (self.steps is None) == (self.budget_minutes is None):
-            raise ConfigError("Give either --budget_minutes or --steps, and none for the other.")
+        if self.steps is not None and self.budget_minutes is not None:
+            raise ConfigError("Give either --budget_minutes or --steps: a budget says how many steps each run has.")
         if self.budget_minutes is not None and self.budget_minutes <= 0:
             raise ConfigError(f"budget_minutes is {self.budget_minutes}; give a positive number.")
         if (self.steps is not None and self.steps < 1) or self.jobs < 1:
             raise ConfigError("steps and jobs must be whole numbers of at least 1.")
         self.run(self.rows[0], self.seeds[0], SHORTEST).experiment.resolved()
+
+    def budget(self) -> float | None:
+        """The minutes of all runs of images; None where `steps` says how long they are."""
+        if self.steps is not None:
+            return None
+        return BUDGET_MINUTES if self.budget_minutes is None else self.budget_minutes
 
     def run(self, row: str, seed: int, steps: int) -> StudyRun:
         """The run of a row with a seed."""
@@ -141,7 +151,7 @@ class StudyFile:
             ConfigError: the folder holds another study.
         """
         self.path = Path(study.out) / "study.json"
-        fixed = dataclasses.asdict(study)
+        fixed = {**dataclasses.asdict(study), "budget_minutes": study.budget()}
         for name in ("out", "jobs", "report_only", "source", "rows", "seeds", "points"):  # of one call, or may grow
             del fixed[name]
         fixed = json.loads(json.dumps(fixed))

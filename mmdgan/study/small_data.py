@@ -10,26 +10,30 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import re
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmdgan.children import Children
 from mmdgan.errors import ConfigError, MmdGanError
 from mmdgan.figures.output import FigureOptions
 from mmdgan.flags import format_value, nearest, option
-from mmdgan.study.mnist_running import ONE_THREAD
 
 _KINDS = "color,translation,cutout"
 _STOPPED = 128 + signal.SIGTERM
 _LAST_STEP = 10_000_000  # no run comes so far: its processor time ends it
+
+
+ROWS: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "diffaugment": (f"--augment={_KINDS}",),
+    "ada": (f"--augment={_KINDS}", "--ada={target}", "--ada_images={images}"),
+}
 
 
 class SmallDataError(MmdGanError):
@@ -44,7 +48,7 @@ class SmallDataOptions(FigureOptions):
         "Results/small_data", "the folder of the images, the runs and what is known of them", "the study"
     )
     rows: tuple[str, ...] = option(
-        ("none", "diffaugment", "ada"), "of none, diffaugment (always) and ada (adapted)", "the study"
+        ("none", "diffaugment", "ada"), "augmentation: never, always, or as much as ADA finds", "the study", tuple(ROWS)
     )
     seeds: tuple[int, ...] = option((0,), "of weights and orders; each is a run of every row", "the study")
     minutes: float = option(20.0, "processor time of each run's training", "the study")
@@ -81,13 +85,6 @@ class SmallDataOptions(FigureOptions):
     def aids(self, row: str) -> list[str]:
         """The flags of `train` that make a row."""
         return [word.format(target=self.ada_target, images=self.ada_images) for word in ROWS[row]]
-
-
-ROWS: dict[str, tuple[str, ...]] = {
-    "none": (),
-    "diffaugment": (f"--augment={_KINDS}",),
-    "ada": (f"--augment={_KINDS}", "--ada={target}", "--ada_images={images}"),
-}
 
 
 class Results:
@@ -177,6 +174,8 @@ def run_folder(options: SmallDataOptions, name: str, row: str, seed: int) -> Pat
 
 def _train(options: SmallDataOptions, results: Results, name: str, row: str, seed: int, part: int) -> None:
     """Trains one run until this part's processor time is used up."""
+    from mmdgan.runs import RunFolder
+
     run_name = f"{row}_seed{seed}"
     target = options.minutes * 60 * part / options.parts
     used = results.values["seconds"].get(run_name, 0.0)
@@ -192,6 +191,11 @@ def _train(options: SmallDataOptions, results: Results, name: str, row: str, see
     results.put("seconds", run_name, round(used + seconds, 2))
     if status != _STOPPED:
         raise SmallDataError(f"The training of {run_name} ended with status {status}; see {log}.")
+    if not RunFolder(run_folder(options, name, row, seed)).steps():
+        raise SmallDataError(
+            f"{run_name} has not done a step in {used + seconds:.0f} s of processor time; give more --minutes, or "
+            "fewer --parts, and another --work."
+        )
     print(f"{run_name}: {used + seconds:.0f} s of processor time.", flush=True)
 
 
@@ -227,35 +231,7 @@ def _run(
 ) -> tuple[int, float, Path]:
     """Runs a command, for at most so much processor time; returns its status, the seconds used, and its log."""
     log = Path(options.work) / "logs" / f"{name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:
-        child = subprocess.Popen(command, stdout=file, stderr=file, env={**os.environ, **ONE_THREAD})
-        try:
-            while seconds is not None and processor_seconds(child.pid) < seconds:
-                time.sleep(min(1.0, max(0.1, seconds / 100)))
-                if os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                    break
-            if seconds is not None:
-                os.kill(child.pid, signal.SIGTERM)  # which Popen would not send without reaping one that has ended
-        except BaseException:
-            child.terminate()
-            child.wait()
-            raise
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    return child.returncode, used.ru_utime + used.ru_stime, log
-
-
-def processor_seconds(pid: int) -> float:
-    """The processor time of a running process so far, as `ps` tells it: whole seconds; infinity if it is gone."""
-    told = subprocess.run(["ps", "-o", "time=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
-    if not told:
-        return math.inf
-    days, _, clock = told.rpartition("-")
-    total = 0.0
-    for number in clock.split(":"):
-        total = 60 * total + float(number)
-    return total + 86_400 * int(days or 0)
+    return *Children(threads=1).run(command, log, seconds), log
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:

@@ -58,6 +58,7 @@ def _draw(options: SmallDataOptions, found: list[dict[str, Any]]) -> Any:
             values = [one["record"][metric]["value"] for one in own]
             label = row if seed == options.seeds[0] else None
             axes[0].plot([one["minutes"] for one in own], values, "o-", ms=3.5, color=_COLORS[row], label=label)
+    axes[0].set_xlim(left=0)
     axes[0].set_xlabel("processor minutes")
     axes[0].set_ylabel(metric)
     shown = [one["record"][metric]["value"] for one in found]

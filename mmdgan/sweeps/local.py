@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mmdgan.children import environment
 from mmdgan.errors import ConfigError
 from mmdgan.experiment import Experiment
 from mmdgan.sweeps import worker
@@ -135,7 +136,7 @@ class _Pool:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,  # out of reach of Ctrl-C at the terminal: we end them, in order
-                env=worker.environment(self._threads),
+                env=environment(self._threads),
             )
         slot = _Slot(process)
         self._slots.append(slot)

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdgan.children import environment
 from mmdgan.errors import ConfigError
 from mmdgan.sweeps import worker
 from mmdgan.sweeps.folder import FAILED, INTERRUPTED, RUNNING, STOPPED, Outcome, SweepFolder
@@ -192,7 +193,7 @@ def _trial(config: dict[str, Any], task: _Task) -> None:
             stdout=subprocess.PIPE,
             stderr=log,
             start_new_session=True,
-            env=worker.environment(task.threads),
+            env=environment(task.threads),
         )
     assert process.stdin is not None and process.stdout is not None
     try:

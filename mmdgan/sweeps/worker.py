@@ -31,19 +31,7 @@ from mmdgan.errors import MmdGanError
 from mmdgan.experiment import Experiment
 from mmdgan.sweeps.folder import DIVERGED, FAILED, FINISHED, INTERRUPTED, Outcome, SweepFolder
 
-THREAD_VARIABLES = (
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-)
 _POLL_SECONDS = 0.1
-
-
-def environment(threads: int) -> dict[str, str]:
-    """The environment of a worker whose runs have so many threads; sums of floats may depend on their number."""
-    return {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
 
 
 def command() -> list[str]:

@@ -7,12 +7,12 @@ import dataclasses
 import itertools
 import json
 import math
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from mmdgan.children import Children, Ended
 from mmdgan.design import load_architecture, with_score_size
 from mmdgan.errors import ConfigError
 from mmdgan.experiment import Experiment
@@ -235,14 +235,11 @@ def test_children_are_the_ordinary_command_and_diverged_runs_are_not_repeated(
     calls = []
     status = {"status": 3}
 
-    class Child:
-        def __init__(self, words):
-            calls.append(words)
+    def run(self, words):
+        calls.append(words)
+        return Ended(status["status"], 0.0)
 
-        def wait(self, timeout=None):
-            return status["status"]
-
-    monkeypatch.setattr(subprocess, "Popen", Child)
+    monkeypatch.setattr(Children, "run", run)
     experiment = Experiment(loss="rep", data="sample", seed=4, run_name="lost", architecture=tiny_architecture)
     folder = write_run("sample/lost", "rep", 4)
     experiment = dataclasses.replace(experiment, results=str(folder.parent.parent), max_step=10)

@@ -42,7 +42,7 @@ def _set(count, seed, labels=None, side=16):
 
 REFUSED = {
     "few": (("fid",), _set(3, 0), _set(50, 1), {}, "at least 4 images on each side and has 3"),
-    "logits": (("is",), _set(9, 0), _set(50, 1), {"extractor": NoLogits()}, "means come without logits"),
+    "logits": (("is",), _set(9, 0), _set(50, 1), {"extractor": NoLogits()}, "without logits.*leave 'is' out"),
     "uneven": (("kid",), _set(9, 0), _set(990, 1), {}, "9 and 990 images in 10 blocks of up to 100"),
     "k": (("prdc",), _set(5, 0), _set(50, 1), {}, r"k = 5 need more than that many images on each side and have 5"),
     "pairs": (("ms_ssim",), _set(2, 0), _set(50, 1), {}, "at least 3 on each side"),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-import threading
-import time
 
 import numpy as np
 import pytest
 
+from mmdgan.children import Children
 from mmdgan.errors import ConfigError
+from mmdgan.flags import parse
 from mmdgan.pictures import save_png
 from mmdgan.report.blocks import Section, Text
 from mmdgan.study import mnist_running
@@ -82,7 +82,6 @@ def test_a_run_is_the_row_with_the_studys_settings(study):
         ({"rows": ()}, "rows is empty"),
         ({"seeds": (1, 1)}, "seeds is 1,1; give one or more, each once"),
         ({"steps": 5}, "either --budget_minutes or --steps"),
-        ({"budget_minutes": None}, "either --budget_minutes or --steps"),
         ({"budget_minutes": -1.0}, "budget_minutes is -1.0"),
         ({"jobs": 0}, "at least 1"),
         ({"data": "cifar10"}, "makes images of"),
@@ -100,15 +99,26 @@ def test_another_study_in_the_folder_is_refused(study):
         StudyFile(dataclasses.replace(study, budget_minutes=20.0))
 
 
+def test_a_budget_is_the_default_unless_steps_are_given(study, tmp_path):
+    free = dataclasses.replace(study, budget_minutes=None)
+    assert budget_seconds(free) == 50 * 60 * 2 / 4
+    parsed = parse(Study(), ["--steps=7", f"--out={tmp_path}", "--rows=pixels"], usage="").options
+    parsed.check()
+    assert parsed.budget() is None and [run.steps for run in planned(parsed, StudyFile(parsed))] == [7, 7]
+    # Given or left out, the usual budget is the same study, and one of so many steps is another.
+    StudyFile(dataclasses.replace(study, budget_minutes=50.0)).put("seconds", "rest", 3.0)
+    assert StudyFile(free).get("seconds", "rest") == 3.0
+    with pytest.raises(ConfigError, match=r"budget_minutes \(50.0 there, None now\), steps \(None there, 7 now\)"):
+        StudyFile(dataclasses.replace(free, steps=7))
+
+
 def fake_training(monkeypatch, body):
     """Replaces what a run's process does."""
     monkeypatch.setattr(mnist_running.StudyRun, "command", lambda run: [run.name])
     monkeypatch.setattr(mnist_running.sys, "executable", sys.executable)
-    real = mnist_running._Processes.run
+    real = Children.run
     monkeypatch.setattr(
-        mnist_running._Processes,
-        "run",
-        lambda self, name, words: real(self, name, [sys.executable, "-c", body, words[-1]]),
+        Children, "run", lambda self, words, log: real(self, [sys.executable, "-c", body, words[-1]], log)
     )
 
 
@@ -139,28 +149,6 @@ def test_a_failed_run_is_told_with_its_last_lines(study, monkeypatch):
     fake_training(monkeypatch, "import sys; print('no such thing'); sys.exit(2)")
     with pytest.raises(StudyError, match=r"(pixels|dcgan)_seed0 ended with status 2 .*no such thing"):
         run_study(study)
-
-
-def test_children_end_with_the_study(tmp_path):
-    processes = mnist_running._Processes(tmp_path)
-    failed = []
-
-    def child():
-        try:
-            processes.run("sleeper", [sys.executable, "-c", "import time; time.sleep(60)"])
-        except StudyError as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=child)
-    thread.start()
-    while not processes._running:
-        time.sleep(0.01)
-    begun = time.monotonic()
-    processes.stop()
-    thread.join(20)
-    assert failed and not thread.is_alive() and time.monotonic() - begun < 20
-    with pytest.raises(StudyError, match="being stopped"):
-        processes.run("late", [sys.executable, "-c", ""])
 
 
 def test_the_page(study):

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from mmdgan import cli
+from mmdgan.children import THREAD_VARIABLES, environment
 from mmdgan.errors import ConfigError
 from mmdgan.sweeps.folder import SweepFolder
 from mmdgan.sweeps.points import expand, flags_of
 from mmdgan.sweeps.spec import Sweep, load
-from mmdgan.sweeps.worker import THREAD_VARIABLES, environment
 from tests.conftest import script_environment
 from tests.hparams_table import hparams_table
 from tests.sweeps.sweep_helpers import start, tiny_base, write_spec
