@@ -22,7 +22,17 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from absl import flags as absl_flags
 
-from mmdgan import cli_data, cli_export, cli_images, cli_presets, cli_report, cli_scores, cli_sweep, flags
+from mmdgan import (
+    cli_data,
+    cli_export,
+    cli_images,
+    cli_interpolate,
+    cli_presets,
+    cli_report,
+    cli_scores,
+    cli_sweep,
+    flags,
+)
 from mmdgan.errors import ConfigError, DesignError, MmdGanError
 from mmdgan.experiment import Experiment
 from mmdgan.flags import option
@@ -174,7 +184,9 @@ VERBS = {
     "prepare": Verb(cli_data.prepare, "WHAT", "make a data set of images, or verify one"),
     "train": Verb(train, "[--flag=value ...]", "train a GAN, or resume its training"),
     "sample": Verb(cli_images.sample, "RUN", "make images with a trained generator"),
-    "interpolate": Verb(cli_images.interpolate, "RUN", "make paths between latent codes: a picture and an animation"),
+    "interpolate": Verb(
+        cli_interpolate.interpolate, "RUN", "make paths between latent codes: a picture and an animation"
+    ),
     "evaluate": Verb(cli_scores.evaluate, "RUN|--images PATH", "score a trained generator, or any images"),
     "compare": Verb(cli_report.compare, "RUN RUN ...", "put the scores and curves of runs beside one another"),
     "report": Verb(cli_report.report, "RUN", "write RUN/report.html: all that is known of a run, in one file"),

@@ -1,4 +1,4 @@
-"""The verbs that make images with a trained generator: `sample` and `interpolate`."""
+"""The verb `sample`, which makes images with a trained generator, and what `interpolate` shares with it."""
 
 from __future__ import annotations
 
@@ -21,49 +21,48 @@ if TYPE_CHECKING:
 _CODES = ("random", "sine", "feature")
 _MESHES = ("sine", "feature")
 _MOST_PIXELS = 89_000_000  # of a picture; Pillow warns of larger ones, and few viewers show them
-_SMALLEST_SHOWN = 96  # pixels: smaller images are enlarged in animations
-_HOW, _WHAT, _WHERE = "how codes are made", "which images", "what is written"
-_STEP = "the checkpoint of this step, or best; none: the newest"
-_EMA = "of a run with --ema: the averaged weights, or with --noema those of the step; none: the averaged ones"
+HOW, WHAT, WHERE = "how codes are made", "which images", "what is written"
+STEP = "the checkpoint of this step, or best; none: the newest"
+EMA = "of a run with --ema: the averaged weights, or with --noema those of the step; none: the averaged ones"
 
 
 @dataclasses.dataclass(frozen=True)
 class SampleOptions:
     """The flags of `sample`."""
 
-    count: int | None = option(None, "how many images; none: 400, or all codes of a file or a mesh", _WHAT)
-    step: int | Literal["best"] | None = option(None, _STEP, _WHAT)
+    count: int | None = option(None, "how many images; none: 400, or all codes of a file or a mesh", WHAT)
+    step: int | Literal["best"] | None = option(None, STEP, WHAT)
     class_: int | None = option(
         None,
         "of a conditional run: images of this class alone; none: all in turn, of a grid one per column, but a mesh "
         "is of class 0",
-        _WHAT,
+        WHAT,
     )
-    ema: bool | None = option(None, _EMA, _WHAT)
+    ema: bool | None = option(None, EMA, WHAT)
     codes: str = option(
         "random",
         "random; sine: a mesh between four random codes; feature: a mesh whose rows change one component each; or a "
         "file: .npy (N, code length), or .npz with that as codes, and maybe labels",
-        _HOW,
+        HOW,
     )
-    seed: int = option(0, "of all that is random; the first codes are the same for every count", _HOW)
+    seed: int = option(0, "of all that is random; the first codes are the same for every count", HOW)
     truncation: float | None = option(
-        None, "draw components of random codes beyond this again: smaller is less diverse; 2 changes little", _HOW
+        None, "draw components of random codes beyond this again: smaller is less diverse; 2 changes little", HOW
     )
-    mesh: tuple[int, int] | None = option(None, "ROWS,COLS of a mesh; none: 10,10", _HOW)
-    grid_range: float | None = option(None, "of a feature mesh: from minus this to this; none: 2", _HOW)
+    mesh: tuple[int, int] | None = option(None, "ROWS,COLS of a mesh; none: 10,10", HOW)
+    grid_range: float | None = option(None, "of a feature mesh: from minus this to this; none: 2", HOW)
     out: str | None = option(
         None,
         "NAME.png (a grid), NAME.npz, or a folder, with one in it for each class; none: a grid, "
         "RUN/samples/<step>_<what>.png",
-        _WHERE,
+        WHERE,
     )
-    columns: int | None = option(None, "of a grid; none: about as many as rows, or the mesh's", _WHERE)
-    stretch: bool = option(False, "in a grid, each image uses the whole range 0..255, as in the original", _WHERE)
-    invert: bool = option(False, "in a grid, each image is its negative", _WHERE)
-    real: bool = option(False, "write as many real images of the run's data too, to <out>_real", _WHERE)
+    columns: int | None = option(None, "of a grid; none: about as many as rows, or the mesh's", WHERE)
+    stretch: bool = option(False, "in a grid, each image uses the whole range 0..255, as in the original", WHERE)
+    invert: bool = option(False, "in a grid, each image is its negative", WHERE)
+    real: bool = option(False, "write as many real images of the run's data too, to <out>_real", WHERE)
     projector: bool = option(
-        False, "write the critic's scores of 256 real and 256 generated images for TensorBoard's projector", _WHERE
+        False, "write the critic's scores of 256 real and 256 generated images for TensorBoard's projector", WHERE
     )
 
 
@@ -93,17 +92,17 @@ def sample(argv: Sequence[str]) -> int:
 
     check_image_target(options.out)
     folder = RunFolder.open(parsed.arguments[0])
-    _check_class(folder, options.class_)
+    check_class(folder, options.class_)
     from_file = None if options.codes in _CODES else sampling.read_codes(options.codes)
     prepare_tensorflow()
     generator, step = folder.load_generator(options.step, options.ema)
     chosen = _choose_codes(options, generator.spec.input_shape[0], from_file)
-    count, name = len(chosen.codes), _file_name(step, chosen.name, options, ("ema", "columns", "stretch", "invert"))
+    count, name = len(chosen.codes), file_name(step, chosen.name, options, ("ema", "columns", "stretch", "invert"))
     out = Path(options.out or folder.grid_file(step).with_name(f"{name}.png"))
     columns = chosen.columns or options.columns or math.ceil(math.sqrt(count))
     is_grid = out.suffix.lower() == ".png"
     if is_grid:
-        _check_size(math.ceil(count / columns), columns, generator.spec.output_shape)
+        check_size(math.ceil(count / columns), columns, generator.spec.output_shape)
     labels, note = _choose_labels(options, chosen, generator.spec.num_class, columns if is_grid else None)
     check_image_target(out, count, labels)
     batches = sampling.generate_batches(generator, chosen.codes, labels, progress=counter("samples"))
@@ -228,9 +227,9 @@ def _real_images(folder: RunFolder, count: int, labels: np.ndarray | None, seed:
     """Different images of the run's data set, of these classes if it has classes: uint8 (count, H, W, C)."""
     import numpy as np
 
+    from mmdgan.assembly import open_data
     from mmdgan.data import Pipeline
     from mmdgan.experiment import Experiment
-    from mmdgan.rounds import open_data
 
     data = open_data(Experiment.load(folder.path))
     if labels is None:
@@ -254,129 +253,7 @@ def _write_projector(folder: RunFolder, step: int, seed: int) -> None:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class InterpolateOptions:
-    """The flags of `interpolate`."""
-
-    mode: str = option(
-        "slerp",
-        "slerp: along the arc between two codes; linear: straight, through shorter codes than the generator knows; "
-        "sine: a blend by sine and cosine",
-        _HOW,
-    )
-    rows: int = option(8, "paths; each begins where the one before it ends", _HOW)
-    frames: int = option(24, "images of each path", _HOW)
-    loop: bool = option(False, "each path goes on to a third code and back to its first", _HOW)
-    seed: int = option(0, "of the codes", _HOW)
-    step: int | Literal["best"] | None = option(None, _STEP, _WHAT)
-    class_: int | None = option(
-        None, "of a conditional run: all paths are of this class; none: the r-th path is of class r", _WHAT
-    )
-    ema: bool | None = option(None, _EMA, _WHAT)
-    out: str | None = option(
-        None,
-        "NAME.png, NAME.gif or NAME.mp4, or NAME for a .png and a .gif; none: RUN/samples/<step>_<what> for both",
-        _WHERE,
-    )
-    seconds: float | None = option(None, "length of the animation; none: a tenth of a second per frame", _WHERE)
-
-
-def interpolate(argv: Sequence[str]) -> int:
-    """Makes paths between latent codes: a picture whose rows are the paths, and an animation of all of them.
-
-    Paths stay within one class: labels are whole numbers, between which there is nothing.
-    """
-    usage = (
-        f"usage: {flags.program()} interpolate RUN [--flag=value ...]\n\n{inspect.cleandoc(interpolate.__doc__ or '')}"
-    )
-    parsed = flags.parse(InterpolateOptions(), argv, usage=usage, arguments=("RUN",))
-    options: InterpolateOptions = parsed.options
-    check_seed(options.seed)
-    endings = _endings(options.out)
-    seconds = _frame_seconds(options, endings)
-    from mmdgan import interpolation, sampling
-    from mmdgan.runs import RunFolder, counter
-    from mmdgan.startup import prepare_tensorflow
-
-    rows, frames = options.rows, options.frames
-    interpolation.check(options.mode, rows, frames, loop=options.loop)
-    folder = RunFolder.open(parsed.arguments[0])
-    _check_class(folder, options.class_)
-    prepare_tensorflow()
-    generator, step = folder.load_generator(options.step, options.ema)
-    spec = generator.spec
-    _check_size(rows, frames, spec.output_shape)
-    codes = interpolation.paths(options.mode, rows, frames, spec.input_shape[0], options.seed, loop=options.loop)
-    labels = sampling.cycled_labels(rows, spec.num_class)
-    if labels is not None:
-        labels = (labels if options.class_ is None else labels * 0 + options.class_).repeat(frames, axis=0)
-    name = _file_name(step, f"{options.mode}_{rows}x{frames}", options, ("ema", "loop"))
-    stem = Path(options.out or folder.grid_file(step).with_name(name))
-    images = sampling.generate(generator, codes.reshape(rows * frames, -1), labels, progress=counter("images"))
-    for ending in endings:
-        path = stem if stem.suffix.lower() == ending else stem.with_name(stem.name + ending)
-        _write_paths(path, images.reshape(rows, frames, *images.shape[1:]), seconds)
-        print(f"{rows} paths of {frames} images of step {step:,}: {path}")
-    return 0
-
-
-def _endings(out: str | None) -> tuple[str, ...]:
-    """The kinds of files that `interpolate` writes."""
-    ending = Path(out or "").suffix.lower()
-    if ending == ".mp4":
-        from mmdgan.animations import find_ffmpeg
-
-        find_ffmpeg()
-    if ending in (".png", ".gif", ".mp4"):
-        return (ending,)
-    if ending in (".npz", ".npy", ".jpg", ".jpeg", ".webp", ".webm", ".avi", ".mov"):
-        raise ConfigError(f"{out} is none of .png, .gif and .mp4; name one of these, or a name without ending.")
-    if out and Path(out).is_dir():
-        raise ConfigError(f"{out} is a folder; give the files' name in it too, such as {Path(out) / 'paths'}.")
-    return (".png", ".gif")
-
-
-def _frame_seconds(options: InterpolateOptions, endings: tuple[str, ...]) -> float:
-    """How long each frame is shown."""
-    if options.seconds is None:
-        return 0.1
-    if endings == (".png",):
-        raise ConfigError(f"--seconds belongs to an animation, but out is {options.out}; leave it out.")
-    if not 0 < options.seconds < math.inf:
-        raise ConfigError(f"seconds is {options.seconds:g}; give the length of the animation, such as 3.")
-    seconds = options.seconds / max(options.frames, 1)
-    if ".gif" in endings and seconds < 0.02:
-        raise ConfigError(
-            f"{options.frames} frames in {options.seconds:g} s are too fast for a GIF, whose frames last at least "
-            f"0.02 s; give --seconds of at least {options.frames * 0.02:g}, or name a .mp4."
-        )
-    return seconds
-
-
-def _write_paths(path: Path, images: np.ndarray, seconds: float) -> None:
-    """Writes paths, uint8 (R, F, H, W, C): as rows of a .png, or side by side in a .gif or .mp4."""
-    import numpy as np
-
-    from mmdgan import animations, pictures
-    from mmdgan.image_files import told
-
-    rows, frames, height, width, _ = images.shape
-    ending = path.suffix.lower()
-    with told(path):
-        if ending == ".png":
-            pictures.save_png(path, pictures.image_grid(images.reshape(-1, *images.shape[2:]), frames))
-            return
-        square = math.ceil(math.sqrt(rows))
-        columns = next((side for side in range(square, 2 * square) if rows % side == 0), square)  # no cell stays empty
-        film = np.stack([pictures.image_grid(images[:, frame], columns) for frame in range(frames)])
-        film = pictures.enlarge(film, max(1, -(-_SMALLEST_SHOWN // min(height, width))))
-        if ending == ".gif":
-            animations.save_gif(path, film, seconds)
-        else:
-            animations.save_mp4(path, film, 1 / seconds)
-
-
-def _file_name(step: int, name: str, options: SampleOptions | InterpolateOptions, also: Sequence[str]) -> str:
+def file_name(step: int, name: str, options: Any, also: Sequence[str]) -> str:
     """The name of a picture, without ending: the step, what it shows, and each choice that is not the default."""
     parts = [str(step), name]
     for field in ("class_", "seed", *also):
@@ -387,7 +264,7 @@ def _file_name(step: int, name: str, options: SampleOptions | InterpolateOptions
     return "_".join(parts)
 
 
-def _check_size(rows: int, columns: int, shape: tuple[int, int, int]) -> None:
+def check_size(rows: int, columns: int, shape: tuple[int, int, int]) -> None:
     """Refuses pictures that no program would open; shape is that of an image, (C, H, W)."""
     height, width = rows * shape[1], columns * shape[2]
     if height * width > _MOST_PIXELS:
@@ -397,7 +274,7 @@ def _check_size(rows: int, columns: int, shape: tuple[int, int, int]) -> None:
         )
 
 
-def _check_class(folder: RunFolder, number: int | None) -> None:
+def check_class(folder: RunFolder, number: int | None) -> None:
     """Checks the number of a class of which samples are wanted."""
     if number is None:
         return

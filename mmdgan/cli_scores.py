@@ -138,9 +138,9 @@ def _evaluate_run(folder: RunFolder, options: EvaluateFlags) -> None:
     if not metrics:
         raise ConfigError("the run was made without scores; give --metrics, such as --metrics=fid,is,kid.")
     experiment = dataclasses.replace(experiment, metrics=metrics, score_count=options.count or experiment.score_count)
+    from mmdgan.assembly import open_data
     from mmdgan.metrics import format_table
-    from mmdgan.rounds import Scorer, open_data
-    from mmdgan.scoring import of_weights
+    from mmdgan.scoring import Scorer, of_weights
     from mmdgan.startup import prepare_tensorflow
 
     prepare_tensorflow()

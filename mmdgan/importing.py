@@ -48,7 +48,7 @@ def import_run(prefix: str | os.PathLike, experiment: Experiment) -> Path:
         )
     prepare_tensorflow()
     from mmdgan import tf1
-    from mmdgan.rounds import make_gan
+    from mmdgan.assembly import make_gan
     from mmdgan.training import Checkpoints
     from mmdgan.training.run_lock import RunLock
 

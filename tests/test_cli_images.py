@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from mmdgan import cli, sampling
-from mmdgan.cli_images import InterpolateOptions, SampleOptions, interpolate, sample
+from mmdgan.cli_images import SampleOptions, sample
+from mmdgan.cli_interpolate import InterpolateOptions, interpolate
 from mmdgan.data.pipeline import channels_last
 from mmdgan.errors import CheckpointError, ConfigError
 from mmdgan.interpolation import paths
@@ -101,7 +102,7 @@ def test_stretched_and_inverted_grids(tiny_run, generator, tmp_path):
 
 
 def test_real_images_lie_beside_the_samples(tiny_run, tmp_path, capsys):
-    from mmdgan.rounds import open_data
+    from mmdgan.assembly import open_data
 
     experiment, path = tiny_run
     for name in ("a.png", "a.npz", "folder"):
@@ -117,7 +118,7 @@ def test_real_images_lie_beside_the_samples(tiny_run, tmp_path, capsys):
 
 
 def test_real_images_are_of_the_samples_classes(conditional_run, tmp_path):
-    from mmdgan.rounds import open_data
+    from mmdgan.assembly import open_data
 
     experiment, path = conditional_run
     sample([str(path), "--count=13", "--real", f"--out={tmp_path}/a.npz"])

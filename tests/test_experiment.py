@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from mmdgan import experiment as experiment_module
+from mmdgan.assembly import make_gan
 from mmdgan.errors import CheckpointError, ConfigError, DataError, DesignError, MetricError
 from mmdgan.experiment import Experiment
-from mmdgan.rounds import make_gan
 from mmdgan.runs import RunFolder
 
 

@@ -167,7 +167,7 @@ def test_networks_are_loaded_by_step_or_as_the_best(run):
 
 
 def test_the_critic_scores_as_in_training(tiny_run, run):
-    from mmdgan.rounds import make_gan
+    from mmdgan.assembly import make_gan
     from mmdgan.training import Checkpoints
 
     experiment = run.experiment()

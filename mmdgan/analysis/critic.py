@@ -75,7 +75,7 @@ def view_critic(folder: RunFolder, step: int | str | None = None, count: int = 2
         CheckpointError: no such checkpoint.
     """
     from mmdgan import sampling
-    from mmdgan.rounds import open_data
+    from mmdgan.assembly import open_data
 
     if count < 4:
         raise ConfigError(f"count is {count}; give at least 4 images to be looked at.")

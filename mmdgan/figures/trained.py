@@ -208,7 +208,7 @@ def open_images(facts: RunFacts, data_root: str | None = None) -> Any:
       facts: of the run.
       data_root: another place than the run's own.
     """
-    from mmdgan.rounds import open_data
+    from mmdgan.assembly import open_data
 
     experiment = facts.folder.experiment()
     return open_data(dataclasses.replace(experiment, data_root=data_root or experiment.data_root), "stream")

@@ -101,8 +101,8 @@ def animate(frames: np.ndarray) -> tuple[int, bytes]:
 def _nearest(subject: Subject, record: dict[str, Any]) -> Block:
     """Pairs of generated and nearest training images, side by side in two rows."""
     from mmdgan import sampling
+    from mmdgan.assembly import open_data
     from mmdgan.data.pipeline import channels_last
-    from mmdgan.rounds import open_data
     from mmdgan.startup import prepare_tensorflow
 
     require_data(subject.facts)

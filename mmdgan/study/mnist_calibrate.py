@@ -51,8 +51,8 @@ def main(words: list[str]) -> None:
 
 def seconds_per_step(experiment: Experiment) -> Any:
     """Processor seconds per step after the first ones, with the step itself and the images."""
+    from mmdgan.assembly import make_gan, open_data, start_replicas
     from mmdgan.data import Pipeline
-    from mmdgan.rounds import make_gan, open_data, start_replicas
 
     replicas = start_replicas(experiment)
     data = open_data(experiment)

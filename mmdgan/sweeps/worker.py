@@ -90,7 +90,7 @@ def check_job(experiment: Experiment) -> None:
     Raises:
       MmdGanError: they cannot.
     """
-    from mmdgan.rounds import open_data
+    from mmdgan.assembly import open_data
     from mmdgan.scoring import Scorer
     from mmdgan.startup import prepare_tensorflow
 

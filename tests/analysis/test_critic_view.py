@@ -30,8 +30,8 @@ def double_loop(scores, data, gen, kernel):
 
 
 def test_the_real_images_are_those_that_scores_compare_with(tiny_run, view):
+    from mmdgan.assembly import open_data
     from mmdgan.data import Pipeline
-    from mmdgan.rounds import open_data
 
     data = open_data(tiny_run[0])
     np.testing.assert_array_equal(view.images_data, Pipeline(data, 1).real_images(110, 3))
