@@ -113,3 +113,14 @@ def test_messages_between_two_processes_are_measured():
     rows = dict(re.findall(r"^(\w.*?)  +(-?\d+\.\d+) ms", done.stdout, re.MULTILINE))
     assert float(rows["messages, by the model"]) > 0 and float(rows["step of both together"]) > 0
     assert float(rows["all-reduce of 4.194 MB"]) > float(rows["all-reduce of 0.000 MB"])
+
+
+@pytest.mark.slow
+def test_times_of_presets(run_script):
+    command = "benchmarks/preset_times.py points/MLP sample/PROJECTION_SMALL --batch_size 4 --steps 1"
+    script, *words = command.split()
+    done = run_script(str(PROJECT / script), *words)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["points/MLP", "sample/PROJECTION_SMALL"]
+    assert all(0 < float(row[1]) < 60 and row[2:5] == ["s", "a", "step,"] for row in rows)
