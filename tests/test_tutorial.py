@@ -68,7 +68,7 @@ def test_every_command_of_the_tutorial(tmp_path):
             commands.append(["-c", block.text])
     printed = _run(commands, tmp_path)
 
-    assert steps.count("1000") == 5 and steps.count("2000") == 1
+    assert steps.count("1000") == 3 and steps.count("2000") == 3
     for run in ("sample/first", "sample/wider", "sample/hinge", "sample/classes", "mine/own"):
         assert (tmp_path / "Results" / run / "config.json").is_file(), run
         assert "FD[" in (tmp_path / "Results" / run / "metrics.jsonl").read_text(encoding="utf-8"), run
