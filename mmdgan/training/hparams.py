@@ -72,7 +72,7 @@ def _experiment(
             kind = api_pb2.DATA_TYPE_BOOL
         elif kinds and kinds <= {int, float}:
             kind = api_pb2.DATA_TYPE_FLOAT64
-        if kind != api_pb2.DATA_TYPE_FLOAT64:  # numbers are then filtered by an interval
+        if len(found) > 1 and kind != api_pb2.DATA_TYPE_FLOAT64:  # of one run: others have other values
             domain = struct_pb2.ListValue()
             for value in sorted(set(found), key=str):
                 domain.append(value if kind == api_pb2.DATA_TYPE_BOOL else str(value))
