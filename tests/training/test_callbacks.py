@@ -78,6 +78,18 @@ def test_epochs_of_a_resumed_run_go_on():
     assert seen == [(1, pytest.approx(np.mean([100.0, 121.0, 144.0]))), (2, pytest.approx(_mean(2)))]
 
 
+def test_steps_that_a_rollback_undoes_are_not_counted():
+    seen = []
+    record = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append((epoch, logs["loss_gen"])))
+    callbacks = Callbacks([record])
+    trainer_of(FakeGan(losses=LOSSES)).fit(8, callbacks)
+    again = FakeGan(losses=dict.fromkeys(LOSSES, 2.0))  # the networks are built anew
+    again.iterations.assign(6)
+    trainer_of(again).fit(12, callbacks)
+    assert record.model is again.generator
+    assert seen == [(0, pytest.approx(_mean(0))), (1, pytest.approx(2.0))]
+
+
 def test_tensorboard_shows_batches_epochs_and_weights(tmp_path):
     board = keras.callbacks.TensorBoard(
         str(tmp_path), update_freq=1, histogram_freq=1, write_steps_per_second=True, write_graph=True, write_images=True
