@@ -446,8 +446,10 @@ class Experiment:
           Interrupted, Diverged, WorkerLost: of mmdgan.training.
         """
         from mmdgan.rounds import TrainingRun
+        from mmdgan.training.callbacks import check as check_callbacks
         from mmdgan.training.lost import lost_workers_named
 
+        check_callbacks(callbacks)  # by every worker, lest the others wait for one that refuses
         with lost_workers_named() if self.strategy == "multi_worker" else nullcontext(), ExitStack() as held:
             return TrainingRun(self, held).execute(callbacks)
 

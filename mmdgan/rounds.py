@@ -203,7 +203,8 @@ class TrainingRun:
             replicas.agree(0)  # nobody leaves before the chief is done: the others would take it for lost
             self._tell_hparams(succeeded=True)
         except divergence.Diverged:
-            self._tell_hparams(succeeded=False)
+            with contextlib.suppress(ConfigError):  # a full disk: the divergence is the news
+                self._tell_hparams(succeeded=False)
             raise
         finally:
             looking_on.close()

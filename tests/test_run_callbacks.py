@@ -7,10 +7,12 @@ import dataclasses
 
 import keras
 import pytest
+import tensorflow as tf
 
 from mmdgan.errors import ConfigError
 from mmdgan.experiment import Experiment
 from mmdgan.runs import RunFolder
+from mmdgan.training import hparams
 from mmdgan.training.divergence import Diverged
 from tests.conftest import PROJECT
 from tests.document_blocks import blocks
@@ -64,10 +66,10 @@ def test_a_callback_that_stops_the_training_gets_samples_and_scores(experiment, 
     assert experiment.run()["step"] == 4  # the same run without it goes on
 
 
-def test_a_callback_that_cannot_work_is_told_before_the_first_step(experiment):
+def test_a_callback_that_cannot_work_is_told_before_anything_is_done(experiment):
     with pytest.raises(ConfigError, match="callbacks has ReduceLROnPlateau"):
         experiment.run(callbacks=[keras.callbacks.ReduceLROnPlateau()])
-    assert experiment.folder().steps() == []
+    assert not experiment.folder().path.exists()
 
 
 def test_tensorboard_compares_runs(experiment, tmp_path):
@@ -129,3 +131,16 @@ def test_a_diverged_run_is_a_failure(experiment, tmp_path):
         dataclasses.replace(experiment, divergence_limit=1e-9).run()
     [(status, values, _)] = hparams_table(tmp_path)[2]
     assert status == 2 and values["loss"] == "rep_b"
+
+
+def test_a_divergence_is_told_when_tensorboards_files_cannot_be_written(experiment, monkeypatch):
+    write_run = hparams.write_run
+
+    def full(folder, values, metrics, *, succeeded=None, **options):
+        if succeeded is False:
+            raise tf.errors.ResourceExhaustedError(None, None, "no space left")
+        write_run(folder, values, metrics, succeeded=succeeded, **options)
+
+    monkeypatch.setattr(hparams, "write_run", full)
+    with pytest.raises(Diverged):
+        dataclasses.replace(experiment, divergence_limit=1e-9).run()

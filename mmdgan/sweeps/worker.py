@@ -23,7 +23,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -66,20 +66,22 @@ def run_job(experiment: Experiment, folder: Path, run: str, threads: int, engine
         **found,
     )
     sweep.write(outcome)
-    _tell_tensorboard(sweep, [score["metric"] for score in outcome.scores])
+    tell_tensorboard(sweep)
     return outcome
 
 
-def _tell_tensorboard(sweep: SweepFolder, metrics: Sequence[str]) -> None:
+def tell_tensorboard(sweep: SweepFolder) -> None:
     """Gives `tensorboard --logdir` of the sweep a table of the fields that vary in it, beside scores and losses."""
     import tensorflow as tf
 
     from mmdgan.training import hparams
 
     values: dict[str, list[Any]] = {}
-    for point in sweep.points():
+    metrics: dict[str, None] = {}  # of all runs so far: one that diverged has none
+    for point, outcome in sweep.states():
         for name, value in point.values.items():
             values.setdefault(name, []).append(value)
+        metrics |= dict.fromkeys(score["metric"] for score in outcome.scores)
     with contextlib.suppress(OSError, tf.errors.OpError):  # the runs and their scores are what matters
         hparams.write_sweep(sweep.path, values, [*(f"scores/{name}" for name in metrics), *hparams.LOSSES])
 

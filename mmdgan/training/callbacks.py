@@ -125,12 +125,14 @@ class Callbacks:
         if self._epoch is not None:
             self._end_epoch(finished)
         finished.on_train_end({**self._logs, **self.scores})
+        if isinstance(self._model.optimizer, _Optimiser):
+            self._model.optimizer = None
 
     def _adopt(self, trainer: Trainer) -> None:
         """Makes of the generator what callbacks expect of the model of `fit`."""
         self._model = trainer.gan.generator
         self._model.stop_training = False
-        if getattr(self._model, "optimizer", None) is None:
+        if isinstance(getattr(self._model, "optimizer", None), _Optimiser | None):
             self._model.optimizer = _Optimiser(trainer.gan)
 
     def _end_epoch(self, callbacks: Any = None) -> None:

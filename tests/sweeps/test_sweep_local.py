@@ -15,9 +15,10 @@ import pytest
 from mmdgan import cli
 from mmdgan.children import THREAD_VARIABLES, environment
 from mmdgan.errors import ConfigError
-from mmdgan.sweeps.folder import SweepFolder
+from mmdgan.sweeps.folder import Outcome, SweepFolder
 from mmdgan.sweeps.points import expand, flags_of
 from mmdgan.sweeps.spec import Sweep, load
+from mmdgan.sweeps.worker import tell_tensorboard
 from tests.conftest import script_environment
 from tests.hparams_table import hparams_table
 from tests.sweeps.sweep_helpers import start, tiny_base, write_spec
@@ -72,6 +73,17 @@ def test_tensorboard_has_a_row_for_each_run(done):
     assert columns == ["divergence_limit", "lr_dis"] and metrics == ["GANLoss/gen", "GANLoss/dis"]
     assert sorted((values["lr_dis"], status) for status, values, _ in rows) == [(1e-4, 1), (1e-3, 1), (1e-2, 2)]
     assert all(found["GANLoss/gen"] == found["GANLoss/gen"] for status, _, found in rows if status == 1)
+
+
+def test_a_run_without_scores_takes_no_column_from_the_others(tiny_architecture, tmp_path):
+    base = tiny_base(tiny_architecture, results=str(tmp_path))
+    sweep = Sweep(name="tiny", base=base, grid={"lr_dis": [1e-4, 1e-3]}, metric="swd")
+    folder = SweepFolder(tmp_path / "sweeps" / "tiny")
+    first, second = folder.begin("tiny", "swd", base, expand(sweep))
+    folder.write(Outcome(first.run, "finished", 4, ({"metric": "SWD mean", "value": 0.5, "spread": None},)))
+    folder.write(Outcome(second.run, "diverged", 1))
+    tell_tensorboard(folder)
+    assert hparams_table(folder.path)[:2] == (["lr_dis"], ["scores/SWD mean", "GANLoss/gen", "GANLoss/dis"])
 
 
 @pytest.mark.slow

@@ -186,6 +186,21 @@ def test_losses_are_awaited_only_for_callbacks_that_look_at_steps():
     assert read.index(6) < 5  # at the end of the epoch, not of its steps
 
 
+def test_each_training_tells_its_own_steps():
+    """Of the same generator under another step; and nothing of either is left at it."""
+    told = []
+    record = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: told.append(int(record.model.optimizer.iterations))
+    )
+    first, second = FakeGan(), FakeGan()
+    second.generator = first.generator
+    second.iterations.assign(10)
+    cut = Callbacks([record])
+    trainer_of(first).fit(2, cut)  # and never closed
+    trainer_of(second).fit(12, [record])
+    assert told == [1, 2, 11, 12] and second.generator.optimizer is None
+
+
 def test_an_exception_ends_the_training_in_order():
     ended = []
     gan = FakeGan()
