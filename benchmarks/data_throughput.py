@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout needs
 
 if TYPE_CHECKING:
     from mmdgan.data import ImageData
-    from mmdgan.data.stored import StoredImages
-    from mmdgan.data.tfrecords import RecordFile
+    from mmdgan.data.dataset import StoredImages
+    from mmdgan.data.records.reader import RecordFile
 
 GOALS = {32: 20_000, 64: 8_000, 128: 2_000}
 SHARD_BYTES = 2**25  # as `prepare` writes them
@@ -40,7 +40,7 @@ CLASSES = 10
 
 def main() -> None:
     options = _options()
-    from mmdgan.errors import MmdGanError
+    from mmdgan.core.errors import MmdGanError
 
     try:
         run(options)
@@ -50,7 +50,7 @@ def main() -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Write, measure and print."""
-    from mmdgan.startup import prepare_tensorflow
+    from mmdgan.core.startup import prepare_tensorflow
 
     prepare_tensorflow()
     print_machine(options)
@@ -68,8 +68,8 @@ def write_files(folder: Path, pixels: int, size: int) -> list[RecordFile]:
     """Files of random images (3, pixels, pixels) of about `size` bytes in all."""
     import numpy as np
 
-    from mmdgan.data.shard_writer import ShardWriter
-    from mmdgan.data.tfrecords import RecordFile
+    from mmdgan.data.records.reader import RecordFile
+    from mmdgan.data.records.writer import ShardWriter
 
     rng, shape = np.random.default_rng(0), (3, pixels, pixels)
     image_bytes = 3 * pixels**2
@@ -88,7 +88,7 @@ def write_files(folder: Path, pixels: int, size: int) -> list[RecordFile]:
 def measure(files: list[RecordFile], pixels: int, options: argparse.Namespace) -> Iterator[tuple[str, float]]:
     """Names of measurements and their images per second."""
     from mmdgan.data import ImageData
-    from mmdgan.data.stored import StoredImages
+    from mmdgan.data.dataset import StoredImages
 
     shape, about = (3, pixels, pixels), {"num_class": CLASSES, "class_names": tuple("abcdefghij")}
     stored = StoredImages("random", shape, files, labelled=True, **about)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 def describe_machine(threads: int | None = None) -> str:
     """The processor, its cores that this process may use, threads if they are given, and the load."""
-    from mmdgan.data.workers import available_cores
+    from mmdgan.core.workers import available_cores
 
     used = "" if threads is None else f", {threads} threads"
     return f"machine: {_processor()}, {available_cores()} cores{used}, load {os.getloadavg()[0]:.1f}"

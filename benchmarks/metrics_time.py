@@ -44,11 +44,11 @@ class Measured(NamedTuple):
 
 def main() -> None:
     options = _options()
-    from mmdgan.errors import MmdGanError
+    from mmdgan.core.errors import MmdGanError
 
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(options.threads)
     os.environ["OPENBLAS_NUM_THREADS"] = str(options.threads)
-    from mmdgan.startup import prepare_tensorflow
+    from mmdgan.core.startup import prepare_tensorflow
 
     try:
         prepare_tensorflow()
@@ -83,7 +83,8 @@ def tasks(a, b, options: argparse.Namespace) -> dict[str, Callable[[], object]]:
     import numpy as np
     import tensorflow as tf
 
-    from mmdgan.metrics import Moments, prdc, scores, tfgan
+    from mmdgan.metrics import Moments, prdc, scores
+    from mmdgan.metrics.features import tfgan
 
     found: dict[str, Callable[[], object]] = {}
     module = tfgan.load()
@@ -168,7 +169,7 @@ def _own_memory() -> int:
 
 
 def _options() -> argparse.Namespace:
-    from mmdgan.data.workers import available_cores
+    from mmdgan.core.workers import available_cores
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--counts", default="10000,50000", help="numbers of images a set")

@@ -55,7 +55,7 @@ def _layer(spec, batch: int) -> tuple[Callable, float, str]:
     """A function from "directly?" to the three operations; their GFLOP; and the way that is chosen for them."""
     import tensorflow as tf
 
-    from mmdgan.layers import algorithms, convolution
+    from mmdgan.layers import convolution, convolution as algorithms
 
     kernel = tf.random.normal(spec.part("kernel").variables["kernel"], stddev=0.05)
     part = spec.part("kernel")
@@ -84,7 +84,7 @@ def _timed(function: Callable, direct: bool) -> Callable[[], object]:
     """The function as a graph, of whose result one number is fetched."""
     import tensorflow as tf
 
-    from mmdgan.layers import algorithms
+    from mmdgan.layers import convolution as algorithms
 
     choose = algorithms.choose
     graph = tf.function(lambda: tf.reshape(function(), (-1,))[0], autograph=False)

@@ -53,7 +53,7 @@ def main() -> None:
 def work(options: argparse.Namespace) -> None:
     """One of the two workers; the first one prints."""
     os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
-    from mmdgan.startup import prepare_tensorflow
+    from mmdgan.core.startup import prepare_tensorflow
 
     def begin():
         from mmdgan.training.distribution import Replicas, make_strategy

@@ -76,11 +76,11 @@ def _run(arguments: list[str], sign: str) -> tuple[float, float]:
 
 def overhead(folder: Path) -> None:
     """The share of a step that data, losses in TensorBoard, inspections and checkpoints take."""
-    from mmdgan.experiment import Experiment
-    from mmdgan.startup import prepare_tensorflow
+    from mmdgan.core.startup import prepare_tensorflow
+    from mmdgan.runs.experiment import Experiment
 
     prepare_tensorflow()
-    from mmdgan.rounds import TrainingRun
+    from mmdgan.runs.train import TrainingRun
 
     places = {"results": str(folder), "data_root": str(folder)}
     e = Experiment(architecture="cifar10/DCGAN", data="sample", metrics=(), **places)

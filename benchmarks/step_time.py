@@ -31,7 +31,7 @@ PARTS = ("forward", "critic backward", "generator backward", "updates")
 
 def main() -> None:
     options = _options()
-    from mmdgan.errors import MmdGanError
+    from mmdgan.core.errors import MmdGanError
 
     try:
         run(options)
@@ -42,7 +42,7 @@ def main() -> None:
 def run(options: argparse.Namespace) -> None:
     """Build, warm up, measure and print."""
     from mmdgan import design, losses
-    from mmdgan.startup import prepare_tensorflow
+    from mmdgan.core.startup import prepare_tensorflow
 
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(options.threads)
     prepare_tensorflow()
@@ -284,7 +284,7 @@ def _quartiles(values: list[float]) -> list[float]:
 
 
 def _options() -> argparse.Namespace:
-    from mmdgan.data.workers import available_cores
+    from mmdgan.core.workers import available_cores
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--architecture", default="cifar10/DCGAN", help="preset or path/file.py:NAME")

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmdgan.design import LayerSpec, NetworkSpec
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
+from mmdgan.design.architecture import LayerSpec, NetworkSpec
 
 ACTIVATIONS = {
     "linear": lambda x: x,

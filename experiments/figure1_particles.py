@@ -17,8 +17,8 @@ Time: about 35 s of one core, most of it for the GIFs (--noanimations leaves the
 Source: Wang et al. 2019, Figure 1, and its README; the kernel is exp(-D), i.e. sigma = 1 / sqrt(2).
 """
 
-from mmdgan.figures.output import run_figure
-from mmdgan.figures.particle_drawing import ParticleOptions, make
+from paper.output import run_figure
+from paper.particle_drawing import ParticleOptions, make
 
 PRESET = ParticleOptions()
 

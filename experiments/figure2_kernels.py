@@ -13,8 +13,8 @@ Writes to Results/figures: figure2.png, figure2.pdf, and figure2.csv with every 
 Time: some 10 s, most of it to load TensorFlow. Source: Wang et al. 2019, Figure 2.
 """
 
-from mmdgan.figures.kernels import KernelOptions, make
-from mmdgan.figures.output import run_figure
+from paper.kernels import KernelOptions, make
+from paper.output import run_figure
 
 PRESET = KernelOptions()
 

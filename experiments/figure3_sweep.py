@@ -11,9 +11,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from mmdgan.cli import run_main
-from mmdgan.figures.sweep_scores import SweepFigureOptions, make_figure
-from mmdgan.flags import parse
+from mmdgan.cli.flags import parse
+from mmdgan.cli.main import run_main
+from paper.sweep_scores import SweepFigureOptions, make_figure
 
 
 def main(argv: Sequence[str]) -> None:

@@ -10,8 +10,8 @@ what chance would give: Results/figures/figure4_scores.png, .pdf, .csv (numbers)
 Two given runs and 2,000 images take about half a minute on two CPU cores; training as of --max_step besides.
 """
 
-from mmdgan.figures.figure4_scores import ScoreFigureOptions, make
-from mmdgan.figures.output import run_figure
+from paper.figure4_scores import ScoreFigureOptions, make
+from paper.output import run_figure
 
 if __name__ == "__main__":
     run_figure(make, ScoreFigureOptions(), __file__, __doc__, arguments=("[RUN...]",))

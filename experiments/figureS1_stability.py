@@ -15,8 +15,8 @@ figureS1.png and .pdf, figureS1_equilibria.csv, figureS1_line.csv (Proposition 1
 Time: some 20 s of one core. Source: Wang et al. 2019, appendix.
 """
 
-from mmdgan.figures.output import run_figure
-from mmdgan.figures.stability_drawing import StabilityOptions, make
+from paper.output import run_figure
+from paper.stability_drawing import StabilityOptions, make
 
 PRESET = StabilityOptions()
 

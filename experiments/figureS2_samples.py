@@ -10,8 +10,8 @@ Results/figures/figureS2_samples.png, .pdf and .csv, which says what was drawn: 
 Seven given runs take about half a minute on two CPU cores; training as of --max_step besides.
 """
 
-from mmdgan.figures.figureS2_samples import SampleFigureOptions, make
-from mmdgan.figures.output import run_figure
+from paper.figureS2_samples import SampleFigureOptions, make
+from paper.output import run_figure
 
 if __name__ == "__main__":
     run_figure(make, SampleFigureOptions(), __file__, __doc__, arguments=("[RUN...]",))

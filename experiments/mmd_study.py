@@ -7,7 +7,7 @@ Each run gets equal processor time (or equal --steps); the same command goes on 
 finished run. It writes report.html, table.csv and table.md into --out.
 """
 
-from mmdgan.study.mnist_command import main
+from study.mnist_command import main
 
 if __name__ == "__main__":
     main(__doc__)

@@ -9,8 +9,8 @@ The attractive MMD loss, variances 2 to 80, Adam at 2e-4 (beta1 0.5) for both, b
 EPYC (AVX-512); scores after each quarter. --architecture mnist/DCGAN_HALF has half the width.
 """
 
-from mmdgan.cli import run_experiment
-from mmdgan.study.mnist import ROWS
+from mmdgan.cli.main import run_experiment
+from study.mnist import ROWS
 
 PRESET = ROWS["dcgan"].experiment
 

@@ -10,8 +10,8 @@ cut off and the rest stays as it is. Kernels and optimiser as experiments/mnist_
 (AVX-512); scores after each quarter.
 """
 
-from mmdgan.cli import run_experiment
-from mmdgan.study.mnist import ROWS
+from mmdgan.cli.main import run_experiment
+from study.mnist import ROWS
 
 PRESET = ROWS["lenet"].experiment
 

@@ -11,8 +11,8 @@ quadratic kernels.
 (AVX-512); scores after each quarter.
 """
 
-from mmdgan.cli import run_experiment
-from mmdgan.study.mnist import ROWS
+from mmdgan.cli.main import run_experiment
+from study.mnist import ROWS
 
 PRESET = ROWS["pixels"].experiment
 

@@ -10,8 +10,8 @@ times the variances.
 EPYC (AVX-512); scores after each quarter.
 """
 
-from mmdgan.cli import run_experiment
-from mmdgan.study.mnist import ROWS
+from mmdgan.cli.main import run_experiment
+from study.mnist import ROWS
 
 PRESET = ROWS["random_features"].experiment
 

@@ -10,8 +10,8 @@ experiments/mnist_pixels.py.
 EPYC (AVX-512); scores after each quarter.
 """
 
-from mmdgan.cli import run_experiment
-from mmdgan.study.mnist import ROWS
+from mmdgan.cli.main import run_experiment
+from study.mnist import ROWS
 
 PRESET = ROWS["trained"].experiment
 

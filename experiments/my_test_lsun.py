@@ -8,8 +8,8 @@
 CPU cores that would take nine days, a step 8 s; with --architecture celeba/DCGAN_QUARTER it takes fourteen hours.
 """
 
-from mmdgan.cli import run_experiment
-from mmdgan.experiment import Experiment
+from mmdgan.cli.main import run_experiment
+from mmdgan.runs.experiment import Experiment
 
 # The rest of the authors' settings are what an Experiment has by itself.
 PRESET = Experiment(

@@ -7,8 +7,8 @@ Afterwards the last grid in Results/sample/.../samples/ shows digits on dim back
 compare them with real ones.
 """
 
-from mmdgan.cli import run_experiment
-from mmdgan.experiment import Experiment
+from mmdgan.cli.main import run_experiment
+from mmdgan.runs.experiment import Experiment
 
 PRESET = Experiment(
     architecture="sample/DCGAN_SMALL",

@@ -9,8 +9,8 @@ scores. On two CPU cores that would take more than three days, a step 3 s; with 
 it takes six hours and a half.
 """
 
-from mmdgan.cli import run_experiment
-from mmdgan.experiment import Experiment
+from mmdgan.cli.main import run_experiment
+from mmdgan.runs.experiment import Experiment
 
 # The rest of the authors' settings are what an Experiment has by itself.
 PRESET = Experiment(

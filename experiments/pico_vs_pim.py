@@ -11,8 +11,8 @@ Results/figures/pico_vs_pim.png, .pdf, .md, .csv (the norms) and _published.csv.
 A run of the quarter-width CIFAR-10 network takes some ten seconds on one CPU core, a full-width one minutes.
 """
 
-from mmdgan.figures.output import run_figure
-from mmdgan.figures.pico_vs_pim import SpectralOptions, make
+from paper.output import run_figure
+from paper.pico_vs_pim import SpectralOptions, make
 
 if __name__ == "__main__":
     run_figure(make, SpectralOptions(), __file__, __doc__, arguments=("[RUN...]",))

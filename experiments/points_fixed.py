@@ -8,9 +8,9 @@ A run for each width, side by side: a table (modes covered, high-quality fractio
 two-sample tests), a picture (points, witness function, movement), a film of the training as a GIF, and CSV files.
 """
 
-from mmdgan.figures.output import run_figure
-from mmdgan.study.points import compare
-from mmdgan.study.points_options import FixedOptions, fixed_settings
+from paper.output import run_figure
+from study.points import compare
+from study.points_options import FixedOptions, fixed_settings
 
 if __name__ == "__main__":
     run_figure(

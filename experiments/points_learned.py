@@ -7,9 +7,9 @@ A run for each loss, side by side: a table (modes covered, high-quality fraction
 two-sample tests), a picture (points, witness function, movement), a film of the training as a GIF, and CSV files.
 """
 
-from mmdgan.figures.output import run_figure
-from mmdgan.study.points import compare
-from mmdgan.study.points_options import LearnedOptions, learned_settings
+from paper.output import run_figure
+from study.points import compare
+from study.points_options import LearnedOptions, learned_settings
 
 if __name__ == "__main__":
     run_figure(

@@ -10,9 +10,8 @@ and writes Results/figures/small_data.png, .pdf, .md and .csv; the runs are in R
 With 20 minutes for each of three runs it takes an hour of one CPU core, and the scores some minutes besides.
 """
 
-from mmdgan.figures.output import run_figure
-from mmdgan.study.small_data import SmallDataOptions
-from mmdgan.study.small_data_figure import make
+from paper.output import run_figure
+from study.small_data import SmallDataOptions, make
 
 if __name__ == "__main__":
     run_figure(make, SmallDataOptions(), __file__, __doc__)

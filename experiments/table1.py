@@ -12,8 +12,8 @@ Collecting takes seconds, a run of 1,500 steps of the quarter-width network some
 paper's own protocol needs GPUs: 100,000 steps at full width, 16 pairs of learning rates.
 """
 
-from mmdgan.figures.output import run_figure
-from mmdgan.figures.table1 import TableOptions, make
+from paper.output import run_figure
+from paper.table1 import TableOptions, make
 
 if __name__ == "__main__":
     run_figure(make, TableOptions(), __file__, __doc__, arguments=("[RUN...]",))

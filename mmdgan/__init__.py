@@ -7,10 +7,10 @@ this package does not import TensorFlow; the names below load what they need. Wi
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mmdgan import keras_names
+from mmdgan.core import lazy
+from mmdgan.networks import keras_names
 
 if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
     from mmdgan import (
@@ -23,8 +23,7 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names load on first u
         tf1 as tf1,
         training as training,
     )
-    from mmdgan.design import load_architecture as load_architecture
-    from mmdgan.errors import (
+    from mmdgan.core.errors import (
         CheckpointError as CheckpointError,
         ConfigError as ConfigError,
         DataError as DataError,
@@ -32,7 +31,8 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names load on first u
         MetricError as MetricError,
         MmdGanError as MmdGanError,
     )
-    from mmdgan.networks import (
+    from mmdgan.design.architecture import load_architecture as load_architecture
+    from mmdgan.networks.network import (
         build_discriminator as build_discriminator,
         build_generator as build_generator,
         build_network as build_network,
@@ -40,33 +40,7 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names load on first u
 
 __version__ = "0.1.0"
 
-_EXPORTS = {
-    "load_architecture": "mmdgan.design",
-    "build_generator": "mmdgan.networks",
-    "build_discriminator": "mmdgan.networks",
-    "build_network": "mmdgan.networks",
-    "MmdGanError": "mmdgan.errors",
-    "DesignError": "mmdgan.errors",
-    "DataError": "mmdgan.errors",
-    "CheckpointError": "mmdgan.errors",
-    "MetricError": "mmdgan.errors",
-    "ConfigError": "mmdgan.errors",
-}
-_SUBMODULES = ("data", "design", "layers", "losses", "metrics", "networks", "tf1", "training")
-
-__all__ = [*_EXPORTS, "__version__"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return getattr(importlib.import_module(_EXPORTS[name]), name)
-    if name in _SUBMODULES:
-        return importlib.import_module(f"mmdgan.{name}")
-    raise AttributeError(f"module 'mmdgan' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_EXPORTS, *_SUBMODULES])
-
+__getattr__, __dir__, __all__ = lazy.attach(__name__)
+__all__ += ["__version__"]
 
 keras_names.announce()

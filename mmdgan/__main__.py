@@ -1,6 +1,6 @@
-"""`python -m mmdgan VERB`: see mmdgan/cli.py."""
+"""`python -m mmdgan VERB`: see mmdgan/cli/main.py."""
 
-from mmdgan.cli import main, run_main
+from mmdgan.cli.main import main, run_main
 
 
 def console() -> None:

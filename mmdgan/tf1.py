@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mmdgan.errors import CheckpointError
+from mmdgan.core.errors import CheckpointError
 
 _DEEPER = {"gamma": "BN", "beta": "BN", "moving_mean": "BN", "moving_variance": "BN", "in_rand": "SN"}
 """The level between slot and variable that the original has besides."""

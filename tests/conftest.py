@@ -53,7 +53,7 @@ def tiny_architecture(tmp_path_factory) -> str:
 @pytest.fixture(scope="session")
 def tiny_run(tiny_architecture, tmp_path_factory):
     """A finished run of four steps in two rounds, without scores: (its experiment, its directory)."""
-    from mmdgan.experiment import Experiment
+    from mmdgan.runs.experiment import Experiment
 
     experiment = Experiment(
         architecture=tiny_architecture,
@@ -74,7 +74,7 @@ def tiny_run(tiny_architecture, tmp_path_factory):
 @pytest.fixture(scope="session")
 def conditional_run(tiny_architecture, tmp_path_factory):
     """A finished class-conditional run of two steps, without scores: (its experiment, its directory)."""
-    from mmdgan.experiment import Experiment
+    from mmdgan.runs.experiment import Experiment
 
     experiment = Experiment(
         architecture=tiny_architecture.replace(":TINY", ":CONDITIONAL"),

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from mmdgan import cli, presets
+from mmdgan.cli import main
+from mmdgan.design import presets
 from tests.conftest import PROJECT, script_environment
-from tests.document_blocks import blocks
+from tests.helpers.document_blocks import blocks
 
 DOCS = PROJECT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
@@ -88,7 +89,7 @@ def test_every_page_is_in_the_navigation(generated):
 
 
 def test_every_verb_and_script_is_documented(generated):
-    for verb in cli.VERBS:
+    for verb in main.VERBS:
         assert f"\n### {verb}\n" in generated["reference/cli.md"]
         assert any(f"mmdgan {verb}" in page.read_text(encoding="utf-8") for page in PAGES), verb
     for script in (PROJECT / "experiments").glob("*.py"):
@@ -136,12 +137,13 @@ def test_scripts_that_train_show_the_defaults_of_their_own(generated):
 
 
 def test_every_key_and_loss_has_its_place(generated):
-    from mmdgan import design_keys, losses
+    from mmdgan import losses
+    from mmdgan.design import keys
 
     page = generated["reference/dictionary.md"]
-    for name in (*design_keys.KEYS, *design_keys.OPERATIONS, *design_keys.SCALINGS, *HOOKS.dictionary.TYPES):
+    for name in (*keys.KEYS, *keys.OPERATIONS, *keys.SCALINGS, *HOOKS.dictionary.TYPES):
         assert f"| `{name}` |" in page, name
-    assert all(f"'{act}'" in page for act in design_keys.ACTIVATIONS)
+    assert all(f"'{act}'" in page for act in keys.ACTIVATIONS)
     for name in losses.names():
         assert (
             f"`{name}`" in generated["reference/losses.md"]
@@ -253,7 +255,7 @@ def test_networks_of_the_how_to_are_networks(tmp_path, monkeypatch, capsys):
         for line in block.commands if block.language == "sh" else ():
             words = shlex.split(line)
             assert words[:3] == ["python", "-m", "mmdgan"]
-            assert cli.main(words[3:]) == 0
+            assert main.main(words[3:]) == 0
             shown.append(capsys.readouterr().out)
     assert len(shown) == 4 and all("total" in text for text in shown)
     assert "conditional on 10 classes" in shown[2] and "concat of wide, narrow" in shown[3]

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.conftest import PROJECT, script_environment
-from tests.document_blocks import blocks
+from tests.helpers.document_blocks import blocks
 
 PAGE = PROJECT / "docs" / "howto" / "keras_layers.md"
 

@@ -101,8 +101,8 @@ def _files(folder: str) -> list[Path]:
 
 LIGHT = """
 import sys
-import mmdgan, mmdgan.cli, mmdgan.data, mmdgan.losses, mmdgan.layers, mmdgan.metrics, mmdgan.training, mmdgan.analysis
-import mmdgan.export, mmdgan.tensor_types, mmdgan.experiment, mmdgan.flags, mmdgan.design
+import mmdgan, mmdgan.cli, mmdgan.data, mmdgan.losses, mmdgan.layers, mmdgan.metrics, mmdgan.training, mmdgan.report
+import mmdgan.export, mmdgan.core.types, mmdgan.experiment, mmdgan.flags, mmdgan.design
 print(sorted({"tensorflow", "keras", "numpy", "matplotlib", "scipy"} & set(sys.modules)))
 """
 

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from mmdgan import build_generator, load_architecture
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
 from mmdgan.sampling import (
     cycled_labels,
     feature_codes,

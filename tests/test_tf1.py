@@ -6,9 +6,9 @@ import tensorflow as tf
 
 import mmdgan
 from mmdgan import tf1
-from mmdgan.errors import CheckpointError
+from mmdgan.core.errors import CheckpointError
 from mmdgan.training import GanStep
-from tests import golden_data
+from tests.helpers import golden_data
 
 CLASSES = 3
 ARCHITECTURE = {

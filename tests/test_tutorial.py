@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import PROJECT, script_environment
-from tests.document_blocks import blocks
+from tests.helpers.document_blocks import blocks
 
 TUTORIAL = PROJECT / "docs" / "tutorial.md"
 NOTEBOOK = PROJECT / "notebooks" / "train_sample_score.ipynb"

@@ -25,12 +25,12 @@ one without a value is a switch, and `--noname` turns it off. What stands behind
 
 def page() -> str:
     """The Markdown of the page."""
-    from mmdgan import cli, cli_sweep
+    from mmdgan.cli import main, sweep
 
     parts = [_INTRODUCTION, "```text\n", verb_help(), "\n```\n\n", "## Verbs\n"]
-    for name, verb in cli.VERBS.items():
+    for name, verb in main.VERBS.items():
         parts += [f"\n### {name}\n\n", f"{verb.help[0].upper()}{verb.help[1:]}.\n\n", as_markdown(verb_help(name))]
-        for reader in cli_sweep.READERS if name == "sweep" else ():
+        for reader in sweep.READERS if name == "sweep" else ():
             parts += [f"\n#### sweep {reader}\n\n", as_markdown(verb_help("sweep", reader))]
     parts.append("\n## Scripts\n\nScripts that train take every flag of [train](#train), with defaults of their own:\n")
     shared = set(entries(verb_help("train")))
@@ -48,10 +48,10 @@ def scripts() -> list[Path]:
 
 def verb_help(*names: str) -> str:
     """What `python -m mmdgan NAMES --help` prints."""
-    from mmdgan import cli
+    from mmdgan.cli import main
 
     words = [*names, "--help"]
-    return _printed(["-m", "mmdgan", *words], lambda: cli.main(words))
+    return _printed(["-m", "mmdgan", *words], lambda: main.main(words))
 
 
 def script_help(script: Path) -> str:

@@ -1,6 +1,6 @@
 """The page of the dictionary language: keys, defaults, values, ops and types, as `mmdgan.design` has them.
 
-Tables come from `mmdgan.design_keys`, shapes and variables from parsing small examples. What a name means in words is
+Tables come from `mmdgan.design.keys`, shapes and variables from parsing small examples. What a name means in words is
 here; a name of the code that has no words here, or the other way round, is an error, so that the page is complete.
 """
 
@@ -110,7 +110,7 @@ def page() -> str:
     Raises:
       ValueError: the code has a name without words here, or words are left without a name.
     """
-    from mmdgan import design_keys as keys
+    from mmdgan.design import keys
 
     _same("MEANINGS", MEANINGS, keys.KEYS)
     _same("TYPES", TYPES, (*keys.DEFAULT_TYPES, *keys.RESIDUAL_TYPES, *keys.NON_LOCAL_TYPES))
@@ -121,7 +121,7 @@ def page() -> str:
 
 def allowed(key: str) -> str:
     """The values that a key takes, from the sentence with which its check refuses others."""
-    from mmdgan.design_keys import KEYS
+    from mmdgan.design.keys import KEYS
 
     refused = _Nothing()
     try:
@@ -134,7 +134,7 @@ def allowed(key: str) -> str:
 
 
 def _key_table() -> str:
-    from mmdgan.design_keys import KEYS
+    from mmdgan.design.keys import KEYS
 
     rows = []
     for name, key in KEYS.items():
@@ -155,7 +155,7 @@ def _overrides() -> str:
 
 def _operation_section() -> str:
     from mmdgan import design
-    from mmdgan.design_keys import CONDITIONAL, DENSE, OPERATIONS, POOLS, keys_read
+    from mmdgan.design.keys import CONDITIONAL, DENSE, OPERATIONS, POOLS, keys_read
 
     rows = []
     for op, title in OPERATIONS.items():
@@ -186,8 +186,8 @@ def _operation_section() -> str:
 
 
 def _type_section() -> str:
-    from mmdgan.design_blocks import BLOCK_OPS
-    from mmdgan.design_keys import DENSE, list_lengths
+    from mmdgan.design.keys import DENSE, list_lengths
+    from mmdgan.design.layers import BLOCK_OPS
 
     rows = []
     for name, text in TYPES.items():
@@ -206,7 +206,7 @@ def _type_section() -> str:
 
 
 def _scaling_section() -> str:
-    from mmdgan.design_keys import SCALINGS
+    from mmdgan.design.keys import SCALINGS
 
     rows = [(f"`{name}`", text, _factors(name)) for name, text in SCALINGS.items()]
     return (
@@ -219,7 +219,7 @@ def _scaling_section() -> str:
 
 def _factors(method: str) -> str:
     from mmdgan import design
-    from mmdgan.errors import DesignError
+    from mmdgan.core.errors import DesignError
 
     shown = []
     for factor in (2, -2, 1.5):
@@ -236,7 +236,7 @@ def _factors(method: str) -> str:
 
 def _mistakes() -> str:
     from mmdgan import design
-    from mmdgan.errors import DesignError
+    from mmdgan.core.errors import DesignError
 
     lines = []
     for layer in _MISTAKES:

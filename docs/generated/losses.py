@@ -84,10 +84,10 @@ def page() -> str:
 
 def _section(canonical: str) -> str:
     """One loss: its names, formulas, source, options and variants."""
-    from mmdgan.losses import catalog
+    from mmdgan.losses import registry
     from mmdgan.losses.entries import ENTRIES, SCALE_WEIGHT
 
-    entry, loss = ENTRIES[canonical], catalog.get(canonical)
+    entry, loss = ENTRIES[canonical], registry.get(canonical)
     others = [f"`{name}`" for name in entry.aliases if name]
     lines = [f"### {canonical}", "", f"{entry.summary}.", ""]
     lines += [f"- `L_G = {FORMULAS[canonical][0]}`", f"- `L_D = {FORMULAS[canonical][1]}`", f"- Source: {entry.source}"]

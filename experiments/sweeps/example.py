@@ -6,7 +6,7 @@
 Plain gradient descent at a critic's learning rate of 1e30 is meant to go wrong: that is a result too.
 """
 
-from mmdgan.experiment import Experiment
+from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps import Sweep
 
 SWEEP = Sweep(

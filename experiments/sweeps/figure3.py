@@ -7,7 +7,7 @@ Six λ from -1 (MMD-GAN) over 0 to 2, sixteen pairs of learning rates, without b
 bounds the cross term too, as the paper's Eq. 6 does for λ < 0. 100,000 steps each: for a cluster.
 """
 
-from mmdgan.experiment import Experiment
+from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps import Sweep
 
 RATES = [1e-4, 2e-4, 5e-4, 1e-3]

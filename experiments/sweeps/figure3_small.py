@@ -7,7 +7,7 @@ Six λ, sixteen pairs of learning rates, the repulsive loss without bounds, CIFA
 which settings learn quickly and which ones diverge, not where they end: for that there is figure3.py.
 """
 
-from mmdgan.experiment import Experiment
+from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps import Sweep
 
 RATES = [1e-4, 2e-4, 5e-4, 1e-3]

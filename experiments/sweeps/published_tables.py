@@ -7,7 +7,7 @@ Sixteen pairs of learning rates; the product K of the critic's multipliers from 
 the authors do not say their K: here it is 64, that of their scripts. `sweep table` prints their numbers beside ours.
 """
 
-from mmdgan.experiment import Experiment
+from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps import Sweep
 
 RATES = [1e-4, 2e-4, 5e-4, 1e-3]

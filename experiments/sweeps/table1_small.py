@@ -7,7 +7,7 @@
 best of sixteen does in the paper. At the paper's size it is a sweep of cifar10/DCGAN with 100,000 steps.
 """
 
-from mmdgan.experiment import Experiment
+from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps import Sweep
 
 SWEEP = Sweep(

@@ -9,8 +9,8 @@ import difflib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mmdgan.core.errors import DataError
 from mmdgan.data.sidecar import Sidecar, read_sidecar, sidecar_path
-from mmdgan.errors import DataError
 
 
 @dataclass(frozen=True)

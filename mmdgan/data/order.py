@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mmdgan.data.shuffling import permutation, raw_words
+from mmdgan.core.shuffling import permutation, raw_words
 
 # Streams of random words beside the epochs' own, which are 0, 1, 2, ...: far from any epoch's number.
 _CHUNKS = 2**61

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmdgan.data.dataset import StoredImages
 from mmdgan.data.order import Order
-from mmdgan.data.stored import StoredImages
 
 _BLOCK_BYTES = 2**22  # read at a time, so that closing need not wait, nor another reader
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmdgan.data.images import ImageData
-from mmdgan.data.shuffling import uniform
+from mmdgan.core.shuffling import uniform
+from mmdgan.data.dataset import ImageData
 
 SIZE = 32
 DIGIT_SIZE = 24

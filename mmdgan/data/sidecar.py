@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdgan.errors import DataError
+from mmdgan.core.errors import DataError
 
 FORMAT = 2
 _READABLE = (1, FORMAT)  # format 1 knew neither sizes and checksums of shards nor how the images were made

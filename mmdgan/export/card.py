@@ -15,7 +15,7 @@ from mmdgan.export.loading import loading_code
 from mmdgan.export.sources import SOURCES
 
 if TYPE_CHECKING:
-    from mmdgan.runs import RunFolder
+    from mmdgan.runs.folder import RunFolder
 
 PAPER = "https://arxiv.org/abs/1812.09916"
 
@@ -137,11 +137,11 @@ def _network(spec: design.NetworkSpec) -> str:
 
 
 def _training(config: Mapping, step: int) -> str:
-    from mmdgan.losses import catalog
+    from mmdgan.losses import registry
 
     experiment = config["experiment"]
     try:
-        meaning = catalog.names()[experiment["loss"]]
+        meaning = registry.names()[experiment["loss"]]
     except KeyError:
         meaning = "a loss that this version of mmdgan does not know"
     default = (None, False)
@@ -169,7 +169,7 @@ def _scores(records: Sequence[Mapping], step: int) -> str:
             f"Step {step:,} was not scored. `python -m mmdgan evaluate RUN --steps={step}` does it; export again, and "
             "the scores are here."
         )
-    from mmdgan.metrics.score_records import format_value
+    from mmdgan.metrics.records import format_value
 
     groups: dict[str, list[Mapping]] = {}
     for record in records:
@@ -250,7 +250,7 @@ def _licence(experiment: Mapping) -> str:
 
 
 def _origin(format: str, difference: float | None) -> str:
-    from mmdgan.metrics.score_records import versions
+    from mmdgan.metrics.records import versions
 
     measured = ""
     if difference is not None:

@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from mmdgan.errors import ConfigError
-from mmdgan.runs import RunFolder
+from mmdgan.core.errors import ConfigError
+from mmdgan.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,14 +154,15 @@ def _inputs(subject: Subject, count: int) -> tuple[np.ndarray, np.ndarray | None
 
 def _save_samples(subject: Subject, folder: RunFolder, path: Path) -> None:
     """Writes a grid of the run's first fixed codes; its columns show the classes in turn."""
-    from mmdgan import pictures, sampling
+    from mmdgan import sampling
+    from mmdgan.pictures import grid
 
     rows, columns = _GRID
     spec, seed = subject.net.spec, folder.read_config()["experiment"].get("seed", 0)
     codes = sampling.grid_codes(rows * columns, spec.input_shape[0], seed)
     labels = sampling.cycled_labels(rows * columns, spec.num_class if spec.conditional else 0, columns)
     images = sampling.generate(subject.net, codes, labels, batch_size=rows * columns)
-    pictures.save_png(path, pictures.image_grid(images, columns))
+    grid.save_png(path, grid.image_grid(images, columns))
 
 
 def _models() -> list[str]:

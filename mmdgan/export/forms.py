@@ -20,9 +20,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
 from mmdgan.export.plain import plain_model
-from mmdgan.networks import Network
+from mmdgan.networks.network import Network
 
 OPSET = 17
 """Of ONNX: old enough for every runtime of these years, new enough for all our operations."""

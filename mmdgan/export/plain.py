@@ -14,14 +14,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
 from mmdgan.export.plain_kernels import plain_kernel
 from mmdgan.export.plain_layers import PlainLayers, layers
-from mmdgan.layers.attention import NonLocalBlock
 from mmdgan.layers.base import SpectralLayer
-from mmdgan.layers.blocks import POOLS, Block, DefaultBlock, batch_shape
-from mmdgan.layers.residual import ResidualBlock
-from mmdgan.networks import Network
+from mmdgan.networks.blocks import POOLS, Block, DefaultBlock, NonLocalBlock, ResidualBlock, batch_shape
+from mmdgan.networks.network import Network
 
 
 def float32_network(net: Network) -> Network:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mmdgan.design_ops import Part
+from mmdgan.design.spec import Part
 from mmdgan.export.plain_layers import PlainLayers, layers
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
 from mmdgan.layers.initializers import LEAKY_SLOPE
 from mmdgan.layers.normalization import EPSILON, MOMENTUM, RESPONSE_EPSILON
 from mmdgan.layers.resampling import interpolation_matrix

@@ -11,10 +11,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mmdgan.core.types import StaticShape
 from mmdgan.layers import initializers, scope
 from mmdgan.layers.layout import add_bias, channel_axis
 from mmdgan.layers.spectral import spectral_norm, vector_shape
-from mmdgan.tensor_types import StaticShape
 
 SPECTRAL_MODES = ("pico", "pim")
 

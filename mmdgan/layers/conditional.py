@@ -11,11 +11,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mmdgan.core.types import StaticShape
 from mmdgan.layers import initializers
 from mmdgan.layers.base import Kernels, SpectralLayer
 from mmdgan.layers.layout import class_rows, class_shape
 from mmdgan.layers.linear import SpectralConv2D, SpectralConv2DTranspose, SpectralDense
-from mmdgan.tensor_types import StaticShape
 
 
 class _ClassKernels(SpectralLayer):

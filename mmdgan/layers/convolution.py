@@ -10,13 +10,81 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from mmdgan.layers import algorithms, patches, winograd
+from mmdgan.layers import patches, winograd
 
-_OTHER_WAYS = {algorithms.WINOGRAD: winograd, algorithms.PATCHES: patches}
+# MERGED mmdgan/layers/convolution.py
+# Which way a convolution is computed: by dtype, device and size. The layers above see no difference but speed.
+#
+# | way | what it is | where it is the fastest |
+# |---|---|---|
+# | direct | TensorFlow's own convolution | GPUs, large or few pixels, few channels |
+# | winograd | `mmdgan.layers.winograd` | float32 on CPUs: wide layers of small images |
+# | patches | `mmdgan.layers.patches`: neighbourhoods times a matrix | small images in bfloat16 on CPUs with AMX |
+#
+# A CPU without arithmetic of a half precision emulates it, at many times the cost of float32. Its convolutions are
+# computed in float32 there and rounded: the sums are the more exact for it. docs/speed.md has the measurements
+# behind the sizes below.
+
+
+DIRECT, WINOGRAD, PATCHES = "direct", "winograd", "patches"
+
+
+def choose(dtype: str, shape: tuple, kernel_shape: tuple, strides: int, dilation: int, padding: str) -> str:
+    """Returns the way to compute a convolution, its adjoint and its derivatives: one of this module's constants.
+
+    Args:
+        dtype: in which the arithmetic is done (`arithmetic`).
+        shape: (N, H, W) of the convolution's result, or of its adjoint's input; N is None if it is not known yet.
+        kernel_shape: (k, k, in, out).
+        strides, dilation, padding: of the convolution of channels-last images, whose sides the strides divide.
+    """
+    batch, height, width = shape
+    plain = padding == "SAME" and dilation == 1 and batch is not None
+    if not plain or not on_cpu() or (kernel_shape[0], strides) not in ((3, 1), (4, 2)):
+        return DIRECT
+    side, pixels, few = max(height, width), batch * height * width, min(kernel_shape[2:])
+    if dtype == "bfloat16":
+        suits = "amx_bf16" in cpu_features() and side <= 8 and pixels >= 256 and few >= 64
+        return PATCHES if suits else DIRECT
+    if dtype == "float32" and side <= 16 and pixels >= 512 and few >= 128:
+        return WINOGRAD
+    return DIRECT
+
+
+def arithmetic(dtype: str) -> str:
+    """Returns the dtype in which a convolution of that dtype is computed here."""
+    if dtype in ("bfloat16", "float16") and on_cpu() and not cpu_features() & _NATIVE[dtype]:
+        return "float32"
+    return dtype
+
+
+@functools.cache
+def on_cpu() -> bool:
+    """Whether the CPU is all there is."""
+    return not any(tf.config.list_physical_devices(kind) for kind in ("GPU", "TPU"))
+
+
+@functools.cache
+def cpu_features() -> frozenset[str]:
+    """The CPU's instruction sets, as Linux names them; none if it does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    flags = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
+    return frozenset(next(flags, "").split())
+
+
+_NATIVE = {"bfloat16": {"amx_bf16", "avx512_bf16", "bf16"}, "float16": {"amx_fp16", "avx512_fp16", "fphp"}}
+"""Instruction sets that make a half precision faster than float32, on x86 and ARM."""
+
+
+_OTHER_WAYS = {WINOGRAD: winograd, PATCHES: patches}
 
 
 def convolve(x: tf.Tensor, kernel: tf.Tensor, strides: int, dilation: int, padding: str, layout: str) -> tf.Tensor:
@@ -30,7 +98,7 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, strides: int, dilation: int, paddi
         padding: 'SAME' or 'VALID'.
         layout: 'NHWC' or 'NCHW'.
     """
-    if (dtype := algorithms.arithmetic(x.dtype.name)) != x.dtype.name:
+    if (dtype := arithmetic(x.dtype.name)) != x.dtype.name:
         return tf.cast(convolve(tf.cast(x, dtype), tf.cast(kernel, dtype), strides, dilation, padding, layout), x.dtype)
     if layout == "NCHW" and not runs_channels_first(x.dtype.name):
         return _channels_first(convolve(_channels_last(x), kernel, strides, dilation, padding, "NHWC"))
@@ -54,7 +122,7 @@ def convolve_transposed(
         shape: of the result, batch included; its sides are static, or n * strides of x.
         strides, dilation, padding, layout: as `convolve`.
     """
-    if (dtype := algorithms.arithmetic(x.dtype.name)) != x.dtype.name:
+    if (dtype := arithmetic(x.dtype.name)) != x.dtype.name:
         wide, wide_kernel = tf.cast(x, dtype), tf.cast(kernel, dtype)
         return tf.cast(convolve_transposed(wide, wide_kernel, shape, strides, dilation, padding, layout), x.dtype)
     if layout == "NCHW" and not runs_channels_first(x.dtype.name):
@@ -94,7 +162,7 @@ def _way(shape: Sequence, kernel: tf.Tensor, strides: int, dilation: int, paddin
     if layout != "NHWC" or any(not isinstance(side, int) or side % strides for side in shape[1:3]):
         return None
     small = (shape[0], shape[1] // strides, shape[2] // strides)
-    return _OTHER_WAYS.get(algorithms.choose(kernel.dtype.name, small, kernel.shape, strides, dilation, padding))
+    return _OTHER_WAYS.get(choose(kernel.dtype.name, small, kernel.shape, strides, dilation, padding))
 
 
 @functools.cache

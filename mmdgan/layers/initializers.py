@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mmdgan.tensor_types import StaticShape
+from mmdgan.core.types import StaticShape
 
 MODES = ("default", "sn_paper", "pg_paper")
 BIAS_STDDEV = 1e-5

@@ -12,12 +12,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.types import StaticShape
 from mmdgan.layers import initializers
 from mmdgan.layers.base import Kernels, SpectralLayer
 from mmdgan.layers.convolution import convolve, convolve_depthwise, convolve_transposed
 from mmdgan.layers.layout import add_bias, channel_axis, in_channels_last
-from mmdgan.tensor_types import StaticShape
 
 
 @keras.saving.register_keras_serializable(package="mmdgan")

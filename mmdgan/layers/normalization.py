@@ -12,10 +12,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mmdgan import collectives
+from mmdgan.core import replicas
+from mmdgan.core.types import StaticShape
 from mmdgan.layers import initializers, scope
 from mmdgan.layers.layout import channel_axis, class_rows, class_shape
-from mmdgan.tensor_types import StaticShape
 
 MOMENTUM = 0.99
 EPSILON = 1e-3
@@ -118,7 +118,7 @@ class BatchNorm(keras.layers.Layer):
 
 def _replicas() -> int:
     """The number of replicas whose samples make one batch."""
-    return collectives.replica_count() if scope.statistics_are_synchronised() else 1
+    return replicas.replica_count() if scope.statistics_are_synchronised() else 1
 
 
 def _moments(inputs: tf.Tensor, axes: list[int]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -130,7 +130,7 @@ def _moments(inputs: tf.Tensor, axes: list[int]) -> tuple[tf.Tensor, tf.Tensor]:
     mean, variance = tf.nn.moments(inputs, axes)
     if _replicas() == 1:
         return mean, variance
-    means, variances = tf.split(collectives.gather_rows(tf.concat([mean, variance], 0)[tf.newaxis]), 2, axis=1)
+    means, variances = tf.split(replicas.gather_rows(tf.concat([mean, variance], 0)[tf.newaxis]), 2, axis=1)
     mean, between = tf.nn.moments(means, [0])
     return mean, tf.reduce_mean(variances, 0) + between
 
@@ -199,3 +199,49 @@ class LocalResponseNorm(keras.layers.Layer):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "data_format": self.data_format}
+
+
+# MERGED mmdgan/layers/normalization.py
+# The trainable number that opens an attention block's branch (Zhang et al. 2019; spec A.5).
+
+
+@keras.saving.register_keras_serializable(package="mmdgan")
+class Bounded(keras.constraints.Constraint):
+    """Clips a variable to [-bound, bound] after each update."""
+
+    def __init__(self, bound: float):
+        self.bound = float(bound)
+
+    def __call__(self, value: tf.Tensor) -> tf.Tensor:
+        return tf.clip_by_value(value, -self.bound, self.bound)
+
+    def get_config(self) -> dict:
+        return {"bound": self.bound}
+
+
+@keras.saving.register_keras_serializable(package="mmdgan")
+class Scalar(keras.layers.Layer):
+    """Multiplies by one trainable number, 'kernel', that starts at 0.
+
+    Args:
+        bound: the optimiser keeps the number in [-bound, bound]; None: anywhere.
+    """
+
+    conditional = False
+
+    def __init__(self, bound: float | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.bound = bound
+
+    def build(self, input_shape: StaticShape) -> None:
+        constraint = None if self.bound is None else Bounded(self.bound)
+        self.kernel = self.add_weight(name="kernel", shape=(), initializer="zeros", constraint=constraint)
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return inputs * tf.convert_to_tensor(self.kernel)
+
+    def compute_output_shape(self, input_shape: StaticShape) -> StaticShape:
+        return input_shape
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "bound": self.bound}

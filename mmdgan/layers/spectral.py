@@ -28,9 +28,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.types import StaticShape, TensorLike
 from mmdgan.layers.convolution import convolve, convolve_transposed
-from mmdgan.tensor_types import StaticShape, TensorLike
 
 EPSILON = 1e-10
 OPS = ("c", "tc", "d", "project", "cd", "dcd", "dck", "cck", "tcck")

@@ -10,16 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mmdgan.losses.catalog import (
-    GanLosses,
-    Loss,
-    canonical_name,
-    describe,
-    get,
-    names,
-    resolve_options,
-    score_size,
-)
+from mmdgan.losses.registry import GanLosses, Loss, canonical_name, describe, get, names, resolve_options, score_size
 
 if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
     from mmdgan.losses.mmd import cramer as cramer, mmd2 as mmd2, mmd2_normal as mmd2_normal, witness as witness

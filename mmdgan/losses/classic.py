@@ -2,16 +2,16 @@
 
 Sources: Goodfellow et al. 2014 (logistic and minimax), Lim & Ye 2017 and Miyato et al. 2018 (hinge), Arjovsky
 et al. 2017 and Gulrajani et al. 2017 (Wasserstein). Of scores with several columns the means run over all
-entries. How each function is called: `mmdgan.losses.catalog.LossEntry`.
+entries. How each function is called: `mmdgan.losses.registry.LossEntry`.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-from mmdgan.losses.catalog import GanLosses, LossInputs
+from mmdgan.core.types import TensorLike
 from mmdgan.losses.kernels import as_floats
-from mmdgan.tensor_types import TensorLike
+from mmdgan.losses.registry import GanLosses, LossInputs
 
 
 def logistic(score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs) -> GanLosses:

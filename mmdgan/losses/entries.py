@@ -2,7 +2,7 @@
 
 Defaults are the original's, i.e. the paper's settings. A name ending in "_gp" adds a gradient penalty to the
 critic's loss (on the witness function of the loss's kernel; `mmdgan.losses.penalties`), one ending in "_ds"
-scales the critic's loss down where its Jacobian is large. How they are looked up: `mmdgan.losses.catalog`.
+scales the critic's loss down where its Jacobian is large. How they are looked up: `mmdgan.losses.registry`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Source: the released code of Wang et al. 2019 (spec D). While a running mean of the generator's loss is above a
 threshold, a probability (or the noise) grows, else it shrinks. The state of one step is computed from the state
-before it, which is the one that the step uses. Notation: `mmdgan.losses.pairs`. How each loss function is
+before it, which is the one that the step uses. Notation: `mmdgan.losses.kernels`. How each loss function is
 called: `mmdgan.losses.entries.LossEntry`.
 """
 
@@ -14,14 +14,23 @@ from typing import Any
 
 import tensorflow as tf
 
-from mmdgan.errors import ConfigError
-from mmdgan.losses import random_width, randomness
-from mmdgan.losses.catalog import GanLosses, LossInputs
-from mmdgan.losses.kernels import as_floats, gaussians
-from mmdgan.losses.pairs import Logs, Pairs, distance_logs, mixture_mmd2, score_distances, with_penalty
+from mmdgan.core import random
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.random import COIN, NOISE_DATA, NOISE_GEN, stream
+from mmdgan.core.types import TensorLike
+from mmdgan.losses import random_width
+from mmdgan.losses.kernels import (
+    Logs,
+    Pairs,
+    as_floats,
+    distance_logs,
+    gaussians,
+    mixture_mmd2,
+    score_distances,
+    with_penalty,
+)
 from mmdgan.losses.random_width import draw_omega, normal_mmd2, random_mmd2
-from mmdgan.losses.randomness import COIN, NOISE_DATA, NOISE_GEN, stream
-from mmdgan.tensor_types import TensorLike
+from mmdgan.losses.registry import GanLosses, LossInputs
 
 DECAY = 0.99
 COIN_RATE, MOST_MIXED = 0.01, 0.5
@@ -114,7 +123,7 @@ def add_noise(score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs)
     [level] = _floats(inputs.state, "level")
     noisy = []
     for scores, which in zip(as_floats(score_gen, score_data), (NOISE_GEN, NOISE_DATA), strict=True):
-        normal = randomness.normal(tf.shape(scores), stream(inputs.seed, which), dtype=scores.dtype)
+        normal = random.normal(tf.shape(scores), stream(inputs.seed, which), dtype=scores.dtype)
         noisy.append(scores + tf.cast(tf.math.log1p(level), scores.dtype) * normal)
     return noisy[0], noisy[1]
 
@@ -192,7 +201,7 @@ def _mixed_distances(score_gen: TensorLike, score_data: TensorLike, inputs: Loss
             f"{tuple(score_gen.shape)} and {tuple(score_data.shape)}."
         )
     [probability] = _floats(inputs.state, "probability")
-    coins = randomness.uniform(tf.shape(score_gen)[:1], stream(inputs.seed, COIN))
+    coins = random.uniform(tf.shape(score_gen)[:1], stream(inputs.seed, COIN))
     return score_distances(*mix(score_gen, score_data, coins > probability)), probability
 
 

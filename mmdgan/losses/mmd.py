@@ -1,7 +1,7 @@
 """Maximum mean discrepancy: the statistic, its witness function, and the losses made of it.
 
 Source: Wang, Sun, Halgamuge, "Improving MMD-GAN Training with Repulsive Loss Function", ICLR 2019 (equation
-numbers are its own). Notation and log tags: `mmdgan.losses.pairs`; there "_b" marks the bounded distances and
+numbers are its own). Notation and log tags: `mmdgan.losses.kernels`; there "_b" marks the bounded distances and
 "/d0" the first member of a mixture. How each loss function is called: `mmdgan.losses.entries.LossEntry`.
 """
 
@@ -12,22 +12,25 @@ from typing import Any
 
 import tensorflow as tf
 
+from mmdgan.core.types import TensorLike
 from mmdgan.losses import kernels
-from mmdgan.losses.catalog import GanLosses, LossInputs
-from mmdgan.losses.kernels import gaussians, mean_without_diagonal, normal_means, squared_distances
-from mmdgan.losses.options import check_option
-from mmdgan.losses.pairs import (
+from mmdgan.losses.kernels import (
     Pairs,
     check_rows,
     distance_logs,
+    gaussians,
     kernel_means,
+    mean_without_diagonal,
     mixture_mmd2,
+    normal_means,
     pair_distances,
     pair_products,
     score_distances,
+    squared_distances,
     with_penalty,
 )
-from mmdgan.tensor_types import TensorLike
+from mmdgan.losses.options import check_option
+from mmdgan.losses.registry import GanLosses, LossInputs
 
 _CRAMER_EPSILON = 1e-16
 

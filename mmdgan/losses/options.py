@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
 
 _ANY_SIGN = ("rep_weights", "rep_lambda", "mix_threshold")
 _OR_ZERO = ("add_dot",)

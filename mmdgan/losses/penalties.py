@@ -14,14 +14,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from mmdgan.errors import ConfigError
-from mmdgan.losses import catalog, randomness
+from mmdgan.core import random
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.random import INTERPOLATION, stream
+from mmdgan.core.types import TensorLike
+from mmdgan.losses import registry
 from mmdgan.losses.entries import SCALE_WEIGHT
 from mmdgan.losses.kernels import DEFAULTS, as_floats
 from mmdgan.losses.mmd import witness
 from mmdgan.losses.options import check_option, nearest
-from mmdgan.losses.randomness import INTERPOLATION, stream
-from mmdgan.tensor_types import TensorLike
 
 Critic = Callable[[tf.Tensor], tf.Tensor]
 
@@ -79,7 +80,7 @@ def gradient_penalty(
     real, generated = as_floats(real, generated)
     points = _between(real, generated, uniform, seed)
     if loss.canonical == "wasserstein":
-        catalog.resolve_options(kind, **kernel_options)
+        registry.resolve_options(kind, **kernel_options)
         return _norms_from_one(lambda images: tf.reduce_sum(as_floats(critic(images))[0]), points)
     score_data = critic(real) if score_data is None else score_data
     score_gen = critic(generated) if score_gen is None else score_gen
@@ -138,11 +139,11 @@ def jacobian_squared_norms(critic: Critic, real: TensorLike) -> tf.Tensor:
     return tf.add_n([_squared_norms(gradient) for gradient in gradients])
 
 
-def _loss_with_penalty(kind: str) -> catalog.Loss:
-    kinds = [name for name in catalog.names() if catalog.get(name).penalty]
+def _loss_with_penalty(kind: str) -> registry.Loss:
+    kinds = [name for name in registry.names() if registry.get(name).penalty]
     if kind not in kinds:
         raise ConfigError(f"There is no gradient penalty of kind {kind!r}{nearest(kind, kinds)}.")
-    return catalog.get(kind)
+    return registry.get(kind)
 
 
 def _between(real: tf.Tensor, generated: tf.Tensor, uniform: TensorLike | None, seed: TensorLike | None) -> tf.Tensor:
@@ -153,7 +154,7 @@ def _between(real: tf.Tensor, generated: tf.Tensor, uniform: TensorLike | None, 
             f"not {tuple(real.shape)} and {tuple(generated.shape)}."
         )
     if uniform is None:
-        uniform = randomness.uniform(tf.shape(real)[:1], stream(seed, INTERPOLATION))
+        uniform = random.uniform(tf.shape(real)[:1], stream(seed, INTERPOLATION))
     uniform = tf.cast(uniform, real.dtype)
     if None not in (count := uniform.shape.num_elements(), real.shape[0]) and count != real.shape[0]:
         raise ConfigError(f"A gradient penalty needs one uniform number per sample: {real.shape[0]}, not {count}.")
@@ -162,7 +163,7 @@ def _between(real: tf.Tensor, generated: tf.Tensor, uniform: TensorLike | None, 
 
 
 def _kernel(
-    loss: catalog.Loss,
+    loss: registry.Loss,
     given: dict[str, Any],
     score_gen: TensorLike,
     score_data: TensorLike,
@@ -179,7 +180,7 @@ def _kernel(
     elif "sigma" in given:
         options = dict(given)
     else:
-        options = catalog.get(loss.name, **given).penalty_kernel(score_gen, score_data, seed)
+        options = registry.get(loss.name, **given).penalty_kernel(score_gen, score_data, seed)
     name = "rational_quadratic" if "alpha" in loss.options else "gaussian"
     if legacy and loss.canonical in _RELEASED:
         if name == "rational_quadratic":

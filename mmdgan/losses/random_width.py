@@ -2,7 +2,7 @@
 
 Source: the released code of Wang et al. 2019 (spec D). In each step a mean kernel value omega is drawn, and the
 width is chosen so that the kernel ``exp(-beta D)`` has this mean over generated-data pairs: a width that fits
-the scores at hand. Gradients pass through beta. Notation: `mmdgan.losses.pairs`. How each loss function is
+the scores at hand. Gradients pass through beta. Notation: `mmdgan.losses.kernels`. How each loss function is
 called: `mmdgan.losses.entries.LossEntry`.
 """
 
@@ -13,12 +13,22 @@ from typing import Any
 
 import tensorflow as tf
 
-from mmdgan.losses import randomness
-from mmdgan.losses.catalog import GanLosses, LossInputs
-from mmdgan.losses.kernels import KernelFunction, as_floats, mean_without_diagonal, normal_means
-from mmdgan.losses.pairs import Logs, Pairs, distance_logs, kernel_means, score_distances, with_penalty
-from mmdgan.losses.randomness import WIDTH, stream
-from mmdgan.tensor_types import TensorLike
+from mmdgan.core import random
+from mmdgan.core.random import WIDTH, stream
+from mmdgan.core.types import TensorLike
+from mmdgan.losses.kernels import (
+    KernelFunction,
+    Logs,
+    Pairs,
+    as_floats,
+    distance_logs,
+    kernel_means,
+    mean_without_diagonal,
+    normal_means,
+    score_distances,
+    with_penalty,
+)
+from mmdgan.losses.registry import GanLosses, LossInputs
 
 EPSILON = 1e-10
 """Added to the mean distance and to the derivative, as in the original, so that equal scores are no division by 0."""
@@ -95,7 +105,7 @@ def draw_omega(seed: TensorLike | None, omega: Sequence[float], dtype: tf.DType)
     if len(omega) == 1:
         return tf.constant(omega[0], dtype)
     low, high = (tf.constant(bound, dtype) for bound in omega)
-    return randomness.uniform((), stream(seed, WIDTH), low, high, dtype)
+    return random.uniform((), stream(seed, WIDTH), low, high, dtype)
 
 
 def random_mmd2(distances: Pairs, omega: tf.Tensor, scope: str, suffix: str = "") -> tuple[tf.Tensor, Logs]:

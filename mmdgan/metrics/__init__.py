@@ -5,8 +5,9 @@ Names load on first use, so that importing this package costs nothing.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mmdgan.core import lazy
 
 if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
     from mmdgan.metrics.evaluate import (
@@ -27,36 +28,8 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names load on first u
     from mmdgan.metrics.similarity import ms_ssim as ms_ssim
     from mmdgan.metrics.sliced import sliced_wasserstein as sliced_wasserstein
 
-_HOMES = {
-    "frechet_distance": "scores",
-    "classifier_score": "scores",
-    "kernel_distance": "scores",
-    "prdc": "neighbours",
-    "nearest_neighbours": "neighbours",
-    "ms_ssim": "similarity",
-    "sliced_wasserstein": "sliced",
-    "Moments": "moments",
-    "read_moments": "moments",
-    "resolve": "features",
-    "open_images": "image_sets",
-    "evaluate_images": "evaluate",
-    "evaluate_sets": "evaluate",
-    "format_table": "evaluate",
-    "append_jsonl": "evaluate",
-}
-
 METRICS = ("fid", "is", "kid", "prdc", "ms_ssim", "swd", "intra_fid", "nn")
 """Identifiers of the scores; without imports, so that a command line can be checked at once."""
 
-__all__ = ["METRICS", *_HOMES]
-
-
-def __getattr__(name: str) -> Any:
-    """Finds a public name in its module."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+__getattr__, __dir__, __all__ = lazy.attach(__name__)
+__all__ += ["METRICS"]

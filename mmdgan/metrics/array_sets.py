@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mmdgan.errors import DataError
+from mmdgan.core.errors import DataError
 
 _BLOCK_BYTES = 2**25  # of images that are read at a time: large enough for files to be read nearly in their order
 

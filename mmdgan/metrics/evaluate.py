@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmdgan.errors import MetricError
+from mmdgan.core.errors import MetricError
 from mmdgan.metrics import METRICS
+from mmdgan.metrics.classes import asked_classes, class_shares
+from mmdgan.metrics.context import Context, EvaluateOptions, Facts, Side
 from mmdgan.metrics.moments import Moments
-from mmdgan.metrics.score_classes import asked_classes, class_shares
-from mmdgan.metrics.score_context import Context, EvaluateOptions, Facts, Side
+from mmdgan.metrics.records import append_jsonl, format_table, merge_repeats, score_name, versions
 from mmdgan.metrics.score_functions import SCORES
-from mmdgan.metrics.score_records import append_jsonl, format_table, merge_repeats, score_name, versions
 from mmdgan.metrics.score_statistics import check_metric_of_statistics, check_statistics
 
 if TYPE_CHECKING:
-    from mmdgan.metrics.features import Extractor
+    from mmdgan.metrics.features.resolve import Extractor
     from mmdgan.metrics.image_sets import ImageSet
 
 __all__ = [

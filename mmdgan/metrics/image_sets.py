@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmdgan.errors import DataError
+from mmdgan.core.errors import DataError
 from mmdgan.metrics.array_sets import ArraySet, BaseSet, ImageSet, check_count, checked_labels, finish, new_digest
 from mmdgan.metrics.picture_files import FolderSet, open_npz
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import keras
 
     from mmdgan.data import ImageData
-    from mmdgan.data.stored import StoredImages
+    from mmdgan.data.dataset import StoredImages
 
 __all__ = ["ArraySet", "DataSet", "FolderSet", "GeneratedSet", "ImageSet", "open_images"]
 
@@ -207,7 +207,7 @@ def _names(data_root: str | Path) -> list[str]:
 
 def _random_order(count: int, seed: int) -> np.ndarray:
     """The order in which `Pipeline.real_images` takes images, int64 (count,)."""
+    from mmdgan.core.shuffling import permutation
     from mmdgan.data import order
-    from mmdgan.data.shuffling import permutation
 
     return permutation(count, seed, order.REAL_IMAGES)

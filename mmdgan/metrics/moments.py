@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmdgan.errors import MetricError
+from mmdgan.core.errors import MetricError
 from mmdgan.metrics.mapped import release
 
 BLOCK_ROWS = 1024

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmdgan.errors import MetricError
+from mmdgan.core.errors import MetricError
 from mmdgan.metrics.mapped import release
 
 ROWS, COLUMNS = 1024, 2048

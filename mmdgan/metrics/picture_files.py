@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from mmdgan.core.errors import DataError
 from mmdgan.data.catalog import DataInfo
-from mmdgan.data.geometry import FORMATS, GREY, BrokenImage, Geometry, load_image
+from mmdgan.data.preparation.geometry import FORMATS, GREY, BrokenImage, Geometry, load_image
 from mmdgan.data.sources.base import Item, Request
 from mmdgan.data.sources.containers import EXTENSIONS, Broken, printable, recognise
 from mmdgan.data.sources.folders import SPLITS, Pictures
-from mmdgan.errors import DataError
 from mmdgan.metrics.array_sets import ArraySet, BaseSet, finish, new_digest
 
 IMAGE_KEYS = ("images", "arr_0")

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmdgan.errors import MetricError
-from mmdgan.metrics.score_classes import check_intra_fid, intra_fid
-from mmdgan.metrics.score_context import Context, Facts, Side
-from mmdgan.metrics.score_nearest import check_nearest, nearest_features, nearest_pixels
-from mmdgan.metrics.score_records import make_record, score_name
+from mmdgan.core.errors import MetricError
+from mmdgan.metrics.classes import check_intra_fid, intra_fid
+from mmdgan.metrics.context import Context, Facts, Side
+from mmdgan.metrics.near_copies import check_nearest, nearest_features, nearest_pixels
+from mmdgan.metrics.records import make_record, score_name
 from mmdgan.metrics.score_statistics import unknown_of_statistics
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmdgan.errors import MetricError
+from mmdgan.core.errors import MetricError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from mmdgan.metrics.features import Extractor
+    from mmdgan.metrics.features.resolve import Extractor
     from mmdgan.metrics.moments import Moments
 
 

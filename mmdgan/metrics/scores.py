@@ -16,8 +16,8 @@ import numpy as np
 import scipy.linalg
 import tensorflow as tf
 
-from mmdgan.errors import MetricError
-from mmdgan.metrics import tfgan
+from mmdgan.core.errors import MetricError
+from mmdgan.metrics.features import tfgan
 from mmdgan.metrics.mapped import release
 from mmdgan.metrics.moments import Moments
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.ndimage import correlate1d
 
-from mmdgan.errors import MetricError
+from mmdgan.core.errors import MetricError
 
 BATCH = 16
 """Images of a batch: at 256x256x3 what is kept of 16 images takes 50 MB, and comparing them about as much again."""

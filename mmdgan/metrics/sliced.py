@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from mmdgan.errors import MetricError
-from mmdgan.metrics import tfgan
+from mmdgan.core.errors import MetricError
+from mmdgan.metrics.features import tfgan
 from mmdgan.metrics.similarity import brightness
 
 PATCH = 7

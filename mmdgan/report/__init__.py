@@ -1,4 +1,4 @@
-"""What is known of runs, put together: a page of one run, a table of several, the authors' scores beside them.
+"""What is known of runs, put together: a page of one run, a table of several, plots of critics and samples.
 
 write_report("Results/cifar10/sngan_rep_b_5e-04_2e-04_k1.68_0.0_-1.0")
 print(compare_runs(["Results/cifar10"]).text)
@@ -6,28 +6,44 @@ print(compare_runs(["Results/cifar10"]).text)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mmdgan.core import lazy
 
 if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
-    from mmdgan.report.collect import collect as collect
-    from mmdgan.report.compare import compare_runs as compare_runs
-    from mmdgan.report.html import write_report as write_report
-    from mmdgan.report.published import find as find
+    from mmdgan.report.collect import (
+        collect as collect,
+    )
+    from mmdgan.report.compare import (
+        compare_runs as compare_runs,
+    )
+    from mmdgan.report.critic_view import (
+        CriticView as CriticView,
+        critic_scores as critic_scores,
+        extremes as extremes,
+        view_critic as view_critic,
+        witness_values as witness_values,
+    )
+    from mmdgan.report.evolution import evolution_frames as evolution_frames
+    from mmdgan.report.files import write_all as write_all
+    from mmdgan.report.html import (
+        write_report as write_report,
+    )
+    from mmdgan.report.plots import (
+        plot_curves as plot_curves,
+        plot_extremes as plot_extremes,
+        plot_scores as plot_scores,
+        plot_spectra as plot_spectra,
+        plot_tsne as plot_tsne,
+        plot_witness as plot_witness,
+        to_png as to_png,
+        to_svg as to_svg,
+    )
+    from mmdgan.report.projector import write_projector as write_projector
+    from mmdgan.report.spectra import LayerNorm as LayerNorm, spectral_history as spectral_history
+    from mmdgan.report.tsne import embed_scores as embed_scores
+    from mmdgan.runs.published import (
+        find as find,
+    )
 
-_HOMES = {
-    "write_report": "html",
-    "collect": "collect",
-    "compare_runs": "compare",
-    "find": "published",
-}
-
-__all__ = [*_HOMES]
-
-
-def __getattr__(name: str) -> Any:
-    # The command line imports this package for its help, which must not wait for NumPy.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = lazy.attach(__name__)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from mmdgan import design
-from mmdgan.errors import ConfigError
-from mmdgan.experiment import Experiment
-from mmdgan.report.published import Wanted
-from mmdgan.runs import RunFolder
+from mmdgan.core.errors import ConfigError
+from mmdgan.runs.experiment import Experiment
+from mmdgan.runs.folder import RunFolder
+from mmdgan.runs.published import Wanted
 
 _PLACES = frozenset("results run_name data_root source inception restart feature_cache".split())
 """Fields that say where things are, or how to begin, and nothing of what is trained."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmdgan import design
-from mmdgan.errors import DesignError
-from mmdgan.losses import catalog as losses
+from mmdgan.core.errors import DesignError
+from mmdgan.losses import registry as losses
 from mmdgan.report.facts import RunFacts
 
 SAME, DIFFERS, UNKNOWN = "same", "differs", "unknown"

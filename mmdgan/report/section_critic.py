@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmdgan import pictures
-from mmdgan.errors import MetricError
+from mmdgan.core.errors import MetricError
+from mmdgan.pictures import grid
 from mmdgan.report.blocks import Block, Cell, Code, Details, Picture, Pile, Side, Table, Text
-from mmdgan.report.collect import Subject, or_missing
+from mmdgan.report.subject import Subject, or_missing
 
 if TYPE_CHECKING:
-    from mmdgan.analysis.critic import CriticView
+    from mmdgan.report.critic_view import CriticView
 
 _CHECKPOINTS = 5
 _SHOWN = 8
@@ -43,7 +43,7 @@ def critic(subject: Subject) -> tuple[Block, ...]:
 
 def spectra(subject: Subject) -> tuple[Block, ...]:
     """The section: norms as training sees them against exact ones, over the kept checkpoints."""
-    from mmdgan.analysis.plots import plot_spectra, to_svg
+    from mmdgan.report.plots import plot_spectra, to_svg
 
     pile = Pile()
     if not any(part.spectral for spec in subject.facts.networks for layer in spec.layers for part in layer.parts):
@@ -79,14 +79,14 @@ def _in_words(view: CriticView) -> str:
 
 
 def _witness(view: CriticView) -> Picture:
-    from mmdgan.analysis.plots import plot_witness, to_svg
+    from mmdgan.report.plots import plot_witness, to_svg
 
     return Picture(to_svg(plot_witness(view)), "svg", f"Histograms of the {view.witness_name}", "Witness values")
 
 
 def _tsne(subject: Subject, view: CriticView) -> Picture:
-    from mmdgan.analysis.plots import plot_tsne, to_svg
-    from mmdgan.analysis.tsne import embed_scores
+    from mmdgan.report.plots import plot_tsne, to_svg
+    from mmdgan.report.tsne import embed_scores
 
     if not (np.isfinite(view.score_data).all() and np.isfinite(view.score_gen).all()):
         raise MetricError(f"t-SNE: the critic's scores at step {view.step:,} are not finite.")
@@ -97,13 +97,13 @@ def _tsne(subject: Subject, view: CriticView) -> Picture:
 
 
 def _extremes(view: CriticView) -> list[Block]:
-    from mmdgan.analysis.critic import extremes
+    from mmdgan.report.critic_view import extremes
 
     found = extremes(view, _SHOWN)
     return [
         Side(
             tuple(
-                Picture(pictures.png_bytes(pictures.image_grid(images, 4)), "png", _EXTREMES[name], _EXTREMES[name])
+                Picture(grid.png_bytes(grid.image_grid(images, 4)), "png", _EXTREMES[name], _EXTREMES[name])
                 for name, images in found.items()
             ),
             small=True,
@@ -117,8 +117,8 @@ def _projector(subject: Subject) -> tuple[Block, ...]:
     if (folder.logs / "projector_config.pbtxt").is_file():
         return Text("The scores of single images in space (tab Projector):"), Code(command)
     lines = [
-        "from mmdgan.analysis.critic import view_critic",
-        "from mmdgan.analysis.projector import write_projector",
+        "from mmdgan.report.critic_view import view_critic",
+        "from mmdgan.report.projector import write_projector",
         "from mmdgan.runs import RunFolder",
         f"folder = RunFolder.open({str(folder.path)!r})",
         "write_projector(folder, view_critic(folder))",
@@ -128,9 +128,9 @@ def _projector(subject: Subject) -> tuple[Block, ...]:
 
 
 def _history(subject: Subject) -> list:
-    from mmdgan.analysis.spectra import spectral_history
-    from mmdgan.runs import counter
-    from mmdgan.startup import prepare_tensorflow
+    from mmdgan.core.startup import prepare_tensorflow
+    from mmdgan.report.spectra import spectral_history
+    from mmdgan.runs.folder import counter
 
     subject.progress("Computing exact spectral norms.")
     prepare_tensorflow()

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from mmdgan import pictures
+from mmdgan.pictures import grid as pictures
 from mmdgan.report.blocks import Block, Picture, Pile, Side
-from mmdgan.report.collect import Subject, or_missing, require_data
+from mmdgan.report.subject import Subject, or_missing, require_data
 
 GIF_BYTES = 1_500_000
 _GRIDS = 6
@@ -64,7 +64,7 @@ def _edge(side: int) -> int:
 
 def _evolution(subject: Subject) -> list[Block]:
     """Grids of the fixed codes at several steps, and the same as an animation."""
-    from mmdgan.analysis.evolution import cell_shape, evolution_frames
+    from mmdgan.report.evolution import cell_shape, evolution_frames
 
     edge = _edge(max(cell_shape(subject.folder)))
     steps, frames = evolution_frames(subject.folder, edge, edge)
@@ -88,7 +88,7 @@ def animate(frames: np.ndarray) -> tuple[int, bytes]:
     Args:
         frames: uint8 (T, H, W, C).
     """
-    from mmdgan.animations import gif_bytes
+    from mmdgan.pictures.animations import gif_bytes
 
     frames = frames[np.unique(np.linspace(0, len(frames) - 1, min(_FRAMES, len(frames))).round().astype(int))]
     while True:
@@ -101,9 +101,9 @@ def animate(frames: np.ndarray) -> tuple[int, bytes]:
 def _nearest(subject: Subject, record: dict[str, Any]) -> Block:
     """Pairs of generated and nearest training images, side by side in two rows."""
     from mmdgan import sampling
-    from mmdgan.assembly import open_data
+    from mmdgan.core.startup import prepare_tensorflow
     from mmdgan.data.pipeline import channels_last
-    from mmdgan.startup import prepare_tensorflow
+    from mmdgan.runs.train import open_data
 
     require_data(subject.facts)
     prepare_tensorflow()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmdgan.metrics.score_records import format_value
-from mmdgan.report import protocol, published
+from mmdgan.metrics.records import format_value
+from mmdgan.report import protocol
 from mmdgan.report.blocks import Block, Cell, Details, Picture, Pile, Side, Table, Text
-from mmdgan.report.collect import Subject
 from mmdgan.report.compare import choose
+from mmdgan.report.subject import Subject
+from mmdgan.runs import published
 
 _PUBLISHED = {"fid": "FID", "is": "IS", "ms_ssim": "MS-SSIM"}
 _PANELS = 8
@@ -167,7 +168,7 @@ def _beside(subject: Subject, newest: list[dict[str, Any]], found: list[publishe
 
 def _curves(records: list[dict[str, Any]]) -> list[Block]:
     """Scores over steps, each in the protocol that it was computed by at the most steps."""
-    from mmdgan.analysis.plots import plot_scores, to_svg
+    from mmdgan.report.plots import plot_scores, to_svg
 
     shown = []
     for metric in dict.fromkeys(record["metric"] for record in records):

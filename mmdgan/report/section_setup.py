@@ -7,12 +7,12 @@ import shlex
 from typing import Any
 
 from mmdgan import design
-from mmdgan.errors import MmdGanError
-from mmdgan.experiment import Experiment
-from mmdgan.flags import format_value
+from mmdgan.core.errors import MmdGanError
+from mmdgan.core.text import format_value
 from mmdgan.report.blocks import Block, Code, Details, Pile, Table, Text
-from mmdgan.report.collect import Subject
 from mmdgan.report.facts import RunFacts
+from mmdgan.report.subject import Subject
+from mmdgan.runs.experiment import Experiment
 
 
 def setup(subject: Subject) -> tuple[Block, ...]:

@@ -9,9 +9,9 @@ import numpy as np
 
 from mmdgan.report import protocol
 from mmdgan.report.blocks import Block, Picture, Pile, Side, Text
-from mmdgan.report.collect import Subject
 from mmdgan.report.compare import choose
 from mmdgan.report.section_scores import best_line, longest_curve
+from mmdgan.report.subject import Subject
 from mmdgan.training import divergence
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def health(subject: Subject) -> tuple[Block, ...]:
 
 def curves(subject: Subject) -> tuple[Block, ...]:
     """The section: losses, the loss's own curves, norms of kernels."""
-    from mmdgan.analysis.plots import plot_curves, to_svg
+    from mmdgan.report.plots import plot_curves, to_svg
 
     pile = Pile()
     scalars = subject.scalars

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdgan import flags
-from mmdgan.errors import ConfigError
-from mmdgan.experiment import Experiment
-from mmdgan.run_scores import write_atomically
+from mmdgan.cli import flags
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.files import write_atomically
+from mmdgan.core.lock import FILE as LOCK
+from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps.points import Point, identity, sweep_folder
-from mmdgan.training.run_lock import FILE as LOCK
 
 FINISHED, DIVERGED, STOPPED = "finished", "diverged", "stopped"
 FAILED, INTERRUPTED = "failed", "interrupted"

@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmdgan.children import environment
-from mmdgan.errors import ConfigError
-from mmdgan.experiment import Experiment
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.processes import environment
+from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps import worker
 from mmdgan.sweeps.folder import FAILED, INTERRUPTED, Outcome, SweepFolder
 from mmdgan.sweeps.points import Point

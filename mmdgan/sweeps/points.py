@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmdgan import flags
-from mmdgan.errors import ConfigError, MmdGanError
-from mmdgan.experiment import Experiment
+from mmdgan.cli import flags
+from mmdgan.core.errors import ConfigError, MmdGanError
+from mmdgan.core.text import format_value, nearest
+from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps.spec import Sweep
 
 PLACES = frozenset(
@@ -81,7 +82,7 @@ def expand(sweep: Sweep, results: str | None = None, data_root: str | None = Non
 
 def run_name(values: Mapping[str, Any]) -> str:
     """A folder's name that tells the fields of a point: "rep_lambda=-1,lr_dis=0.0001"."""
-    parts = [f"{name}={re.sub(r'[^A-Za-z0-9.+-]+', '_', flags.format_value(_plain(v)))}" for name, v in values.items()]
+    parts = [f"{name}={re.sub(r'[^A-Za-z0-9.+-]+', '_', format_value(_plain(v)))}" for name, v in values.items()]
     name = ",".join(parts) or "base"
     if len(name) <= _LONGEST_NAME:
         return name
@@ -90,7 +91,7 @@ def run_name(values: Mapping[str, Any]) -> str:
 
 def shown(values: Mapping[str, Any]) -> str:
     """A point as a person reads it: "rep_lambda=-1, lr_dis=0.0001"."""
-    return ", ".join(f"{name}={flags.format_value(_plain(value))}" for name, value in values.items())
+    return ", ".join(f"{name}={format_value(_plain(value))}" for name, value in values.items())
 
 
 def identity(experiment: Experiment) -> dict[str, Any]:
@@ -103,7 +104,7 @@ def flags_of(experiment: Experiment) -> list[str]:
     """The flags of `python -m mmdgan train` that make this experiment of the default one."""
     default = Experiment()
     given = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
-    return [f"--{name}={flags.format_value(v)}" for name, v in given.items() if v != getattr(default, name)]
+    return [f"--{name}={format_value(v)}" for name, v in given.items() if v != getattr(default, name)]
 
 
 def _experiment(where: str, base: Experiment, values: Mapping[str, Any]) -> Experiment:
@@ -111,10 +112,10 @@ def _experiment(where: str, base: Experiment, values: Mapping[str, Any]) -> Expe
     known = [field.name for field in dataclasses.fields(Experiment)]
     for name in values:
         if name not in known:
-            raise ConfigError(f"{where}: an experiment has no field {name!r}{flags.nearest(str(name), known)}.")
+            raise ConfigError(f"{where}: an experiment has no field {name!r}{nearest(str(name), known)}.")
         if name in _FIXED:
             raise ConfigError(f"{where}: {name} cannot vary within a sweep; leave it out.")
-    words = [f"--{name}={flags.format_value(_plain(value))}" for name, value in values.items()]
+    words = [f"--{name}={format_value(_plain(value))}" for name, value in values.items()]
     try:
         return flags.parse(base, words, usage="").options
     except ConfigError as error:

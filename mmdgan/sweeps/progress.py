@@ -46,7 +46,7 @@ class SweepProgress:
 def describe(outcome: Outcome, metric: str) -> str:
     """What came of a run, in some words: "FD[classifier] 34.2, 31 s"."""
     if outcome.status in (FINISHED, STOPPED):
-        from mmdgan.sweeps.scores import find_score
+        from mmdgan.sweeps.table import find_score
 
         name = find_score(outcome, metric)
         value = outcome.value(name) if name else None

@@ -18,18 +18,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdgan.children import environment
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.processes import environment
 from mmdgan.sweeps import worker
 from mmdgan.sweeps.folder import FAILED, INTERRUPTED, RUNNING, STOPPED, Outcome, SweepFolder
 from mmdgan.sweeps.local import SweepInterrupted, check_data, is_done
 from mmdgan.sweeps.points import Point
 from mmdgan.sweeps.progress import SweepProgress
-from mmdgan.sweeps.scores import lower_is_better
+from mmdgan.sweeps.table import lower_is_better
 from mmdgan.training import signals
 
 if TYPE_CHECKING:
-    from mmdgan.cli_sweep import SweepOptions
+    from mmdgan.cli.sweep import SweepOptions
     from mmdgan.sweeps.spec import Sweep
 
 _POLL_SECONDS = 0.5
@@ -139,7 +139,7 @@ def _scheduler(name: str, sweep: Sweep, points: Sequence[Point]) -> Any:
             f"scheduler is {name}, which stops runs by the scores of their rounds, but some have a single round; give "
             "the base rounds or score_steps."
         )
-    from mmdgan.run_scores import JUDGES
+    from mmdgan.runs.scores import JUDGES
 
     if sweep.metric not in JUDGES or not all(JUDGES[sweep.metric].metric in p.experiment.metrics for p in points):
         raise ConfigError(f"scheduler is {name}, but metric {sweep.metric} is not among the base's metrics; add it.")
@@ -242,7 +242,7 @@ def _follow(process: subprocess.Popen, folder: SweepFolder, point: Point, metric
 
 def _round_scores(point: Point, metric: str) -> list[tuple[int, float]]:
     """(step, score) of the run's rounds so far."""
-    from mmdgan.sweeps.scores import is_score
+    from mmdgan.sweeps.table import is_score
 
     records = point.experiment.folder().records()
     return [(r["step"], r["value"]) for r in records if r["by"] == "train" and is_score(r["metric"], metric)]

@@ -26,8 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmdgan.errors import ConfigError, MmdGanError
-from mmdgan.experiment import Experiment
+from mmdgan.core.errors import ConfigError, MmdGanError
+from mmdgan.runs.experiment import Experiment
 
 DIGITS = 4
 """Significant digits of a drawn number: a run's name tells all of it."""

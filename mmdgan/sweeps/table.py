@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+import os
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmdgan import flags
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError, MmdGanError
+from mmdgan.core.text import format_value, nearest
+from mmdgan.report.compare import table as aligned
+from mmdgan.runs import published
+from mmdgan.runs.experiment import Experiment
+from mmdgan.runs.scores import JUDGES
 from mmdgan.sweeps.folder import DIVERGED, FINISHED, Outcome, SweepFolder
 from mmdgan.sweeps.points import Point
-from mmdgan.sweeps.scores import lower_is_better, score_names
 
 Key = tuple[Any, ...]
 _RATES = ["lr_dis", "lr_gen"]
@@ -135,7 +140,7 @@ def csv_text(states: Sequence[tuple[Point, Outcome]], metric: str) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["run", *varied, "status", "step", *scores, "seconds", "processor_seconds", "error"])
     for point, outcome in states:
-        values = [flags.format_value(getattr(point.experiment, name)) for name in varied]
+        values = [format_value(getattr(point.experiment, name)) for name in varied]
         numbers = [outcome.value(name) for name in scores]
         ends = [outcome.seconds, outcome.processor_seconds, outcome.error]
         writer.writerow([point.run, *values, outcome.status, outcome.step, *numbers, *ends])
@@ -171,7 +176,7 @@ def _known(varied: list[str], names: Sequence[str], which: str) -> list[str]:
     for name in names:
         if name not in varied:
             there = ", ".join(varied) or "none"
-            raise ConfigError(f"{which} has {name!r}{flags.nearest(name, varied)}; the fields that vary are {there}.")
+            raise ConfigError(f"{which} has {name!r}{nearest(name, varied)}; the fields that vary are {there}.")
     return names
 
 
@@ -195,7 +200,7 @@ def _key(point: Point, fields: Sequence[str]) -> Key:
 
 
 def _label(key: Key) -> str:
-    return ", ".join(flags.format_value(value) for value in key)
+    return ", ".join(format_value(value) for value in key)
 
 
 def _cell(members: list[tuple[Point, Outcome]], score: str) -> Cell:
@@ -204,3 +209,130 @@ def _cell(members: list[tuple[Point, Outcome]], score: str) -> Cell:
     others = [outcome.status for _, outcome in members if outcome.status not in (FINISHED, DIVERGED)]
     others += ["no score"] * values.count(None)
     return Cell(members[0][0], tuple(value for value in values if value is not None), diverged, tuple(others))
+
+
+# MERGED mmdgan/sweeps/table.py
+# The authors' scores beside a sweep's: their cells at the same data set, loss, learning rates, K, d and method.
+
+
+PAPER_ARCHITECTURES = ("cifar10/DCGAN", "stl10/DCGAN", "stl10/DCGAN_PAPER", "celeba/DCGAN", "lsun/DCGAN")
+
+
+def wanted(experiment: Experiment) -> published.Wanted:
+    """What published scores of an experiment are looked up by."""
+    e = experiment.resolved()
+    critic = e.networks()[2]
+    gains = [part.gain for layer in critic.layers for part in layer.parts if part.spectral and part.gain]
+    plain = e.rep_weights is None or tuple(e.rep_weights) == (0.0, -1.0)
+    return published.Wanted(
+        e.data, e.loss, e.lr_dis, e.lr_gen, math.prod(gains), e.spectral, critic.output_shape[0], plain
+    )
+
+
+def own_cells(
+    experiment: Experiment, csv: str | os.PathLike | None = None, metric: str = "FID"
+) -> list[published.Published]:
+    """The authors' cells at exactly the settings of a run; [] if there are none."""
+    look = wanted(experiment)
+    rows = published.find(look.data, look.loss, csv, wanted=look)
+    return [row for row in rows if row.metric == metric and _is_own(row, look)]
+
+
+def published_text(found: Pivot, csv: str | os.PathLike | None = None) -> str:
+    """The authors' FID in the rows and columns of a table; "" where they have none for any of its cells."""
+    metric = "IS" if found.score.startswith(("IS", "CS")) else "FID"
+    kind = found.score.partition("[")[0]
+    if kind not in ("FID", "FD", "IS", "CS", ""):
+        return ""
+    cells: dict[Any, str] = {}
+    notes: dict[str, None] = {}
+    experiments = []
+    for key, cell in found.cells.items():
+        try:
+            rows = own_cells(cell.point.experiment, csv, metric)
+        except MmdGanError:  # the architecture's file is gone: nothing is known of its K
+            continue
+        if rows:
+            row = rows[0]
+            cells[key] = f"{row.value:.4g}" if row.value is not None else row.status
+            if row.note:
+                cells[key] += " (?)"
+                notes[row.note] = None
+            experiments.append(cell.point.experiment)
+    if not cells:
+        return ""
+    lines = table_rows(found)
+    for line, row_key in zip(lines[1:], found.row_keys, strict=True):
+        line[1:] = [cells.get((row_key, column), "") for column in found.column_keys]
+    text = f"The authors' {metric} at the same settings (Results/published):\n\n{aligned(lines)}"
+    if notes:
+        text += "\n(?) " + "; ".join(notes) + "."
+    return f"{text}\n{_remark(found, metric, experiments)}".rstrip()
+
+
+def _remark(found: Pivot, metric: str, experiments: list[Experiment]) -> str:
+    """What keeps one from comparing the two tables, as far as it is known."""
+    reasons = []
+    if found.score and found.score != metric:
+        reasons.append(f"{found.score} is another score than {metric} with the 2015 Inception graph")
+    small = sorted({e.architecture for e in experiments} - set(PAPER_ARCHITECTURES))
+    if small:
+        reasons.append(f"{', '.join(small)} is not the paper's network")
+    steps = {e.max_step for e in experiments} - {100_000}
+    if steps:
+        reasons.append(f"the authors trained for 100,000 steps, not {', '.join(f'{step:,}' for step in sorted(steps))}")
+    counts = {e.score_count for e in experiments if e.score_count is not None} - {50_000}
+    if counts:
+        reasons.append(f"scores here are of {', '.join(f'{count:,}' for count in sorted(counts))} images")
+    return f"Not comparable number by number: {'; '.join(reasons)}." if reasons else ""
+
+
+def _is_own(row: published.Published, look: published.Wanted) -> bool:
+    rates = (row.lr_dis, look.lr_dis), (row.lr_gen, look.lr_gen)
+    near = all(a is not None and b is not None and math.isclose(a, b, rel_tol=0.01) for a, b in rates)
+    return near and not row.note.startswith("best ")
+
+
+# MERGED mmdgan/sweeps/table.py
+# Which score of a run a metric's name means, and whether more of it is better.
+
+
+def find_score(outcome: Outcome, metric: str) -> str | None:
+    """The name of the score that a metric means in a run's record.
+
+    Args:
+      outcome: the record.
+      metric: a score's name as records have it, such as "FD[classifier]", or one of `JUDGES`, such as "fid", which
+        means FID, FD[classifier] or whatever the run's features make of it.
+
+    Returns:
+      None if the run has no such score.
+    """
+    names = [score["metric"] for score in outcome.scores]
+    if metric in names:
+        return metric
+    return next((name for name in names if is_score(name, metric)), None)
+
+
+def score_names(outcomes: Iterable[Outcome], metric: str) -> list[str]:
+    """All names that a metric has in some records, each once."""
+    return list(dict.fromkeys(name for one in outcomes if (name := find_score(one, metric))))
+
+
+def is_score(name: str, metric: str) -> bool:
+    """Whether a score of this name is what a metric means."""
+    if name == metric:
+        return True
+    if metric not in JUDGES:
+        return False
+    if metric == "swd":
+        return name == "SWD mean"
+    from mmdgan.metrics.evaluate import score_name
+
+    label = name.partition("[")[2].removesuffix("]") or "inception"
+    return name == score_name(metric, label)
+
+
+def lower_is_better(name: str) -> bool:
+    """Whether less of a score is better; True for scores of which nobody says so."""
+    return next((judge.lower for metric, judge in JUDGES.items() if is_score(name, metric)), True)

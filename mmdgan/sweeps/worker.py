@@ -27,8 +27,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mmdgan.errors import MmdGanError
-from mmdgan.experiment import Experiment
+from mmdgan.core.errors import MmdGanError
+from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps.folder import DIVERGED, FAILED, FINISHED, INTERRUPTED, Outcome, SweepFolder
 
 _POLL_SECONDS = 0.1
@@ -74,7 +74,7 @@ def tell_tensorboard(sweep: SweepFolder) -> None:
     """Gives `tensorboard --logdir` of the sweep a table of the fields that vary in it, beside scores and losses."""
     import tensorflow as tf
 
-    from mmdgan.training import hparams
+    from mmdgan.training import tensorboard
 
     values: dict[str, list[Any]] = {}
     metrics: dict[str, None] = {}  # of all runs so far: one that diverged has none
@@ -83,7 +83,7 @@ def tell_tensorboard(sweep: SweepFolder) -> None:
             values.setdefault(name, []).append(value)
         metrics |= dict.fromkeys(score["metric"] for score in outcome.scores)
     with contextlib.suppress(OSError, tf.errors.OpError):  # the runs and their scores are what matters
-        hparams.write_sweep(sweep.path, values, [*(f"scores/{name}" for name in metrics), *hparams.LOSSES])
+        tensorboard.write_sweep(sweep.path, values, [*(f"scores/{name}" for name in metrics), *tensorboard.LOSSES])
 
 
 def check_job(experiment: Experiment) -> None:
@@ -92,9 +92,9 @@ def check_job(experiment: Experiment) -> None:
     Raises:
       MmdGanError: they cannot.
     """
-    from mmdgan.assembly import open_data
-    from mmdgan.scoring import Scorer
-    from mmdgan.startup import prepare_tensorflow
+    from mmdgan.core.startup import prepare_tensorflow
+    from mmdgan.runs.scoring import Scorer
+    from mmdgan.runs.train import open_data
 
     prepare_tensorflow()
     scorer = Scorer.of(experiment, open_data(experiment))
@@ -277,15 +277,15 @@ def _import_all() -> None:
     import tensorflow  # noqa: F401
 
     import mmdgan.data
-    import mmdgan.metrics.classifier
     import mmdgan.metrics.evaluate
-    import mmdgan.metrics.features
+    import mmdgan.metrics.features.classifier
+    import mmdgan.metrics.features.resolve
     import mmdgan.networks
-    import mmdgan.pictures
-    import mmdgan.rounds
+    import mmdgan.pictures.grid
+    import mmdgan.runs.train
     import mmdgan.sampling
     import mmdgan.training.divergence  # noqa: F401
-    from mmdgan.metrics import tfgan
+    from mmdgan.metrics.features import tfgan
 
     with contextlib.suppress(MmdGanError):  # a run that needs it says so
         tfgan.load()

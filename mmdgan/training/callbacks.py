@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
 
 if TYPE_CHECKING:
     import keras

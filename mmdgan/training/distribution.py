@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import tensorflow as tf
 
-from mmdgan import collectives
-from mmdgan.devices import check_devices
-from mmdgan.errors import ConfigError, MmdGanError
-from mmdgan.training.lost import WorkerLost
+from mmdgan.core import replicas
+from mmdgan.core.devices import check_devices
+from mmdgan.core.errors import ConfigError, MmdGanError
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ def make_strategy(
     """Makes the strategy of that name; with several workers it waits until all of them have called it.
 
     Args:
-        name: one of `mmdgan.devices.STRATEGIES`. "auto" is "mirrored" if several GPUs are visible (or `devices` is
+        name: one of `mmdgan.core.devices.STRATEGIES`. "auto" is "mirrored" if several GPUs are visible (or `devices` is
             above 1), else "one".
         devices: how many of the GPUs, or of the CPU's parts (`mmdgan.startup.prepare_tensorflow` makes them), each
             process uses; by default all GPUs, or one CPU.
@@ -93,7 +93,7 @@ class Replicas:
         self.count = 1 if strategy is None else strategy.num_replicas_in_sync
         self.worker, self.workers = worker_of(strategy)
         self.local = self.count // self.workers
-        self._gathered = tf.function(lambda row: self.run(collectives.gather_rows, row), autograph=False)
+        self._gathered = tf.function(lambda row: self.run(replicas.gather_rows, row), autograph=False)
 
     @classmethod
     def current(cls) -> Replicas:
@@ -127,8 +127,8 @@ class Replicas:
             )
         # On the host, so that each device is sent its own part alone.
         with tf.device(None if self._on_tpu else "CPU:0"):
-            number = collectives.replica_number() - self.worker * self.local
-            return collectives.rows_of(batch, batch.shape[0] // self.local, number)
+            number = replicas.replica_number() - self.worker * self.local
+            return replicas.rows_of(batch, batch.shape[0] // self.local, number)
 
     def check_variables(self, variables: Sequence[tf.Variable]) -> None:
         """Refuses variables that the strategy does not know, which the replicas would not share."""
@@ -167,7 +167,7 @@ class Replicas:
 
         @tf.function(autograph=False)
         def of_the_chief() -> Any:
-            return self.run(collectives.of_the_first, [tf.convert_to_tensor(variable) for variable in variables])
+            return self.run(replicas.of_the_first, [tf.convert_to_tensor(variable) for variable in variables])
 
         for variable, value in zip(variables, of_the_chief(), strict=True):
             variable.assign(value)
@@ -285,3 +285,32 @@ def _tpu() -> tf.distribute.TPUStrategy:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+# MERGED mmdgan/training/distribution.py
+# What happens to a worker when another one dies: TensorFlow's collectives fail, and this says why.
+
+
+class WorkerLost(Exception):
+    """Training stopped because another worker is gone; begun again, all go on from the newest checkpoint."""
+
+
+@contextmanager
+def lost_workers_named() -> Iterator[None]:
+    """Within the block, on one of several workers, an error of TensorFlow's connections becomes a `WorkerLost`."""
+    try:
+        yield
+    except Exception as error:
+        tf = sys.modules.get("tensorflow")
+        if tf is None:  # an error before TensorFlow is none of its own
+            raise
+        kinds = (
+            tf.errors.UnavailableError,
+            tf.errors.AbortedError,
+            tf.errors.CancelledError,
+            tf.errors.DeadlineExceededError,
+            tf.errors.InternalError,
+        )
+        if not isinstance(error, kinds):
+            raise
+        raise WorkerLost(f"another worker is gone ({type(error).__name__})") from error

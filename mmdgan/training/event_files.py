@@ -16,9 +16,10 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from mmdgan.data.records import masked_crc
-from mmdgan.design_keys import listed, nearest
-from mmdgan.errors import ConfigError
+from mmdgan.core.crc import masked_crc
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.text import listed
+from mmdgan.design.keys import nearest
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")

@@ -1,7 +1,7 @@
 """How a step is run: compiled by XLA, or several steps in one call of a TensorFlow function.
 
 Neither changes what a step computes. XLA draws other random numbers from the same seed than TensorFlow does on a CPU:
-numbers are drawn outside of what it compiles (`mmdgan.losses.randomness`).
+numbers are drawn outside of what it compiles (`mmdgan.core.random`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from mmdgan.losses import randomness
+from mmdgan.core import random
 
 
 class Compiled:
@@ -31,7 +31,7 @@ class Compiled:
         self._compiled = tf.function(tensors, autograph=False, jit_compile=True)
 
     def __call__(self, *args: Any) -> tuple[Any, Any]:
-        with randomness.drawn_outside():
+        with random.drawn_outside():
             result = self._compiled(*args)
         return result, self._constant
 

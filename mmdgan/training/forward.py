@@ -10,24 +10,25 @@ but with the same effective kernels, so that a kernel has one spectral norm per 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import tensorflow as tf
 
-from mmdgan import collectives
-from mmdgan.errors import ConfigError
+from mmdgan.core import random, replicas
+from mmdgan.core.errors import ConfigError, DataError
+from mmdgan.core.types import TensorLike
 from mmdgan.layers import scope
-from mmdgan.losses import randomness
-from mmdgan.losses.catalog import Loss
-from mmdgan.networks import Network
-from mmdgan.tensor_types import TensorLike
-from mmdgan.training import checks, critic_terms, view
-from mmdgan.training.ada import AdaptiveProbability
-from mmdgan.training.aids import Aids
-from mmdgan.training.checks import check_pair, resolve_penalty_weight
+from mmdgan.losses.registry import Loss
+from mmdgan.networks.blocks import batch_shape
+from mmdgan.networks.network import Network
+from mmdgan.training.aids import critic_input, critic_terms
+from mmdgan.training.aids.ada import AdaptiveProbability
+from mmdgan.training.aids.critic_input import View
+from mmdgan.training.aids.settings import Aids
 from mmdgan.training.precision import LossScale
-from mmdgan.training.view import View
 
 CODES, LABELS, LOSS, INTERPOLATION, UPDATE, VIEW = range(6)
 """Streams of random numbers within one step."""
@@ -131,9 +132,9 @@ class ForwardPass(tf.Module):
         watch_images: bool = False,
     ) -> Forward:
         """Runs both networks and the loss under a persistent tape; changes no variable. Of this replica's images."""
-        real = checks.checked_images(real, self.discriminator)
+        real = checked_images(real, self.discriminator)
         codes, labels_gen = self._draw(batch_size(real), codes, labels_gen)
-        labels = checks.checked_labels(labels, self.discriminator)
+        labels = checked_labels(labels, self.discriminator)
         state = {name: tf.convert_to_tensor(variable) for name, variable in self.loss_state.items()}
         with (
             tf.GradientTape(persistent=True) as tape,
@@ -145,7 +146,7 @@ class ForwardPass(tf.Module):
             norms = self._norms()
             with scope.shared_kernels({id(layer): norm[0] for layer, norm in norms.items()}):
                 generated = self._generator(codes, labels_gen, training=True)
-                seen = self._seen(real, view.REAL), self._seen(generated, view.GENERATED)
+                seen = self._seen(real, critic_input.REAL), self._seen(generated, critic_input.GENERATED)
                 own_scores = self._scores(*seen, labels, labels_gen)
                 score_gen, score_data = self._gathered(*own_scores)
                 regularisers = self._regularisers(*seen, labels, score_gen, score_data, state)
@@ -173,9 +174,9 @@ class ForwardPass(tf.Module):
 
     def _gathered(self, *scores: tf.Tensor) -> list[tf.Tensor]:
         """Scores (n, d) of this replica as the loss sees them: with those of all replicas, if it is to."""
-        if not self.gathers or collectives.replica_count() == 1:
+        if not self.gathers or replicas.replica_count() == 1:
             return list(scores)
-        return tf.split(collectives.gather_rows(tf.concat(scores, 1)), len(scores), axis=1)
+        return tf.split(replicas.gather_rows(tf.concat(scores, 1)), len(scores), axis=1)
 
     def _averages(self, updates: list[tuple[Any, tf.Tensor]]) -> list[tuple[Any, tf.Tensor]]:
         """Moving averages of all replicas: alike if batch statistics are, else their mean."""
@@ -237,7 +238,7 @@ class ForwardPass(tf.Module):
         critic = self._inference_critic(labels)
         if self.loss.uses_scale:
             weight: Any = self.penalty_weight  # never None with a scale
-            mean = collectives.mean_over_replicas if self.gathers else tf.identity
+            mean = replicas.mean_over_replicas if self.gathers else tf.identity
             return {"dis_scale": losses.jacobian_scale(critic, real, weight, mean)}
         if self.loss.penalty is None:
             return {}
@@ -249,12 +250,12 @@ class ForwardPass(tf.Module):
             generated,
             score_data,
             score_gen,
-            self._drawn(count, lambda total: randomness.uniform((total, 1, 1, 1), self._seed(INTERPOLATION))),
+            self._drawn(count, lambda total: random.uniform((total, 1, 1, 1), self._seed(INTERPOLATION))),
             legacy=self.legacy,
             **self.loss.penalty_kernel(score_gen, score_data, self._seed(LOSS), state),
         )
         if self.gathers:
-            penalty = collectives.mean_over_replicas(penalty)
+            penalty = replicas.mean_over_replicas(penalty)
         return {"dis_penalty": self.penalty_weight * penalty}
 
     def _inference_critic(self, labels: TensorLike | None) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -265,7 +266,7 @@ class ForwardPass(tf.Module):
         if self.aids.r1 is None:
             return None
         penalty = critic_terms.r1_penalty(self._inference_critic(labels), real, self.aids.r1)
-        return collectives.mean_over_replicas(penalty) if self.gathers else penalty
+        return replicas.mean_over_replicas(penalty) if self.gathers else penalty
 
     def _seen(self, images: tf.Tensor, whose: int) -> tf.Tensor:
         """This replica's images as the critic sees them."""
@@ -301,25 +302,25 @@ class ForwardPass(tf.Module):
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Returns (codes, labels) of this step and replica; what is not given is drawn."""
         if codes is None:
-            codes = self._drawn(count, lambda n: randomness.normal((n, self.code_size), self._seed(CODES)))
+            codes = self._drawn(count, lambda n: random.normal((n, self.code_size), self._seed(CODES)))
         if self.num_class < 2:
             return tf.convert_to_tensor(codes), None
         if labels is None:
             drawn = {"minval": 0, "maxval": self.num_class, "dtype": tf.int32}
-            labels = self._drawn(count, lambda n: randomness.uniform((n, 1), self._seed(LABELS), **drawn))
+            labels = self._drawn(count, lambda n: random.uniform((n, 1), self._seed(LABELS), **drawn))
         return tf.convert_to_tensor(codes), tf.cast(labels, tf.int32)
 
     def _drawn(self, count: TensorLike, draw: Callable[[Any], tf.Tensor]) -> tf.Tensor:
         """This replica's rows of random numbers that are drawn for the samples of all replicas."""
-        return collectives.own_rows(draw(count * collectives.replica_count()), count)
+        return replicas.own_rows(draw(count * replicas.replica_count()), count)
 
     def _of_all_replicas(self, values: Any) -> Any:
         """What the replicas computed of the loss: alike if they gathered the scores, else their mean."""
-        return values if self.gathers else collectives.mean_over_replicas(values)
+        return values if self.gathers else replicas.mean_over_replicas(values)
 
     def _seed(self, stream: int) -> tf.Tensor:
         """A stateless seed for one stream of random numbers at the present step."""
-        with randomness.outside():
+        with random.outside():
             seed = tf.stack([tf.constant(self.seed * 8 + stream, tf.int64), self.iterations])
             return tf.random.experimental.stateless_fold_in(seed, self._substep) if self._substep else seed
 
@@ -327,3 +328,65 @@ class ForwardPass(tf.Module):
 def batch_size(images: tf.Tensor) -> int | tf.Tensor:
     """The number of images: where it is known, a number, for the choice of algorithms."""
     return images.shape[0] or tf.shape(images)[0]
+
+
+# MERGED mmdgan/training/forward.py
+# What a training step accepts: images, labels, and pairs of networks; what it refuses, in a sentence.
+
+
+def resolve_penalty_weight(loss: Loss, given: float | None) -> float | None:
+    """The weight to use of a loss's penalty or scale; None for a loss that has neither."""
+    if given is not None and loss.penalty_weight is None:
+        raise ConfigError(
+            f"penalty_weight is {given}, but the loss {loss.name!r} has no penalty to weigh; leave it out."
+        )
+    if given is not None and not (isinstance(given, Real) and 0 < given < math.inf):
+        raise ConfigError(f"penalty_weight is {given!r}; give a positive number.")
+    return loss.penalty_weight if given is None else float(given)
+
+
+def check_pair(generator: Network, discriminator: Network) -> None:
+    """Refuses two networks that cannot play together: of unlike data formats or numbers of classes."""
+    formats = generator.data_format, discriminator.data_format
+    if formats[0] != formats[1]:
+        raise ConfigError(f"The generator is {formats[0]} and the critic {formats[1]}: build both in one data_format.")
+    counts = [network.spec.num_class if network.spec.num_class >= 2 else 0 for network in (generator, discriminator)]
+    if counts[0] != counts[1]:
+        raise ConfigError(
+            f"The generator has {counts[0]} classes and the critic {counts[1]}: build both with the same num_class."
+        )
+
+
+def to_float(images: TensorLike, dtype: str) -> tf.Tensor:
+    """uint8 0..255 to [-1, 1] by v / 127.5 - 1; of floating-point images only the type changes."""
+    images = tf.convert_to_tensor(images)
+    if images.dtype == tf.uint8:
+        return tf.cast(images, dtype) / 127.5 - 1
+    if not images.dtype.is_floating:
+        raise DataError(f"Images must be uint8 (0 to 255) or floating-point in [-1, 1], not {images.dtype.name}.")
+    return tf.cast(images, dtype)
+
+
+def channels_last(images: tf.Tensor, data_format: str) -> tf.Tensor:
+    """Images (N, H, W, C) of images in `data_format`; points (N, d) are as they are."""
+    return tf.transpose(images, (0, 2, 3, 1)) if data_format == "channels_first" and len(images.shape) == 4 else images
+
+
+def checked_images(real: TensorLike, critic: Network) -> tf.Tensor:
+    """Real images as floats in [-1, 1], of the critic's shape; DataError if they are of another."""
+    real = to_float(real, critic.variable_dtype)
+    expected = batch_shape(critic.spec.input_shape, critic.data_format)
+    if not real.shape.is_compatible_with(expected):
+        raise DataError(f"Real images must have shape {expected} for this critic, not {tuple(real.shape)}.")
+    return real
+
+
+def checked_labels(labels: TensorLike | None, critic: Network) -> tf.Tensor | None:
+    """Labels of real images; None for unconditional networks, which do not need them; DataError if they are missing."""
+    num_class = critic.spec.num_class
+    if labels is None and critic.conditional:
+        raise DataError(
+            f"The critic is conditional on {num_class} classes and was given images alone: pass their labels too, "
+            "int (B, 1)."
+        )
+    return None if labels is None or num_class < 2 else tf.cast(labels, tf.int32)

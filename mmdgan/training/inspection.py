@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from mmdgan import collectives, tf1
-from mmdgan.training.checks import channels_last
+from mmdgan import tf1
+from mmdgan.core import replicas
+from mmdgan.training.forward import channels_last
 
 if TYPE_CHECKING:
     from mmdgan.training.forward import Forward
@@ -43,8 +44,8 @@ def _histograms(gan: GanStep, forward: Forward) -> dict[str, tf.Tensor]:
     histograms = {"x/sx": forward.score_data, "x/sg": forward.score_gen, "x/x_gen": forward.generated}
     for tag, gradient in zip(("x/g_x_norm", "x/g_gen_norm"), _image_gradients(forward), strict=True):
         norms = tf.norm(tf.reshape(gradient, (tf.shape(gradient)[0], -1)), axis=1)
-        histograms[tag] = collectives.gather_rows(norms)
-    gradients = collectives.mean_over_replicas(gan._gradients(forward))
+        histograms[tag] = replicas.gather_rows(norms)
+    gradients = replicas.mean_over_replicas(gan._gradients(forward))
     for network, values in zip((gan.discriminator, gan.generator), gradients, strict=True):
         if not values:  # a fixed critic
             continue

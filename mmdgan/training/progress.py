@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Literal, TextIO
 
+from mmdgan.core.text import duration
+
 _TERMINAL_SECONDS = 0.2
 
 
@@ -124,10 +126,3 @@ class Progress:
                 print(text, end=end, file=self.stream, flush=True)
             except OSError:  # the terminal, or who read the pipe, has gone: training need not end with it
                 self.stream = None
-
-
-def duration(seconds: float) -> str:
-    """Hours, minutes and seconds as 1:02:03 or 2:03."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
 
 DYNAMIC = "dynamic"
 _ALWAYS_BEFORE, _THRESHOLD = 1000, 0.1

@@ -8,7 +8,7 @@ known.
 Several replicas take equal parts of the batch. Scores are gathered, so that each computes the loss of the whole batch,
 and statistics of batch normalisation are those of the whole batch: R replicas of B / R images are one device of B. Each
 replica differentiates its own copy of the loss; the mean of the replicas' gradients is then the gradient of the loss,
-because what they tell one another is differentiated too (`mmdgan.collectives`).
+because what they tell one another is differentiated too (`mmdgan.core.replicas`).
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from typing import Any
 
 import tensorflow as tf
 
-from mmdgan import collectives, tf1
-from mmdgan.devices import REPLICA_LOSSES, check_one_replica
-from mmdgan.errors import ConfigError
-from mmdgan.losses import randomness
-from mmdgan.losses.catalog import Loss
-from mmdgan.networks import Network, check_labels
-from mmdgan.tensor_types import TensorLike
-from mmdgan.training import ada, critic_terms, execution, inspection
-from mmdgan.training.aids import Aids
-from mmdgan.training.checks import channels_last
+from mmdgan import tf1
+from mmdgan.core import random, replicas
+from mmdgan.core.devices import REPLICA_LOSSES, check_one_replica
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.types import TensorLike
+from mmdgan.losses.registry import Loss
+from mmdgan.networks.network import Network, check_labels
+from mmdgan.training import execution, inspection
+from mmdgan.training.aids import ada, critic_terms
+from mmdgan.training.aids.ema import WeightAverage
+from mmdgan.training.aids.settings import Aids
 from mmdgan.training.distribution import Replicas
-from mmdgan.training.ema import WeightAverage
-from mmdgan.training.forward import LOSS, UPDATE, ForwardPass, batch_size
-from mmdgan.training.learning_rates import scheduled_optimizer
+from mmdgan.training.forward import LOSS, UPDATE, ForwardPass, batch_size, channels_last
+from mmdgan.training.optimizers import scheduled_optimizer
 from mmdgan.training.schedule import UpdateSchedule
 
 
@@ -153,7 +153,7 @@ class GanStep(ForwardPass):
             DataError: images of another shape or type, or no labels for a conditional critic.
         """
         self._check_label_values(labels, labels_gen)
-        update = self.schedule.updates(self.iterations, lambda: randomness.uniform((), self._seed(UPDATE)))
+        update = self.schedule.updates(self.iterations, lambda: random.uniform((), self._seed(UPDATE)))
         return self._train(real, codes, labels, labels_gen, *update)
 
     def steps(self, real: TensorLike, labels: TensorLike | None = None) -> dict[str, tf.Tensor]:
@@ -279,7 +279,7 @@ class GanStep(ForwardPass):
 
     def _apply(self, gradients: Sequence[Sequence[tf.Tensor]], update_dis: bool, update_gen: bool) -> None:
         """Updates the critic and the generator by the mean of the replicas' gradients; Keras applies their sum."""
-        count = collectives.replica_count()
+        count = replicas.replica_count()
         players = (
             (update_dis, self.optimizer_dis, self.discriminator),
             (update_gen, self.optimizer_gen, self.generator),

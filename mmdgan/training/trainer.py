@@ -10,13 +10,12 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mmdgan.errors import CheckpointError, ConfigError, DataError
+from mmdgan.core.errors import CheckpointError, ConfigError, DataError
 from mmdgan.training import divergence, signals
 from mmdgan.training.callbacks import Callbacks
-from mmdgan.training.calls import grouped, steps_until, take_steps
 from mmdgan.training.divergence import Diverged
 from mmdgan.training.progress import Pace, Progress
 from mmdgan.training.signals import Interrupted
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
 
     from mmdgan.data import Pipeline
     from mmdgan.training.checkpoints import Checkpoints
-    from mmdgan.training.monitor import Monitor
     from mmdgan.training.step import GanStep
+    from mmdgan.training.tensorboard import Monitor
 
 _SHOW_SECONDS = 2.0  # losses are fetched at least this often, for the progress line
 _SNAPSHOT_SECONDS = 5.0  # between two copies of the state, of which the last is saved in case of a divergence
@@ -344,3 +343,43 @@ class _Agreed(NamedTuple):
 def _tag(loss: str) -> str:
     """The original's tag of a loss: loss_gen is GANLoss/gen."""
     return f"GANLoss/{loss.removeprefix('loss_')}"
+
+
+# MERGED mmdgan/training/trainer.py
+# How the training loop groups batches into calls of one or several steps.
+
+
+def take_steps(gan: GanStep, batches: Sequence[Mapping[str, tf.Tensor]]) -> list[Mapping[str, tf.Tensor]]:
+    """Takes one step on each batch, all in one call if there are several; returns each step's losses."""
+    if len(batches) == 1:
+        return [gan.step(batches[0]["x"], labels=batches[0].get("y"))]
+    import tensorflow as tf
+
+    real, labels = (tf.stack([batch[key] for batch in batches]) if key in batches[0] else None for key in ("x", "y"))
+    losses = gan.steps(real, labels)
+    columns = {name: tf.unstack(values) for name, values in losses.items()}
+    return [{name: values[index] for name, values in columns.items()} for index in range(len(batches))]
+
+
+def grouped(batches: Iterable[Mapping[str, tf.Tensor]], size: Callable[[], int]) -> Iterator[list[Mapping]]:
+    """Collects batches for calls of several steps.
+
+    Args:
+        batches: one per step.
+        size: asked before each group is collected: how many it is to have; the last one has what is left.
+    """
+    group: list[Mapping] = []
+    wanted = size()
+    for batch in batches:
+        group.append(batch)
+        if len(group) >= wanted:
+            yield group
+            group, wanted = [], size()
+    if group:
+        yield group
+
+
+def steps_until(step: int, most: int, last: int, *periods: int | None) -> int:
+    """Returns how many steps to take at once: up to `most`, but not beyond the last or a multiple of a period."""
+    ends = [last - step, *(period - step % period for period in periods if period is not None)]
+    return max(1, min(most, *ends))

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import mmdgan
-from mmdgan.design import NetworkSpec, parse_network
-from mmdgan.design_keys import KEYS
+from mmdgan.design.architecture import NetworkSpec, parse_network
+from mmdgan.design.keys import KEYS
 
 CLASSES = 3
 IMAGE = (2, 4, 6)

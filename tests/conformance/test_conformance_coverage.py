@@ -12,14 +12,14 @@ import pytest
 
 import architectures
 from mmdgan import losses, networks
-from mmdgan.design import parse_network
-from mmdgan.design_blocks import BLOCK_OPS
-from mmdgan.design_graph import HOWS
-from mmdgan.design_keys import DENSE, KEYS, NON_LOCAL_TYPES, POOLS, RESIDUAL_TYPES, SCALINGS
-from mmdgan.errors import DesignError
+from mmdgan.core.errors import DesignError
+from mmdgan.design.architecture import parse_network
+from mmdgan.design.graph import HOWS
+from mmdgan.design.keys import DENSE, KEYS, NON_LOCAL_TYPES, POOLS, RESIDUAL_TYPES, SCALINGS
+from mmdgan.design.layers import BLOCK_OPS
 from mmdgan.layers.base import SPECTRAL_MODES
-from mmdgan.layers.blocks import _KERNEL_LAYERS
 from mmdgan.layers.initializers import MODES
+from mmdgan.networks.blocks import _KERNEL_LAYERS
 from tests.conformance.built import built
 from tests.conformance.descriptions import LOSSES, NETWORKS, PRESETS
 from tests.conformance.test_conformance_losses import OTHER_OPTIONS

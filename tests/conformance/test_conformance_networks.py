@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from mmdgan.layers import scope
-from mmdgan.networks import Network
+from mmdgan.networks.network import Network
 from mmdgan.training.distribution import make_strategy
 from tests.conformance.built import (
     BATCH,

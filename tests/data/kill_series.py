@@ -20,8 +20,8 @@ import numpy as np
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(Path(__file__).parent), str(PROJECT)]
 
-import handmade  # noqa: E402
-from made_sources import content_of  # noqa: E402
+from tests.helpers import handmade  # noqa: E402
+from tests.helpers.made_sources import content_of  # noqa: E402
 
 COUNT = 3000
 _UNDER_WAY = "cifar10/.partial/"

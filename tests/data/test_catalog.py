@@ -8,8 +8,8 @@ import re
 import pytest
 
 from mmdgan import data
+from mmdgan.core.errors import DataError
 from mmdgan.data.catalog import CATALOG, unfinished
-from mmdgan.errors import DataError
 
 
 def sidecar(root, name: str, **changes) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import handmade
-import handmade_archives as made
 import numpy as np
 import pytest
 
+from mmdgan.core.errors import DataError
 from mmdgan.data import info
 from mmdgan.data.sources import celeba
 from mmdgan.data.sources.base import Request
-from mmdgan.errors import DataError
+from tests.helpers import handmade, handmade_archives as made
 
 CELEBA = replace(info("celeba", "nowhere"), count=4)
 SHAPE = (3, 218, 178)

@@ -6,12 +6,12 @@ import gzip
 import hashlib
 import re
 
-import handmade_binaries as made
 import pytest
 
+from mmdgan.core.errors import DataError
 from mmdgan.data import names
 from mmdgan.data.sources import checksums
-from mmdgan.errors import DataError
+from tests.helpers import handmade_binaries as made
 
 
 def test_a_file_that_was_published(tmp_path):

@@ -9,15 +9,13 @@ import tracemalloc
 import zipfile
 import zlib
 
-import handmade
-import handmade_archives as made
 import numpy as np
 import pytest
 
+from mmdgan.core.errors import DataError
 from mmdgan.data.sources import containers, folders
-from mmdgan.data.sources.containers import Broken, recognise
-from mmdgan.data.sources.tars import Tars
-from mmdgan.errors import DataError
+from mmdgan.data.sources.containers import Broken, Tars, recognise
+from tests.helpers import handmade, handmade_archives as made
 
 FILES = {
     "b/2.png": b"two",

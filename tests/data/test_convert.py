@@ -9,16 +9,16 @@ import os
 import shutil
 from pathlib import Path
 
-import handmade
 import pytest
-from made_sources import content_of, made_source, picture
 
-from mmdgan.data import convert as convert_module, shard_jobs, unfinished
+from mmdgan.core.errors import DataError
 from mmdgan.data.catalog import DataInfo
-from mmdgan.data.convert import convert
-from mmdgan.data.geometry import Geometry
+from mmdgan.data.preparation import convert as convert_module, shards, staging
+from mmdgan.data.preparation.convert import convert
+from mmdgan.data.preparation.geometry import Geometry
 from mmdgan.data.sidecar import Skipped, read_sidecar
-from mmdgan.errors import DataError
+from tests.helpers import handmade
+from tests.helpers.made_sources import content_of, made_source, picture
 
 TINY = DataInfo("tiny", (3, 8, 8), num_class=10)
 COUNT = 50
@@ -189,22 +189,22 @@ def test_interrupted_while_it_finishes(out, tmp_path, monkeypatch, step):
         return call
 
     with monkeypatch.context() as patch:
-        original = unfinished.Unfinished.finish
+        original = staging.Unfinished.finish
 
         def finish(self, sidecar):
             for name in ("replace", "unlink", "rmdir"):
                 patch.setattr(Path, name, interrupting(getattr(Path, name)))
             original(self, sidecar)
 
-        patch.setattr(unfinished.Unfinished, "finish", finish)
-        patch.setattr(unfinished.Unfinished, "__exit__", lambda self, *_: os.close(self.lock))
+        patch.setattr(staging.Unfinished, "finish", finish)
+        patch.setattr(staging.Unfinished, "__exit__", lambda self, *_: os.close(self.lock))
         with pytest.raises(KeyboardInterrupt):
             run(out)
     if read_sidecar(out, "tiny") is None:
         _, lines = run(out)
         assert "50 images are kept" in lines[1]
     else:
-        unfinished.clear_leftovers(out)
+        staging.clear_leftovers(out)
     assert content_of(out) == content_of(tmp_path / "undisturbed")
 
 
@@ -304,34 +304,34 @@ def test_a_full_disk(out, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shard_jobs, "write_durably", full)
+    monkeypatch.setattr(shards, "write_durably", full)
     with pytest.raises(DataError, match="No space left on device"):
         run(out)
     assert not list(out.rglob("*.part"))
 
 
 def test_two_conversions_at_once(out, monkeypatch):
-    monkeypatch.setattr(unfinished, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(staging, "_PATIENCE_SECONDS", 0.1)
     (out / ".partial").mkdir(parents=True)
     with open(out / ".partial" / "lock", "w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(DataError, match="Another process is converting a data set into .*tiny: wait"):
             run(out)
-    with unfinished.Unfinished(out), pytest.raises(DataError, match="Another process is converting"):
+    with staging.Unfinished(out), pytest.raises(DataError, match="Another process is converting"):
         run(out)
     run(out)
     assert sorted(content_of(out)) == sorted([*FILES, "tiny.json"])
 
 
 def test_another_process_was_faster(out, monkeypatch):
-    enter = unfinished.Unfinished.__enter__
+    enter = staging.Unfinished.__enter__
 
     def enter_late(self):
-        monkeypatch.setattr(unfinished.Unfinished, "__enter__", enter)
+        monkeypatch.setattr(staging.Unfinished, "__enter__", enter)
         run(out)
         return enter(self)
 
-    monkeypatch.setattr(unfinished.Unfinished, "__enter__", enter_late)
+    monkeypatch.setattr(staging.Unfinished, "__enter__", enter_late)
     with pytest.raises(DataError, match="Another process has converted tiny into .* meanwhile"):
         run(out)
     assert sorted(content_of(out)) == sorted([*FILES, "tiny.json"])

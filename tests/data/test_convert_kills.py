@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import kill_series
+from tests.data import kill_series
 
 
 def test_killed_at_random_moments(tmp_path):

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 
 import pytest
-from made_sources import content_of, made_source
 
-from mmdgan.data import convert as convert_module
+from mmdgan.core.errors import DataError
 from mmdgan.data.catalog import DataInfo
-from mmdgan.data.convert import convert
-from mmdgan.data.geometry import Geometry
-from mmdgan.data.shard_jobs import join_pieces
+from mmdgan.data.preparation import convert as convert_module
+from mmdgan.data.preparation.convert import convert
+from mmdgan.data.preparation.geometry import Geometry
+from mmdgan.data.preparation.shards import join_pieces
 from mmdgan.data.sidecar import Skipped
 from mmdgan.data.sources.base import Request
 from mmdgan.data.sources.folders import find
-from mmdgan.errors import DataError
+from tests.helpers.made_sources import content_of, made_source
 
 TINY = DataInfo("tiny", (3, 8, 8), num_class=10)
 COUNT = 50  # of one byte each, as their source says

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 
-import handmade
-import handmade_archives as made
 import numpy as np
 import pytest
 from PIL import Image
 
+from mmdgan.core.errors import DataError
 from mmdgan.data import info
 from mmdgan.data.sources import folders
 from mmdgan.data.sources.base import Request
-from mmdgan.errors import DataError
+from tests.helpers import handmade, handmade_archives as made
 
 CIFAR = info("cifar10", "nowhere")
 PICTURES = handmade.images(5, shape=(3, 8, 8))

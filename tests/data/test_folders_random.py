@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 import warnings
 
-import handmade_archives as made
 import numpy as np
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 
-from mmdgan.data.convert import convert
-from mmdgan.data.geometry import Geometry
+from mmdgan.data.preparation.convert import convert
+from mmdgan.data.preparation.geometry import Geometry
+from mmdgan.data.records.reader import read_records
 from mmdgan.data.sources import folders
-from mmdgan.data.tfrecords import read_records
+from tests.helpers import handmade_archives as made
 
 FORMS = {
     "png": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),

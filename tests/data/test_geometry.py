@@ -8,13 +8,13 @@ import zlib
 
 import numpy as np
 import pytest
-from made_sources import encoded, picture
 from PIL import Image
 
-from mmdgan.data import geometry as geometry_module
-from mmdgan.data.geometry import BrokenImage, Geometry, is_grey, load_image, shape_of
+from mmdgan.data.preparation import geometry as geometry_module
+from mmdgan.data.preparation.geometry import BrokenImage, Geometry, is_grey, load_image, shape_of
 from mmdgan.data.sources.base import Item
-from tests import golden_data
+from tests.helpers import golden_data
+from tests.helpers.made_sources import encoded, picture
 
 AS_IS = Geometry()
 RGB = (3, 8, 8)

@@ -6,15 +6,14 @@ import gzip
 import hashlib
 import struct
 
-import handmade
-import handmade_binaries as made
 import numpy as np
 import pytest
 
+from mmdgan.core.errors import DataError
 from mmdgan.data import info
 from mmdgan.data.sources import checksums, idx
 from mmdgan.data.sources.base import Request
-from mmdgan.errors import DataError
+from tests.helpers import handmade, handmade_binaries as made
 
 MNIST = info("mnist", "nowhere")
 LABELS = np.arange(17) * 7 % 10

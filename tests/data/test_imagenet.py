@@ -6,16 +6,15 @@ import gzip
 import pickle
 from dataclasses import replace
 
-import handmade
-import handmade_archives as made
 import numpy as np
 import pytest
 
+from mmdgan.core.errors import DataError
 from mmdgan.data import info, sources
 from mmdgan.data.sources import imagenet
 from mmdgan.data.sources.base import Request
-from mmdgan.data.sources.mappings import read_mapping
-from mmdgan.errors import DataError
+from mmdgan.data.sources.imagenet import read_mapping
+from tests.helpers import handmade, handmade_archives as made
 
 IMAGENET = replace(info("imagenet", "nowhere"), num_class=3, count=6)
 PICTURES = handmade.images(6, shape=(3, 8, 8))

@@ -7,16 +7,15 @@ import pickle
 import struct
 from dataclasses import replace
 
-import handmade
-import handmade_archives as made
 import numpy as np
 import pytest
 
+from mmdgan.core.errors import DataError
 from mmdgan.data import info
 from mmdgan.data.sources import lsun
 from mmdgan.data.sources.base import Request
 from mmdgan.data.sources.lmdbs import Lmdb
-from mmdgan.errors import DataError
+from tests.helpers import handmade, handmade_archives as made
 
 LSUN = replace(info("lsun", "nowhere"), count=5)
 PICTURES = handmade.images(5, shape=(3, 8, 8))

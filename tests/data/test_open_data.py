@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 
-import handmade
 import numpy as np
 import pytest
 
 from mmdgan import data
-from mmdgan.data.prepare import prepare
-from mmdgan.data.shard_writer import ShardWriter
+from mmdgan.core.errors import ConfigError, DataError
+from mmdgan.data.preparation.prepare import prepare
+from mmdgan.data.records.writer import ShardWriter
 from mmdgan.data.sources import tfds as tfds_source
-from mmdgan.errors import ConfigError, DataError
+from tests.helpers import handmade
 
 LABELS = np.arange(23) * 7 % 10
 
@@ -269,7 +269,7 @@ def test_broken_sidecars_and_lost_shards(root, binary, cache):
 def test_what_fits_is_kept_in_memory(root, monkeypatch):
     prepared_set(root)
     asked = []
-    monkeypatch.setattr("mmdgan.data.opening.choose_cache", lambda size: asked.append(size) or "stream")
+    monkeypatch.setattr("mmdgan.data.open.choose_cache", lambda size: asked.append(size) or "stream")
     assert data.open_data("mine", data_root=root).mode == "stream"
     size = (root / "mine/mine-00000-of-00001.tfrecords").stat().st_size
     assert asked == [size]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mmdgan.core.shuffling import permutation, raw_words
 from mmdgan.data import order
-from mmdgan.data.shuffling import permutation, raw_words
 
 
 def test_in_memory_every_epoch_is_the_permutation_of_its_number():

@@ -10,13 +10,12 @@ import pickle
 import struct
 import time
 
-import handmade
-import handmade_binaries as made
 import numpy as np
 import pytest
 
+from mmdgan.core.errors import DataError
 from mmdgan.data.sources import pickles
-from mmdgan.errors import DataError
+from tests.helpers import handmade, handmade_binaries as made
 
 
 def equal(a, b) -> bool:

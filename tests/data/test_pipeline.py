@@ -6,17 +6,17 @@ import gc
 import threading
 import time
 
-import handmade
 import numpy as np
 import pytest
 
+from mmdgan.core.errors import ConfigError, DataError
+from mmdgan.core.shuffling import permutation
 from mmdgan.data import ImageData, Pipeline
+from mmdgan.data.dataset import StoredImages
 from mmdgan.data.pipeline import channels_last
 from mmdgan.data.readahead import ReadAhead
-from mmdgan.data.shuffling import permutation
-from mmdgan.data.stored import StoredImages
-from mmdgan.data.tfrecords import RecordFile
-from mmdgan.errors import ConfigError, DataError
+from mmdgan.data.records.reader import RecordFile
+from tests.helpers import handmade
 
 
 @pytest.fixture

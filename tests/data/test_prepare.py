@@ -6,17 +6,17 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-import handmade
 import numpy as np
 import pytest
-from made_sources import content_of, encoded, made_source, picture
 from PIL import Image
 
+from mmdgan.core.errors import ConfigError, DataError
 from mmdgan.data import info, sources
-from mmdgan.data.prepare import prepare
+from mmdgan.data.preparation.prepare import prepare
 from mmdgan.data.sources import tfds
 from mmdgan.data.sources.base import ImageSource, Item, Part, Request
-from mmdgan.errors import ConfigError, DataError
+from tests.helpers import handmade
+from tests.helpers.made_sources import content_of, encoded, made_source, picture
 
 LABELS = np.arange(20) * 7 % 10
 

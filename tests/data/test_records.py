@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import handmade
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from mmdgan.data.records import FRAME, HEAD, Layout, decode, encode, framed, head, masked_crc, masked_crcs
+from mmdgan.core.crc import masked_crc, masked_crcs
+from mmdgan.data.records.example import FRAME, HEAD, Layout, decode, encode, framed, head
+from tests.helpers import handmade
 
 LABELS = [None, 0, 1, 127, 128, 300, 2**31, 2**63 - 1, -1, -128, -(2**63)]
 

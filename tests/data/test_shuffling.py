@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmdgan.data.shuffling import permutation, raw_words, uniform
+from mmdgan.core.shuffling import permutation, raw_words, uniform
 
 
 def philox(count: int, key: tuple[int, int]) -> list[int]:

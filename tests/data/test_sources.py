@@ -7,15 +7,14 @@ import os
 import pickle
 import tarfile
 
-import handmade
-import handmade_binaries as made
 import numpy as np
 import pytest
 
+from mmdgan.core.errors import DataError
 from mmdgan.data import info
-from mmdgan.data.sources import cifar, stretches, tables
+from mmdgan.data.sources import cifar, containers, tables
 from mmdgan.data.sources.base import Request
-from mmdgan.errors import DataError
+from tests.helpers import handmade, handmade_binaries as made
 
 CIFAR = info("cifar10", "nowhere")
 LABELS = np.arange(23) * 7 % 10
@@ -299,11 +298,11 @@ def test_sizes_that_lie(tmp_path, pictures, monkeypatch):
                 find(tmp_path / "x")
     file = archive(tmp_path / "cifar-10-binary.tar.gz", "binary", pictures)
     assert find(file).count == 23
-    monkeypatch.setattr(stretches, "LIMIT", 20_000)
+    monkeypatch.setattr(containers, "LIMIT", 20_000)
     with pytest.raises(DataError, match="unpacks to more than 20,000 bytes, as no official file does"):
         find(file)
     monkeypatch.undo()
     file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()) + bytes(2**22)))
-    monkeypatch.setattr(stretches, "LIMIT", 2**22)
+    monkeypatch.setattr(containers, "LIMIT", 2**22)
     with pytest.raises(DataError, match="unpacks to more than"):
         find(file)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import handmade
-import handmade_binaries as made
 import numpy as np
 import pytest
 
+from mmdgan.core.errors import DataError
 from mmdgan.data import info
 from mmdgan.data.sources import stl
 from mmdgan.data.sources.base import Request
-from mmdgan.errors import DataError
+from tests.helpers import handmade, handmade_binaries as made
 
 STL = info("stl10", "nowhere")
 LABELS = np.array([0, 9, 3, 5, 5])

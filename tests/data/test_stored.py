@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import handmade
 import numpy as np
 import pytest
 
-from mmdgan.data.images import ImageData
+from mmdgan.core.errors import DataError
+from mmdgan.data.dataset import ImageData, StoredImages
 from mmdgan.data.memory import available_memory, choose_cache, explain
+from mmdgan.data.records.reader import RecordFile
 from mmdgan.data.sidecar import Shard
-from mmdgan.data.stored import StoredImages
-from mmdgan.data.tfrecords import RecordFile
-from mmdgan.errors import DataError
+from tests.helpers import handmade
 
 SHAPE = (3, 8, 6)
 SIZE = 3 * 8 * 6

@@ -12,8 +12,8 @@ import pytest
 from scipy import integrate, spatial, stats
 from sklearn import datasets
 
+from mmdgan.core.errors import ConfigError
 from mmdgan.data import synthetic
-from mmdgan.errors import ConfigError
 
 C = 0.707106
 ROUND = [[0.03, 0.0], [0.0, 0.03]]

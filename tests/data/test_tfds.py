@@ -15,16 +15,16 @@ import threading
 import time
 from pathlib import Path
 
-import handmade
 import numpy as np
 import pytest
 from PIL import Image
 
+from mmdgan.core.errors import DataError
 from mmdgan.data.catalog import CATALOG, DataInfo
 from mmdgan.data.sources import tfds as tfds_source
 from mmdgan.data.sources.base import Request
-from mmdgan.data.sources.tfds_parts import BuilderPart, FilePart
-from mmdgan.errors import DataError
+from mmdgan.data.sources.tfds import BuilderPart, FilePart
+from tests.helpers import handmade
 
 LABELS = np.arange(23) * 7 % 10
 

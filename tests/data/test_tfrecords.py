@@ -8,16 +8,16 @@ import os
 import pickle
 import threading
 
-import handmade
 import numpy as np
 import pytest
 
-from mmdgan.data import frames, tfrecords
-from mmdgan.data.records import framed, head
-from mmdgan.data.shard_writer import ShardWriter
+from mmdgan.core.errors import DataError
+from mmdgan.data.records import framing, reader
+from mmdgan.data.records.example import framed, head
+from mmdgan.data.records.reader import RecordFile, check_shards, count_records, missing_shards, read_records
+from mmdgan.data.records.writer import ShardWriter
 from mmdgan.data.sidecar import Shard
-from mmdgan.data.tfrecords import RecordFile, check_shards, count_records, missing_shards, read_records
-from mmdgan.errors import DataError
+from tests.helpers import handmade
 
 TINY = (3, 2, 2)
 LABELS = {
@@ -38,9 +38,9 @@ def write(path, pictures, labels=None) -> Shard:
 @pytest.fixture
 def small_reads(monkeypatch):
     """Reads so small that tiny files take many."""
-    monkeypatch.setattr(frames, "_SPAN", 300)
-    monkeypatch.setattr(frames, "_GAP", 100)
-    monkeypatch.setattr(tfrecords, "_BLOCK", 240)
+    monkeypatch.setattr(framing, "_SPAN", 300)
+    monkeypatch.setattr(framing, "_GAP", 100)
+    monkeypatch.setattr(reader, "_BLOCK", 240)
 
 
 def test_written_records_are_the_format_s(tmp_path):
@@ -149,8 +149,8 @@ def test_labels_alone(tmp_path, monkeypatch, kind, long):
     pictures, labels = handmade.images(90, shape=TINY), LABELS[kind](90)
     path = tmp_path / "set.tfrecords"
     write(path, pictures, labels)
-    monkeypatch.setattr(tfrecords, "_LONG", 0 if long else 100)
-    monkeypatch.setattr(tfrecords, "_BLOCK", 240)
+    monkeypatch.setattr(reader, "_LONG", 0 if long else 100)
+    monkeypatch.setattr(reader, "_BLOCK", 240)
     found = RecordFile(path, 12).scan_labels()
     assert found is None if labels is None else np.array_equal(found, labels)
 
@@ -172,11 +172,11 @@ def test_other_features_beside_the_image(tmp_path):
 @pytest.mark.parametrize("how", ["read", "scan"])
 def test_lengths_that_add_up_as_if_they_were_equal(tmp_path, monkeypatch, how):
     """The first record is as long as the mean: one guesses wrong, notices, and finds all."""
-    monkeypatch.setattr(tfrecords, "_LONG", 0)
+    monkeypatch.setattr(reader, "_LONG", 0)
     pictures, labels = handmade.images(9, shape=TINY), [200, 1, 2**14, 5, 2**14, 300, 7, 2**14, 400]
     path = tmp_path / "set.tfrecords"
     file = RecordFile(path, 12, write(path, pictures, labels))
-    assert file.check().stride and np.ptp(np.diff(frames.walk_all(path).ends)) == 2
+    assert file.check().stride and np.ptp(np.diff(framing.walk_all(path).ends)) == 2
     if how == "scan":
         found = file.scan_labels()
     else:
@@ -253,7 +253,7 @@ def test_reading_hand_made_records(tmp_path, labelled):
 
 def test_progress_is_told(tmp_path, small_reads, monkeypatch):
     write(tmp_path / "set.tfrecords", handmade.images(60, shape=TINY))
-    monkeypatch.setattr(tfrecords, "_PROGRESS_SECONDS", 0)
+    monkeypatch.setattr(reader, "_PROGRESS_SECONDS", 0)
     lines = []
     read_records([tmp_path / "set.tfrecords"], TINY, progress=lines.append)
     assert lines == [f"Read {done} of 60 images from {tmp_path}" for done in (20, 40, 60)]
@@ -285,7 +285,7 @@ def test_five_hundred_random_changes(tmp_path, known):
     path = tmp_path / "set.tfrecords"
     shard = write(path, pictures, labels)
     content = np.fromfile(path, np.uint8)
-    starts = frames.walk_all(path).ends
+    starts = framing.walk_all(path).ends
     random = np.random.default_rng(7)
     for _ in range(500):
         changed = content.copy()
@@ -416,6 +416,7 @@ def test_files_that_are_missing_empty_or_of_two_kinds(tmp_path):
 
 
 def test_neither_tensorflow_nor_pillow_is_needed(run_script):
-    code = "import sys, mmdgan.data.tfrecords, mmdgan.data.verify; print({'tensorflow', 'PIL'} & set(sys.modules))"
+    modules = "mmdgan.data.records.reader, mmdgan.data.preparation.verify"
+    code = f"import sys, {modules}; print({{'tensorflow', 'PIL'}} & set(sys.modules))"
     done = run_script("-c", code)
     assert done.stdout == "set()\n", done.stderr

@@ -7,16 +7,16 @@ import hashlib
 import json
 import os
 
-import handmade
 import numpy as np
 import pytest
 
-from mmdgan.data import verify as verify_module
-from mmdgan.data.frames import walk_all
-from mmdgan.data.shard_writer import ShardWriter
+from mmdgan.core.errors import DataError
+from mmdgan.data.preparation import verify as verify_module
+from mmdgan.data.preparation.verify import Report, verify
+from mmdgan.data.records.framing import walk_all
+from mmdgan.data.records.writer import ShardWriter
 from mmdgan.data.sidecar import Origin, Shard, Sidecar
-from mmdgan.data.verify import Report, verify
-from mmdgan.errors import DataError
+from tests.helpers import handmade
 
 TINY = (3, 2, 2)
 LABELS = np.arange(60) % 4

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from mmdgan.data import workers
-from mmdgan.data.workers import run_jobs
-from mmdgan.errors import DataError
+from mmdgan.core import workers
+from mmdgan.core.errors import DataError
+from mmdgan.core.workers import run_jobs
 
 
 def square(number, report):

@@ -10,9 +10,9 @@ import sys
 import numpy as np
 import pytest
 
-from mmdgan.errors import CheckpointError, ConfigError
+from mmdgan.core.errors import CheckpointError, ConfigError
 from mmdgan.export import export_network, exporting, forms
-from mmdgan.runs import RunFolder
+from mmdgan.runs.folder import RunFolder
 from tests.conftest import script_environment
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")

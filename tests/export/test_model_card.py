@@ -13,7 +13,7 @@ from mmdgan.data.catalog import CATALOG
 from mmdgan.export import model_card
 from mmdgan.export.card import closeness
 from mmdgan.export.sources import SOURCES
-from mmdgan.runs import RunFolder
+from mmdgan.runs.folder import RunFolder
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import mmdgan
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
 from mmdgan.export.forms import Subject, run_onnx, write_onnx
 from mmdgan.export.plain import float32_network, plain_model
 from tests.conformance.descriptions import NETWORKS, PRESETS

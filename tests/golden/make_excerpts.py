@@ -20,7 +20,7 @@ from PIL import Image
 FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER.parent.parent))
 
-from tests import golden_data  # noqa: E402
+from tests.helpers import golden_data  # noqa: E402
 
 MOMENT_BITS = {"cifar_hinge": 10}
 PROBES = 4

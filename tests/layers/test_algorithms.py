@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mmdgan.layers import algorithms, convolution, patches, winograd
+from mmdgan.layers import convolution, convolution as algorithms, patches, winograd
 
 # (batch, height, width, in, out, kernel, strides): one tile, several, cut ones, and images smaller than a tile.
 CASES = [

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mmdgan.analysis.spectra import exact_norm
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
 from mmdgan.layers import (
     ScaledConv2D,
     ScaledDense,
@@ -17,6 +16,7 @@ from mmdgan.layers import (
     SpectralDense,
     SpectralSeparableConv2D,
 )
+from mmdgan.report.spectra import exact_norm
 from mmdgan.training.distribution import make_strategy
 
 LAST = {"data_format": "channels_last"}

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from mmdgan import build_network
-from mmdgan.errors import DataError, DesignError
+from mmdgan.core.errors import DataError, DesignError
 
 CLASSES = 3
 LABELS = np.array([[0], [2], [1], [2], [0]], "int32")

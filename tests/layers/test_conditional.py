@@ -15,7 +15,7 @@ from mmdgan.layers.conditional import (
     ScaledDense,
 )
 from mmdgan.layers.spectral import exact_spectral_norm
-from tests.layers.derivatives import check_penalty_gradient
+from tests.helpers.derivatives import check_penalty_gradient
 
 CLASSES = 3
 LABELS = np.array([[2], [0], [2], [1]])

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import mmdgan
 from mmdgan import tf1
-from tests import golden_data
+from tests.helpers import golden_data
 
 CASES = golden_data.layer_cases()
 CLASS_TENSORS = ("c_kernel", "c_bias", "scale", "offset")

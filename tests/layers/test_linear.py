@@ -14,7 +14,7 @@ from mmdgan.layers.linear import (
     SpectralSeparableConv2D,
 )
 from mmdgan.layers.spectral import exact_spectral_norm
-from tests.layers.derivatives import check_penalty_gradient
+from tests.helpers.derivatives import check_penalty_gradient
 
 
 def spatial(layer, *arguments, **options):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from mmdgan.layers import scope
 from mmdgan.layers.normalization import BatchNorm, ConditionalBatchNorm, LocalResponseNorm
-from tests.layers.derivatives import check_penalty_gradient
+from tests.helpers.derivatives import check_penalty_gradient
 
 CASES = [
     ((6, 5, 5, 3), "channels_last", "float32"),

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from mmdgan.layers.resampling import bilinear_additive_upsampling, interpolation_matrix, pool, resample
-from tests.layers.derivatives import check_penalty_gradient
+from tests.helpers.derivatives import check_penalty_gradient
 
 FORMATS = ("channels_last", "channels_first")
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
 from mmdgan.layers.spectral import exact_spectral_norm, linear_map, spectral_norm, vector_shape
-from tests.golden_data import spectral_norm_cases
+from tests.helpers.golden_data import spectral_norm_cases
 
 # op, kernel size, input side, input channels, output channels, strides, padding, output side
 OPERATORS = [

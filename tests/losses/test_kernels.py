@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from double_loops import central_differences
 
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
 from mmdgan.losses import kernels
+from tests.helpers.double_loops import central_differences
 
 
 def points(rows, columns, seed):

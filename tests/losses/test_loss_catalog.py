@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from mmdgan import losses
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
 
 ALIASES = {
     "": "logistic",

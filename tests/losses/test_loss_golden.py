@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from mmdgan import losses
-from tests.golden_data import loss_cases
+from tests.helpers.golden_data import loss_cases
 
 CASES = loss_cases()
 

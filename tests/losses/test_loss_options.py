@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from mmdgan import losses
-from mmdgan.errors import ConfigError
-from tests.losses import double_loops as loops
+from mmdgan.core.errors import ConfigError
+from tests.helpers import double_loops as loops
 
 CLOSE = {"rel": 1e-9, "abs": 1e-12}
 G, X = loops.scores()

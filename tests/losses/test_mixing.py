@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
-from double_loops import central_differences, gaussian, normal_mmd2, random_mmd2, reference_mmd2, scores
 
 from mmdgan import losses
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.random import COIN, NOISE_DATA, NOISE_GEN, stream
 from mmdgan.losses import mixing
-from mmdgan.losses.catalog import LossInputs
-from mmdgan.losses.randomness import COIN, NOISE_DATA, NOISE_GEN, stream
+from mmdgan.losses.registry import LossInputs
+from tests.helpers.double_loops import central_differences, gaussian, normal_mmd2, random_mmd2, reference_mmd2, scores
 
 COINS = ("mmd_g_mix", "sgm", "rand_g_mix", "sym_rg_mix")
 SIGMAS = (1, 2**0.5, 2, 8**0.5, 4)

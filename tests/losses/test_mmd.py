@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
-from double_loops import gaussian, pair_mean, rational_quadratic, reference_mmd2, scores
 
 from mmdgan import losses
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
+from tests.helpers.double_loops import gaussian, pair_mean, rational_quadratic, reference_mmd2, scores
 
 MMD_LOSSES = ("fixed_g", "fixed_t", "mgb", "rep", "rmb")
 SIGMAS = (1, 2**0.5, 2, 8**0.5, 4)

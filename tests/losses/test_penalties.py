@@ -3,13 +3,20 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from double_loops import central_differences, exponential, gaussian, matched_beta, rational_quadratic, scores
 
 import mmdgan
 from mmdgan import losses, tf1
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
 from mmdgan.losses.penalties import jacobian_squared_norms
-from tests.golden_data import penalty_case
+from tests.helpers.double_loops import (
+    central_differences,
+    exponential,
+    gaussian,
+    matched_beta,
+    rational_quadratic,
+    scores,
+)
+from tests.helpers.golden_data import penalty_case
 
 SIGMAS = (1, 2**0.5, 2, 8**0.5, 4)
 ALPHAS = (0.2, 0.5, 1, 2, 5)

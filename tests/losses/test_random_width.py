@@ -5,7 +5,10 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
-from double_loops import (
+
+from mmdgan import losses
+from mmdgan.losses import random_width
+from tests.helpers.double_loops import (
     central_differences,
     exponential,
     matched_beta,
@@ -15,9 +18,6 @@ from double_loops import (
     reference_mmd2,
     scores,
 )
-
-from mmdgan import losses
-from mmdgan.losses import random_width
 
 NAMES = ("rand_g", "rgb", "sym_rg")
 SEED = (5, 7)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mmdgan.core.errors import MetricError
 from mmdgan.data import ImageData
-from mmdgan.errors import MetricError
-from mmdgan.metrics import classifier
-from mmdgan.metrics.classifier import ClassifierFeatures
-from mmdgan.metrics.resizing import resize_images
+from mmdgan.metrics.features import classifier
+from mmdgan.metrics.features.classifier import ClassifierFeatures
+from mmdgan.metrics.features.resizing import resize_images
 
 
 def make_data(count=240, side=8, name="stripes", groups=None):

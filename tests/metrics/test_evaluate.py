@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmdgan import metrics
-from mmdgan.errors import MetricError
+from mmdgan.core.errors import MetricError
 from mmdgan.metrics import evaluate, scores
 from mmdgan.metrics.evaluate import EvaluateOptions
 from mmdgan.metrics.image_sets import ArraySet
@@ -239,7 +239,7 @@ def test_there_is_a_table_for_each_step():
 
 
 def test_a_value_that_is_no_number_is_none():
-    from mmdgan.metrics.score_records import make_record, merge_repeats
+    from mmdgan.metrics.records import make_record, merge_repeats
 
     record = make_record("FID", math.nan, 3, spread=math.inf, spread_of="nothing")
     assert (record["value"], record["spread"], record["spread_of"]) == (None, None, None)

@@ -9,8 +9,8 @@ import types
 import numpy as np
 import pytest
 
-from mmdgan.metrics import feature_cache
-from mmdgan.metrics.feature_cache import cache_folder, compute_features
+from mmdgan.metrics.features import cache as feature_cache
+from mmdgan.metrics.features.cache import cache_folder, compute_features
 from mmdgan.metrics.image_sets import ArraySet
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (23, 4, 4, 3), dtype=np.uint8)

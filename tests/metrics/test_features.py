@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from mmdgan import metrics
+from mmdgan.core.errors import MetricError
 from mmdgan.data import ImageData
-from mmdgan.errors import MetricError
-from mmdgan.metrics import inception, inception_files
+from mmdgan.metrics.features import inception, inception_files
 
 
 def _data(name="stripes", labels=True, num_class=2, folder=None):
@@ -124,11 +124,9 @@ def test_images_that_are_no_data_set(tmp_path, graph, monkeypatch):
 
 
 def test_networks_of_keras(tmp_path, monkeypatch):
-    from mmdgan.metrics import keras_features
+    from mmdgan.metrics.features import keras
 
-    monkeypatch.setattr(
-        keras_features, "KerasFeatures", lambda what, resize: types.SimpleNamespace(label=what, resize=resize)
-    )
+    monkeypatch.setattr(keras, "KerasFeatures", lambda what, resize: types.SimpleNamespace(label=what, resize=resize))
     said = []
     extractor = metrics.resolve("keras:VGG16", None, data_root=tmp_path, resize="tfgan", progress=said.append)
     assert (extractor.label, extractor.resize) == ("keras:VGG16", "tfgan")

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from mmdgan import sampling
+from mmdgan.core.errors import DataError
 from mmdgan.data import ImageData, Pipeline
-from mmdgan.errors import DataError
 from mmdgan.metrics import array_sets
 from mmdgan.metrics.image_sets import ArraySet, DataSet, FolderSet, GeneratedSet, open_images
 
@@ -192,7 +192,7 @@ def test_data_sets_are_the_pipelines_real_images(labels):
 
 def test_stored_data_sets(tmp_path):
     from mmdgan.data import open_data
-    from mmdgan.data.prepare import prepare
+    from mmdgan.data.preparation.prepare import prepare
 
     source = _folder(tmp_path / "pictures", _images(30), ("a", "b"))
     prepare(f"folder:{source}", name="mine", size=8, data_root=tmp_path / "Data", progress=lambda text: None)
@@ -207,7 +207,7 @@ def test_stored_data_sets(tmp_path):
 
 def test_generated_images_are_those_that_are_scored(tiny_architecture, monkeypatch):
     from mmdgan import build_generator
-    from mmdgan.design import load_architecture
+    from mmdgan.design.architecture import load_architecture
     from mmdgan.metrics import image_sets
 
     generator = build_generator(load_architecture(tiny_architecture))
@@ -228,7 +228,7 @@ def test_generated_images_are_those_that_are_scored(tiny_architecture, monkeypat
 
 def test_conditional_generators_get_labels(tiny_architecture):
     from mmdgan import build_generator
-    from mmdgan.design import load_architecture
+    from mmdgan.design.architecture import load_architecture
 
     architecture = load_architecture(tiny_architecture.replace(":TINY", ":CONDITIONAL"))
     generator = build_generator(architecture, num_class=3)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mmdgan.errors import MetricError
-from mmdgan.metrics import inception, inception_files, tfgan
-from mmdgan.metrics.inception import InceptionFeatures
-from mmdgan.metrics.inception_files import fetch_graph, find_graph
-from mmdgan.metrics.resizing import resize_images
+from mmdgan.core.errors import MetricError
+from mmdgan.metrics.features import inception, inception_files, tfgan
+from mmdgan.metrics.features.inception import InceptionFeatures
+from mmdgan.metrics.features.inception_files import fetch_graph, find_graph
+from mmdgan.metrics.features.resizing import resize_images
 
 WEIGHTS = np.random.default_rng(3).normal(size=(12, 5)).astype(np.float32)
 

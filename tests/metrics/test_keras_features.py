@@ -10,11 +10,11 @@ import tensorflow as tf
 from keras import layers
 from keras.src.legacy.saving import legacy_h5_format
 
-from mmdgan.errors import MetricError
-from mmdgan.metrics import keras_features
+from mmdgan.core.errors import MetricError
 from mmdgan.metrics.evaluate import check_request
-from mmdgan.metrics.keras_features import KerasFeatures
-from mmdgan.metrics.resizing import resize_images
+from mmdgan.metrics.features import keras as keras_features
+from mmdgan.metrics.features.keras import KerasFeatures
+from mmdgan.metrics.features.resizing import resize_images
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 12, 12, 3), dtype=np.uint8)
 

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from mmdgan import metrics
-from mmdgan.errors import MetricError
-from mmdgan.metrics import tfgan
+from mmdgan.core.errors import MetricError
+from mmdgan.metrics.features import tfgan
 
 
 def _features(count=3000, size=7, offset=0.0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmdgan import metrics
-from mmdgan.errors import MetricError
+from mmdgan.core.errors import MetricError
 from mmdgan.metrics import neighbours
 
 

@@ -9,9 +9,10 @@ import scipy.special
 import tensorflow as tf
 
 from mmdgan import metrics
-from mmdgan.errors import MetricError
-from mmdgan.metrics import scores, tfgan
-from tests.golden_data import frechet_case
+from mmdgan.core.errors import MetricError
+from mmdgan.metrics import scores
+from mmdgan.metrics.features import tfgan
+from tests.helpers.golden_data import frechet_case
 
 
 def _features(count, size, seed, shift=0.0):

@@ -8,7 +8,7 @@ import scipy.signal
 import tensorflow as tf
 
 from mmdgan import metrics
-from mmdgan.errors import MetricError
+from mmdgan.core.errors import MetricError
 from mmdgan.metrics import similarity
 
 

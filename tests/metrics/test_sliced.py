@@ -8,8 +8,9 @@ import scipy.stats
 import tensorflow as tf
 
 from mmdgan import metrics
-from mmdgan.errors import MetricError
-from mmdgan.metrics import sliced, tfgan
+from mmdgan.core.errors import MetricError
+from mmdgan.metrics import sliced
+from mmdgan.metrics.features import tfgan
 
 
 def _images(count, side, channels=3, seed=0, contrast=1.0, grain=20):

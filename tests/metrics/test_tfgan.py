@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mmdgan import metrics
-from mmdgan.errors import MetricError
-from mmdgan.metrics import tfgan
+from mmdgan.core.errors import MetricError
+from mmdgan.metrics.features import tfgan
 
 
 def test_only_the_evaluation_modules_are_loaded():

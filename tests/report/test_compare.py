@@ -7,11 +7,11 @@ import re
 import numpy as np
 import pytest
 
-from mmdgan.errors import ConfigError
-from mmdgan.report import compare_plots, protocol
+from mmdgan.core.errors import ConfigError
+from mmdgan.report import compare, protocol
 from mmdgan.report.compare import compare_runs, mark_cells
 from mmdgan.report.facts import RunFacts, differing_fields
-from tests.report.report_records import make_run, score
+from tests.helpers.report_records import make_run, score
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_every_difference_of_protocol_is_said():
 
 def test_curves_keep_protocols_apart(runs):
     names = ["A", "B", "C"]
-    curves = compare_plots.score_curves(names, runs)["FD[classifier]"]
+    curves = compare.score_curves(names, runs)["FD[classifier]"]
     assert set(curves) == {"A", "B", "C (images 500, not 2,000)"}
     assert curves["A"].steps.tolist() == [2, 4]
     np.testing.assert_array_equal(curves["A"].values, [30.0, 12.0])

@@ -8,11 +8,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from mmdgan import pictures
+from mmdgan.pictures import grid
 from mmdgan.report.blocks import Cell, Code, Details, Page, Picture, Section, Side, Table, Text
 from mmdgan.report.html import render, write_report
 from mmdgan.training.event_files import Scalars
-from tests.report.report_records import make_run, score
+from tests.helpers.report_records import make_run, score
 
 VOID = {"meta", "img", "br", "wbr", "hr", "input", "link", "base", "source", "col", "area", "embed", "track"}
 FORBIDDEN = {"script", "link", "iframe", "object", "embed", "base", "form", "video", "audio", "source"}
@@ -94,7 +94,7 @@ def page_of(*blocks) -> Page:
         Table((NASTY, "b"), ((NASTY, Cell(NASTY, "differs")), ("c", "d")), NASTY),
         Details(NASTY, (Text("inside"),)),
         Side((Text(NASTY), Code("x"))),
-        Picture(pictures.png_bytes(np.zeros((4, 5, 3), np.uint8)), "png", NASTY, NASTY),
+        Picture(grid.png_bytes(np.zeros((4, 5, 3), np.uint8)), "png", NASTY, NASTY),
         Picture(b'<?xml version="1.0"?><svg width="1pt" viewBox="0 0 1 1"></svg>', "svg", NASTY),
     ],
     ids=lambda block: type(block).__name__,
@@ -121,7 +121,7 @@ def test_nasty_names_of_page_and_section():
 def test_pictures_are_in_the_page():
     from base64 import b64decode
 
-    content = pictures.png_bytes(np.arange(60, dtype=np.uint8).reshape(4, 5, 3))
+    content = grid.png_bytes(np.arange(60, dtype=np.uint8).reshape(4, 5, 3))
     page = check_page(render(page_of(Picture(content, "png", "what"))))
     [attributes] = [attributes for tag, attributes in page.tags if tag == "img"]
     assert b64decode(attributes["src"].partition("base64,")[2]) == content
@@ -129,7 +129,7 @@ def test_pictures_are_in_the_page():
 
 
 def test_size_of_a_gif():
-    from mmdgan.animations import gif_bytes
+    from mmdgan.pictures.animations import gif_bytes
 
     content = gif_bytes(np.random.default_rng(0).integers(0, 255, (2, 30, 40, 3), dtype=np.uint8))
     page = check_page(render(page_of(Picture(content, "gif", "what"))))
@@ -139,7 +139,7 @@ def test_size_of_a_gif():
 
 def test_drawings_do_not_share_names():
     """Two copies of one figure in a page: each refers to its own clip paths and letters."""
-    from mmdgan.analysis.plots import plot_curves, to_svg
+    from mmdgan.report.plots import plot_curves, to_svg
 
     curve = Scalars(np.arange(5), np.arange(5.0), np.zeros(5))
     svg = to_svg(plot_curves({"a <b> & c": curve, "d": curve}, "title"))

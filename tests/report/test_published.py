@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mmdgan.errors import ConfigError
-from mmdgan.report import published
-from mmdgan.report.published import Wanted, find
+from mmdgan.core.errors import ConfigError
+from mmdgan.runs import published
+from mmdgan.runs.published import Wanted, find
 
 FOLDER = Path(published.__file__).resolve().parents[2] / "Results" / "published"
 

@@ -10,20 +10,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdgan import flags
-from mmdgan.errors import CheckpointError, ConfigError
-from mmdgan.experiment import Experiment
+from mmdgan.cli import flags
+from mmdgan.core.errors import CheckpointError, ConfigError
 from mmdgan.report import protocol, section_images, section_scores, section_training
 from mmdgan.report.blocks import Picture, Table, flat
-from mmdgan.report.collect import Request, Subject, collect
+from mmdgan.report.collect import collect
 from mmdgan.report.facts import RunFacts
 from mmdgan.report.html import write_report
 from mmdgan.report.section_setup import evaluate_flags, train_flags
-from mmdgan.runs import RunFolder
+from mmdgan.report.subject import Request, Subject
+from mmdgan.runs.experiment import Experiment
+from mmdgan.runs.folder import RunFolder
 from mmdgan.training import divergence
 from mmdgan.training.divergence import Diverged
 from mmdgan.training.event_files import Scalars
-from tests.report.report_records import make_run, score
+from tests.helpers.report_records import make_run, score
 
 
 def subject_of(run: RunFolder, curves: dict[str, list[float]] | None = None, **request) -> Subject:
@@ -251,7 +252,7 @@ def test_errors_that_are_not_ours_are_raised(tmp_path, like, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError("a mistake")
 
-    monkeypatch.setattr("mmdgan.analysis.evolution.evolution_frames", broken)
+    monkeypatch.setattr("mmdgan.report.evolution.evolution_frames", broken)
     with pytest.raises(ZeroDivisionError, match="a mistake"):
         collect(RunFolder(like), Request(pictures=False))
 

@@ -8,12 +8,12 @@ import random
 
 import pytest
 
-from mmdgan.errors import ConfigError
-from mmdgan.experiment import Experiment
+from mmdgan.core.errors import ConfigError
+from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps import Sweep, choice, integers, loguniform, uniform
 from mmdgan.sweeps.points import expand, flags_of, run_name
 from mmdgan.sweeps.spec import load
-from tests.sweeps.sweep_helpers import tiny_base, write_spec
+from tests.helpers.sweep_helpers import tiny_base, write_spec
 
 
 def test_parts_are_multiplied_and_the_first_varies_slowest():
@@ -76,7 +76,7 @@ def test_runs_are_named_by_their_fields_and_checked(tiny_architecture):
 
 
 def test_the_flags_of_a_run_make_it_again():
-    from mmdgan import flags
+    from mmdgan.cli import flags
 
     experiment = Experiment(rep_lambda=-0.5, cross_bound=True, loss="rep_b", metrics=(), grid=(3, 4), save_every=None)
     assert flags.parse(Experiment(), flags_of(experiment), usage="").options == experiment

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from mmdgan.errors import ConfigError
-from mmdgan.experiment import Experiment
-from mmdgan.sweeps.beside import own_cells, published_text
+from mmdgan.core.errors import ConfigError
+from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps.folder import Outcome
 from mmdgan.sweeps.points import expand
 from mmdgan.sweeps.spec import Sweep
-from mmdgan.sweeps.table import best, csv_text, pivot, table_rows
-from tests.test_cli import _status
+from mmdgan.sweeps.table import best, csv_text, own_cells, pivot, published_text, table_rows
+from tests.cli.test_main import _status
 
 
 def finished(point, value, name="FD[classifier]"):

@@ -92,10 +92,10 @@ class Training:
 
     def start(self, name: str) -> Child:
         """Begins or resumes a run."""
-        from mmdgan import cli
+        from mmdgan.cli import main
 
         argv = ["train", f"--results={self.folder / name}", *self.flags]
-        return Child(lambda: cli.run_main(cli.main, argv), self.log(name))
+        return Child(lambda: main.run_main(main.main, argv), self.log(name))
 
     def finish(self, name: str) -> None:
         """Trains a run to its end."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmdgan import losses
-from mmdgan.training.ada import AdaptiveProbability, overfitting
+from mmdgan.training.aids.ada import AdaptiveProbability, overfitting
 
 
 def run(measures, target=0.6, images=1000, batch=50):

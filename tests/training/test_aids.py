@@ -8,15 +8,15 @@ import pytest
 import tensorflow as tf
 
 from mmdgan import design
-from mmdgan.errors import ConfigError
-from mmdgan.experiment import Experiment
-from mmdgan.losses import randomness
+from mmdgan.core import random
+from mmdgan.core.errors import ConfigError
+from mmdgan.runs.experiment import Experiment
 from mmdgan.training import forward as forward_module
-from mmdgan.training.aids import KINDS, Aids
-from mmdgan.training.augment import augment, draw_numbers
+from mmdgan.training.aids.augment import augment, draw_numbers
+from mmdgan.training.aids.settings import KINDS, Aids
 from mmdgan.training.distribution import make_strategy
-from mmdgan.training.learning_rates import scheduled_optimizer
-from tests.training.replicas import assert_same, images, moves, small_gan, values
+from mmdgan.training.optimizers import scheduled_optimizer
+from tests.helpers.replicas import assert_same, images, moves, small_gan, values
 
 BATCH = 8
 CODES = np.random.default_rng(7).standard_normal((BATCH, 5)).astype("float32")
@@ -44,7 +44,7 @@ def eagerly():
 
 def seeds(gan, whose, what):
     seed = gan._seed(forward_module.VIEW)
-    return randomness.stream(randomness.stream(seed, whose), what)
+    return random.stream(random.stream(seed, whose), what)
 
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
@@ -56,7 +56,7 @@ def test_the_critic_sees_changed_images_with_noise_real_and_generated_by_numbers
     seen = []
     for whose in (0, 1):
         expected = augment(x, KINDS, draw_numbers(BATCH, KINDS, seeds(gan, whose, 0)))
-        noise = 0.3 * (1 - 2 / 8) * randomness.normal(x.shape, seeds(gan, whose, 1))
+        noise = 0.3 * (1 - 2 / 8) * random.normal(x.shape, seeds(gan, whose, 1))
         given = x if data_format == "channels_last" else tf.transpose(x, (0, 3, 1, 2))
         found = gan._seen(given, whose)
         found = found if data_format == "channels_last" else tf.transpose(found, (0, 2, 3, 1))
@@ -80,7 +80,7 @@ def test_both_gradients_pass_through_the_changes(loss, eagerly):
     changes = [
         lambda z, whose=whose: (
             augment(z, KINDS, draw_numbers(BATCH, KINDS, seeds(gan, whose, 0)))
-            + 0.1 * randomness.normal(z.shape, seeds(gan, whose, 1), tf.float64)
+            + 0.1 * random.normal(z.shape, seeds(gan, whose, 1), tf.float64)
         )
         for whose in (0, 1)
     ]
@@ -159,7 +159,7 @@ def test_several_critic_updates_take_a_batch_each_and_leave_the_generator(eagerl
     batch, start = images(2 * BATCH), values(twin)
     seed = tf.random.experimental.stateless_fold_in(gan._seed(forward_module.CODES), 1)
     told = gan.step(batch, codes=CODES)
-    twin.step(batch[:BATCH], codes=randomness.normal((BATCH, 5), seed))
+    twin.step(batch[:BATCH], codes=random.normal((BATCH, 5), seed))
     for name, variable in twin.state().items():
         if name.startswith(("gen/", "optimizer_1", "global_step")):
             variable.assign(start[name])

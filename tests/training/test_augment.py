@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mmdgan.training.aids import KINDS
-from mmdgan.training.augment import augment, count_numbers, draw_numbers
+from mmdgan.training.aids.augment import augment, count_numbers, draw_numbers
+from mmdgan.training.aids.settings import KINDS
 
 HEIGHT, WIDTH = 12, 17
 

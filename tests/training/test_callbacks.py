@@ -8,14 +8,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from fake_gan import FakeGan, small_pipeline
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
 from mmdgan.training.callbacks import Callbacks
 from mmdgan.training.checkpoints import Checkpoints
 from mmdgan.training.progress import Progress
 from mmdgan.training.trainer import Trainer
+from tests.helpers.fake_gan import FakeGan, small_pipeline
 
 LOSSES = {step: float(step * step) for step in range(1, 41)}
 """What is reported as loss_gen; six steps are an epoch."""

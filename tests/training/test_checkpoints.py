@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mmdgan.errors import CheckpointError, ConfigError
-from mmdgan.training.checkpoint_reading import UnusableCheckpoint
-from mmdgan.training.checkpoints import Checkpoints, best_step, restore_model, saved_steps
+from mmdgan.core.errors import CheckpointError, ConfigError
+from mmdgan.training.checkpoints import Checkpoints, UnusableCheckpoint, best_step, restore_model, saved_steps
 
 
 def numbers(value):

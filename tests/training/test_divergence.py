@@ -6,13 +6,13 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from fake_gan import FakeGan, small_pipeline
 
 from mmdgan.training import divergence
 from mmdgan.training.checkpoints import Checkpoints
 from mmdgan.training.divergence import Diverged, attempt_seed
 from mmdgan.training.progress import Progress
 from mmdgan.training.trainer import Trainer
+from tests.helpers.fake_gan import FakeGan, small_pipeline
 
 
 class Watched(FakeGan):
@@ -127,7 +127,7 @@ def test_a_run_goes_back_with_other_random_numbers(experiment, fail, capsys):
     assert (line["action"], line["step"], line["back_to"], line["attempt"]) == ("rollback", 5, 4, 1)
     assert (line["name"], line["value"], line["state"]) == ("loss_dis", "nan", "diverged-5")
 
-    from mmdgan.rounds import TrainingRun
+    from mmdgan.runs.train import TrainingRun
 
     seen.clear()
     run = TrainingRun(dataclasses.replace(experiment, max_step=7))

@@ -10,11 +10,11 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorflow.core.util.event_pb2 import Event
 
-from mmdgan.data.records import masked_crc
-from mmdgan.errors import ConfigError
-from mmdgan.training import monitor as monitor_module
+from mmdgan.core.crc import masked_crc
+from mmdgan.core.errors import ConfigError
+from mmdgan.training import tensorboard as monitor_module
 from mmdgan.training.event_files import read_scalars
-from mmdgan.training.monitor import Monitor
+from mmdgan.training.tensorboard import Monitor
 
 
 def write(folder, points, name="events.out.tfevents.1000000000.host", began=1e9):

@@ -6,10 +6,10 @@ import pytest
 import tensorflow as tf
 
 import mmdgan
-from mmdgan.errors import ConfigError
-from mmdgan.losses import randomness
-from mmdgan.training import GanStep, calls, execution
-from tests.test_networks import ARCHITECTURE
+from mmdgan.core import random
+from mmdgan.core.errors import ConfigError
+from mmdgan.training import GanStep, execution, trainer
+from tests.networks.test_network import ARCHITECTURE
 
 STEPS = 5
 
@@ -66,8 +66,8 @@ def test_xla_takes_the_same_steps(loss):
     real = batches()
     losses = [[gan.step(batch) for batch in real] for gan in (plain, compiled)]
     assert_same_path(plain, compiled, *losses, rtol=1e-4)
-    calls = [node for node in nodes(concrete_step(compiled, real[0])) if node.attr["_XlaMustCompile"].b]
-    assert calls
+    trainer = [node for node in nodes(concrete_step(compiled, real[0])) if node.attr["_XlaMustCompile"].b]
+    assert trainer
     assert not any(node.attr["_XlaMustCompile"].b for node in nodes(concrete_step(plain, real[0])))
 
 
@@ -146,14 +146,14 @@ def test_numbers_drawn_outside_are_those_drawn_inside():
     @tf.function(autograph=False)
     def outer(count):
         def drawn():
-            return randomness.uniform((count,), randomness.stream(seed, 1), 2.0, 3.0), randomness.normal((4,), seed)
+            return random.uniform((count,), random.stream(seed, 1), 2.0, 3.0), random.normal((4,), seed)
 
         return execution.Compiled(lambda: (drawn(), None))()[0]
 
-    expected = randomness.uniform((7,), randomness.stream(seed, 1), 2.0, 3.0), randomness.normal((4,), seed)
+    expected = random.uniform((7,), random.stream(seed, 1), 2.0, 3.0), random.normal((4,), seed)
     for value, known in zip(outer(7), expected, strict=True):
         np.testing.assert_array_equal(value, known)
-    reference = tf.random.stateless_uniform((7,), randomness.stream(seed, 1), 2.0, 3.0, alg="philox")
+    reference = tf.random.stateless_uniform((7,), random.stream(seed, 1), 2.0, 3.0, alg="philox")
     np.testing.assert_array_equal(expected[0], reference)
 
 
@@ -168,10 +168,10 @@ def test_numbers_drawn_outside_are_those_drawn_inside():
     ],
 )
 def test_calls_end_where_something_is_due(step, most, last, periods, expected):
-    assert calls.steps_until(step, most, last, *periods) == expected
+    assert trainer.steps_until(step, most, last, *periods) == expected
 
 
 def test_groups_have_the_sizes_that_are_asked_for():
     sizes = iter([2, 3, 4])
-    groups = list(calls.grouped([{"x": i} for i in range(7)], lambda: next(sizes)))
+    groups = list(trainer.grouped([{"x": i} for i in range(7)], lambda: next(sizes)))
     assert [[batch["x"] for batch in group] for group in groups] == [[0, 1], [2, 3, 4], [5, 6]]

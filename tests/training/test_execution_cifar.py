@@ -8,7 +8,7 @@ import pytest
 import mmdgan
 from mmdgan import losses, tf1
 from mmdgan.training import GanStep
-from tests.golden_data import trajectory
+from tests.helpers.golden_data import trajectory
 
 STEPS, BATCH = 5, 16
 

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 import mmdgan
 from mmdgan import losses
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
 from mmdgan.training import GanStep
-from tests.test_networks import ARCHITECTURE
+from tests.networks.test_network import ARCHITECTURE
 from tests.training.test_step import snapshot
 
 NORMALISED = {

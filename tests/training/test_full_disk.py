@@ -17,9 +17,9 @@ import resource, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import tensorflow as tf
-from fake_gan import FakeGan, small_pipeline
+from tests.helpers.fake_gan import FakeGan, small_pipeline
 from mmdgan.training.checkpoints import Checkpoints
-from mmdgan.training.monitor import Monitor
+from mmdgan.training.tensorboard import Monitor
 from mmdgan.training.progress import Progress
 from mmdgan.training.trainer import Trainer
 
@@ -67,7 +67,7 @@ def full(tmp_path_factory):
     """(the folder, what the process said)."""
     folder = tmp_path_factory.mktemp("full")
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), str(folder)],
+        [sys.executable, "-c", PROGRAM, str(Path(__file__).parents[2]), str(folder)],
         capture_output=True,
         text=True,
         env=script_environment(),

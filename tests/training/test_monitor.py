@@ -5,14 +5,14 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
-from fake_gan import FakeGan, small_pipeline
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mmdgan.training.checkpoints import Checkpoints
-from mmdgan.training.monitor import Monitor
 from mmdgan.training.progress import Progress
+from mmdgan.training.tensorboard import Monitor
 from mmdgan.training.trainer import Trainer
+from tests.helpers.fake_gan import FakeGan, small_pipeline
 
 
 def read(folder):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmdgan.training.monitor import _buckets
+from mmdgan.training.tensorboard import _buckets
 
 
 @pytest.mark.parametrize("start", [1.0, 1e-20, 3e4])

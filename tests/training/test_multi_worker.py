@@ -17,7 +17,7 @@ import pytest
 
 from mmdgan.training.checkpoints import saved_steps
 from tests.conftest import PROJECT, script_environment
-from tests.training.replicas import images, moves, small_gan
+from tests.helpers.replicas import images, moves, small_gan
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def start(*words: str, **options) -> subprocess.Popen:
 
 def test_two_processes_make_the_step_of_one_device(tmp_path):
     files, where = [tmp_path / f"{index}.npz" for index in range(2)], addresses()
-    program = ["-m", "tests.training.worker_program"]
+    program = ["-m", "tests.helpers.worker_program"]
     workers = [start(*program, str(file), where, str(i), cwd=PROJECT) for i, file in enumerate(files)]
     assert [worker.wait(600) for worker in workers] == [0, 0]
     chief, other = (dict(np.load(file)) for file in files)
@@ -76,7 +76,7 @@ def test_a_killed_worker_comes_back_and_all_resume_together(tiny_architecture, t
     """A supervisor restarts each worker that fails, as systemd does; the chief alone writes."""
     results, steps = tmp_path / "results", "--max_step=300"
     words = run_words(tiny_architecture, addresses(), "{index}", results, steps, "--save_every=20")
-    supervisor = start("-m", "tests.training.supervisor", str(tmp_path), "2", sys.executable, *words, cwd=PROJECT)
+    supervisor = start("-m", "tests.helpers.supervisor", str(tmp_path), "2", sys.executable, *words, cwd=PROJECT)
     run = results / "sample" / "run"
     wait_for(lambda: saved_steps(run / "checkpoints"))
     os.kill(int((tmp_path / "1.pids").read_text().split()[0]), signal.SIGKILL)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
 from mmdgan.training.optimizers import NAMES, decay_schedule, make_optimizer
 
 

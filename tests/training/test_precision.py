@@ -6,7 +6,7 @@ import pytest
 
 import mmdgan
 from mmdgan.training import Checkpoints, GanStep, precision
-from tests.test_networks import ARCHITECTURE
+from tests.networks.test_network import ARCHITECTURE
 
 
 def make_gan(kind="fp16", loss="rep_b"):

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from mmdgan.training.progress import Pace, Progress, duration
+from mmdgan.core.text import duration
+from mmdgan.training.progress import Pace, Progress
 
 
 class Terminal(io.StringIO):

@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 
 from mmdgan import tf1
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
 from mmdgan.training import Checkpoints
 from mmdgan.training.distribution import make_strategy
-from tests.training.replicas import SMALL, assert_same, images, moves, small_gan, values, warm
+from tests.helpers.replicas import SMALL, assert_same, images, moves, small_gan, values, warm
 
 BATCH = 8
 

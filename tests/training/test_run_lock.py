@@ -9,14 +9,14 @@ import threading
 
 import pytest
 
-from mmdgan.errors import ConfigError
-from mmdgan.training.run_lock import FILE, RunLock
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.lock import FILE, RunLock
 from tests.conftest import script_environment
 
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from mmdgan.training.run_lock import RunLock
+from mmdgan.core.lock import RunLock
 
 with RunLock(sys.argv[1]):
     # With a word, there is a child that outlives its killed parent.

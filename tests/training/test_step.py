@@ -7,10 +7,10 @@ import tensorflow as tf
 
 import mmdgan
 from mmdgan import losses, tf1
-from mmdgan.errors import ConfigError, DataError
+from mmdgan.core.errors import ConfigError, DataError
 from mmdgan.layers import spectral
 from mmdgan.training import GanStep, forward as forward_module
-from tests.test_networks import ARCHITECTURE
+from tests.networks.test_network import ARCHITECTURE
 
 
 def make_gan(loss="rep_b", seed=0, **options):

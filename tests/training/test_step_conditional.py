@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 
 import mmdgan
+from mmdgan.core.errors import ConfigError, DataError
 from mmdgan.data import ImageData, Pipeline
-from mmdgan.errors import ConfigError, DataError
 from mmdgan.layers import scope
 from mmdgan.training import GanStep, Progress, Trainer
-from tests.test_networks import ARCHITECTURE
+from tests.networks.test_network import ARCHITECTURE
 
 CONDITIONAL = {
     **ARCHITECTURE,

@@ -7,10 +7,10 @@ import tensorflow as tf
 
 import mmdgan
 from mmdgan import losses
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
 from mmdgan.layers import spectral
 from mmdgan.training import Checkpoints, GanStep
-from tests.test_networks import ARCHITECTURE
+from tests.networks.test_network import ARCHITECTURE
 
 # Without spectral norms, whose gradient in a step differs from that of the networks called by hand.
 PLAIN = {

@@ -14,15 +14,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from fake_gan import FakeGan, small_pipeline
 
+from mmdgan.core.errors import CheckpointError, DataError
 from mmdgan.data import Pipeline
-from mmdgan.errors import CheckpointError, DataError
 from mmdgan.training.checkpoints import Checkpoints
-from mmdgan.training.monitor import Monitor, read_scalars
 from mmdgan.training.progress import Progress
 from mmdgan.training.signals import STOPPING
+from mmdgan.training.tensorboard import Monitor, read_scalars
 from mmdgan.training.trainer import Diverged, Interrupted, Trainer
+from tests.helpers.fake_gan import FakeGan, small_pipeline
 
 
 def trainer_of(gan, folder=None, **options):
@@ -421,7 +421,7 @@ def test_callbacks_stop_the_training(tmp_path):
 CHILD = """
     import sys
     sys.path.insert(0, sys.argv[1])
-    from fake_gan import FakeGan, small_pipeline
+    from tests.helpers.fake_gan import FakeGan, small_pipeline
     from mmdgan.training.checkpoints import Checkpoints
     from mmdgan.training.progress import Progress
     from mmdgan.training.trainer import Trainer
@@ -445,7 +445,7 @@ CHILD = """
 @pytest.mark.slow
 def test_kill_9_at_random_moments_loses_no_checkpoint(tmp_path):
     """Three processes in turn save as often as they can, and are killed while they do."""
-    command = [sys.executable, "-c", textwrap.dedent(CHILD), str(Path(__file__).parent), str(tmp_path)]
+    command = [sys.executable, "-c", textwrap.dedent(CHILD), str(Path(__file__).parents[2]), str(tmp_path)]
     saved = 0
     for _ in range(3):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from mmdgan.training import Checkpoints, Trainer, execution
 from mmdgan.training.progress import Progress
-from tests.training.fake_gan import FakeGan, small_pipeline
+from tests.helpers.fake_gan import FakeGan, small_pipeline
 
 
 class Several(FakeGan):

@@ -9,7 +9,7 @@ import mmdgan
 from mmdgan import losses, tf1
 from mmdgan.layers import spectral
 from mmdgan.training import GanStep
-from tests.golden_data import TRAJECTORIES, trajectory
+from tests.helpers.golden_data import TRAJECTORIES, trajectory
 
 
 def start(golden, data_format="channels_last"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
+from mmdgan.core.errors import DataError
 from mmdgan.data.sources.base import ImageSource, Request
-from mmdgan.errors import DataError
 
 # The modules of each data set, asked in this order; a person's own images are folders.
 _MODULES = {

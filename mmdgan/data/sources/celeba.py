@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from mmdgan.core.errors import DataError
 from mmdgan.data.sources.base import ImageSource, Request, fewer_note
 from mmdgan.data.sources.containers import Files, Listing, image_source, is_image, printable, recognise
-from mmdgan.errors import DataError
 
 DEFAULT = ("Male",)
 MAX_ATTRIBUTES = 8  # which make 256 classes

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mmdgan.data.sources.stretches import Contents, Stretch, unpacked_file, whole_file
-from mmdgan.errors import DataError
+from mmdgan.core.errors import DataError
+from mmdgan.data.sources.containers import Contents, Stretch, unpacked_file, whole_file
 
 PROGRESS_SECONDS = 5.0
 _CHUNK = 2**22

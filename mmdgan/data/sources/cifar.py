@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from mmdgan.core.errors import DataError
 from mmdgan.data.sidecar import Origin
 from mmdgan.data.sources.base import ImageSource, Request
+from mmdgan.data.sources.containers import Contents, Stretch, archived_files, whole_file
 from mmdgan.data.sources.pickles import as_text, loads
-from mmdgan.data.sources.stretches import Contents, Stretch, archived_files, whole_file
 from mmdgan.data.sources.tables import (
     FixedTable,
     Table,
@@ -28,7 +29,6 @@ from mmdgan.data.sources.tables import (
     read_names,
     table_source,
 )
-from mmdgan.errors import DataError
 
 SHAPE = (3, 32, 32)
 SPLITS = ("train", "test")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmdgan.core.errors import DataError
 from mmdgan.data.catalog import CATALOG
 from mmdgan.data.sources.base import ImageSource, Request, fewer_note
 from mmdgan.data.sources.containers import (
@@ -23,7 +24,6 @@ from mmdgan.data.sources.containers import (
     printable,
     recognise,
 )
-from mmdgan.errors import DataError
 
 # The folders that a split may be in.
 SPLITS = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}

@@ -11,12 +11,12 @@ import math
 import struct
 from pathlib import Path
 
+from mmdgan.core.errors import DataError
 from mmdgan.data.sidecar import Origin
 from mmdgan.data.sources import checksums
 from mmdgan.data.sources.base import ImageSource, Request
-from mmdgan.data.sources.stretches import Contents, Stretch, unpacked_file
+from mmdgan.data.sources.containers import Contents, Stretch, unpacked_file
 from mmdgan.data.sources.tables import FixedTable, check_split, table_source
-from mmdgan.errors import DataError
 
 SPLITS = {"train": "train", "test": "t10k"}
 FOLDERS = ("", "raw")

@@ -20,10 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mmdgan.core.errors import DataError
 from mmdgan.data.sources.base import Item, Part
-from mmdgan.data.sources.containers import MAX_BYTES, Broken, printable
-from mmdgan.data.sources.tars import read_at, stamp
-from mmdgan.errors import DataError
+from mmdgan.data.sources.containers import MAX_BYTES, Broken, printable, read_at, stamp
 
 FILE = "data.mdb"
 _MAGIC, _VERSION = 0xBEEFC0DE, 1

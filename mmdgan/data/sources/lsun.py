@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmdgan.core.errors import DataError
 from mmdgan.data.sidecar import Origin
 from mmdgan.data.sources import folders
 from mmdgan.data.sources.base import ImageSource, Request, fewer_note
 from mmdgan.data.sources.containers import Container, image_source, is_image, printable, recognise
 from mmdgan.data.sources.lmdbs import FILE, Lmdb
-from mmdgan.errors import DataError
 
 _FOLDERS = {"train": "bedroom_train_lmdb", "validation": "bedroom_val_lmdb", "val": "bedroom_val_lmdb"}
 

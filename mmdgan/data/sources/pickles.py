@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from mmdgan.data.sources.stretches import Contents, unpacked_file
-from mmdgan.errors import DataError
+from mmdgan.core.errors import DataError
+from mmdgan.data.sources.containers import Contents, unpacked_file
 
 LIMIT = 2**26  # bytes of a pickle: twice what one of CIFAR-10 has
 OPCODES = 2_000_000  # some seconds of work; ImageNet's mapping has some 400,000

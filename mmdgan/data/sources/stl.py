@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmdgan.core.errors import DataError
 from mmdgan.data.sidecar import Origin
 from mmdgan.data.sources.base import ImageSource, Request
-from mmdgan.data.sources.stretches import Stretch, archived_files, is_gzip, whole_file
+from mmdgan.data.sources.containers import Stretch, archived_files, is_gzip, whole_file
 from mmdgan.data.sources.tables import FixedTable, check_split, read_names, table_source
-from mmdgan.errors import DataError
 
 SHAPE = (3, 96, 96)
 FOLDER = "stl10_binary"

@@ -13,10 +13,10 @@ from functools import partial
 
 import numpy as np
 
+from mmdgan.core.errors import DataError
 from mmdgan.data.sidecar import Origin
 from mmdgan.data.sources.base import ImageSource, Item, Part, Request, fewer_note
-from mmdgan.data.sources.stretches import Contents, Stretch
-from mmdgan.errors import DataError
+from mmdgan.data.sources.containers import Contents, Stretch
 
 BLOCK = 2**20  # bytes that are read at once
 _NAMES_LIMIT = 2**16  # bytes of a file with the names of some classes

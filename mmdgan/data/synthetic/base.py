@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mmdgan.data.shuffling import uniform
-from mmdgan.errors import ConfigError
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.shuffling import uniform
 
 ON_SUBSPACE = 1e-5  # how far off, relative to its norm (or 1), a point still counts as one of the subspace
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmdgan.data.shuffling import uniform
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.shuffling import uniform
 from mmdgan.data.synthetic.base import Distribution, log_sum_exp, normals, number, positive_row
-from mmdgan.errors import ConfigError
 
 _ORDER = 8  # of the Gauss-Legendre rule in each panel
 _FEWEST_PANELS = 8  # where the noise is wider than the curves

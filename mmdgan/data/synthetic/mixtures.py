@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mmdgan.data.shuffling import uniform
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.shuffling import uniform
 from mmdgan.data.synthetic.base import Distribution, check_count, log_sum_exp, normals, number, numbers, positive_row
-from mmdgan.errors import ConfigError
 
 _C = 0.707106  # as the original writes the square root of 1/2
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmdgan.data import shuffling
+from mmdgan.core import shuffling
+from mmdgan.core.errors import ConfigError
 from mmdgan.data.synthetic.base import Distribution, numbers
-from mmdgan.errors import ConfigError
 
 
 class Uniform(Distribution):

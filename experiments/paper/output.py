@@ -1,0 +1,142 @@
+"""Where a figure goes: a picture as PNG and PDF, its numbers as CSV, animations as GIF; and the flags of its script."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from mmdgan.core.options import option
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+
+@dataclasses.dataclass(frozen=True)
+class FigureOptions:
+    """The flags that every figure's script has; each figure's own options extend them."""
+
+    out: str = option("Results/figures", "the folder for the pictures and their numbers")
+    quick: bool = option(False, "a coarse version within seconds, to see that it works")
+    seed: int = option(0, "of all random numbers")
+
+
+class Output:
+    """Writes the files of one figure and remembers them.
+
+    Args:
+      folder: where to; made if it is not there.
+      name: the figure's name, with which its files' names begin.
+    """
+
+    def __init__(self, folder: str | os.PathLike, name: str):
+        self.folder, self.name = Path(folder), name
+        self.files: list[Path] = []
+
+    def figure(self, figure: Figure, suffix: str = "", dpi: int = 160) -> list[Path]:
+        """Writes a figure as `<name><suffix>.png` and `.pdf`; the same figure gives the same bytes."""
+        from matplotlib import rc_context
+
+        written = []
+        for kind, metadata in (("png", None), ("pdf", {"CreationDate": None})):
+            buffer = io.BytesIO()
+            with rc_context({"pdf.fonttype": 42}):
+                figure.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
+            written.append(self._write(f"{suffix}.{kind}", buffer.getvalue()))
+        return written
+
+    def table(
+        self, rows: Iterable[Mapping[str, Any] | Sequence[Any]], columns: Sequence[str], suffix: str = ""
+    ) -> Path:
+        """Writes `<name><suffix>.csv`: floats with all their digits, None as an empty cell.
+
+        Args:
+          rows: each a dictionary with the columns' names, or the values in the columns' order.
+          columns: the header.
+          suffix: follows the figure's name.
+
+        Returns:
+          The file's path.
+        """
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow([row.get(column) for column in columns] if isinstance(row, Mapping) else list(row))
+        return self._write(f"{suffix}.csv", buffer.getvalue().encode())
+
+    def animation(self, frames: np.ndarray, suffix: str = "", seconds: float | list[float] = 0.1) -> Path:
+        """Writes `<name><suffix>.gif` of frames (T, H, W, 3) in uint8; see `mmdgan.pictures.animations.gif_bytes`."""
+        from mmdgan.pictures.animations import gif_bytes
+
+        return self._write(f"{suffix}.gif", gif_bytes(frames, seconds))
+
+    def text(self, content: str, suffix: str) -> Path:
+        """Writes `<name><suffix>`, such as "table1.md"."""
+        return self._write(suffix, content.encode())
+
+    def _write(self, ending: str, content: bytes) -> Path:
+        from mmdgan.pictures.grid import save_bytes
+
+        path = self.folder / f"{self.name}{ending}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.files.append(save_bytes(path, content))
+        return self.files[-1]
+
+
+def new_figure(width: float, height: float, **options: Any) -> Figure:
+    """A white figure of inches, outside of pyplot, so that nothing global changes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), facecolor="white", **{"layout": "constrained", **options})
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def pixels(figure: Figure, dpi: int = 100) -> np.ndarray:
+    """The figure as an image, uint8 (H, W, 3): a frame of an animation."""
+    import numpy as np
+
+    figure.set_dpi(dpi)
+    figure.canvas.draw()
+    canvas: Any = figure.canvas  # of Agg, of which `new_figure` makes figures
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def run_figure(
+    make: Callable[[Any], Output],
+    options: FigureOptions,
+    script: str | os.PathLike,
+    usage: str,
+    arguments: tuple[str, ...] = (),
+) -> NoReturn:
+    """The main program of a figure's script: flags over `options`, then the figure, then the names of its files.
+
+    Args:
+      make: makes the figure.
+      options: the flags' defaults.
+      script: the script's `__file__`.
+      usage: the script's docstring, shown by `--help`.
+      arguments: the words that go with the flags, as `mmdgan.flags.parse` takes them: run directories, which are
+        added to the option `runs`.
+    """
+    from mmdgan.cli.flags import parse
+    from mmdgan.cli.main import run_main
+
+    def main(argv: Sequence[str]) -> None:
+        command = f"usage: python {os.path.relpath(script)} [--flag=value ...]"
+        parsed = parse(options, argv, usage=f"{command}\n\n{usage}", arguments=arguments)
+        given = parsed.options
+        if parsed.arguments:
+            given = dataclasses.replace(given, runs=(*given.runs, *parsed.arguments))
+        output = make(given)
+        for file in output.files:
+            print(file)
+
+    run_main(main)

@@ -1,0 +1,1 @@
+"""A study of the MMD as a loss, on points and MNIST."""

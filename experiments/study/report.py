@@ -1,0 +1,215 @@
+"""The page of a study: one HTML file that needs no network, and its table as CSV and Markdown.
+
+What is measured is in the runs' own `metrics.jsonl`; what the numbers support is said by `study.report_numbers`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmdgan.report.blocks import Block, Code, Details, Page, Picture, Section, Side, Table, Text
+from study.mnist import ROWS, script
+from study.mnist_plan import Study, StudyFile, StudyRun
+from study.report_numbers import HEADER, MEASURES, RowNumbers, as_csv, as_markdown, supported, table
+
+
+def write_report(study: Study, runs: Sequence[StudyRun], extra: Sequence[Section] = (), witness: bool = True) -> Path:
+    """Writes report.html, table.csv and table.md into the study's folder.
+
+    Args:
+        study: what was asked for.
+        runs: of `study.mnist_running.run_study`; those that are not finished are named as missing.
+        extra: more sections, put behind these: the study's half on points in the plane, for instance.
+        witness: whether to load the critics for the pictures of their witness functions.
+
+    Returns:
+        The page.
+    """
+    from mmdgan.pictures.grid import save_bytes
+    from mmdgan.report.html import render
+
+    out, file = Path(study.out), StudyFile(study)
+    rows = numbers(runs, file)
+    out.mkdir(parents=True, exist_ok=True)
+    save_bytes(out / "table.csv", as_csv(rows).encode())
+    save_bytes(out / "table.md", as_markdown(rows).encode())
+    page = out / "report.html"
+    save_bytes(page, render(_page(study, runs, rows, file, extra, witness)).encode())
+    return page
+
+
+def numbers(runs: Sequence[StudyRun], file: StudyFile) -> list[RowNumbers]:
+    """The numbers of each row of a study, of its finished runs."""
+    found = []
+    for name in dict.fromkeys(run.row for run in runs):
+        row = ROWS[name]
+        done = [run for run in runs if run.row == name and run.records()]
+        records = [run.records() for run in done]
+        found.append(
+            RowNumbers(
+                name=name,
+                title=row.title,
+                loss=row.experiment.loss,
+                features=row.features,
+                penalty=row.penalty,
+                steps=next(run.steps for run in runs if run.row == name),
+                seeds=tuple(run.seed for run in done),
+                seconds=tuple(file.get("seconds", run.name) for run in done),
+                values={m: tuple(r[m]["value"] if m in r else None for r in records) for m in MEASURES},
+            )
+        )
+    return found
+
+
+def budget_text(study: Study, file: StudyFile) -> str:
+    """What each run was given, in a few words."""
+    if study.steps is not None:
+        return f"{study.steps:,} steps a run"
+    from study.mnist_running import budget_seconds
+
+    rest = file.get("seconds", "rest")
+    return f"{budget_seconds(study) - (rest or 0):.0f} s of one processor's time for the training of a run"
+
+
+def _page(
+    study: Study, runs: Sequence[StudyRun], rows: Sequence[Any], file: StudyFile, extra: Sequence[Any], witness: bool
+) -> Page:
+    finished = [run for run in runs if run.records()]
+    sections = [
+        Section("numbers", "What was measured", tuple(_numbers(runs, rows))),
+        Section(
+            "support",
+            "What the numbers support",
+            tuple(Text(text) for text in supported(rows, budget_text(study, file))),
+        ),
+        Section("samples", "Samples", tuple(_samples(finished))),
+    ]
+    if witness:
+        sections.append(
+            Section("witness", "The witness function over images", tuple(_witnesses(finished, Path(study.out))))
+        )
+    seeds = f"{len(study.seeds)} seeds" if len(study.seeds) > 1 else "one seed"
+    sections += [*extra, Section("protocol", "Protocol", tuple(_protocol(study, runs, file)))]
+    return Page(
+        f"The MMD GAN study on {study.data}",
+        f"{len(rows)} rows of {seeds}, {budget_text(study, file)}; {len(finished)} of {len(runs)} runs finished.",
+        tuple(sections),
+        f"Made {time.strftime('%Y-%m-%d %H:%M')} by experiments/mmd_study.py.",
+    )
+
+
+def _numbers(runs: Sequence[StudyRun], rows: Sequence[RowNumbers]) -> list[Block]:
+    blocks: list[Block] = [
+        Table(HEADER, tuple(table(rows)), numbers=False),
+        Text(
+            "The mean over the seeds and each seed's number. Seconds: processor time of a whole run, start and scores "
+            "included. FD: lower is better; CS from 1 to 10, recall and precision from 0 to 1: higher is better. Near "
+            "copies: the share of generated images nearer to a training image than 99% of training images are to "
+            "another; 0.01 is expected without memory."
+        ),
+    ]
+    real = next((run.records() for run in runs if run.records()), {})
+    known = [
+        f"{name} {real[name]['value']:.3g}"
+        for name in ("FD[classifier] real-real", "CS[classifier] real")
+        if name in real and real[name]["value"] is not None
+    ]
+    if known:
+        blocks.append(Text(f"The same of real images: {', '.join(known)} (real-real: one half against the other)."))
+    missing = [run.name for run in runs if not run.records()]
+    if missing:
+        blocks.append(
+            Text(f"runs that are not finished: {', '.join(missing)}; the same command goes on with them.", "missing")
+        )
+    return blocks
+
+
+def _samples(finished: Sequence[StudyRun]) -> list[Block]:
+    """Each row's grid of its first finished seed; the others folded away."""
+    first = {run.row: run for run in reversed(finished)}
+    blocks: list[Block] = [
+        Side(tuple(_grid(first[row]) for row in dict.fromkeys(run.row for run in finished)), small=True)
+    ]
+    others = [run for run in finished if run is not first[run.row]]
+    if others:
+        blocks.append(Details("The other seeds", (Side(tuple(map(_grid, others)), small=True),)))
+    return blocks
+
+
+def _grid(run: StudyRun) -> Picture:
+    title = f"{ROWS[run.row].title}, seed {run.seed}, step {run.steps:,}"
+    return Picture(run.folder.grid_file(run.steps).read_bytes(), "png", f"Generated images: {title}", title)
+
+
+def _witnesses(finished: Sequence[StudyRun], out: Path) -> list[Block]:
+    """The extremes of each row's witness function, of its first finished seed."""
+    blocks: list[Block] = [
+        Text(
+            "f(x) = mean k(x, real) - mean k(x, generated), with each run's own kernel and features: high where real "
+            "images are denser than generated ones (of the WGAN: the critic's score). Each picture has the 8 highest "
+            "and the 8 lowest of 256 real images, then of 256 generated ones."
+        )
+    ]
+    first = {run.row: run for run in reversed(finished)}
+    pictures = tuple(_extremes(first[row], out) for row in dict.fromkeys(run.row for run in finished))
+    return [*blocks, Side(pictures)]
+
+
+def _extremes(run: StudyRun, out: Path) -> Picture:
+    """Four rows of eight images; kept as a file, for networks take their time to load."""
+    path = out / "witness" / f"{run.name}_{run.steps}.png"
+    if not path.is_file():
+        import numpy as np
+
+        from mmdgan.pictures.grid import enlarge, image_grid, save_png
+        from mmdgan.report.critic_view import extremes, view_critic
+
+        found = extremes(view_critic(run.folder), 8)
+        order = ("real_most", "real_least", "generated_most", "generated_least")
+        grid = image_grid(np.concatenate([found[name] for name in order]), 8)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_png(path, enlarge(grid, 2))
+    title = ROWS[run.row].title
+    return Picture(
+        path.read_bytes(),
+        "png",
+        f"Images with the highest and lowest witness values of {title}",
+        f"{title}, seed {run.seed}: real, highest; real, lowest; generated, highest; generated, lowest",
+    )
+
+
+def _protocol(study: Study, runs: Sequence[StudyRun], file: StudyFile) -> list[Block]:
+    given = budget_text(study, file)
+    if study.steps is None:
+        given += (
+            ", the same for all rows: a step of each was measured before the first run (one thread, a few steps), and "
+            "the rows differ in their steps"
+        )
+    widths = "DCGANs are of half the study's width, the features 32-64-128. " if study.half else ""
+    blocks: list[Block] = [
+        Text(
+            "Every run: Adam at 2e-4 (beta1 0.5) for both networks, batch 64, one critic step per generator step where "
+            f"the critic learns and nothing else is said, no class labels. {widths}Budget: {given}."
+        )
+    ]
+    record = next((run.records().get("FD[classifier]") for run in runs if run.records()), None)
+    if record:
+        blocks.append(
+            Text(
+                f"Scores: {record['count']:,} generated against {record['count_real']:,} {record.get('split', '')} "
+                f"images. Features: {record['feature_source']}, which finds the class of "
+                f"{record['classifier_accuracy']:.1%} of {record['classifier_test_count']:,} held-out images. Scores "
+                "of Inception are other numbers."
+            )
+        )
+    names = list(dict.fromkeys(run.row for run in runs))
+    steps = {run.row: run.steps for run in runs}
+    costs = {name: cost for name in names if (cost := file.get("calibration", name)) is not None}
+    if costs:
+        lines = tuple((name, f"{cost['step'] * 1000:.1f}", f"{steps[name]:,}") for name, cost in costs.items())
+        blocks.append(Table(("row", "processor ms per step", "steps of a run"), lines))
+    commands = "\n".join(f"python {script(name)} --data {study.data}" for name in names)
+    return [*blocks, Text("Each row alone, at its own length:"), Code(commands)]

@@ -1,0 +1,319 @@
+"""The verb `evaluate`: scores of a run's generator, or of any images, against real ones."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdgan.cli import flags
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.options import check_seed, option
+from mmdgan.core.text import nearest
+from mmdgan.metrics import METRICS
+from mmdgan.runs.experiment import Experiment
+from mmdgan.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from mmdgan.metrics.evaluate import EvaluateOptions
+    from mmdgan.metrics.features.resolve import Extractor
+    from mmdgan.metrics.image_sets import ImageSet
+    from mmdgan.metrics.moments import Moments
+
+ALL = "all"
+MOST_REAL = 50_000
+
+_RUN_FIELDS = ("features", "resize", "inception", "classifier_data", "data_root", "seed", "feature_cache")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateFlags:
+    """The flags of `evaluate`; what is none is as the run's configuration has it."""
+
+    steps: tuple[str, ...] = option(("last",), "checkpoints: all, last, best, or steps such as 1000,2000", "of a run")
+    repeats: int = option(1, "how many sets of images to generate, with seeds one after the other", "of a run")
+
+    ema: bool | None = option(
+        None,
+        "the averaged weights of a run with --ema, or with --noema those of the step; none: the averaged ones",
+        "of a run",
+    )
+
+    images: str | None = option(
+        None, "score these instead of a run: a folder or archive of pictures, a .npz, or a data set", "of any images"
+    )
+    reference: str | None = option(
+        None, "what to compare them with: a data set, a folder, a .npz, or statistics in a .npz", "of any images"
+    )
+
+    metrics: tuple[str, ...] | None = option(
+        None,
+        f"of {', '.join(METRICS)}; all: those that are possible; none: the run's, or of images fid,is,kid, "
+        "against statistics fid",
+    )
+    count: int | None = option(None, "images to score; none: as many as in training, or all images")
+    seed: int | None = option(None, "of the latent codes and of random choices; none: the run's, or 0")
+    k: int = option(5, "neighbours of precision, recall, density and coverage")
+    force: bool = option(False, "compute Fréchet distances of too few images too, and mark them")
+    out: str | None = option(None, "a .jsonl file to which the scores are added")
+
+    features: str | None = option(None, "auto, inception, classifier, keras:NAME or keras:PATH.keras", "features")
+    resize: str | None = option(
+        None, "how images come to the features' size", "features", ("legacy", "tfgan", "clean", "none")
+    )
+    inception: str | None = option(None, "the 2015 Inception graph: .pb, tar.gz or SavedModel", "features")
+    classifier_data: str | None = option(None, "labelled data set to train the classifier on", "features")
+    data_root: str | None = option(None, "the folder that holds the data sets; none: the run's, or Data", "features")
+    feature_cache: str | None = option(
+        None, "the folder where features of images are kept; none: DATA_ROOT/features; off: they are not", "features"
+    )
+    save_statistics: str | None = option(
+        None, "a .npz for the moments of the real images' features, which later is a --reference", "features"
+    )
+
+
+def evaluate(argv: Sequence[str]) -> int:
+    """Scores a run's generator against its data set, or any images against any others.
+
+    Prints tables; a run's scores are also added to RUN/metrics.jsonl, one line per score.
+
+      evaluate RUN --steps all --metrics fid,kid,prdc
+      evaluate RUN --steps best --metrics all --repeats 3
+      evaluate --images FOLDER --reference cifar10 --features inception
+    """
+    head = f"usage: {flags.program()} evaluate"
+    usage = f"{head} RUN [--flag=value ...]\n       {head.removeprefix('usage: ')} --images PATH --reference WHAT "
+    usage += f"[--flag=value ...]\n\n{inspect.cleandoc(evaluate.__doc__ or '')}"
+    parsed = flags.parse(EvaluateFlags(), argv, usage=usage, arguments=("[RUN]",))
+    options: EvaluateFlags = parsed.options
+    _check(options, parsed.arguments)
+    if options.images is None:
+        _evaluate_run(RunFolder.open(parsed.arguments[0]), options)
+    else:
+        _evaluate_images(options)
+    return 0
+
+
+def _check(options: EvaluateFlags, words: Sequence[str]) -> None:
+    """Checks what can be checked without looking at a file or importing TensorFlow."""
+    if options.images is None:
+        if not words:
+            raise ConfigError("the command takes a RUN to score, or --images PATH with --reference; it was given none.")
+        if options.reference is not None:
+            raise ConfigError(
+                "reference goes with --images, for a run is compared with its own data set: write images by "
+                f"`sample {words[0]} --out images.npz` and give --images=images.npz."
+            )
+    else:
+        if words:
+            raise ConfigError(f"the command takes a RUN or --images, not both; leave {words[0]} or --images out.")
+        if options.reference is None:
+            raise ConfigError("reference is none; say with --reference what the images are to be compared with.")
+        for name in ("steps", "repeats", "ema"):
+            if getattr(options, name) != getattr(EvaluateFlags(), name):
+                raise ConfigError(f"{name} is for a run's generator; leave --{name} out, or name a RUN.")
+    check_seed(options.seed)
+    for name, least in (("k", 1), ("repeats", 1), ("count", 2)):
+        if (value := getattr(options, name)) is not None and value < least:
+            raise ConfigError(f"{name} is {value}; give at least {least}.")
+    for metric in options.metrics or ():
+        if metric not in (*METRICS, ALL):
+            hint = nearest(metric, METRICS)
+            raise ConfigError(f"metrics has {metric!r}{hint}; the valid values are {', '.join(METRICS)}, or all.")
+    for name, suffix in (("out", ".jsonl"), ("save_statistics", ".npz")):
+        value = getattr(options, name)
+        if value is not None and Path(value).suffix != suffix:
+            raise ConfigError(f"{name} is {value}; name a file that ends in {suffix}.")
+
+
+def _evaluate_run(folder: RunFolder, options: EvaluateFlags) -> None:
+    """Scores checkpoints of a run, and adds them to its metrics.jsonl one by one."""
+    steps = _steps(folder, options.steps)
+    given = {name: value for name in _RUN_FIELDS if (value := getattr(options, name)) is not None}
+    experiment = dataclasses.replace(Experiment.load(folder.path), **given)
+    metrics, leave_out = _metrics(options, experiment.metrics)
+    if not metrics:
+        raise ConfigError("the run was made without scores; give --metrics, such as --metrics=fid,is,kid.")
+    experiment = dataclasses.replace(experiment, metrics=metrics, score_count=options.count or experiment.score_count)
+    from mmdgan.core.startup import prepare_tensorflow
+    from mmdgan.metrics import format_table
+    from mmdgan.runs.scoring import Scorer, of_weights
+    from mmdgan.runs.train import open_data
+
+    prepare_tensorflow()
+    scorer = Scorer.of(experiment, open_data(experiment), _score_options(options), leave_out)
+    assert scorer is not None  # as there are metrics
+    if options.save_statistics is not None and scorer.extractor is None:
+        raise ConfigError("save_statistics is of features, and none of the metrics needs any; give --metrics=fid.")
+    weights = ("last" if options.ema is False else "ema") if folder.has_average() else None
+    with _cache(scorer.cache) as cache:
+        scorer = dataclasses.replace(scorer, cache=cache)
+        for step in steps:
+            generator, _ = folder.load_generator(step, options.ema)
+            records = of_weights(scorer.score(generator, step, options.repeats), weights)
+            folder.append(step, "evaluate", records)
+            heading = f"After step {step:,}:\n" if len(steps) > 1 else ""
+            print(f"{heading}{format_table(records)}")
+            _write(options.out, records)
+        print(f"written to {folder.metrics_file}")
+        if options.save_statistics is not None:
+            from mmdgan.metrics.image_sets import DataSet
+
+            real = DataSet(scorer.data, scorer.count, scorer.seed)
+            _save_statistics(options.save_statistics, real, scorer.extractor, cache)
+
+
+def _evaluate_images(options: EvaluateFlags) -> None:
+    """Scores any images against any others, or against stored statistics."""
+    from mmdgan.core.startup import prepare_tensorflow
+    from mmdgan.metrics import format_table
+    from mmdgan.metrics.evaluate import check_sets, evaluate_sets, needs_features
+    from mmdgan.metrics.moments import Moments
+    from mmdgan.runs.scoring import feature_cache
+
+    prepare_tensorflow()
+    seed, root = options.seed or 0, options.data_root or "Data"
+    assert options.images is not None and options.reference is not None  # as `_check` has seen
+    real, whole = _open_reference(options.reference, root, options.count, seed)
+    generated = _open(options.images, "images", root, options.count, seed)
+    statistics = whole is None
+    metrics, leave_out = _metrics(options, ("fid",) if statistics else ("fid", "is", "kid"))
+    if statistics and options.save_statistics:
+        raise ConfigError(f"{options.reference} holds statistics already; leave --save_statistics out.")
+    extractor = None
+    if needs_features(metrics) or options.save_statistics:
+        extractor = _extractor(options, None if statistics else getattr(whole, "data", None), root)
+    score_options = _score_options(options)
+    about: dict[str, Any] = {"options": score_options, "training": whole}
+    metrics = check_sets(metrics, [generated], real, extractor, **about, leave_out=leave_out)
+    with _cache(feature_cache(options.feature_cache, root)) as cache:
+        name = str(options.reference) if isinstance(real, Moments) else real.name
+        records = evaluate_sets(
+            generated, real, extractor, metrics, **about, seed=seed, data=name, split="", cache=cache, progress=print
+        )
+        print(format_table(records))
+        _write(options.out, records)
+        if options.save_statistics is not None and not isinstance(real, Moments):
+            _save_statistics(options.save_statistics, real, extractor, cache)
+
+
+def _steps(folder: RunFolder, words: Sequence[str]) -> list[int]:
+    """The steps that --steps names, ascending; CheckpointError if one of them has no checkpoint."""
+    last = folder.find_step(None)
+    steps = set()
+    for word in words or ("",):
+        if word == ALL:
+            steps |= set(folder.steps())
+        elif word in ("last", "best"):
+            steps.add(last if word == "last" else folder.find_step(word))
+        elif word.isdecimal():
+            steps.add(folder.find_step(int(word)))
+        else:
+            raise ConfigError(f"steps has {word!r}; give all, last, best, or steps such as {last}.")
+    return sorted(steps)
+
+
+def _metrics(options: EvaluateFlags, default: tuple[str, ...]) -> tuple[tuple[str, ...], Any]:
+    """The metrics, each once; and for "all" what takes the sentences about those that cannot be computed."""
+    metrics = tuple(dict.fromkeys(default if options.metrics is None else options.metrics))
+    return (METRICS, print) if ALL in metrics else (metrics, None)
+
+
+def _score_options(options: EvaluateFlags) -> EvaluateOptions:
+    from mmdgan.metrics.evaluate import EvaluateOptions
+
+    return EvaluateOptions(k=options.k, force=options.force)
+
+
+def _open(what: str, flag: str, data_root: str, count: int | None, seed: int) -> ImageSet:
+    """The first `count` of some images, in random order, or all of them."""
+    from mmdgan.metrics import open_images
+
+    images = open_images(what, data_root=data_root, seed=seed)
+    if count is not None and count > images.count:
+        raise ConfigError(f"count is {count:,}, but --{flag}={what} holds {images.count:,} images; give at most that.")
+    return images if count is None else images.first(count)
+
+
+def _open_reference(
+    what: str, data_root: str, count: int | None, seed: int
+) -> tuple[ImageSet | Moments, ImageSet | None]:
+    """What to compare with, and the whole set that it is taken from; None for stored statistics."""
+    if _holds_statistics(what):
+        from mmdgan.metrics import read_moments
+
+        return read_moments(what), None
+    whole = _open(what, "reference", data_root, None, seed)
+    if count is None and whole.count > MOST_REAL:
+        print(f"Of the {whole.count:,} images of {what}, {MOST_REAL:,} are compared with; --count changes that.")
+        count = MOST_REAL
+    if count is not None and count > whole.count:
+        raise ConfigError(
+            f"count is {count:,}, but --reference={what} holds {whole.count:,} images; give at most that."
+        )
+    return whole if count is None else whole.first(count), whole
+
+
+def _holds_statistics(what: str) -> bool:
+    """Whether a file holds statistics rather than images; a broken one is left to whoever reads it."""
+    import zipfile
+
+    path = Path(what)
+    if path.suffix != ".npz" or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return not {"images.npy", "arr_0.npy"} & set(archive.namelist())
+
+
+def _extractor(options: EvaluateFlags, data: Any, data_root: str) -> Extractor:
+    from mmdgan.metrics.features.resolve import resolve
+
+    names = ("inception", "classifier_data", "resize")
+    given = {name: getattr(options, name) for name in names}
+    return resolve(options.features or "auto", data, data_root=data_root, **given)
+
+
+@contextlib.contextmanager
+def _cache(folder: Path | None) -> Iterator[Path]:
+    """Where features are kept while the command runs, so that no set's are computed twice."""
+    if folder is not None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="mmdgan-features-") as made:
+        yield Path(made)
+
+
+def _save_statistics(path: str, real: ImageSet, extractor: Extractor | None, cache: Path) -> None:
+    """Writes the moments of the real images' features."""
+    from mmdgan.metrics.features.cache import compute_features
+    from mmdgan.metrics.score_statistics import statistics_of
+
+    assert extractor is not None  # as was refused at first
+    features = compute_features(real, extractor, cache=cache, progress=print).features
+    with _writing(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        statistics_of(features, extractor, f"{real.count:,} images of {real.name}").save(path)
+    print(f"statistics of {real.count:,} images of {real.name}: {path}")
+
+
+def _write(path: str | None, records: Sequence[dict]) -> None:
+    """Adds records to the file that --out names."""
+    if path is None:
+        return
+    from mmdgan.metrics import append_jsonl
+
+    with _writing(path):
+        append_jsonl(path, records)
+    print(f"written to {path}")
+
+
+@contextlib.contextmanager
+def _writing(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({error.strerror or error}); name another place.") from error

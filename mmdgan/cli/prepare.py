@@ -1,0 +1,137 @@
+"""The verb `prepare`: image data of any form becomes a data set; or one that is there is verified."""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmdgan.cli import flags
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.options import option
+
+if TYPE_CHECKING:
+    from mmdgan.data.sidecar import Sidecar
+
+FAULTY = 2
+
+# The architectures that suit images of a shape; "" is the default one.
+_PRESETS = {
+    (1, 28, 28): ("mnist/DCGAN", None),
+    (3, 32, 32): ("", "sample/PROJECTION_SMALL"),
+    (3, 48, 48): ("stl10/DCGAN", "sngan/PROJECTION_48_QUARTER"),
+    (3, 64, 64): ("celeba/DCGAN", "sngan/PROJECTION_64_QUARTER"),
+    (3, 128, 128): ("imagenet/DCGAN", "sngan/PROJECTION_128_QUARTER"),
+}
+"""By shape: the architecture to train on such images (the default one: ""), and one that is told classes."""
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """The flags of `prepare`."""
+
+    source: str | None = option(None, "the official files, or images in folders, as a folder or archive", "where from")
+    download: bool = option(False, "let TensorFlow Datasets download what it does not have", "where from")
+    split: str = option("train", "the part of the data set, such as test; of tfds: any split expression", "where from")
+    checksum: bool = option(False, "compare the official files with their publishers' MD5 sums first", "where from")
+    size: int | None = option(
+        None,
+        "pixels of a side: images are scaled to cover it (Lanczos); none: a named set as the original makes it, other "
+        "images as they are, which must then be of one size",
+        "images",
+    )
+    crop: str = option("center", "with --size: cut the middle out, or leave all", "images", ("center", "none"))
+    skip_broken: bool = option(False, "leave broken images out and list them, instead of stopping", "images")
+    labels: str = option(
+        "auto",
+        "auto: those there are (of CelebA none); source or folders: an error if there are none",
+        "classes",
+        ("auto", "none", "source", "folders"),
+    )
+    attributes: tuple[str, ...] = option((), "CelebA's, that make the classes, such as Male,Smiling", "classes")
+    mapping: str | None = option(None, "the classes of ImageNet's validation images: lines of NAME WNID", "classes")
+    name: str | None = option(None, "the data set's name; none: NAME, with _SPLIT if that is not train", "result")
+    data_root: str = option("Data", "the folder that holds the data sets", "result")
+    workers: int | None = option(None, "processes; none: one for each core", "result")
+    verify: str | None = option(None, "check the data set in this folder, and do nothing else", "instead")
+
+
+def prepare(argv: Sequence[str]) -> int:
+    """Converts images to a data set in Data/NAME; run again, an interrupted conversion goes on.
+
+    WHAT is cifar10, stl10, celeba, lsun, imagenet, mnist or fashion_mnist; folder:PATH for your own images (a
+    folder, zip or tar; a folder per class gives labels); or tfds:NAME for a data set of TensorFlow Datasets.
+
+      prepare cifar10 --source cifar-10-binary.tar.gz
+      prepare folder:photos --name mine --size 64
+      prepare tfds:oxford_flowers102 --split train --size 64 --download
+      prepare --verify Data/cifar10
+    """
+    usage = f"usage: {flags.program()} prepare WHAT [--flag=value ...]\n\n{inspect.cleandoc(prepare.__doc__ or '')}"
+    verifying = any(word.lstrip("-").partition("=")[0] == "verify" and word.startswith("-") for word in argv)
+    parsed = flags.parse(PrepareOptions(), argv, usage=usage, arguments=() if verifying else ("WHAT",))
+    options: PrepareOptions = parsed.options
+    if options.verify is not None:
+        return _verify(options.verify)
+    if not parsed.arguments:
+        raise ConfigError("verify is none; name a folder with --verify=DIR, or what to prepare.")
+    from mmdgan.data.preparation import prepare as preparing
+
+    given = asdict(options)
+    del given["verify"]
+    sidecar = preparing.prepare(parsed.arguments[0], **given)
+    print(_closing(sidecar, options.data_root))
+    return 0
+
+
+def _verify(folder: str) -> int:
+    """Prints all that is wrong with a data set; returns the exit status."""
+    from mmdgan.data.preparation.verify import verify
+
+    report = verify(folder)
+    for problem in report.problems:
+        print(problem)
+    found = f"{report.name}: {report.images:,} images in {_counted(report.shards, 'file')}"
+    if report.problems:
+        print(f"{found}, {_counted(len(report.problems), 'problem')}")
+        return FAULTY
+    print(f"{found}, all sound")
+    return 0
+
+
+def _closing(sidecar: Sidecar, data_root: str) -> str:
+    """What was made, where, what is missing from it, and what to do next."""
+    from mmdgan.core.text import readable_bytes
+
+    folder = Path(data_root) / sidecar.name
+    channels, height, width = sidecar.shape
+    size = readable_bytes(sum(shard.bytes or 0 for shard in sidecar.shards))
+    kind = "grey image" if channels == 1 else "RGB image"
+    classes = _counted(len(sidecar.class_names), "class", "classes") if sidecar.labels else "no labels"
+    lines = [
+        f"{sidecar.name}: {_counted(sidecar.count, kind)} of {width}x{height} pixels, {classes}; {size} in {folder}"
+    ]
+    if sidecar.skipped:
+        count = _counted(len(sidecar.skipped), "broken image")
+        lines.append(
+            f"{count} left out: {folder / sidecar.name}.json lists them, the first is {sidecar.skipped[0].name}"
+        )
+    command = f"{flags.program()} " + shlex.join(
+        ["train", "--data", sidecar.name, *(["--data_root", data_root] if data_root != "Data" else [])]
+    )
+    preset, conditional = _PRESETS.get(sidecar.shape, (None, None))
+    architecture = f" --architecture {preset or 'FILE:NAME'}" if preset != "" else ""
+    scores = "" if sidecar.labels else " --classifier_data sample"  # scores need labels of some set
+    remark = "" if preset is not None else f"   (whose images are {channels},{height},{width})"
+    lines.append(f"Train on it:  {command}{architecture}{scores}{remark}")
+    if sidecar.labels and conditional and len(sidecar.class_names) > 1:
+        network = f"--architecture {conditional} --num_class {len(sidecar.class_names)} --loss hinge"
+        lines.append(f"By classes:   {command} {network}")
+    return "\n".join(lines)
+
+
+def _counted(count: int, noun: str, plural: str = "") -> str:
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

@@ -1,0 +1,286 @@
+"""The verb `sample`, which makes images with a trained generator, and what `interpolate` shares with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from mmdgan.cli import flags
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.options import check_seed, option
+from mmdgan.core.text import format_value, nearest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mmdgan.runs.folder import RunFolder
+
+_CODES = ("random", "sine", "feature")
+_MESHES = ("sine", "feature")
+_MOST_PIXELS = 89_000_000  # of a picture; Pillow warns of larger ones, and few viewers show them
+HOW, WHAT, WHERE = "how codes are made", "which images", "what is written"
+STEP = "the checkpoint of this step, or best; none: the newest"
+EMA = "of a run with --ema: the averaged weights, or with --noema those of the step; none: the averaged ones"
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleOptions:
+    """The flags of `sample`."""
+
+    count: int | None = option(None, "how many images; none: 400, or all codes of a file or a mesh", WHAT)
+    step: int | Literal["best"] | None = option(None, STEP, WHAT)
+    class_: int | None = option(
+        None,
+        "of a conditional run: images of this class alone; none: all in turn, of a grid one per column, but a mesh "
+        "is of class 0",
+        WHAT,
+    )
+    ema: bool | None = option(None, EMA, WHAT)
+    codes: str = option(
+        "random",
+        "random; sine: a mesh between four random codes; feature: a mesh whose rows change one component each; or a "
+        "file: .npy (N, code length), or .npz with that as codes, and maybe labels",
+        HOW,
+    )
+    seed: int = option(0, "of all that is random; the first codes are the same for every count", HOW)
+    truncation: float | None = option(
+        None, "draw components of random codes beyond this again: smaller is less diverse; 2 changes little", HOW
+    )
+    mesh: tuple[int, int] | None = option(None, "ROWS,COLS of a mesh; none: 10,10", HOW)
+    grid_range: float | None = option(None, "of a feature mesh: from minus this to this; none: 2", HOW)
+    out: str | None = option(
+        None,
+        "NAME.png (a grid), NAME.npz, or a folder, with one in it for each class; none: a grid, "
+        "RUN/samples/<step>_<what>.png",
+        WHERE,
+    )
+    columns: int | None = option(None, "of a grid; none: about as many as rows, or the mesh's", WHERE)
+    stretch: bool = option(False, "in a grid, each image uses the whole range 0..255, as in the original", WHERE)
+    invert: bool = option(False, "in a grid, each image is its negative", WHERE)
+    real: bool = option(False, "write as many real images of the run's data too, to <out>_real", WHERE)
+    projector: bool = option(
+        False, "write the critic's scores of 256 real and 256 generated images for TensorBoard's projector", WHERE
+    )
+
+
+class _Chosen(NamedTuple):
+    """Latent codes, and what they are: labels of a file, columns of a mesh, the part of a file's name."""
+
+    codes: np.ndarray
+    labels: np.ndarray | None
+    columns: int | None
+    name: str
+
+
+def sample(argv: Sequence[str]) -> int:
+    """Makes images with a run's generator: a grid, an array, or one file per image.
+
+    The same seed gives the same images: more of them begin with the same ones. In the picture of a sine mesh the
+    four codes are blended by the sines of two angles, from 0 in the top left corner to 45 degrees.
+    """
+    usage = f"usage: {flags.program()} sample RUN [--flag=value ...]\n\n{inspect.cleandoc(sample.__doc__ or '')}"
+    parsed = flags.parse(SampleOptions(), argv, usage=usage, arguments=("RUN",))
+    options: SampleOptions = parsed.options
+    _check_sample(options)
+    from mmdgan import sampling
+    from mmdgan.core.startup import prepare_tensorflow
+    from mmdgan.pictures.files import check_image_target
+    from mmdgan.runs.folder import RunFolder, counter
+
+    check_image_target(options.out)
+    folder = RunFolder.open(parsed.arguments[0])
+    check_class(folder, options.class_)
+    from_file = None if options.codes in _CODES else sampling.read_codes(options.codes)
+    prepare_tensorflow()
+    generator, step = folder.load_generator(options.step, options.ema)
+    chosen = _choose_codes(options, generator.spec.input_shape[0], from_file)
+    count, name = len(chosen.codes), file_name(step, chosen.name, options, ("ema", "columns", "stretch", "invert"))
+    out = Path(options.out or folder.grid_file(step).with_name(f"{name}.png"))
+    columns = chosen.columns or options.columns or math.ceil(math.sqrt(count))
+    is_grid = out.suffix.lower() == ".png"
+    if is_grid:
+        check_size(math.ceil(count / columns), columns, generator.spec.output_shape)
+    labels, note = _choose_labels(options, chosen, generator.spec.num_class, columns if is_grid else None)
+    check_image_target(out, count, labels)
+    batches = sampling.generate_batches(generator, chosen.codes, labels, progress=counter("samples"))
+    print(f"{count:,} samples of step {step:,}{note}: {_write(out, batches, count, labels, columns, options)}")
+    if options.real:
+        real = [(0, _real_images(folder, count, labels, options.seed))]
+        beside = out.with_name(f"{out.stem}_real{out.suffix}")
+        check_image_target(beside, count, labels)
+        print(f"{count:,} real images: {_write(beside, real, count, labels, columns, options)}")
+    if options.projector:
+        _write_projector(folder, step, options.seed)
+    return 0
+
+
+def _check_sample(options: SampleOptions) -> None:
+    """Refuses flags that are out of range, or that do not go together."""
+    for name in ("count", "columns"):
+        if (number := getattr(options, name)) is not None and number < 1:
+            raise ConfigError(f"{name} is {number}; give at least 1.")
+    check_seed(options.seed)
+    codes, mesh = options.codes, options.codes in _MESHES
+    if codes not in _CODES and Path(codes).suffix.lower() not in (".npy", ".npz"):
+        raise ConfigError(
+            f"codes is {codes!r}{nearest(codes, _CODES)}; it is {', '.join(_CODES)}, or a .npy or .npz file."
+        )
+    if options.mesh is not None and min(options.mesh) < 1:
+        raise ConfigError(f"mesh is {format_value(options.mesh)}; give ROWS,COLS of at least 1 each.")
+    if options.truncation is not None and not options.truncation > 0:
+        raise ConfigError(f"truncation is {options.truncation:g}; give a number greater than 0, such as 0.5.")
+    is_grid = options.out is None or Path(options.out).suffix.lower() == ".png"
+    belongs = [
+        ("mesh", mesh, f"codes is {codes}", "belongs to --codes=sine or --codes=feature"),
+        ("grid_range", codes == "feature", f"codes is {codes}", "belongs to --codes=feature"),
+        ("truncation", codes == "random", f"codes is {codes}", "belongs to --codes=random"),
+        ("count", not mesh, f"codes is {codes}", "of a mesh is what --mesh says"),
+        ("columns", not mesh, f"codes is {codes}", "of a mesh are what --mesh says"),
+        *[(name, is_grid, f"out is {options.out}", "belongs to a .png") for name in ("columns", "stretch", "invert")],
+    ]
+    for name, possible, fact, rule in belongs:
+        if getattr(options, name) not in (None, False) and not possible:
+            raise ConfigError(f"--{name} is given, but {fact}: {name} {rule}; leave it out.")
+
+
+def _choose_codes(
+    options: SampleOptions, code_size: int, from_file: tuple[np.ndarray, np.ndarray | None] | None
+) -> _Chosen:
+    from mmdgan import sampling
+
+    rows, columns = options.mesh or (10, 10)
+    if options.codes == "sine":
+        codes = sampling.sine_codes((columns, rows), code_size, options.seed)
+        return _Chosen(codes, None, columns, f"sine_{rows}x{columns}")
+    if options.codes == "feature":
+        grid = 2.0 if options.grid_range is None else options.grid_range
+        codes = sampling.feature_codes((rows, columns), code_size, options.seed, grid)
+        return _Chosen(codes, None, columns, f"feature_{rows}x{columns}" + (f"_range{grid:g}" if grid != 2 else ""))
+    if from_file is None:
+        count = options.count or 400
+        if options.truncation is None:
+            return _Chosen(sampling.random_codes(count, code_size, options.seed), None, None, str(count))
+        codes = sampling.truncated_codes(count, code_size, options.truncation, options.seed)
+        return _Chosen(codes, None, None, f"{count}_truncation{options.truncation:g}")
+    codes, labels = from_file
+    if codes.shape[1] != code_size:
+        raise ConfigError(
+            f"the codes of {options.codes} have {codes.shape[1]} components, but the generator takes {code_size}; "
+            f"give codes of that length."
+        )
+    count = options.count or len(codes)
+    if count > len(codes):
+        raise ConfigError(f"count is {count:,}, but {options.codes} holds {len(codes):,} codes; give at most that.")
+    return _Chosen(
+        codes[:count], None if labels is None else labels[:count], None, f"{Path(options.codes).stem}_{count}"
+    )
+
+
+def _choose_labels(
+    options: SampleOptions, chosen: _Chosen, num_class: int, columns: int | None
+) -> tuple[np.ndarray | None, str]:
+    """The classes of the images, and what is said of them."""
+    import numpy as np
+
+    from mmdgan import sampling
+
+    labels = chosen.labels
+    if labels is not None:
+        if num_class < 2:
+            raise ConfigError(f"{options.codes} holds labels, but the run is unconditional; give the codes alone.")
+        if options.class_ is not None:
+            raise ConfigError(f"class is {options.class_}, but {options.codes} holds labels; leave --class out.")
+        if labels.min() < 0 or labels.max() >= num_class:
+            raise ConfigError(
+                f"the labels of {options.codes} are {labels.min()} to {labels.max()}; the run has the classes 0 to "
+                f"{num_class - 1}."
+            )
+        return labels, ""
+    labels = sampling.cycled_labels(len(chosen.codes), num_class, columns)
+    if labels is None:
+        return None, ""
+    if options.class_ is not None:
+        return np.full_like(labels, options.class_), f", class {options.class_}"
+    if options.codes in _MESHES:  # of several classes it would not show what the codes do
+        return np.zeros_like(labels), ", class 0 (--class gives another)"
+    return labels, ""
+
+
+def _write(out: Any, batches: Any, count: Any, labels: Any, columns: Any, options: SampleOptions) -> Path:
+    """Writes images, (index of the first, uint8 (B, H, W, C)) by batch, in the form that the ending of `out` names."""
+    import numpy as np
+
+    from mmdgan.pictures.files import save_batches, told
+    from mmdgan.pictures.grid import image_grid, save_png
+
+    if out.suffix.lower() != ".png":
+        return save_batches(out, batches, count, labels)
+    images = np.concatenate([images for _, images in batches])
+    with told(out):
+        return save_png(out, image_grid(images, columns, stretch=options.stretch, invert=options.invert))
+
+
+def _real_images(folder: RunFolder, count: int, labels: np.ndarray | None, seed: int) -> np.ndarray:
+    """Different images of the run's data set, of these classes if it has classes: uint8 (count, H, W, C)."""
+    import numpy as np
+
+    from mmdgan.data import Pipeline
+    from mmdgan.runs.experiment import Experiment
+    from mmdgan.runs.train import open_data
+
+    data = open_data(Experiment.load(folder.path))
+    if labels is None:
+        return Pipeline(data, 1).real_images(count, seed)
+    channels, height, width = data.shape
+    images = np.empty((count, height, width, channels), np.uint8)
+    for number in np.unique(labels):
+        places = np.flatnonzero(labels == number)
+        images[places] = Pipeline(data, 1, only_class=int(number)).real_images(len(places), seed)
+    return images
+
+
+def _write_projector(folder: RunFolder, step: int, seed: int) -> None:
+    from mmdgan.report.critic_view import view_critic
+    from mmdgan.report.projector import write_projector
+
+    view = view_critic(folder, step, seed=seed)
+    print(
+        f"Critic's scores of {len(view.score_data)} real and {len(view.score_gen)} generated images: "
+        f"{write_projector(folder, view)}\nSee them: tensorboard --logdir {folder.logs}, under Projector"
+    )
+
+
+def file_name(step: int, name: str, options: Any, also: Sequence[str]) -> str:
+    """The name of a picture, without ending: the step, what it shows, and each choice that is not the default."""
+    parts = [str(step), name]
+    for field in ("class_", "seed", *also):
+        value = getattr(options, field)
+        if value != next(f.default for f in dataclasses.fields(options) if f.name == field):
+            name = field.rstrip("_")
+            parts.append(f"no{name}" if value is False else name if value is True else f"{name}{value}")
+    return "_".join(parts)
+
+
+def check_size(rows: int, columns: int, shape: tuple[int, int, int]) -> None:
+    """Refuses pictures that no program would open; shape is that of an image, (C, H, W)."""
+    height, width = rows * shape[1], columns * shape[2]
+    if height * width > _MOST_PIXELS:
+        raise ConfigError(
+            f"a picture of {rows * columns:,} images would be {width:,} pixels wide and {height:,} high, more than "
+            "viewers open; make fewer, or name a folder or a .npz for samples."
+        )
+
+
+def check_class(folder: RunFolder, number: int | None) -> None:
+    """Checks the number of a class of which samples are wanted."""
+    if number is None:
+        return
+    num_class = folder.read_config()["experiment"].get("num_class", 0)
+    if num_class < 2:
+        raise ConfigError(f"class is {number}, but {folder.path} is unconditional; leave it out.")
+    if not 0 <= number < num_class:
+        raise ConfigError(f"class is {number}; {folder.path} has the classes 0 to {num_class - 1}.")

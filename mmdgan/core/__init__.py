@@ -1,0 +1,1 @@
+"""What every package of mmdgan needs and what knows nothing of GANs."""

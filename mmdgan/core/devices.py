@@ -1,0 +1,95 @@
+"""What can be said of devices and workers without TensorFlow: the strategies' names, and whether choices agree."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+
+from mmdgan.core.errors import ConfigError
+
+STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
+REPLICA_LOSSES = ("gathered", "local")
+
+_ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}")
+
+
+def check_devices(
+    strategy: str, devices: int | None = None, workers: Sequence[str] = (), worker_index: int | None = None
+) -> None:
+    """Checks a choice of devices and workers; arguments as of `mmdgan.training.distribution.make_strategy`.
+
+    Raises:
+      ConfigError: it contradicts itself, or names no workers where there must be some.
+    """
+    if strategy not in STRATEGIES:
+        raise ConfigError(f"strategy is {strategy}; the valid values are {', '.join(STRATEGIES)}.")
+    if devices is not None and devices < 1:
+        raise ConfigError(f"devices is {devices}; give a whole number of at least 1.")
+    if devices is not None and devices > 1 and strategy == "one":
+        raise ConfigError(f"devices is {devices}, but strategy is one; give --strategy=mirrored.")
+    if devices is not None and strategy == "tpu":
+        raise ConfigError("devices counts GPUs or parts of a CPU, but strategy is tpu; leave it out.")
+    if strategy == "multi_worker":
+        _check_workers(workers, worker_index)
+    elif workers or worker_index is not None:
+        name = "workers" if workers else "worker_index"
+        raise ConfigError(f"{name} is given, but strategy is {strategy}; add --strategy=multi_worker or omit it.")
+
+
+def check_batch(batch_size: int, replicas: int) -> None:
+    """Checks that replicas can share a batch equally; ConfigError if not."""
+    if batch_size % replicas:
+        below = batch_size - batch_size % replicas
+        near = f"{below} or {below + replicas}" if below else str(replicas)
+        raise ConfigError(
+            f"batch_size is {batch_size}, which {replicas} replicas cannot share equally; give a multiple: {near}."
+        )
+
+
+def check_towers(batch_size: int, replicas: int) -> None:
+    """Checks that each replica has samples to compare, if it computes losses of its own."""
+    if batch_size < 2 * replicas:
+        raise ConfigError(
+            f"replica_losses is local, but batch_size {batch_size} leaves {replicas} replicas less than 2 images each, "
+            f"and losses compare samples; give at least {2 * replicas}."
+        )
+
+
+def check_one_replica(steps_per_call: int, jit: bool, precision: str, replicas: int) -> None:
+    """Refuses, for several replicas, ways of running a step that are made for one; ConfigError says what to do."""
+    if replicas < 2:
+        return
+    remedies = (
+        (steps_per_call > 1, f"steps_per_call is {steps_per_call}", "leave it out"),
+        (jit, "jit is true", "leave it out"),
+        (precision == "fp16", "precision is fp16", "give --precision=bf16, which needs no scaled losses"),
+    )
+    for chosen, what, remedy in remedies:
+        if chosen:
+            raise ConfigError(f"{what}, which one device knows alone, but {replicas} replicas train; {remedy}.")
+
+
+def in_slurm_step() -> bool:
+    """Whether this process is one of several tasks that srun has started."""
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS") or 1) > 1 and "SLURM_PROCID" in os.environ
+
+
+def _check_workers(workers: Sequence[str], worker_index: int | None) -> None:
+    if not workers:
+        if worker_index is not None:
+            raise ConfigError(f"worker_index is {worker_index}, but workers is empty; give --workers=host:port,...")
+        if "TF_CONFIG" not in os.environ and not in_slurm_step():
+            raise ConfigError(
+                "strategy is multi_worker, but nothing names the workers; give --workers=host:port,... and "
+                "--worker_index, or set TF_CONFIG, or start the workers by srun."
+            )
+        return
+    for address in workers:
+        if not _ADDRESS.fullmatch(address):
+            raise ConfigError(f"workers has {address!r}; give host:port of each worker, separated by commas.")
+    if len(set(workers)) < len(workers):
+        raise ConfigError(f"workers is {','.join(workers)}; give each worker another host or port.")
+    if worker_index is None or not 0 <= worker_index < len(workers):
+        given = "not given" if worker_index is None else f"{worker_index}"
+        raise ConfigError(f"worker_index is {given}; give this process's place among workers, 0 to {len(workers) - 1}.")

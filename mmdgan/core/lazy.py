@@ -1,0 +1,56 @@
+"""Package faces whose names load on first use."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """The `__getattr__`, `__dir__` and `__all__` of a package, read from the `if TYPE_CHECKING:` block of its face.
+
+    So a face says once what it exports: with the imports that type checkers and editors read.
+
+        if TYPE_CHECKING:
+            from mmdgan.training.step import GanStep as GanStep
+
+        __getattr__, __dir__, __all__ = lazy.attach(__name__)
+
+    Args:
+        package: Name of the package.
+
+    Returns:
+        What to bind to the three names (PEP 562).
+    """
+    module = sys.modules[package]
+    homes = _homes(Path(module.__file__ or "").read_text(encoding="utf-8"))
+
+    def load(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        home, attribute = homes[name]
+        try:
+            return importlib.import_module(f"{home}.{attribute}")
+        except ModuleNotFoundError as error:
+            if error.name != f"{home}.{attribute}":
+                raise
+        return getattr(importlib.import_module(home), attribute)
+
+    return load, lambda: sorted({*vars(module), *homes}), sorted(homes)
+
+
+def _homes(source: str) -> dict[str, tuple[str, str]]:
+    """The names that a face imports for type checkers: name -> (module, name there)."""
+    homes = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            for statement in node.body:
+                if isinstance(statement, ast.ImportFrom) and statement.module:
+                    for alias in statement.names:
+                        if alias.asname:
+                            homes[alias.asname] = (statement.module, alias.name)
+    return homes

@@ -1,0 +1,140 @@
+"""One process at a time trains in a run directory: a lock that ends with the process that holds it.
+
+The lock is flock(2) on the file `.lock` in the directory, so that the kernel lifts it however its holder ends, by
+kill -9 too; the file's content only tells who holds it. What merely reads a run (sample, evaluate, report) takes no
+lock. On NFS the server keeps the lock (Linux 2.6.12 and later): it holds between machines, and after a crash of the
+holder's machine until the server has noticed. Where the file system has no locks at all, that is said, and a person
+must see to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from mmdgan.core.errors import ConfigError
+
+FILE = ".lock"
+_UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+# A killed process's children, if it had any, hold its lock until they notice.
+_PATIENCE_SECONDS = 2.0
+
+
+class RunLock:
+    """The lock of one run directory, held within a `with` block; the directory is made if it is missing.
+
+    When the block ends, directories made for the lock go again if nothing else has come into them.
+    """
+
+    def __init__(self, path: str | os.PathLike, patience: float = _PATIENCE_SECONDS) -> None:
+        """Nothing is touched yet.
+
+        Args:
+          path: the run directory.
+          patience: seconds to wait for a holder to end.
+        """
+        self.path = Path(path)
+        self._patience = patience
+        self._made: list[Path] = []
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> RunLock:
+        """Takes the lock.
+
+        Raises:
+          ConfigError: another process holds it, or the directory cannot be made or written.
+        """
+        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        self._acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._release()
+        for folder in self._made:
+            with contextlib.suppress(OSError):  # somebody has put something there
+                folder.rmdir()
+
+    def renew(self) -> None:
+        """Takes the lock of the directory that is now at the path, if the former one has been moved away.
+
+        Raises:
+          ConfigError: as when the lock is first taken.
+        """
+        if self._descriptor is not None and not self._is_in_place(self._descriptor):
+            os.close(self._descriptor)
+            self._descriptor = None
+            with contextlib.suppress(OSError):
+                self.path.mkdir(parents=True, exist_ok=True)
+            self._acquire()
+
+    def _acquire(self) -> None:
+        give_up = time.monotonic() + self._patience
+        try:
+            while (descriptor := self._attempt()) is None:
+                if time.monotonic() > give_up:
+                    raise ConfigError(
+                        f"another process{self._holder()} is training in {self.path}; wait until it ends, or give "
+                        "another --run_name."
+                    )
+                time.sleep(0.05)
+            self._descriptor = descriptor
+        except OSError as error:
+            raise ConfigError(
+                f"the run directory {self.path} cannot be written ({error.strerror or error}); give another --results."
+            ) from error
+
+    def _attempt(self) -> int | None:
+        """A descriptor that holds the lock, or None if another one does."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path / FILE, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                os.close(descriptor)
+                if isinstance(error, BlockingIOError):
+                    return None
+                raise
+            print(
+                f"mmdgan: the file system of {self.path} has no locks ({error.strerror}); see to it that no second "
+                "process trains there.",
+                file=sys.stderr,
+            )
+        # The former holder may have removed the file between our opening and our locking it.
+        if not self._is_in_place(descriptor):
+            os.close(descriptor)
+            return None
+        os.ftruncate(descriptor, 0)
+        who = {"pid": os.getpid(), "host": os.uname().nodename, "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        os.pwrite(descriptor, json.dumps(who).encode(), 0)
+        return descriptor
+
+    def _is_in_place(self, descriptor: int) -> bool:
+        """Whether the file of a descriptor is the one at the lock's path."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.stat(self.path / FILE))
+        except FileNotFoundError:
+            return False
+
+    def _holder(self) -> str:
+        """Who holds the lock, as far as it has said so."""
+        try:
+            who = json.loads((self.path / FILE).read_text(encoding="utf-8"))
+            return f" ({who['pid']} on {who['host']}, since {who['since']})"
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
+    def _release(self) -> None:
+        if self._descriptor is None:
+            return
+        with contextlib.suppress(OSError):
+            if self._is_in_place(self._descriptor):
+                (self.path / FILE).unlink()
+        os.close(self._descriptor)
+        self._descriptor = None

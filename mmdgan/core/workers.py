@@ -1,0 +1,208 @@
+"""Jobs done by worker processes that start at once, end with their parent, and know nothing of its main script.
+
+The workers of `multiprocessing` import the caller's main script again, which may import TensorFlow, or start the
+conversion a second time where it has no `if __name__ == "__main__"`. These import what the job needs, nothing else.
+A worker reads jobs from its standard input; when that ends, its parent is gone, be it by kill -9, and so is the worker.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import selectors
+import struct
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO, TypeVar
+
+from mmdgan.core.errors import DataError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+Report = Callable[[int], object]
+
+REPORT_SECONDS = 0.25
+_HEADER = struct.Struct("<Q")
+
+
+def available_cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_jobs(
+    function: Callable[[Job, Report], Result],
+    jobs: Sequence[Job],
+    workers: int,
+    report: Report,
+    inherited: Sequence[int] = (),
+) -> Iterator[tuple[int, Result]]:
+    """Does jobs in several processes; whatever ends the iteration ends the processes.
+
+    Args:
+        function: (job, report) -> result; a module's, and all three can be pickled. It calls report(n) when n more
+            images are done.
+        jobs: given out in this order.
+        workers: the number of processes.
+        report: is called here with what the workers report, and with 0 from time to time.
+        inherited: file descriptors that the workers hold open as long as they live.
+
+    Yields:
+        (the job's number, its result), as they are done.
+
+    Raises:
+        DataError: the first that a job raised, or a worker that was killed.
+        RuntimeError: any other error of a job, with the worker's traceback.
+    """
+    waiting = list(enumerate(jobs))[::-1]
+    processes: list[subprocess.Popen] = []
+    with selectors.DefaultSelector() as selector:
+        try:
+            under_way: dict[int, int] = {}
+            for _ in range(min(workers, len(jobs))):
+                process = _start(inherited)
+                processes.append(process)
+                selector.register(_pipes(process)[1], selectors.EVENT_READ, process)
+                _give(process, function, waiting, under_way)
+            while under_way:
+                for key, _ in selector.select(REPORT_SECONDS):
+                    process = key.data
+                    kind, value = _message(process)
+                    if kind == "images":
+                        report(value)
+                        continue
+                    yield under_way.pop(process.pid), value
+                    _give(process, function, waiting, under_way)
+                report(0)
+        finally:
+            for process in processes:
+                process.kill()
+            for process in processes:
+                process.wait()
+                for pipe in _pipes(process):
+                    pipe.close()
+
+
+def _start(inherited: Sequence[int]) -> subprocess.Popen:
+    code = f"import sys; sys.path[:] = {sys.path!r}; from mmdgan.core.workers import work; work()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        bufsize=0,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pass_fds=inherited,
+        # Out of reach of Ctrl-C at the terminal: the parent ends them, in order.
+        start_new_session=True,
+        # A source that reads with TensorFlow leaves the GPU to training, and says nothing of having none.
+        env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+    )
+
+
+def _pipes(process: subprocess.Popen) -> tuple[Any, Any]:
+    """What a worker reads from, and what it writes to."""
+    assert process.stdin is not None and process.stdout is not None  # `_start` asks for both
+    return process.stdin, process.stdout
+
+
+def _give(process: subprocess.Popen, function: Callable, waiting: list[tuple[int, Any]], under_way: dict) -> None:
+    """Gives the next job to a worker that has none, if there is one."""
+    if waiting:
+        number, job = waiting.pop()
+        under_way[process.pid] = number
+        try:
+            _send(_pipes(process)[0], (function, job))
+        except BrokenPipeError:
+            raise _death(process) from None
+
+
+def _message(process: subprocess.Popen) -> tuple[str, Any]:
+    """The next message of a worker: ("images", n) or ("done", result)."""
+    content = _receive(_pipes(process)[1])
+    if content is None:
+        raise _death(process)
+    kind, value = pickle.loads(content)
+    if kind == "fault":
+        raise DataError(value)
+    if kind == "crash":
+        raise RuntimeError(f"A worker process failed:\n{value}")
+    return kind, value
+
+
+def _death(process: subprocess.Popen) -> DataError:
+    status = process.wait()
+    how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+    return DataError(
+        f"A worker process of the conversion {how}, perhaps for want of memory: run the same command again, which goes "
+        "on where this one stopped, with a smaller number of --workers if it happens again."
+    )
+
+
+def _send(stream: BinaryIO, message: object) -> None:
+    content = pickle.dumps(message)
+    rest = memoryview(_HEADER.pack(len(content)) + content)
+    while rest:
+        rest = rest[stream.write(rest) :]
+
+
+def _receive(stream: BinaryIO) -> bytes | None:
+    """The next message's bytes; None at the end."""
+    header = _exactly(stream, _HEADER.size)
+    return None if header is None else _exactly(stream, *_HEADER.unpack(header))
+
+
+def _exactly(stream: BinaryIO, count: int) -> bytes | None:
+    parts = []
+    while count:
+        part = stream.read(count)
+        if not part:
+            return None
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def work() -> None:
+    """A worker process: does jobs until its standard input ends."""
+    # Whatever a library prints goes to standard error; the messages have the former standard output for themselves.
+    output = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
+    try:
+        while True:
+            _send(output, _done(jobs.get(), output))
+    except BrokenPipeError:  # the parent is gone; an orderly end would wait for the thread that listens to it
+        os._exit(0)
+
+
+def _listen(jobs: queue.SimpleQueue[bytes]) -> None:
+    while (content := _receive(sys.stdin.buffer)) is not None:
+        jobs.put(content)
+    os._exit(0)
+
+
+def _done(content: bytes, output: BinaryIO) -> tuple[str, Any]:
+    """Does one job; returns the message that ends it."""
+    unreported, last = 0, time.monotonic()
+
+    def report(images: int) -> None:
+        nonlocal unreported, last
+        unreported += images
+        if time.monotonic() - last >= REPORT_SECONDS:
+            _send(output, ("images", unreported))
+            unreported, last = 0, time.monotonic()
+
+    try:
+        function, job = pickle.loads(content)
+        result = function(job, report)
+        _send(output, ("images", unreported))
+        return "done", result
+    except DataError as error:
+        return "fault", str(error)
+    except Exception:
+        return "crash", traceback.format_exc()

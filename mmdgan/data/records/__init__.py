@@ -1,0 +1,1 @@
+"""TFRecord files: frames, examples, reading and writing."""

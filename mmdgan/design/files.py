@@ -1,0 +1,157 @@
+"""Where architectures come from: a person's Python file, or the presets in the folder `architectures/`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import runpy
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from mmdgan.core.errors import DesignError
+from mmdgan.core.text import listed, shown
+from mmdgan.design.keys import nearest
+
+
+def load_architecture(reference: str) -> dict:
+    """Read an architecture dictionary from Python source.
+
+    Args:
+        reference: "path/file.py:NAME" for a dictionary in a file of one's own, which may import `mmdgan` and
+            `architectures`; or "module/NAME" for a preset, such as "cifar10/DCGAN", looked for in the presets
+            that come with mmdgan and then in ./architectures.
+
+    Raises:
+        DesignError: the file or the name does not exist (the message lists those that do), or the file fails.
+    """
+    return dict(_load(reference, lambda value: isinstance(value, Mapping)))
+
+
+def load_dictionary(reference: str) -> dict | list:
+    """Read an architecture, or a single network: a graph dictionary or a list of layer dictionaries.
+
+    Arguments and errors as `load_architecture`.
+    """
+    value = _load(reference, _is_dictionary)
+    return dict(value) if isinstance(value, Mapping) else list(value)
+
+
+def preset_folders() -> list[Path]:
+    """The folders of presets: that of the installed package or of the checkout, and ./architectures."""
+    package = importlib.util.find_spec("mmdgan.architectures")
+    checkout = Path(__file__).resolve().parents[2] / "architectures"
+    own = [Path(place) for place in package.submodule_search_locations or ()] if package else [checkout]
+    return [folder for folder in (*own, Path("architectures")) if folder.is_dir()]
+
+
+def preset_modules() -> dict[str, Path]:
+    """The files of presets by their modules' names, sorted; of two with one name the first folder's is meant."""
+    files = [path for folder in reversed(preset_folders()) for path in folder.glob("*.py") if path.is_file()]
+    return dict(sorted((path.stem, path) for path in files if path.stem != "__init__"))
+
+
+def architectures_in(path: Path) -> dict[str, dict]:
+    """The architectures that a Python file has under public names, those that it imports too.
+
+    Raises:
+        DesignError: the file fails.
+    """
+    keys = {"input", "code", "generator", "discriminator"}
+    found = {name: value for name, value in _run(path).items() if isinstance(value, Mapping) and keys <= set(value)}
+    return {name: dict(value) for name, value in found.items() if not name.startswith("_")}
+
+
+def _is_dictionary(value: object) -> bool:
+    layers = isinstance(value, (list, tuple)) and value and all(isinstance(layer, Mapping) for layer in value)
+    return isinstance(value, Mapping) or bool(layers)
+
+
+def _load(reference: str, wanted: Callable[[object], bool]) -> Mapping | list | tuple:
+    """The value that a reference names, if it is of the wanted kind; the others are not offered either."""
+    if not isinstance(reference, str):
+        raise DesignError(f"an architecture is named by text such as 'cifar10/DCGAN', not {shown(reference)}.")
+    source, colon, name = reference.rpartition(":")
+    if not colon and reference.endswith(".py"):
+        source, name = reference, ""
+    path = _own_file(reference, Path(source)) if source else None
+    if path is None:
+        path, name = _preset(reference)
+    names = _run(path)
+    found = [key for key, value in names.items() if wanted(value) and not key.startswith("_")]
+    if name not in found:
+        problem = f"there is no dictionary {name!r}" if name else "it names no dictionary"
+        choice = f"{path} has {listed(found)}" if found else f"{path} has no dictionaries"
+        raise DesignError(f"architecture {reference!r}: {problem}{nearest(name, found)}; {choice}.")
+    return names[name]
+
+
+def _own_file(reference: str, path: Path) -> Path:
+    if os.path.isfile(path):
+        return path
+    files = sorted(file.name for file in path.parent.glob("*.py")) if os.path.isdir(path.parent) else []
+    others = f"; {str(path.parent)!r} has {listed(files)}" if files else ""
+    raise DesignError(f"architecture {reference!r}: there is no file {str(path)!r}{others}.")
+
+
+def _preset(reference: str) -> tuple[Path, str]:
+    """The file of a preset "module/NAME", and the name in it ("" if `reference` is a module alone)."""
+    module, slash, name = reference.rpartition("/")
+    if not slash:
+        module, name = reference, ""
+    known = preset_modules()
+    if module in known:
+        return known[module], name
+    modules = list(known)
+    raise DesignError(
+        f"architecture {reference!r}: there is no preset module {module!r}{nearest(module, modules)}; there "
+        f"are {listed(modules)}, and a file of your own is named as 'path/file.py:NAME'."
+    )
+
+
+def _run(path: Path) -> dict:
+    """The names that a Python file defines; it may import what lies beside it, as a script may."""
+    _offer_presets()
+    _forget_presets()
+    search_path = list(sys.path)
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        return runpy.run_path(str(path), run_name="architecture")
+    except (Exception, SystemExit) as error:
+        raise DesignError(
+            f"the architecture file {path} fails{_line(error, path)} with {type(error).__name__}: {error}."
+        ) from error
+    finally:
+        sys.path[:] = search_path
+
+
+def _forget_presets() -> None:
+    """Lets a file that changes an imported preset in place find the preset as it is, however often it is run."""
+    for name in [name for name in sys.modules if name.startswith(("architectures.", "mmdgan.architectures."))]:
+        del sys.modules[name]
+
+
+def _line(error: BaseException, path: Path) -> str:
+    """Where in the file an error arose: ' in line N', or nothing if it arose elsewhere."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f" in line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    return f" in line {lines[-1]}" if lines else ""
+
+
+def _offer_presets() -> None:
+    """Make `import architectures` and `import mmdgan.architectures` work, installed or not, from any folder."""
+    start = next((file for folder in preset_folders() if (file := folder / "__init__.py").is_file()), None)
+    folders = [str(folder.resolve()) for folder in preset_folders()]
+    for name in ("architectures", "mmdgan.architectures"):
+        found = importlib.util.find_spec(name)
+        # A person's own folder ./architectures has no origin if it has no __init__.py; it must not hide the presets.
+        if start is None or (found is not None and found.origin is not None):
+            continue
+        spec = importlib.util.spec_from_file_location(name, start, submodule_search_locations=folders)
+        assert spec is not None and spec.loader is not None  # a file of Python has a loader
+        package = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(package)
+        sys.modules[name] = package

@@ -1,0 +1,1 @@
+"""Features of images: where they come from and where they are kept."""

@@ -1,0 +1,319 @@
+"""Features of a small classifier trained on the labelled data set itself.
+
+They stand in for Inception's where its graph cannot be had, or where images are unlike photographs. Training happens
+once per data set: the weights are kept beside the data, with the accuracy on a tenth of the images that it never saw.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from mmdgan.core.errors import MetricError
+from mmdgan.metrics.digests import digest_arrays
+from mmdgan.metrics.features.resizing import METHODS, check_method, resize_images
+
+if TYPE_CHECKING:
+    import keras
+
+    from mmdgan.data import ImageData
+    from mmdgan.data.dataset import StoredImages
+
+RECIPE = 1  # part of the cache's name: raise it with any change to the network or its training
+FEATURES = 128
+LARGEST_SIDE = 64
+HELD_OUT = 0.1
+BATCH = 100
+EXTRACT_BATCH = 500
+# Images shown in training: four times each, but no fewer than the first number, nor more than the second (CIFAR-10's).
+PASSES = 4
+PRESENTATIONS = (40_000, 180_000)
+PEAK_RATE = 3e-3
+SEED = 20190521  # of its own, so that nobody's choice of images happens to be the held-out ones
+
+
+class ClassifierFeatures:
+    """The extractor of a classifier: features are its last hidden layer, logits its outputs.
+
+    Attributes:
+        label: "classifier" when it is trained on the data at hand, "classifier:NAME" when on another set.
+        feature_count: F = 128.
+        class_names: the classes that the logits stand for.
+        resize: how images are brought to the classifier's size: "antialiased", or a method of `resizing`.
+        batch_size: images that are run at a time.
+    """
+
+    feature_count = FEATURES
+    batch_size = EXTRACT_BATCH
+
+    def __init__(
+        self,
+        data: ImageData | StoredImages,
+        folder: Path,
+        *,
+        label: str = "classifier",
+        resize: str | None = None,
+        progress: Callable = print,
+    ) -> None:
+        """Nothing is trained or read before the first use.
+
+        Args:
+            data: labelled images.
+            folder: where the trained weights are kept.
+            label: as above.
+            resize: a method of `resizing` for the images that are scored; None for antialiased bilinear, which the
+                classifier is trained with in any case.
+            progress: takes one sentence at a time.
+        """
+        self.label, self.resize = label, check_method(resize) if resize else "antialiased"
+        self.class_names = tuple(data.class_names) or tuple(str(i) for i in range(data.num_class))
+        self._data, self._folder, self._progress = data, Path(folder), progress
+        channels, height, width = data.shape
+        self._input_shape = (min(height, LARGEST_SIDE), min(width, LARGEST_SIDE), channels)
+        self._model: Any = None  # a keras.Model, once prepared
+        self._facts: dict = {}
+
+    def prepare(self) -> None:
+        """Reads the classifier from its cache, or trains it and writes it there."""
+        if self._model is not None:
+            return
+        model = build_classifier(self._input_shape, self._data.num_class)
+        path = self._folder / f"classifier-{RECIPE}-{self._data.fingerprint()[:12]}.npz"
+        facts = _read(path, model)
+        if facts is None:
+            facts = train_classifier(model, self._data, self._progress)
+            facts = _keep(path, model, facts, self._progress)
+        self._model, self._facts = model, facts
+
+    def protocol(self) -> dict:
+        """Where the features come from, as JSON-able entries of every score's record."""
+        self.prepare()
+        height, width, _ = self._input_shape
+        return {
+            "features": self.label,
+            "feature_source": f"classifier of {self._data.name}, trained on {self._facts['trained_on']:,} images",
+            "feature_hash": self._facts["hash"],
+            "feature_count": self.feature_count,
+            "classifier_accuracy": self._facts["accuracy"],
+            "classifier_test_count": self._facts["tested_on"],
+            "resize": f"{METHODS.get(self.resize, 'antialiased bilinear')} to {height}x{width} where the size differs",
+        }
+
+    def extract(self, images: np.ndarray, progress: Callable | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Runs images through the classifier.
+
+        Args:
+            images: uint8 (N, H, W, C).
+            progress: takes one sentence at a time; a pass over 10,000 small images takes seconds, so none is said.
+
+        Returns:
+            features (N, 128) and logits (N, K), float32.
+
+        Raises:
+            MetricError: the images have another number of channels than the classifier's data.
+        """
+        if images.shape[-1] != self._input_shape[-1]:
+            raise MetricError(
+                f"The {self.label} takes images of {self._input_shape[-1]} channels, not {images.shape[-1]}: "
+                "name a data set of the same kind with --classifier_data."
+            )
+        self.prepare()
+        features = np.empty((len(images), FEATURES), np.float32)
+        logits = np.empty((len(images), len(self.class_names)), np.float32)
+        for start in range(0, len(images), EXTRACT_BATCH):
+            part = slice(start, start + EXTRACT_BATCH)
+            features[part], logits[part] = self._run(tf.constant(images[part]))
+        return features, logits
+
+    @functools.cached_property
+    def _run(self) -> Callable:
+        def run(images: tf.Tensor) -> list[tf.Tensor]:
+            if self.resize in METHODS:
+                prepared = resize_images(images, self._input_shape[:2], self.resize) / 127.5 - 1.0
+            else:
+                prepared = _prepare(images, self._input_shape)
+            return self._model(prepared, training=False)
+
+        return tf.function(run, reduce_retracing=True)
+
+
+def build_classifier(input_shape: tuple[int, int, int], num_class: int) -> keras.Model:
+    """The network: three convolutions, 32 to 128 channels, down to an eighth of the side, and two dense layers.
+
+    Every name, seed and type is given: building it changes neither Keras' counters nor anybody's random numbers.
+
+    Args:
+        input_shape: (H, W, C).
+        num_class: K.
+
+    Returns:
+        A model from images in [-1, 1], float32 (N, H, W, C), to [features (N, 128), logits (N, K)].
+    """
+    from keras import Input, Model, initializers, layers
+
+    def settings(name: str, seed: int) -> dict:
+        return {"name": name, "dtype": "float32", "kernel_initializer": initializers.HeNormal(seed=seed)}
+
+    def normalise(hidden: Any, name: str) -> Any:
+        hidden = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm", dtype="float32")(hidden)
+        return layers.ReLU(name=f"{name}_relu", dtype="float32")(hidden)
+
+    def convolve(hidden: Any, name: str, channels: int, kernel: int, stride: int, seed: int) -> Any:
+        made = layers.Conv2D(channels, kernel, stride, "same", "channels_last", use_bias=False, **settings(name, seed))
+        return normalise(made(hidden), name)
+
+    def pool(hidden: Any, name: str) -> Any:
+        return layers.MaxPooling2D(padding="same", data_format="channels_last", name=name, dtype="float32")(hidden)
+
+    images = Input(input_shape, name="images", dtype="float32")
+    hidden = convolve(images, "conv_1", 32, 4, 2, seed=1)
+    hidden = pool(convolve(hidden, "conv_2", 64, 3, 1, seed=2), "pool_2")
+    hidden = pool(convolve(hidden, "conv_3", 128, 3, 1, seed=3), "pool_3")
+    hidden = layers.Flatten(data_format="channels_last", name="flat", dtype="float32")(hidden)
+    hidden = layers.Dense(FEATURES, use_bias=False, **settings("dense_4", 4))(hidden)
+    features = normalise(hidden, "features")
+    logits = layers.Dense(num_class, **settings("logits", 5))(features)
+    return Model(images, [features, logits], name="classifier")
+
+
+def train_classifier(model: keras.Model, data: ImageData | StoredImages, progress: Callable) -> dict:
+    """Trains the classifier with Adam and a cosine schedule, on all but a tenth of the images.
+
+    Args:
+        model: as `build_classifier` makes it.
+        data: labelled images.
+        progress: takes one sentence at a time, about every ten seconds.
+
+    Returns:
+        {"accuracy": on the held-out images, "trained_on": count, "tested_on": count}.
+    """
+    train, test = split_indices(data)
+    shape = tuple(model.input_shape[1:])
+    steps = int(np.clip(PASSES * len(train), *PRESENTATIONS)) // BATCH
+    step = _training_step(model, steps)
+    order = np.random.default_rng((SEED, 1))
+    queue = np.empty(0, np.int64)
+    task = f"Training the classifier that scores {data.name}"
+    progress(f"{task}, once: {len(train):,} images, {steps:,} steps.")
+    begun = said = time.monotonic()
+    for number in range(1, steps + 1):
+        while len(queue) < BATCH:
+            queue = np.concatenate([queue, order.permutation(train)])
+        chosen, queue = queue[:BATCH], queue[BATCH:]
+        images, labels = _take(data, chosen)
+        loss = step(_prepare(images, shape), tf.constant(labels))
+        now = time.monotonic()
+        if now - said > 10:
+            left = (now - begun) / number * (steps - number)
+            progress(f"{task}: step {number:,}/{steps:,}, loss {float(loss):.3f}, {left:.0f} s left")
+            said = now
+    right = 0
+    for start in range(0, len(test), EXTRACT_BATCH):
+        chosen = test[start : start + EXTRACT_BATCH]
+        images, labels = _take(data, chosen)
+        _, logits = model(_prepare(images, shape), training=False)
+        right += int(np.sum(np.argmax(logits, axis=1) == labels))
+    accuracy = right / len(test)
+    progress(f"Trained in {time.monotonic() - begun:.0f} s: {accuracy:.1%} of {len(test):,} held-out images are right.")
+    return {"accuracy": accuracy, "trained_on": len(train), "tested_on": len(test)}
+
+
+def split_indices(data: ImageData | StoredImages) -> tuple[np.ndarray, np.ndarray]:
+    """Divides a data set into images to train on and a held-out tenth; images of one group stay together.
+
+    Args:
+        data: N images, with `groups` or without.
+
+    Returns:
+        The indices of both parts, sorted.
+
+    Raises:
+        MetricError: everything is of one group, or there is a single image.
+    """
+    groups = getattr(data, "groups", None)
+    groups = np.arange(data.count) if groups is None else np.asarray(groups)
+    names = np.random.default_rng((SEED, 0)).permutation(np.unique(groups))
+    if len(names) < 2:
+        raise MetricError(f"The data set {data.name} is too small to train a classifier on: give --classifier_data.")
+    held_out = np.isin(groups, names[: max(1, round(HELD_OUT * len(names)))])
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def _training_step(model: keras.Model, steps: int) -> Callable:
+    from keras import optimizers
+
+    warm_up = max(1, steps // 5)
+    rate = optimizers.schedules.CosineDecay(
+        PEAK_RATE / 10, max(1, steps - warm_up), warmup_target=PEAK_RATE, warmup_steps=warm_up
+    )
+    optimizer = optimizers.Adam(rate, name="classifier_adam")
+    optimizer.build(model.trainable_variables)
+
+    @tf.function(reduce_retracing=True)
+    def step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            _, logits = model(images, training=True)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return loss
+
+    return step
+
+
+def _take(data: ImageData | StoredImages, chosen: np.ndarray) -> tuple[np.ndarray, Any]:
+    """The chosen images, uint8 (n, H, W, C), and their labels, int64 (n,)."""
+    images, labels = data.take(chosen)
+    return np.ascontiguousarray(images.transpose(0, 2, 3, 1)), labels
+
+
+def _prepare(images: np.ndarray | tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
+    """uint8 (n, H, W, C) to float32 in [-1, 1] of the classifier's size."""
+    scaled = tf.cast(images, tf.float32) / 127.5 - 1.0
+    if tuple(scaled.shape[1:3]) == shape[:2]:
+        return scaled
+    return tf.image.resize(scaled, shape[:2], "bilinear", antialias=True)
+
+
+def _read(path: Path, model: keras.Model) -> dict | None:
+    """Sets the weights kept at `path` and returns their facts; None if there is no whole and fitting file."""
+    try:
+        with np.load(path) as file:
+            facts = json.loads(str(file["facts"]))
+            weights = [file[f"w{i}"] for i in range(len(model.weights))]
+        if digest_arrays(weights) != facts["hash"]:
+            return None
+        model.set_weights(weights)
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
+    return facts
+
+
+def _keep(path: Path, model: keras.Model, facts: dict, progress: Callable) -> dict:
+    """Writes the weights; takes those of another process instead if it was faster, so that both score alike."""
+    weights = model.get_weights()
+    facts = {**facts, "hash": digest_arrays(weights)}
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        other = _read(path, model)
+        if other is not None:
+            return other
+        with open(draft, "wb") as file:
+            np.savez(file, facts=json.dumps(facts), **{f"w{i}": array for i, array in enumerate(weights)})
+        os.replace(draft, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        progress(f"The classifier cannot be kept at {path} ({error}), and is trained again next time.")
+    return facts

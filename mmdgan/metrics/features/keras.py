@@ -1,0 +1,247 @@
+"""Features of any Keras network: one of keras.applications, or a file of one's own.
+
+`keras:NAME` is a network of keras.applications with its ImageNet weights, its own preprocessing and its default input
+size: features are the average pool before the classifier, logits the classifier's outputs before the softmax.
+
+`keras:PATH.keras` (or .h5) is a person's network. It takes images (N, H, W, C) as float32 in [0, 255], at its input's
+size or, where that is open, at their own; so preprocessing is part of it. It returns features (N, F), or features and
+logits (N, K), as a pair or as a dictionary of these names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from mmdgan.core.errors import MetricError
+from mmdgan.metrics.digests import digest_arrays
+from mmdgan.metrics.features.resizing import METHODS, check_method, resize_images
+
+if TYPE_CHECKING:
+    import keras
+
+PREFIX = "keras:"
+SUFFIXES = (".keras", ".h5")
+_BATCH_PIXELS = 100 * 299 * 299  # of the prepared images that are run at a time, as Inception's
+_OPEN_SIDE = 224  # where a network's input has no size: that of a trial, and of the MobileNetV3 of keras.applications
+
+
+class KerasFeatures:
+    """The extractor of a Keras network.
+
+    Attributes:
+        label: "keras:NAME", or "keras:STEM" of a file.
+        feature_count: F.
+        logit_count: K; 0 of a network without logits.
+        resize: the method of `resizing` that brings images to the network's size.
+        batch_size: images that are run at a time.
+    """
+
+    def __init__(self, what: str, resize: str | None = None) -> None:
+        """Loads the network and tries it on one image, so that what is missing or does not fit shows at once.
+
+        Args:
+            what: "keras:NAME" or "keras:PATH", as above.
+            resize: as above; None for "clean".
+
+        Raises:
+            MetricError: no such network or file, weights that cannot be had, or inputs or outputs of another form.
+        """
+        self.resize = check_method(resize or "clean")
+        name = what.removeprefix(PREFIX)
+        if name.lower().endswith(SUFFIXES):
+            self._source, stem = name, Path(name).stem
+            model, prepare = _load_file(Path(name)), None
+        else:
+            self._source, stem = f"keras.applications {name}, ImageNet weights", name
+            model, prepare = _load_application(name)
+        self.label = f"{PREFIX}{stem}"
+        self._input_shape = self._checked_input(model, _OPEN_SIDE if prepare else None)
+        try:
+            run = self._runner(model, prepare)
+            features, logits = run(tf.zeros((1, *(side or _OPEN_SIDE for side in self._input_shape)), tf.uint8))
+        except MetricError:
+            raise
+        except Exception as error:  # a person's network may raise anything
+            raise MetricError(f"The network {self._source} does not run on images: {_first_line(error)}") from error
+        self._run = tf.function(run, reduce_retracing=True)
+        self.feature_count, self.logit_count = int(features.shape[1]), int(logits.shape[1])
+        self.batch_size = int(np.clip(_BATCH_PIXELS // max(1, int(np.prod(self._sides() or (1, 1)))), 1, 100))
+        config = np.frombuffer(model.to_json().encode(), np.uint8)
+        self._hash = digest_arrays([config, *model.get_weights()])
+
+    def protocol(self) -> dict:
+        """Where the features come from, as JSON-able entries of every score's record."""
+        sides = self._sides()
+        size = f"{METHODS[self.resize]} to {sides[0]}x{sides[1]}" if sides else "none: the network takes any size"
+        grey = ", grey repeated to 3 channels" if self._input_shape[-1] == 3 else ""
+        return {
+            "features": self.label,
+            "feature_source": self._source,
+            "feature_hash": self._hash,
+            "feature_count": self.feature_count,
+            "resize": size + grey,
+        }
+
+    def extract(self, images: np.ndarray, progress: Callable | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Runs images through the network.
+
+        Args:
+            images: uint8 (N, H, W, C).
+            progress: as other extractors take it; nothing is said here.
+
+        Returns:
+            features (N, F) and logits (N, K), float32; K is 0 for a network without logits.
+
+        Raises:
+            MetricError: colour images for a network that takes grey ones.
+        """
+        if images.shape[-1] != self._input_shape[-1] and images.shape[-1] != 1:
+            raise MetricError(
+                f"The network {self._source} takes images of {self._input_shape[-1]} channel, not {images.shape[-1]}: "
+                "name another one with --features."
+            )
+        parts = []
+        for start in range(0, len(images), self.batch_size):
+            found = self._run(tf.constant(images[start : start + self.batch_size]))
+            parts.append([part.numpy() for part in found])
+        features, logits = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return features, logits
+
+    def _sides(self) -> tuple[int, int] | None:
+        """The height and width of the network's input; None where it takes any."""
+        height, width, _ = self._input_shape
+        return (height, width) if height and width else None
+
+    def _checked_input(self, model: keras.Model, side: int | None) -> tuple[int | None, int | None, int]:
+        """(H, W, C) of the network's input; `side` where H and W are open."""
+        shape = getattr(model, "input_shape", None)
+        if not isinstance(shape, tuple) or len(shape) != 4 or shape[-1] not in (1, 3):
+            raise MetricError(
+                f"The network {self._source} takes {shape}; features need one input of images (N, H, W, 1 or 3)."
+            )
+        return shape[1] or side, shape[2] or side, shape[3]
+
+    def _runner(self, model: keras.Model, prepare: Callable | None) -> Callable:
+        """A function from images, uint8 (n, H, W, C), to features and logits."""
+
+        def run(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            sides = self._sides() or tuple(images.shape[1:3])
+            resized = resize_images(images, sides, self.resize)
+            if images.shape[-1] < self._input_shape[-1]:
+                resized = tf.repeat(resized, 3, axis=-1)
+            return self._outputs(model(prepare(resized) if prepare else resized, training=False))
+
+        return run
+
+    def _outputs(self, outputs: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Features (n, F) and logits (n, K) of what a network returns."""
+        names = ("features", "logits")
+        named = isinstance(outputs, dict)
+        if named:
+            parts = [outputs[name] for name in names[: len(outputs)] if name in outputs]
+        else:
+            parts = [*outputs] if isinstance(outputs, list | tuple) else [outputs]
+        if (
+            not 1 <= len(parts) <= 2
+            or any(len(part.shape) != 2 for part in parts)
+            or named
+            and len(parts) < len(outputs)
+        ):
+            shapes = [tuple(part.shape[1:]) for part in (outputs.values() if named else parts)]
+            found = f"{sorted(outputs)} of the shapes {shapes}" if named else f"the shapes {shapes}"
+            raise MetricError(
+                f"The network {self._source} returns {found} for each image; it must return features (F,), or features "
+                'and logits (K,), as a pair or as a dictionary {"features", "logits"}.'
+            )
+        features = tf.cast(parts[0], tf.float32)
+        logits = tf.cast(parts[1], tf.float32) if len(parts) == 2 else tf.zeros_like(features)[:, :0]
+        return features, logits
+
+
+def application_names() -> list[str]:
+    """The networks of keras.applications."""
+    import keras
+
+    return [name for name, made in vars(keras.applications).items() if name[:1].isupper() and callable(made)]
+
+
+def _load_application(name: str) -> tuple[keras.Model, Callable]:
+    """A network of keras.applications with features and logits as outputs, and its preprocessing."""
+    import keras
+
+    names = application_names()
+    if name not in names:
+        near = {known.lower(): known for known in names}
+        close = difflib.get_close_matches(name.lower(), near, 1, 0.5)
+        hint = f"did you mean {PREFIX}{near[close[0]]}? " if close else ""
+        raise MetricError(
+            f"There is no network {name!r} in keras.applications: {hint}The names are {', '.join(sorted(names))}; "
+            "one of your own is named by its file, keras:PATH.keras."
+        )
+    build = getattr(keras.applications, name)
+    try:
+        with _patience(30):
+            model = build(weights="imagenet", classifier_activation=None)
+    except Exception as error:  # Keras raises the base class when it cannot download
+        home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+        raise MetricError(
+            f"The ImageNet weights of {name} cannot be loaded ({_first_line(error)}): connect to the network, put that "
+            f"file into {home / 'models'}, or give a network of your own as keras:PATH.keras."
+        ) from error
+    return _with_features(model), sys.modules[build.__module__].preprocess_input
+
+
+def _with_features(model: keras.Model) -> keras.Model:
+    """A classifier with features and logits as outputs: the last average pool, and what it returns."""
+    from keras import Model, layers
+
+    pools = [layer for layer in model.layers if isinstance(layer, layers.GlobalAveragePooling2D)]
+    if pools:
+        features = pools[-1].output
+    else:  # VGG: the map that its first dense layer takes
+        flat = next(layer for layer in reversed(model.layers) if isinstance(layer, layers.Flatten))
+        features = layers.GlobalAveragePooling2D(name="features_pool", dtype="float32")(flat.input)
+    if len(features.shape) > 2:
+        features = layers.Flatten(name="features_flat", dtype="float32")(features)
+    return Model(model.input, [features, model.output], name=f"{model.name}_features")
+
+
+def _load_file(path: Path) -> keras.Model:
+    """A person's network."""
+    import keras
+
+    if not path.is_file():
+        raise MetricError(f"There is no network at {path}: --features keras:PATH names a .keras or .h5 file.")
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # what Keras raises for damaged files is not confined to any list
+        raise MetricError(
+            f"The network {path} cannot be loaded ({_first_line(error)}): save it by model.save('NAME.keras'), made of "
+            "Keras' own layers."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].strip().rstrip(".")[:300] if lines else type(error).__name__
+
+
+@contextlib.contextmanager
+def _patience(seconds: float) -> Iterator[None]:
+    """Gives up a download that stalls."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -1,0 +1,114 @@
+"""The names under which Keras finds this package's classes in a saved model: known after `import mmdgan` alone.
+
+Keras knows a class once its module is imported, which takes TensorFlow. So a stand-in waits in Keras's dictionary of
+custom objects (`keras.saving.get_custom_objects`) under each name, and imports the class when a model asks for one of
+its objects. The stand-ins go there when Keras is imported, before this package or after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+PACKAGE = "mmdgan"
+
+CLASSES = {
+    "mmdgan.layers.conditional": (
+        "ConditionalBias",
+        "ConditionalDense",
+        "LabelProjection",
+        "ScaledConv2D",
+        "ScaledConv2DTranspose",
+        "ScaledDense",
+    ),
+    "mmdgan.layers.initializers": ("ActivationInitializer",),
+    "mmdgan.layers.linear": (
+        "Bias",
+        "SpectralConv2D",
+        "SpectralConv2DTranspose",
+        "SpectralDense",
+        "SpectralSeparableConv2D",
+    ),
+    "mmdgan.layers.normalization": ("BatchNorm", "Bounded", "ConditionalBatchNorm", "LocalResponseNorm", "Scalar"),
+    "mmdgan.networks.network": ("Network",),
+    "mmdgan.training.optimizers": ("Adam", "HeavyBall", "RMSprop"),
+}
+"""What each module registers with Keras as "mmdgan>NAME"."""
+
+
+class StandIn:
+    """Stands for a class that is not imported yet, wherever Keras makes an object of it.
+
+    The class registers itself when it is imported, and so takes the stand-in's place.
+
+    Args:
+        module: where the class is.
+        name: of the class.
+    """
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module, self.name = module, name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.load()(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<class {self.module}.{self.name}, not imported yet>"
+
+    def from_config(self, config: dict) -> Any:
+        """Returns the object that a configuration describes."""
+        return self.load().from_config(config)
+
+    def load(self) -> Any:
+        """Returns the class."""
+        return getattr(importlib.import_module(self.module), self.name)
+
+
+def announce() -> None:
+    """Tells Keras the names: now if it is imported, else as soon as it is."""
+    if sys.modules.get("keras") is not None:
+        _add()
+    else:
+        sys.meta_path.insert(0, _WhenKerasIsImported())
+
+
+def _add() -> None:
+    from keras.saving import get_custom_objects
+
+    for module, names in CLASSES.items():
+        for name in names:
+            get_custom_objects().setdefault(f"{PACKAGE}>{name}", StandIn(module, name))
+
+
+class _WhenKerasIsImported:
+    """A finder of modules that finds Keras where the others do, and adds the names when it has been imported."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != "keras":
+            return None
+        found = (finder.find_spec(fullname, path, target) for finder in sys.meta_path if finder is not self)
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            self._follow(spec.loader)
+        return spec
+
+    def _follow(self, loader: Any) -> None:
+        execute = loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            if module.__name__ == "keras":
+                with contextlib.suppress(ValueError):
+                    sys.meta_path.remove(self)
+                _add()
+
+        loader.exec_module = exec_module

@@ -1,0 +1,111 @@
+"""Weights of a network in a file of their own, by layer, so that another network's layers can begin with them.
+
+A file is NumPy's `.npz` of arrays named "layer/slot/variable", without the network's own name. Layers are matched by
+name; what only the file has (the last layers of a classifier, say) or only the network has is left as it is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdgan.core.errors import CheckpointError
+from mmdgan.design.spec import NetworkSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mmdgan.networks.network import Network
+
+
+def save(network: Network, path: str | os.PathLike) -> Path:
+    """Writes every variable of a network, moving averages and spectral vectors too; an earlier file is replaced."""
+    import numpy as np
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(unfinished, "wb") as file:
+        arrays: Any = {_local(variable.path): np.asarray(variable.value) for variable in network.variables}
+        np.savez(file, **arrays)
+    unfinished.replace(path)
+    return path
+
+
+def read(path: str | os.PathLike, spec: NetworkSpec) -> dict[str, np.ndarray]:
+    """The arrays of a file that belong to layers of a network.
+
+    Args:
+        path: as `save` wrote it.
+        spec: the network they are for.
+
+    Returns:
+        Arrays by "layer/slot/variable", for `assign`.
+
+    Raises:
+        CheckpointError: no such file, or none of that kind; no layer in common; a layer of the same name with a
+            variable missing or of another shape. It names them.
+    """
+    found = _arrays(Path(path))
+    stored = {name.split("/")[0] for name in found}
+    layers = [layer for layer in spec.layers if layer.name in stored and (layer.parameters or layer.state)]
+    if not layers:
+        names = ", ".join(layer.name for layer in spec.layers)
+        raise CheckpointError(
+            f"{path} has weights of layers {', '.join(sorted(stored))}, and none of them is in {spec.name} ({names}); "
+            "give layers that are to begin with them the same names."
+        )
+    for layer in layers:
+        for part in layer.parts:
+            for name, shape in (part.variables | part.state).items():
+                key = f"{layer.name}/{part.slot}/{name}"
+                if key not in found:
+                    raise CheckpointError(f"{path} has no {key}, which layer {layer.name!r} of {spec.name} needs.")
+                if found[key].shape != tuple(shape):
+                    raise CheckpointError(
+                        f"{key} is {found[key].shape} in {path}, but {tuple(shape)} in {spec.name}; give the layer "
+                        "another name, or the file's shape."
+                    )
+    wanted = {layer.name for layer in layers}
+    return {name: array for name, array in found.items() if name.split("/")[0] in wanted}
+
+
+def assign(network: Network, arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """Gives a network's variables the values of the same names; returns the names of its layers that got any.
+
+    Raises:
+        CheckpointError: an array of another shape than the variable's.
+    """
+    layers: dict[str, None] = {}
+    for variable in network.variables:
+        array = arrays.get(_local(variable.path))
+        if array is None:
+            continue
+        if array.shape != tuple(variable.shape):
+            raise CheckpointError(
+                f"{variable.path} is {tuple(variable.shape)}, but the weights given are {array.shape}."
+            )
+        variable.assign(array)
+        layers[_local(variable.path).split("/")[0]] = None
+    return list(layers)
+
+
+def _local(path: str) -> str:
+    """A variable's path without the network's name."""
+    return path.partition("/")[2]
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    import zipfile
+
+    import numpy as np
+
+    if not path.is_file():
+        raise CheckpointError(f"There is no file of weights {path}.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path} is no file of weights as mmdgan writes them (.npz): {error}.") from error

@@ -1,0 +1,135 @@
+"""Many images in a file or a folder, written part by part: no more than one batch of them is in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmdgan.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_OTHER_FILES = frozenset(".jpg .jpeg .gif .webp .bmp .tif .tiff .npy .zip .mp4".split())
+
+
+def check_image_target(
+    path: str | os.PathLike | None, count: int | None = None, labels: np.ndarray | None = None
+) -> None:
+    """Refuses places where images should not be written, before any is made.
+
+    Args:
+      path: *.npz, *.png or a folder; None is as good as a *.png.
+      count: how many images a folder gets, if that is known.
+      labels: of these, as `save_batches` takes them.
+
+    Raises:
+      ConfigError: the name looks like another kind of file and would be taken for a folder, or a folder that holds
+        pictures which would be left among the new ones.
+    """
+    if path is None:
+        return
+    path = Path(path)
+    if path.suffix.lower() in (".npz", ".png"):
+        return
+    if path.suffix.lower() in _OTHER_FILES:
+        raise ConfigError(f"{path} would be a folder; name a .npz, a .png (a grid), or a plain folder.")
+    if count is not None and path.is_dir():
+        folders = class_folders(labels) or [""] * count
+        new = {(path / name / f"{index:06d}.png") for index, name in enumerate(folders)}
+        made = {path / name for name in folders}
+        left = sorted(
+            str(file.relative_to(path))
+            for folder in {path, *made}
+            for file in (folder.iterdir() if folder.is_dir() else ())
+            if file not in new and file not in made
+        )
+        if left:
+            raise ConfigError(
+                f"{path} holds other files, such as {left[0]}, which would be taken for samples; name another folder."
+            )
+
+
+def save_batches(
+    path: str | os.PathLike,
+    batches: Iterable[tuple[int, np.ndarray]],
+    count: int,
+    labels: np.ndarray | None = None,
+) -> Path:
+    """Writes images while they are made, in the form that the path's ending names.
+
+    Args:
+      path: *.npz (key `images`), which appears when it is complete; or a folder, which gets one PNG per image, in
+        sub-folders if the images are of several classes, as `python -m mmdgan prepare` reads them.
+      batches: (index of the first image, uint8 (B, H, W, C)), in order, as of `sampling.generate_batches`.
+      count: images in all.
+      labels: int (N, 1) or None: the key `labels` of a *.npz, (N,).
+
+    Raises:
+      ConfigError: a place that cannot be written to.
+    """
+    path = Path(path)
+    with told(path):
+        if path.suffix.lower() == ".npz":
+            return _save_npz(path, batches, count, labels)
+        from mmdgan.pictures import grid
+
+        folders = class_folders(labels)
+        for start, images in batches:
+            if folders is None:
+                grid.save_folder(path, images, start)
+                continue
+            for index, image in enumerate(images, start):
+                grid.save_folder(path / folders[index], image[None], index)
+        return path
+
+
+def class_folders(labels: np.ndarray | None) -> list[str] | None:
+    """The sub-folder of each image, named by the number of its class; None for images of one class, or of none.
+
+    Numbers have leading zeros, so that the folders' names are in the order of the classes.
+    """
+    import numpy as np
+
+    if labels is None or len(np.unique(labels)) < 2:
+        return None
+    numbers = np.reshape(labels, -1)
+    width = len(str(int(numbers.max())))
+    return [f"{int(number):0{width}d}" for number in numbers]
+
+
+@contextlib.contextmanager
+def told(path: str | os.PathLike) -> Iterator[None]:
+    """Turns a failure to write within the block into a ConfigError that names the place."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({error.strerror or error}); name another place.") from error
+
+
+def _save_npz(path: Path, batches: Iterable[tuple[int, np.ndarray]], count: int, labels: np.ndarray | None) -> Path:
+    """What np.savez_compressed writes, without the whole array."""
+    import numpy as np
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.partial.npz")
+    try:
+        # Stronger compression makes generated images no smaller.
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            with archive.open("images.npy", "w", force_zip64=True) as file:
+                for start, images in batches:
+                    if start == 0:
+                        header = {"descr": "|u1", "fortran_order": False, "shape": (count, *images.shape[1:])}
+                        np.lib.format.write_array_header_1_0(file, header)
+                    file.write(np.ascontiguousarray(images).data)
+            if labels is not None:
+                with archive.open("labels.npy", "w") as file:
+                    np.lib.format.write_array(file, np.reshape(labels, -1))
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path

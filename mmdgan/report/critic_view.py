@@ -1,0 +1,214 @@
+"""What a run's critic makes of real and of generated images: scores, the witness function, the extremes.
+
+Both networks run in inference mode, on 8-bit images (generated ones as they would be written to a file).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmdgan.core.errors import ConfigError, DataError
+from mmdgan.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    import keras
+
+    from mmdgan.data import ImageData, StoredImages
+    from mmdgan.losses import Loss
+
+_WIDTH_DRAW = 4
+"""Separates the draw of a random-width loss's kernel from other uses of the seed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CriticView:
+    """Real and generated images with what the critic says of them.
+
+    Attributes:
+        step: of the checkpoint.
+        images_data, images_gen: uint8 (N, H, W, C).
+        score_data, score_gen: float32 (N, d).
+        labels_data: int64 (N,), the classes of the real images, or None where the data set has none.
+        labels_gen: int64 (N,), the classes that were asked for, or None for an unconditional generator.
+        class_names: one name per class; empty without labels.
+        witness_data, witness_gen: float32 (N,), how real the critic takes each image to be: the higher, the more
+            like real ones (see `view_critic`).
+        witness_name: what the witness is, in words.
+    """
+
+    step: int
+    images_data: np.ndarray
+    images_gen: np.ndarray
+    score_data: np.ndarray
+    score_gen: np.ndarray
+    labels_data: np.ndarray | None
+    labels_gen: np.ndarray | None
+    class_names: tuple[str, ...]
+    witness_data: np.ndarray
+    witness_gen: np.ndarray
+    witness_name: str
+
+
+def view_critic(folder: RunFolder, step: int | str | None = None, count: int = 256, seed: int = 0) -> CriticView:
+    """Scores `count` real images of a run's data set and as many generated ones.
+
+    The witness function of an MMD loss is ``f(s) = mean k(s, s_data) - mean k(s, s_gen)`` with the loss's own kernel
+    (`mmdgan.losses.witness`; of the bounded losses the unbounded kernel, which the generator sees; of the random-width
+    losses one width, drawn with `seed`): positive where real scores are denser than generated ones. No image is
+    compared with itself, which would favour its own side: both sets are cut in two, and the scores of each half are
+    held against the other halves, N / 2 real and N / 2 generated ones. A repulsive critic spreads the scores of real
+    images out, so that most witnesses are negative, those of real images less so: the order tells, not the sign. For
+    the other losses the witness is the mean of an image's d scores, which all of them raise for real images.
+
+    Args:
+        folder: the run.
+        step: which checkpoint, or "best"; the newest by default.
+        count: N, of real and of generated images each.
+        seed: of the choice of real images (as scores choose them), of codes and of labels.
+
+    Raises:
+        ConfigError: fewer than 4 images.
+        DataError: more images than the data set holds.
+        CheckpointError: no such checkpoint.
+    """
+    from mmdgan import sampling
+    from mmdgan.runs.train import open_data
+
+    if count < 4:
+        raise ConfigError(f"count is {count}; give at least 4 images to be looked at.")
+    experiment = folder.experiment()
+    data = open_data(experiment, "stream")  # a few images; all of them need not be read
+    images_data, labels_data = _real_images(data, count, seed)
+    generator, step = folder.load_generator(step, ema=False)  # whom the critic plays against
+    critic, _ = folder.load_critic(step)
+    codes = sampling.score_codes(count, generator.spec.input_shape[0], seed)
+    labels_gen = sampling.score_labels(count, experiment.num_class, seed)
+    images_gen = sampling.generate(generator, codes, labels_gen)
+    conditional = experiment.num_class >= 2
+    score_data = critic_scores(critic, images_data, labels_data if conditional else None)
+    score_gen = critic_scores(critic, images_gen, labels_gen)
+    witness_data, witness_gen, witness_name = witness_values(experiment.loss_function(), score_data, score_gen, seed)
+    return CriticView(
+        step=step,
+        images_data=images_data,
+        images_gen=images_gen,
+        score_data=score_data,
+        score_gen=score_gen,
+        labels_data=labels_data,
+        labels_gen=None if labels_gen is None else labels_gen[:, 0].astype(np.int64),
+        class_names=tuple(data.class_names) if data.labelled else (),
+        witness_data=witness_data,
+        witness_gen=witness_gen,
+        witness_name=witness_name,
+    )
+
+
+def critic_scores(
+    critic: keras.Model, images: np.ndarray, labels: np.ndarray | None = None, batch_size: int = 100
+) -> np.ndarray:
+    """The critic's scores of images, in inference mode.
+
+    Args:
+        critic: a model of `mmdgan.build_discriminator`, in either data format.
+        images: uint8 (N, H, W, C).
+        labels: int (N,) or (N, 1), for a conditional critic.
+        batch_size: images computed at a time.
+
+    Returns:
+        float32 (N, d).
+    """
+    import tensorflow as tf
+
+    # As in `sampling.sampler`: traced once, for one shape, so the last batch is filled up.
+    shape = tuple(critic.spec.input_shape)  # (C, H, W)
+    first = critic.data_format == "channels_first"
+    signature = tf.TensorSpec((batch_size, *(shape if first else (*shape[1:], shape[0]))), tf.float32)
+    if labels is not None:
+        labels = np.reshape(labels, (-1, 1))
+        signature = {"x": signature, "y": tf.TensorSpec((batch_size, 1), tf.int32)}
+    forward = tf.function(lambda inputs: critic(inputs, training=False)).get_concrete_function(signature)
+    parts = []
+    for start in range(0, len(images), batch_size):
+        rows = np.arange(start, start + batch_size) % len(images)
+        pixels = images[rows].astype(np.float32) / 127.5 - 1.0
+        inputs = tf.constant(pixels.transpose(0, 3, 1, 2) if first else pixels)
+        if labels is not None:
+            inputs = {"x": inputs, "y": tf.constant(labels[rows], tf.int32)}
+        parts.append(forward(inputs).numpy().astype(np.float32)[: len(images) - start])
+    return np.concatenate(parts)
+
+
+def witness_values(
+    loss: Loss, score_data: np.ndarray, score_gen: np.ndarray, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """The witness of real and of generated scores: float32 (N,), (M,), and what it is in words.
+
+    How it is computed: `view_critic`. Scores that are not finite have a witness that is not a number.
+
+    Args:
+        loss: of the run.
+        score_data: (N, d), N >= 2.
+        score_gen: (M, d), M >= 2.
+        seed: draws the width of random-width losses.
+    """
+    kernel = loss.penalty_kernel(score_gen, score_data, seed=(seed, _WIDTH_DRAW), state=loss.initial_state())
+    if not kernel:
+        return score_data.mean(axis=1), score_gen.mean(axis=1), f"critic score ({loss.name})"
+    from mmdgan.losses import witness
+
+    name = "rational_quadratic" if "alpha" in kernel else "gaussian"
+
+    def held_against_other_half(scores: np.ndarray) -> np.ndarray:
+        values = np.empty(len(scores), np.float32)
+        for half in range(2):
+            other = 1 - half
+            values[half::2] = witness(scores[half::2], score_data[other::2], score_gen[other::2], name, **kernel)
+        return values
+
+    return (
+        held_against_other_half(score_data),
+        held_against_other_half(score_gen),
+        f"witness of {loss.name} ({_describe(kernel)})",
+    )
+
+
+def extremes(view: CriticView, count: int = 8) -> dict[str, np.ndarray]:
+    """The images that the critic takes for the most and for the least real, by the witness.
+
+    Returns:
+        "real_most", "real_least", "generated_most", "generated_least": uint8 (min(count, N), H, W, C), the most
+        extreme first.
+    """
+    found = {}
+    for kind, images, values in (
+        ("real", view.images_data, view.witness_data),
+        ("generated", view.images_gen, view.witness_gen),
+    ):
+        order = np.argsort(values, kind="stable")
+        found[f"{kind}_most"] = images[order[::-1][:count]]
+        found[f"{kind}_least"] = images[order[:count]]
+    return found
+
+
+def _real_images(data: ImageData | StoredImages, count: int, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """The images that scores compare with (`Pipeline.real_images`), with their labels: uint8 (N, H, W, C), (N,)."""
+    from mmdgan.core.shuffling import permutation
+    from mmdgan.data.order import REAL_IMAGES
+    from mmdgan.data.pipeline import channels_last
+
+    if count > data.count:
+        raise DataError(f"{count:,} images of {data.name} are wanted, but it holds {data.count:,}: ask for fewer.")
+    images, labels = data.take(permutation(data.count, seed, REAL_IMAGES)[:count])
+    return channels_last(images), labels
+
+
+def _describe(kernel: dict) -> str:
+    """ "Gaussian, width 1", "5 rational quadratic kernels"."""
+    kind = "rational quadratic" if "alpha" in kernel else "Gaussian"
+    values = np.reshape(kernel["alpha" if "alpha" in kernel else "sigma"], -1)
+    if len(values) > 1:
+        return f"{len(values)} {kind} kernels"
+    return f"{kind}, {'exponent' if 'alpha' in kernel else 'width'} {float(values[0]):.3g}"

@@ -1,0 +1,347 @@
+"""The pictures of a run as matplotlib figures: narrow, with large letters, for a telephone as for a page.
+
+Made without pyplot, so that nothing global changes. Colours are those of Okabe & Ito 2008, which people with any
+colour vision can tell apart, and two more; markers and dashes repeat what they say.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmdgan.report.critic_view import CriticView, extremes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from mmdgan.report.spectra import LayerNorm
+    from mmdgan.training.event_files import Scalars
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D00", "#882255", "#777777")
+"""Blue, vermilion, green, purple, orange, sky blue, black, brown (for yellow, which white swallows), wine, grey."""
+
+_MARKERS = "osD^vP*X<>"
+_DASHES = ("-", "--", "-.", ":")
+_REAL, _GENERATED, _FAINT = COLOURS[0], COLOURS[1], "#C8C8C8"
+_WIDTH = 5.2  # inches
+_BINS = 200  # points of a curve
+_RASTER_FROM = 400  # points of a scatter plot
+_MOST_CLASSES = 10
+_LETTERS = 52  # of a line of a legend, as wide as a figure
+_EXTREMES = {
+    "real_most": "real, taken for the most real",
+    "real_least": "real, taken for the least real",
+    "generated_most": "generated, taken for the most real",
+    "generated_least": "generated, taken for the least real",
+}
+
+
+def plot_curves(curves: Mapping[str, Scalars], title: str = "") -> Figure:
+    """Scalars over steps in one panel; long curves as the mean of each of 200 bins, with a band from least to most.
+
+    The vertical axis is logarithmic where all values are positive and span more than a factor of 20.
+
+    Args:
+        curves: by name; values that are not finite leave gaps.
+        title: of the figure.
+    """
+    columns = 1 if max(map(len, curves), default=0) > 22 else 2
+    labels, title = [textwrap.fill(name, _LETTERS) for name in curves], textwrap.fill(title, _LETTERS - 6)
+    lines = sum(label.count("\n") + 1 for label in labels)
+    figure, [axes] = _figure([2.8 + _legend_height(lines, columns) + 0.2 * title.count("\n")], title)
+    values = [curve.values[np.isfinite(curve.values)] for curve in curves.values()]
+    joined = np.concatenate([*values, np.empty(0)])
+    _log_where_it_helps(axes, joined)
+    for index, (label, curve) in enumerate(zip(labels, curves.values(), strict=True)):
+        steps, low, mean, high = _thinned(curve.steps, curve.values)
+        style = _line_style(index)
+        axes.plot(steps, mean, label=label, **style, marker="o" if len(steps) == 1 else None, markersize=4)
+        if len(steps) < len(curve.steps):
+            axes.fill_between(steps, low, high, color=style["color"], alpha=0.18, linewidth=0)
+    _step_axis(axes)
+    _legend(axes, columns)
+    return figure
+
+
+def plot_scores(records: Sequence[Mapping[str, Any]], names: Iterable[str] | None = None) -> Figure:
+    """One panel per score over steps, its spread as a band.
+
+    Args:
+        records: lines of metrics.jsonl (`RunFolder.records`), oldest first; of several values of a score at one
+            step from as many images, the newest is drawn; scores of different numbers of images are different lines.
+        names: of scores ("metric"), in this order; all by default. Those without a value are left out.
+    """
+    points: dict[str, dict[int | None, dict[int, tuple[float, float]]]] = {}
+    for record in records:
+        if _is_number(record.get("value")):
+            spread: Any = record.get("spread")
+            point = float(record["value"]), float(spread) if _is_number(spread) else math.nan
+            lines = points.setdefault(record["metric"], {})
+            lines.setdefault(record.get("count"), {})[record["step"]] = point
+    names = [name for name in (points if names is None else names) if name in points]
+    figure, panels = _figure([1.75] * max(len(names), 1), sharex=True)
+    if not names:
+        _empty(panels[0], "no scores yet")
+        return figure
+    for axes, name in zip(panels, names, strict=True):
+        for index, (count, line) in enumerate(points[name].items()):
+            steps = sorted(line)
+            values, spreads = np.array([line[step] for step in steps]).T
+            _score_line(axes, steps, values, spreads, index, count)
+        values = np.array([value for line in points[name].values() for value, _ in line.values()])
+        _log_where_it_helps(axes, values)
+        _title(axes, name)
+        axes.margins(y=0.15)
+        if len(points[name]) > 1:
+            axes.legend(fontsize=10, frameon=False)
+    _step_axis(panels[-1])
+    return figure
+
+
+def plot_tsne(view: CriticView, points: np.ndarray) -> Figure:
+    """Embedded critic scores: real and generated ones; and, where labels are known, the real ones by class.
+
+    Args:
+        view: as `embed_scores` took it.
+        points: (2N, 2), what it gave.
+    """
+    real, generated = points[: len(view.score_data)], points[len(view.score_data) :]
+    figure, panels = _figure([4.4] if view.labels_data is None else [4.4, 4.4])
+    raster = len(points) >= _RASTER_FROM
+    _scatter(panels[0], generated, _GENERATED, "x", "generated", raster)
+    _scatter(panels[0], real, _REAL, "o", "real", raster)
+    _title(panels[0], f"critic scores at step {view.step:,} (t-SNE)")
+    if view.labels_data is not None:
+        _scatter(panels[1], generated, _FAINT, ".", "generated", raster)
+        classes, counts = np.unique(view.labels_data, return_counts=True)
+        shown = np.sort(classes[np.argsort(-counts, kind="stable")[:_MOST_CLASSES]])
+        rest = real[~np.isin(view.labels_data, shown)]
+        if len(rest):
+            _scatter(panels[1], rest, "#909090", ".", f"{len(classes) - len(shown):,} other classes", raster)
+        for index, label in enumerate(shown):
+            colour, marker = COLOURS[index % len(COLOURS)], _MARKERS[index % len(_MARKERS)]
+            _scatter(panels[1], real[view.labels_data == label], colour, marker, _class_name(view, label), raster)
+        _title(panels[1], "the real ones by class")
+    for axes in panels:
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        axes.set_aspect("equal", adjustable="datalim")
+        _legend(axes, columns=4)
+    return figure
+
+
+def plot_spectra(history: Sequence[LayerNorm]) -> Figure:
+    """Spectral norms over steps: the ratio of training's norm to the exact one, and both norms.
+
+    Args:
+        history: of `spectral_history`.
+    """
+    layers = list(dict.fromkeys(row.layer for row in history))
+    columns = 3 if max(map(len, layers), default=0) < 26 else 2
+    figure, (ratios, norms) = _figure([2.8, 2.6 + _legend_height(len(layers), columns)])
+    if not history:
+        for axes in (ratios, norms):
+            _empty(axes, "no spectrally normalised layers")
+        return figure
+    for index, layer in enumerate(layers):
+        rows = [row for row in history if row.layer == layer]
+        steps, style = [row.step for row in rows], _line_style(index)
+        marks: dict[str, Any] = {"marker": _MARKERS[index % len(_MARKERS)], "markersize": 4.5}
+        ratios.plot(steps, [row.ratio for row in rows], **style, **marks)
+        norms.plot(steps, [row.exact for row in rows], label=layer.removesuffix("/kernel"), **style, **marks)
+        norms.plot(steps, [row.sigma for row in rows], color=style["color"], linestyle="none", marker="_", markersize=9)
+    ratios.axhline(1, color="#606060", linewidth=0.9)
+    _title(ratios, "norm in training / exact norm")
+    _title(norms, "exact norm (short dashes: in training)")
+    _log_where_it_helps(norms, np.array([row.exact for row in history]), factor=10)
+    _step_axis(ratios)
+    _step_axis(norms)
+    _legend(norms, columns)
+    return figure
+
+
+def plot_witness(view: CriticView) -> Figure:
+    """How real the critic takes real and generated images to be: both histograms of the witness."""
+    figure, [axes] = _figure([3.2])
+    sets = {"real": (view.witness_data, _REAL), "generated": (view.witness_gen, _GENERATED)}
+    finite = {name: values[np.isfinite(values)] for name, (values, _) in sets.items()}
+    joined = np.concatenate(list(finite.values()))
+    if not joined.size:
+        _empty(axes, "no finite scores")
+        return figure
+    edges: Any = np.histogram_bin_edges(joined, bins=min(40, max(8, joined.size // 12)))
+    for name, hatch in (("real", None), ("generated", "////")):
+        colour = sets[name][1]
+        options: dict[str, Any] = {"facecolor": f"{colour}55", "edgecolor": colour, "hatch": hatch, "linewidth": 1.2}
+        axes.hist(finite[name], edges, histtype="stepfilled", label=name, **options)
+        axes.axvline(np.median(finite[name]), color=colour, linestyle="--", linewidth=1.4)
+    _title(axes, f"{view.witness_name}, step {view.step:,}")
+    axes.set_xlabel("witness; more like real images →")
+    axes.set_ylabel("images")
+    _legend(axes, columns=2)
+    return figure
+
+
+def plot_extremes(view: CriticView, count: int = 8) -> Figure:
+    """The images that the critic takes for the most and for the least real, four rows of them."""
+    from mmdgan.pictures.grid import image_grid
+
+    found = extremes(view, count)
+    height, width = view.images_data.shape[1:3]
+    row = (_WIDTH - 0.2) * height / (width * min(count, len(view.images_data))) + 0.34
+    figure, panels = _figure([row] * len(found))
+    for axes, (name, images) in zip(panels, found.items(), strict=True):
+        grid = image_grid(images, columns=len(images))
+        axes.imshow(
+            grid.squeeze(-1) if grid.shape[-1] == 1 else grid, cmap="gray", vmin=0, vmax=255, interpolation="none"
+        )
+        _title(axes, _EXTREMES[name])
+        axes.axis("off")
+    return figure
+
+
+def to_svg(figure: Figure) -> bytes:
+    """The figure as SVG, the same bytes for the same figure; letters are drawn as shapes, so that no font is needed."""
+    from matplotlib import rc_context
+
+    buffer = io.BytesIO()
+    _settle(figure)
+    with rc_context({"svg.hashsalt": "mmdgan", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, dpi=110)
+    # Hundredths of a point instead of millionths: half of the size.
+    return re.sub(rb'(?<= )d="[^"]*"', lambda path: re.sub(rb"(\.\d\d)\d+", rb"\1", path[0]), buffer.getvalue())
+
+
+def to_png(figure: Figure, dpi: int = 160) -> bytes:
+    """The figure as PNG."""
+    buffer = io.BytesIO()
+    _settle(figure)
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
+def _figure(heights: Sequence[float], title: str = "", sharex: bool = False) -> tuple[Figure, list[Axes]]:
+    """A white figure of panels below each other, of these heights in inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_WIDTH, sum(heights)), facecolor="white", layout="constrained")
+    layout: Any = figure.get_layout_engine()
+    layout.set(w_pad=0.08, h_pad=0.08)
+    FigureCanvasAgg(figure)
+    panels = len(heights)
+    # Panels that share an axis lie in one frame, others in frames of their own, each with its own legend.
+    frames = [figure] if sharex else figure.subfigures(panels, 1, squeeze=False, height_ratios=heights)[:, 0]
+    found = [
+        axes
+        for frame in frames
+        for axes in frame.subplots(panels if sharex else 1, 1, squeeze=False, sharex=sharex)[:, 0]
+    ]
+    for axes in found:
+        axes.tick_params(labelsize=11)
+        axes.xaxis.label.set_fontsize(11)
+        axes.yaxis.label.set_fontsize(11)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="#E4E4E4", linewidth=0.7)
+        axes.set_axisbelow(True)
+    if title:
+        _title(found[0], title)
+    return figure, found
+
+
+def _title(axes: Axes, text: str) -> None:
+    axes.set_title(text, loc="left", fontsize=12)
+
+
+def _settle(figure: Figure) -> None:
+    """Lays the panels out once: doing it again would move them by fractions of a pixel."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
+def _step_axis(axes: Axes) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step / 1000:g}k" if step >= 1000 else f"{step:g}"))
+    axes.set_xlabel("step")
+
+
+def _log_where_it_helps(axes: Axes, values: np.ndarray, factor: float = 20) -> None:
+    """A logarithmic axis for positive values that span a factor; with numbers instead of powers of ten."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    if values.size and values.min() > 0 and values.max() > factor * values.min():
+        axes.set_yscale("log")
+        subs = (1, 2, 5) if values.max() < 1000 * values.min() else (1,)
+        axes.yaxis.set_major_locator(LogLocator(subs=subs))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _legend_height(count: int, columns: int) -> float:
+    """How high a legend of so many entries is, in inches."""
+    return 0.22 * math.ceil(count / columns) if count > 1 else 0.0
+
+
+def _legend(axes: Axes, columns: int) -> None:
+    """What the lines and points mean, under the panel; nothing if there is only one."""
+    handles, labels = axes.get_legend_handles_labels()
+    if len(labels) > 1:
+        options = {"fontsize": 10.5, "frameon": False, "columnspacing": 1.2, "handlelength": 1.6}
+        axes.figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), **options)
+
+
+def _line_style(index: int) -> dict[str, Any]:
+    dash = _DASHES[index // len(COLOURS) % len(_DASHES)]
+    return {"color": COLOURS[index % len(COLOURS)], "linestyle": dash, "linewidth": 1.6}
+
+
+def _score_line(
+    axes: Axes, steps: list[int], value: np.ndarray, spread: np.ndarray, index: int, count: int | None
+) -> None:
+    """One score over steps with its spread: a band, or a bar where there is but one step."""
+    style = {**_line_style(index), "marker": _MARKERS[index % len(_MARKERS)], "markersize": 4}
+    axes.plot(steps, value, label=f"{count:,} images" if count else "unknown count", **style)
+    if len(steps) > 1:
+        axes.fill_between(steps, value - spread, value + spread, color=style["color"], alpha=0.2, linewidth=0)
+    elif np.isfinite(spread).all():
+        axes.errorbar(steps, value, spread, color=style["color"], capsize=4)
+
+
+def _thinned(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, ...]:
+    """At most 200 points of a curve: (steps, least, mean, greatest value) of each bin; NaN where one has no number."""
+    values = np.where(np.isfinite(values), values, np.nan)
+    if len(steps) <= _BINS:
+        return steps, values, values, values
+    parts = [
+        (s, v[~np.isnan(v)]) for s, v in zip(np.array_split(steps, _BINS), np.array_split(values, _BINS), strict=True)
+    ]
+    rows = [(s.mean(), v.min(), v.mean(), v.max()) if len(v) else (s.mean(), *[np.nan] * 3) for s, v in parts]
+    return tuple(np.array(rows).T)
+
+
+def _scatter(axes: Axes, points: np.ndarray, colour: str, marker: str, label: str, raster: bool) -> None:
+    edges = {"linewidths": 1.0} if marker == "x" else {"linewidths": 0.25, "edgecolors": "white"}
+    size = 22 if len(points) < 400 else 14
+    axes.scatter(points[:, 0], points[:, 1], s=size, c=colour, marker=marker, label=label, rasterized=raster, **edges)
+
+
+def _class_name(view: CriticView, label: int) -> str:
+    return view.class_names[label] if label < len(view.class_names) else str(label)
+
+
+def _empty(axes: Axes, text: str) -> None:
+    axes.axis("off")
+    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=12, transform=axes.transAxes)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)

@@ -1,0 +1,17 @@
+"""Runs: experiments, the folders they write, and their scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmdgan.core import lazy
+
+if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
+    from mmdgan.runs.experiment import (
+        Experiment as Experiment,
+    )
+    from mmdgan.runs.folder import (
+        RunFolder as RunFolder,
+    )
+
+__getattr__, __dir__, __all__ = lazy.attach(__name__)

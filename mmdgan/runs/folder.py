@@ -1,0 +1,276 @@
+"""A run's directory, `<results>/<data>/<run name>/`: what is in it, and what can be done with a finished run.
+
+config.json     the configuration, the architecture as dictionaries, the versions of the libraries
+checkpoints/    the newest, the best by a score, and with --keep_rounds each round's
+logs/           TensorBoard                   samples/        a grid of pictures per round
+metrics.jsonl   one line per score (run_scores.py)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdgan.core.errors import CheckpointError, ConfigError
+from mmdgan.core.files import write_atomically
+from mmdgan.core.lock import FILE as LOCK
+from mmdgan.runs.scores import append_scores, newest, read_scores, retire_scores
+
+if TYPE_CHECKING:
+    import keras
+
+    from mmdgan.runs.experiment import Experiment
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """The paths of one run's directory, and its configuration and score files."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | os.PathLike) -> RunFolder:
+        """An existing run's directory.
+
+        Raises:
+          ConfigError: the directory holds no config.json; the runs below it are named.
+        """
+        folder = cls(Path(path))
+        if folder.config_file.is_file():
+            return folder
+        below = sorted(str(file.parent) for file in folder.path.glob("*/**/config.json"))[:5]
+        hint = f"did you mean {' or '.join(below)}?" if below else "a run directory is what `train` printed."
+        what = "holds no config.json" if folder.path.is_dir() else "does not exist"
+        raise ConfigError(f"{folder.path} is no run directory, it {what}; {hint}")
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def grid_file(self, step: int) -> Path:
+        """The grid of pictures made after a step."""
+        return self.path / "samples" / f"{step}.png"
+
+    def read_config(self) -> dict[str, Any]:
+        """The contents of config.json; ConfigError if it is damaged."""
+        try:
+            config = json.loads(self.config_file.read_text(encoding="utf-8"))
+            if not {"experiment", "architecture"} <= set(config):
+                raise ValueError("experiment or architecture is missing")
+        except ValueError as error:
+            raise ConfigError(
+                f"{self.config_file} is no run's configuration ({error}); restore it, or begin anew with --restart."
+            ) from None
+        return config
+
+    def check(self, config: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+        """Checks that the run in this directory, if there is one, can be resumed with a configuration.
+
+        Args:
+          config: what config.json would hold; JSON-able, with the keys "experiment", "architecture" and, once
+            the data are open, "data".
+          identity: the fields of "experiment" that both must share, with the values of runs made before there was
+            such a field; the architecture must be the same too.
+
+        Raises:
+          ConfigError: they differ; the fields are named.
+        """
+        if not self.config_file.is_file():
+            return
+        before, config, identity = (
+            self.read_config(),
+            *(json.loads(json.dumps(part)) for part in (config, dict(identity))),
+        )
+        differing = [
+            f"{name} ({_brief(old)} there, {_brief(new)} now)"
+            for name, absent in identity.items()
+            if (old := before["experiment"].get(name, absent)) != (new := config["experiment"][name])
+        ]
+        if before["architecture"] != config["architecture"]:
+            reference = config["experiment"]["architecture"]
+            differing.insert(0, f"the networks (those of {reference} are not the ones it was made with)")
+        data = [part.get("data", {}) for part in (before, config)]
+        if all(data) and data[0]["fingerprint"] != data[1]["fingerprint"]:
+            differing.append(f"the images (from {data[0]['source']} there, from {data[1]['source']} now)")
+        if differing:
+            raise ConfigError(
+                f"{self.path} holds a run of another configuration: {'; '.join(differing)}. Give --restart "
+                "to begin anew (the earlier run is moved aside), or another --run_name."
+            )
+
+    def prepare(self, config: Mapping[str, Any], restart: bool) -> None:
+        """Makes the directory and config.json; `restart` first moves an existing one to `<path>-old-<n>`."""
+        if restart and self.path.exists() and any(file.name != LOCK for file in self.path.iterdir()):
+            print(f"The earlier run is kept as {self._move_aside()}.")
+        place = self.path
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.config_file, json.dumps(config, indent=1) + "\n")
+            for place in (self.checkpoints, self.logs, self.grid_file(0).parent):
+                if place.exists():  # of a run that is resumed: better found now than after hours
+                    tempfile.TemporaryFile(dir=place).close()
+            place = self.metrics_file
+            if place.exists():
+                place.open("ab").close()
+        except OSError as error:
+            what = "the run directory" if place == self.path else "a part of the run directory,"
+            raise ConfigError(
+                f"{what} {place} cannot be written ({error.strerror or error}); give another --results."
+            ) from error
+
+    def forget_after(self, step: int) -> None:
+        """Takes back what later rounds have left, which will come again: their grids go, their scores are marked.
+
+        Raises:
+          ConfigError: the directory cannot be written.
+        """
+        try:
+            retire_scores(self.metrics_file, step)
+            for grid in self.grid_file(0).parent.glob("*.png"):
+                if grid.stem.isdecimal() and int(grid.stem) > step:
+                    grid.unlink()
+        except OSError as error:
+            raise ConfigError(
+                f"the run directory {self.path} cannot be written ({error.strerror or error}); give another --results."
+            ) from error
+
+    def _move_aside(self) -> Path:
+        number = 1
+        while (target := self.path.with_name(f"{self.path.name}-old-{number}")).exists():
+            number += 1
+        return self.path.rename(target)
+
+    def experiment(self) -> Experiment:
+        """The run's experiment, as config.json holds it; ConfigError if that is of another version."""
+        from mmdgan.runs.experiment import Experiment
+
+        return Experiment.load(self.path)
+
+    def records(self) -> list[dict[str, Any]]:
+        """The scores in metrics.jsonl, one record each, oldest first; those of an unfinished evaluation are left out.
+
+        Besides "metric", "value" and the protocol, each holds "step", "time", "by" ("train" or "evaluate") and
+        "evaluation", which the scores that were computed together share.
+        """
+        return read_scores(self.metrics_file)
+
+    def latest_scores(self, step: int | None = None) -> list[dict[str, Any]]:
+        """The records of the newest evaluation, or of the newest one of a step; [] if there is none."""
+        return newest([record for record in self.records() if step is None or record["step"] == step])
+
+    def append(self, step: int, by: str, records: Sequence[Mapping[str, Any]]) -> None:
+        """Adds the scores of one evaluation to metrics.jsonl, one line each.
+
+        Args:
+          step: of the checkpoint.
+          by: "train" or "evaluate": who asked for them.
+          records: of `mmdgan.metrics.evaluate_sets`; they hold the protocol of each score.
+        """
+        append_scores(self.metrics_file, step, by, records)
+
+    def steps(self) -> list[int]:
+        """The steps of which there is a checkpoint, ascending."""
+        from mmdgan.training.checkpoints import saved_steps
+
+        return saved_steps(self.checkpoints)
+
+    def best_step(self) -> int | None:
+        """The step of the best checkpoint, by the score that the experiment's `keep_best` names; None without one."""
+        from mmdgan.training.checkpoints import best_step
+
+        return best_step(self.checkpoints)
+
+    def find_step(self, step: int | str | None) -> int:
+        """The step of a checkpoint; arguments and errors as of `load_generator`."""
+        steps = self.steps()
+        if not steps:
+            raise CheckpointError(f"{self.path} has no checkpoint yet; train it first, or wait for the first one.")
+        there = f"it has those of the steps {', '.join(map(str, steps))}."
+        if step == "best":
+            if (best := self.best_step()) is None:
+                keeping = "training with scores keeps one, by --keep_best"
+                raise CheckpointError(f"{self.path} has no best checkpoint ({keeping}); {there}")
+            return best
+        if step is not None and step not in steps:
+            raise CheckpointError(f"{self.path} has no checkpoint of step {step}; {there}")
+        return steps[-1] if step is None else step
+
+    def has_average(self) -> bool:
+        """Whether the run averages its generator's weights (`ema` of an experiment)."""
+        return self.read_config()["experiment"].get("ema") is not None
+
+    def load_generator(self, step: int | str | None = None, ema: bool | None = None) -> tuple[keras.Model, int]:
+        """The generator of a checkpoint: (model, its step).
+
+        Args:
+          step: which checkpoint: a number, "best", or by default the newest.
+          ema: whether its weights are the averaged ones; None: if the run has them.
+
+        Raises:
+          ConfigError: averaged weights of a run that has none.
+          CheckpointError: there is none, or none of this step; the steps that exist are named.
+        """
+        from mmdgan import build_generator
+
+        averages = self.has_average()
+        if ema and not averages:
+            raise ConfigError(
+                f"ema is true, but {self.path} was trained without --ema and holds no averaged weights; leave it out."
+            )
+        return self._load(build_generator, step, averages if ema is None else ema)
+
+    def load_critic(self, step: int | str | None = None) -> tuple[keras.Model, int]:
+        """The critic of a checkpoint: (model, its step); arguments and errors as of `load_generator`."""
+        from mmdgan import build_discriminator
+
+        return self._load(build_discriminator, step)
+
+    def _load(
+        self, build: Callable[..., keras.Model], step: int | str | None, averaged: bool = False
+    ) -> tuple[keras.Model, int]:
+        """A network with the weights of a checkpoint."""
+        from mmdgan.training.checkpoints import restore_model
+
+        step = self.find_step(step)
+        config = self.read_config()
+        experiment = config["experiment"]
+        options = {name: experiment[name] for name in ("precision", "spectral", "initializer")}
+        num_class, legacy = experiment.get("num_class", 0), experiment.get("legacy", False)
+        model = build(config["architecture"], num_class, legacy=legacy, **options)
+        return model, restore_model(self.checkpoints, model, step, averaged)
+
+
+def counter(what: str, write: Callable[[str], Any] = print) -> Callable[[int, int], None]:
+    """A progress callback that writes "what: done of total" every 10 seconds."""
+    last = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > 10 and done < total:
+            last = time.monotonic()
+            write(f"{what}: {done:,} of {total:,}")
+
+    return report
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else text[:37] + "..."

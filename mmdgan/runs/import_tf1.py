@@ -1,0 +1,79 @@
+"""Runs made of the original's checkpoints: what `python -m mmdgan import-tf1` does."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmdgan import design
+from mmdgan.core.errors import CheckpointError, ConfigError, DesignError
+from mmdgan.core.startup import prepare_tensorflow
+
+if TYPE_CHECKING:
+    from mmdgan.runs.experiment import Experiment
+
+
+def import_run(prefix: str | os.PathLike, experiment: Experiment) -> Path:
+    """Makes a run of a TensorFlow 1 checkpoint of the original: it samples, evaluates and resumes.
+
+    Weights, moving averages, spectral vectors, the optimisers' slots, the states of mixing losses and the step are
+    those of the checkpoint. The data set is not needed; the run learns which images it is trained on when it is first
+    resumed.
+
+    The critic has as many outputs as the dictionary says, like the original's, unless `experiment.score_size` is
+    given: the default of the loss, which training takes, does not apply. The run's configuration holds the number, so
+    that the command that resumes it must say `--score_size` where it is not the loss's default.
+
+    Args:
+        prefix: a checkpoint's prefix ('.../cifar.ckpt-100000'), one of its files, or a folder with a file
+            `checkpoint`, whose newest is taken.
+        experiment: the architecture and the settings that the checkpoint was trained with; where the run goes.
+
+    Returns:
+        The run's directory.
+
+    Raises:
+        CheckpointError: no readable checkpoint, or one of other networks or optimisers; the variables are named.
+        ConfigError: the directory exists and `experiment.restart` is not given, or the experiment is not valid.
+        DataError, DesignError: no such data set, or an architecture that cannot be built.
+    """
+    experiment = _with_dictionarys_score_size(experiment)
+    config, folder = experiment.config(), experiment.folder()
+    if folder.path.exists() and not experiment.restart:
+        raise ConfigError(
+            f"{folder.path} exists already. Give --restart to move it aside, or another --run_name or --results."
+        )
+    prepare_tensorflow()
+    from mmdgan import tf1
+    from mmdgan.core.lock import RunLock
+    from mmdgan.runs.train import make_gan
+    from mmdgan.training import Checkpoints
+
+    gan = make_gan(experiment.resolved(), config["architecture"])
+    tf1.import_checkpoint(prefix, gan)
+    if gan.average is not None:
+        gan.average.reset()
+    with RunLock(folder.path) as lock:
+        folder.prepare(config, experiment.restart)
+        lock.renew()
+        try:
+            Checkpoints(folder.checkpoints, gan.state(), keep=experiment.keep).save(int(gan.iterations))
+        except CheckpointError:
+            shutil.rmtree(folder.path, ignore_errors=True)  # made above, so that the same command can be given again
+            raise
+    return folder.path
+
+
+def _with_dictionarys_score_size(experiment: Experiment) -> Experiment:
+    """The experiment with the number of outputs that the dictionary gives the critic, unless it says another."""
+    if experiment.score_size is not None:
+        return experiment
+    try:
+        written = design.load_architecture(experiment.architecture)
+        size = design.parse_architecture(written, experiment.num_class)[1].output_shape[0]
+    except DesignError:
+        return experiment  # whoever builds it for the loss says what is wrong, or needs no number from it
+    return dataclasses.replace(experiment, score_size=size)

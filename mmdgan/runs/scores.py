@@ -1,0 +1,166 @@
+"""A run's metrics.jsonl: one line per score, which lines belong together, and which step has the best score.
+
+A line is a score's record (its name, value and protocol, as `mmdgan.metrics.evaluate_sets` returns them) with, besides,
+
+    by            "train" or "evaluate": who asked for it; "abandoned": training, which then went back before this step
+    evaluation    shared by the scores that were computed together
+    part, parts   1 and 5: the first of the five lines of its evaluation
+
+An evaluation of which a crash has let fewer than `parts` lines reach the disk is as good as none: its lines are passed
+over. Versions before wrote an evaluation as one line, with the key "records"; such lines are read as the same list.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmdgan.core.files import write_atomically
+
+_COMPARABLE = ("metric", "count", "count_real", "feature_hash", "resize")
+
+
+class Judge(NamedTuple):
+    """A score that can tell which checkpoint is the best.
+
+    Attributes:
+        metric: the identifier in `mmdgan.metrics.METRICS` to which it belongs.
+        lower: whether less of it is better.
+    """
+
+    metric: str
+    lower: bool
+
+
+JUDGES = {
+    "fid": Judge("fid", lower=True),
+    "is": Judge("is", lower=False),
+    "kid": Judge("kid", lower=True),
+    "precision": Judge("prdc", lower=False),
+    "recall": Judge("prdc", lower=False),
+    "density": Judge("prdc", lower=False),
+    "coverage": Judge("prdc", lower=False),
+    "swd": Judge("swd", lower=True),
+    "intra_fid": Judge("intra_fid", lower=True),
+}
+"""What `keep_best` may name. MS-SSIM and the nearest neighbours say nothing of quality: noise does well in both."""
+
+
+class Best(NamedTuple):
+    """A checkpoint that got the best score.
+
+    Attributes:
+        step: of the checkpoint.
+        metric: the score's name, such as "FD[classifier]".
+        value: the score.
+    """
+
+    step: int
+    metric: str
+    value: float
+
+
+def append_scores(file: Path, step: int, by: str, records: Sequence[Mapping[str, Any]]) -> None:
+    """Adds the scores of one evaluation, in a single write.
+
+    Args:
+      file: made if missing.
+      step: of the checkpoint.
+      by: "train" or "evaluate".
+      records: one per score.
+    """
+    from mmdgan.metrics import append_jsonl
+
+    evaluation, now = uuid.uuid4().hex[:12], time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    shared = {"time": now, "step": int(step), "by": by, "evaluation": evaluation}
+    append_jsonl(
+        file,
+        [{**shared, "part": part, "parts": len(records), **record} for part, record in enumerate(records, 1)],
+    )
+
+
+def read_scores(file: Path) -> list[dict[str, Any]]:
+    """The scores of all complete evaluations, oldest first; [] if there is no such file."""
+    if not file.is_file():
+        return []
+    # A crash may cut a line off anywhere, in the middle of a character too.
+    text = file.read_text(encoding="utf-8", errors="replace")
+    scores = [score for number, line in enumerate(text.split("\n"), 1) for score in _scores_of(line, number)]
+    found = Counter(score["evaluation"] for score in scores)
+    return [score for score in scores if found[score["evaluation"]] >= score["parts"]]
+
+
+def retire_scores(file: Path, step: int) -> None:
+    """Marks the scores of a run's rounds after a step as "abandoned" instead of "train", for the run has gone back.
+
+    Args:
+      file: left as it is if it has no such scores, or is missing.
+      step: to which the run has gone back.
+    """
+    if not file.is_file():
+        return
+    lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+    for number, line in enumerate(lines):
+        with contextlib.suppress(ValueError):
+            held = json.loads(line)
+            if isinstance(held, dict) and held.get("by") == "train" and held.get("step", 0) > step:
+                lines[number] = json.dumps({**held, "by": "abandoned"}, ensure_ascii=False)
+    write_atomically(file, "\n".join(lines))
+
+
+def newest(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Those of some scores that belong to the last one's evaluation."""
+    return [dict(score) for score in scores if score["evaluation"] == scores[-1]["evaluation"]]
+
+
+def best_of(scores: Sequence[Mapping[str, Any]], judge: str, steps: Sequence[int]) -> Best | None:
+    """The best checkpoint among some steps, by the scores that are comparable with the newest one.
+
+    Args:
+        scores: as `read_scores` returns them, of any steps.
+        judge: a key of `JUDGES`.
+        steps: the checkpoints that there are.
+
+    Returns:
+        The best one, of equal ones the first; None if none of them has the score.
+    """
+    known = [score for score in scores if score["value"] is not None and _is_judged(score["metric"], judge)]
+    alike = [s for s in known if [s.get(key) for key in _COMPARABLE] == [known[-1].get(key) for key in _COMPARABLE]]
+    sign = 1 if JUDGES[judge].lower else -1
+    rest = [score for score in alike if score["step"] in steps]
+    best = min(rest, key=lambda score: (sign * score["value"], score["step"]), default=None)
+    return None if best is None else Best(best["step"], best["metric"], best["value"])
+
+
+def _is_judged(name: str, judge: str) -> bool:
+    """Whether a score of this name is the one that a judge looks at."""
+    if judge == "swd":
+        return name == "SWD mean"
+    from mmdgan.metrics.evaluate import score_name
+
+    label = name.partition("[")[2].removesuffix("]") or "inception"
+    return name == score_name(judge, label)
+
+
+def _scores_of(line: str, number: int) -> Iterator[dict[str, Any]]:
+    """The scores that a line holds: one, or in the format of before several; none if it is cut off."""
+    try:
+        held = json.loads(line)
+    except ValueError:
+        return
+    if not isinstance(held, dict):
+        return
+    if "records" not in held:
+        if {"evaluation", "parts", "step", "metric"} <= held.keys():
+            yield held
+        return
+    shared = {name: held.get(name) for name in ("time", "step", "by")}
+    shared |= {"evaluation": f"line {number}", "parts": len(held["records"])}
+    for part, record in enumerate(held["records"], 1):
+        yield {**shared, "part": part, **record}

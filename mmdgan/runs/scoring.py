@@ -1,0 +1,140 @@
+"""The scores of a generator against the data set that it is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdgan.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    import keras
+
+    from mmdgan.data import ImageData
+    from mmdgan.data.dataset import StoredImages
+    from mmdgan.metrics.evaluate import EvaluateOptions
+    from mmdgan.metrics.features.resolve import Extractor
+    from mmdgan.runs.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores images of a generator against a data set: with one extractor, for one choice of metrics.
+
+    Attributes:
+      data: the training images.
+      extractor: where features come from; None if no metric needs any.
+      metrics: identifiers, of `mmdgan.metrics.METRICS`.
+      count: how many images are generated, and compared with as many real ones.
+      seed: of codes, labels and the choice of real images.
+      cache: the folder where features are kept, or None.
+      options: how the scores are computed.
+    """
+
+    data: ImageData | StoredImages
+    extractor: Extractor | None
+    metrics: tuple[str, ...]
+    count: int
+    seed: int
+    cache: Path | None = None
+    options: EvaluateOptions | None = None
+
+    @classmethod
+    def of(
+        cls,
+        experiment: Experiment,
+        data: ImageData | StoredImages,
+        options: EvaluateOptions | None = None,
+        leave_out: Callable | None = None,
+    ) -> Scorer | None:
+        """The scorer an experiment asks for; None if it asks for no metrics.
+
+        Args:
+          experiment, data: what to score.
+          options: how the scores are computed.
+          leave_out: takes a sentence for each metric that cannot be computed; None to raise it as an error.
+
+        Raises:
+          ConfigError: more images than the data set holds.
+          MetricError: features that are not to be had, a metric that cannot be computed, too few images for it.
+        """
+        e = experiment
+        if not e.metrics:
+            return None
+        from mmdgan import sampling
+        from mmdgan.metrics import evaluate
+        from mmdgan.metrics.features import resolve
+
+        most = min(50_000, data.count)
+        count = e.score_count or most // e.batch_size * e.batch_size or most
+        if count > data.count:
+            raise ConfigError(
+                f"scores of {count:,} images are asked for, but {data.name} holds {data.count:,} to compare with; "
+                "give at most that."
+            )
+        sources = {name: getattr(e, name) for name in ("inception", "classifier_data", "data_root", "resize")}
+        extractor = resolve.resolve(e.features, data, **sources) if evaluate.needs_features(e.metrics) else None
+        channels, height, width = data.shape
+        metrics = evaluate.check_request(
+            e.metrics,
+            count,
+            extractor,
+            options=options,
+            shape=(height, width, channels),
+            labels=sampling.score_labels(count, e.num_class, e.seed),
+            labels_training=data.labels if "intra_fid" in e.metrics and data.labelled else None,
+            leave_out=leave_out,
+        )
+        return cls(data, extractor, metrics, count, e.seed, feature_cache(e.feature_cache, e.data_root), options)
+
+    def score(self, generator: keras.Model, step: int, repeats: int = 1) -> list[dict[str, Any]]:
+        """One record per score, of `count` generated and as many real images; labels are uniform.
+
+        Args:
+          generator: made from the run's architecture.
+          step: its training step, for the record.
+          repeats: how many times to generate images, with the seeds `seed`, `seed + 1`, ...
+        """
+        from mmdgan.metrics.evaluate import evaluate_sets
+        from mmdgan.metrics.image_sets import DataSet, GeneratedSet
+
+        names: dict[str, Any] = {"class_names": self.data.class_names}
+        needed = {"nn", "intra_fid"} & set(self.metrics)
+        whole: dict[str, Any] = {"training": DataSet(self.data, seed=None)} if needed else {}
+        return evaluate_sets(
+            [GeneratedSet(generator, self.count, self.seed + number, **names) for number in range(repeats)],
+            DataSet(self.data, self.count, self.seed),
+            self.extractor,
+            self.metrics,
+            options=self.options,
+            **whole,
+            seed=self.seed,
+            step=step,
+            data=self.data.name,
+            cache=self.cache,
+            progress=print,
+        )
+
+
+def of_weights(records: list[dict[str, Any]], weights: str | None) -> list[dict[str, Any]]:
+    """Records of scores that say which weights the generator had: "ema", "last", or None where there is one kind."""
+    return records if weights is None else [{**record, "weights": weights} for record in records]
+
+
+def feature_cache(named: str | None, data_root: str) -> Path | None:
+    """The folder where features are kept.
+
+    Args:
+      named: as the field `feature_cache` of an experiment: a folder, "off", or None for the usual one.
+      data_root: the folder of all data sets.
+
+    Returns:
+      None if they are not kept.
+    """
+    from mmdgan.metrics.features.cache import cache_folder
+
+    if named is None:
+        return cache_folder(data_root)
+    return None if named == "off" else Path(named)

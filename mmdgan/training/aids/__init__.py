@@ -1,0 +1,1 @@
+"""Training aids: EMA, augmentation, and what the critic sees."""

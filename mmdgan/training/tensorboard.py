@@ -1,0 +1,258 @@
+"""What TensorBoard shows of a run, written through tf.summary under the original's tags (original.md E.7).
+
+A resumed run writes a new event file. Of the steps that a killed run had written beyond its last checkpoint,
+TensorBoard shows the new ones alone; so does `read_scalars`, which gives the scalars back as arrays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from mmdgan.core.errors import ConfigError
+from mmdgan.pictures.grid import image_grid
+from mmdgan.sampling import to_uint8
+from mmdgan.training.checkpoints import Checkpoints
+from mmdgan.training.event_files import Scalars, read_scalars
+
+__all__ = ["Monitor", "Scalars", "read_scalars"]
+
+_BUCKETS = 30  # TensorBoard's own default
+
+
+class Monitor:
+    """Writes scalars, histograms, grids of images and texts to one folder, each call at once.
+
+    Every method that writes raises a ConfigError when the folder cannot be written (disk full, read-only).
+    """
+
+    def __init__(self, log_dir: str | os.PathLike) -> None:
+        """Nothing is written before the first call.
+
+        Args:
+          log_dir: made if missing; event files that are there stay.
+        """
+        self.log_dir = Path(log_dir)
+        self._writer: tf.summary.SummaryWriter | None = None
+
+    def write(self, step: int, inspected: Mapping[str, Mapping[str, Any]]) -> None:
+        """Writes what `GanStep.inspect` returns: its scalars, histograms and images."""
+        self.scalars(step, inspected.get("scalars", {}))
+        self.histograms(step, inspected.get("histograms", {}))
+        self.images(step, inspected.get("images", {}))
+
+    def scalars(self, step: int, values: Mapping[str, Any]) -> None:
+        """Writes single numbers by tag."""
+        with self._writing():
+            for tag, value in values.items():
+                tf.summary.scalar(tag, value, step=step)
+
+    def histograms(self, step: int, values: Mapping[str, Any]) -> None:
+        """Writes the distributions of arrays of any shape by tag; NaN and infinities in them are left out."""
+        from tensorboard.plugins.histogram.metadata import create_summary_metadata
+
+        metadata = create_summary_metadata(display_name=None, description=None)
+        with self._writing():
+            for tag, value in values.items():
+                tf.summary.write(tag, _buckets(tf.cast(value, tf.float32).numpy()), step=step, metadata=metadata)
+
+    def images(self, step: int, values: Mapping[str, Any]) -> None:
+        """Writes each batch of images, float (n, H, W, C) in [-1, 1] or uint8, as one grid by tag."""
+        with self._writing():
+            for tag, value in values.items():
+                images = tf.convert_to_tensor(value).numpy()
+                grid = image_grid(images if images.dtype == np.uint8 else to_uint8(images))
+                tf.summary.image(tag, grid[None], step=step)
+
+    def text(self, tag: str, markdown: str, step: int = 0) -> None:
+        """Writes a text, which TensorBoard reads as Markdown."""
+        with self._writing():
+            tf.summary.text(tag, markdown, step=step)
+
+    def hparams(self, values: Mapping[str, Any], metrics: Sequence[str], **options: Any) -> None:
+        """Tells TensorBoard's HParams tab what the run is; as `mmdgan.training.tensorboard.write_run`."""
+        with self._told():
+            write_run(self.log_dir, values, metrics, **options)
+
+    def close(self) -> None:
+        """Ends the event file; a later call begins a new one."""
+        if self._writer is not None:
+            with contextlib.suppress(tf.errors.OpError):
+                self._writer.close()
+            self._writer = None
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Within the block summaries go to the event file, which has them when it ends."""
+        with self._told():
+            if self._writer is None:
+                self._writer = tf.summary.create_file_writer(str(self.log_dir))
+            with self._writer.as_default():  # flushes at its end
+                yield
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Makes a sentence of a folder that cannot be written."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            reason = next(iter(str(error.message).splitlines()), "").rpartition("; ")[2]
+            raise ConfigError(
+                f"what TensorBoard shows cannot be written to {self.log_dir} ({reason}); make room or the folder "
+                "writable, then run the same command again."
+            ) from error
+
+
+def _buckets(values: np.ndarray) -> np.ndarray:
+    """The histogram as TensorBoard stores it: float64 (buckets, 3) of left edge, right edge, count.
+
+    NumPy's: tf.summary.histogram takes 30 times the array's memory, gigabytes for a large kernel.
+    """
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return np.zeros((0, 3))
+    # In float64: 30 edges may not fit between float32 values that are huge, as before a divergence, or nearly equal.
+    low, high = np.float64(values.min()), np.float64(values.max())
+    if high - low <= 2 * _BUCKETS * np.spacing(max(abs(low), abs(high))):
+        return np.array([[low - 0.5, low + 0.5, values.size]], np.float64)
+    counts, edges = np.histogram(values, _BUCKETS, range=(low, high))
+    return np.stack([edges[:-1], edges[1:], counts], axis=1).astype(np.float64)
+
+
+# MERGED mmdgan/training/tensorboard.py
+# What a worker that is not the chief has instead of the chief's checkpoints and TensorBoard: it writes nothing.
+#
+# It makes the same checks at the same steps, so that all workers find a diverged run at once.
+
+
+class BystandingCheckpoints(Checkpoints):
+    """Checkpoints that are never there: the chief restores and saves for all."""
+
+    def steps(self) -> list[int]:
+        return []
+
+    def save(self, step: int, permanent: bool = False) -> Path:
+        return self.folder / f"ckpt-{step}"
+
+    def save_aside(self, name: str, values: Mapping[str, Any] | None = None) -> Path:
+        return self.folder / name
+
+
+class BystandingMonitor(Monitor):
+    """A monitor that drops what it is given."""
+
+    def scalars(self, step: int, values: Mapping[str, Any]) -> None:
+        pass
+
+    def histograms(self, step: int, values: Mapping[str, Any]) -> None:
+        pass
+
+    def images(self, step: int, values: Mapping[str, Any]) -> None:
+        pass
+
+    def text(self, tag: str, markdown: str, step: int = 0) -> None:
+        pass
+
+    def hparams(self, values: Mapping[str, Any], metrics: Sequence[str], **options: Any) -> None:
+        pass
+
+
+# MERGED mmdgan/training/tensorboard.py
+# What TensorBoard's HParams tab shows: a run's configuration beside its scores, one row per run.
+#
+# The messages are those of TensorBoard's plugin. They stand in an event file of their own, which is replaced when there
+# is more to say: TensorBoard believes the first message that it finds in a folder.
+
+
+_SUFFIX = ".hparams"
+LOSSES = ("GANLoss/gen", "GANLoss/dis")
+
+
+def write_run(
+    folder: str | os.PathLike,
+    values: Mapping[str, Any],
+    metrics: Sequence[str],
+    *,
+    first: Iterable[str] = (),
+    succeeded: bool | None = None,
+) -> None:
+    """Tells what a run is.
+
+    Args:
+        folder: of the run's event files.
+        values: of its fields; None is left out, lists become texts.
+        metrics: tags of scalars that columns are made of.
+        first: the fields whose columns come first; the others follow, and are hidden at first if they are many.
+        succeeded: whether the run has come to its end (True) or has failed (False); None while it runs.
+    """
+    from tensorboard.plugins.hparams import api_pb2, summary
+
+    plain = {name: _plain(value) for name, value in values.items() if value is not None}
+    messages = [_experiment({name: [value] for name, value in plain.items()}, metrics, first)]
+    messages.append(summary.session_start_pb(plain))
+    if succeeded is not None:
+        status = api_pb2.STATUS_SUCCESS if succeeded else api_pb2.STATUS_FAILURE
+        messages.append(summary.session_end_pb(status))
+    _replace(folder, messages)
+
+
+def write_sweep(folder: str | os.PathLike, values: Mapping[str, Iterable[Any]], metrics: Sequence[str]) -> None:
+    """Tells what a sweep varies, so that its table has these fields alone.
+
+    Args:
+        folder: above the runs' folders.
+        values: field -> the values that it takes.
+        metrics: tags of scalars that columns are made of.
+    """
+    plain = {name: [_plain(value) for value in found if value is not None] for name, found in values.items()}
+    _replace(folder, [_experiment(plain, metrics, plain)])
+
+
+def _experiment(
+    values: Mapping[str, Sequence[bool | float | str]], metrics: Sequence[str], first: Iterable[str]
+) -> Any:
+    """The message that names the columns."""
+    from google.protobuf import struct_pb2
+    from tensorboard.plugins.hparams import api_pb2, summary
+
+    infos, first = [], set(first)
+    for name, found in values.items():
+        kinds = {type(value) for value in found}
+        kind, domain = api_pb2.DATA_TYPE_STRING, None
+        if kinds == {bool}:
+            kind = api_pb2.DATA_TYPE_BOOL
+        elif kinds and kinds <= {int, float}:
+            kind = api_pb2.DATA_TYPE_FLOAT64
+        if len(found) > 1 and kind != api_pb2.DATA_TYPE_FLOAT64:  # of one run: others have other values
+            domain = struct_pb2.ListValue()
+            for value in sorted(set(found), key=str):
+                domain.append(value if kind == api_pb2.DATA_TYPE_BOOL else str(value))
+        infos.append(api_pb2.HParamInfo(name=name, type=kind, domain_discrete=domain, differs=name in first))
+    columns = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in metrics]
+    return summary.experiment_pb(hparam_infos=infos, metric_infos=columns)
+
+
+def _plain(value: Any) -> bool | float | str:
+    """A value as the plugin takes it: tuples as on the command line."""
+    if isinstance(value, (bool, int, float, str)):
+        return value
+    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+
+
+def _replace(folder: str | os.PathLike, messages: Sequence[Any]) -> None:
+    """Writes an event file with these messages in place of the one before."""
+    old = list(Path(folder).glob(f"*tfevents*{_SUFFIX}"))
+    writer = tf.summary.create_file_writer(str(folder), filename_suffix=_SUFFIX)
+    with writer.as_default(step=0):
+        for message in messages:
+            tf.summary.experimental.write_raw_pb(message.SerializeToString(), step=0)
+    writer.close()
+    for file in old:
+        file.unlink(missing_ok=True)

@@ -1,0 +1,104 @@
+"""Architectures from a person's file and from the presets, and what is said when that fails."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmdgan.core.errors import DesignError
+from mmdgan.design.architecture import load_architecture, parse_architecture
+
+ROOT = Path(__file__).resolve().parents[2]
+
+OWN = {"input": [(3, 8, 8)], "code": [(5, "linear")], "generator": [], "discriminator": []}
+
+
+def failing(reference: str, *words: str) -> None:
+    """Loading must raise a DesignError whose message contains all `words`."""
+    with pytest.raises(DesignError) as caught:
+        load_architecture(reference)
+    assert [word for word in words if word not in str(caught.value)] == [], str(caught.value)
+
+
+class TestFiles:
+    def write(self, folder: Path, text: str, name="my.py") -> str:
+        (folder / name).write_text(text)
+        return str(folder / name)
+
+    def test_own_file(self, tmp_path):
+        self.write(tmp_path, "WIDTH = 6\n", "mywidths.py")
+        path = self.write(
+            tmp_path,
+            "import copy\nimport mmdgan.errors\nfrom architectures.cifar10 import DCGAN\nimport mywidths\n"
+            "MINE = copy.deepcopy(DCGAN)\nMINE['generator'][1]['out'] = mywidths.WIDTH\n_HIDDEN = {}\n",
+        )
+        search_path = list(sys.path)
+        gen, _ = parse_architecture(load_architecture(f"{path}:MINE"))
+        assert gen.layers[1].output_shape == (6, 8, 8)
+        assert sys.path == search_path
+        failing(f"{path}:MIEN", "'MIEN' (nearest: 'MINE')", "has 'DCGAN', 'MINE'")
+        failing(path, "it names no dictionary", "'DCGAN', 'MINE'")
+
+    def test_missing_file_and_missing_preset(self, tmp_path):
+        self.write(tmp_path, "MINE = {}\n")
+        failing(f"{tmp_path}/our.py:MINE", "there is no file", "has 'my.py'")
+        failing("cifar/DCGAN", "no preset module 'cifar' (nearest: 'cifar10')", "'sample'")
+        failing("cifar10/DCGN", "(nearest: 'DCGAN')", "'DCGAN_QUARTER'")
+        failing("cifar10", "names no dictionary", "'DCGAN', 'DCGAN_QUARTER', 'DCGAN_EIGHTH'")
+
+    @pytest.mark.parametrize("reference", [None, 3, "", ":", "/", "\0", "\0:A", "x" * 5000 + ".py:A", "//:"])
+    def test_garbage(self, reference):
+        failing(reference, "architecture")
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("A = {}\nB = 1 / 0\n", ["in line 2", "ZeroDivisionError"]),
+            ("A = {\n", ["in line 1", "SyntaxError"]),
+            ("import sys\nsys.exit(3)\n", ["in line 2", "SystemExit"]),
+            ("\n\nimport no_such_module\n", ["in line 3", "ModuleNotFoundError", "no_such_module"]),
+        ],
+    )
+    def test_files_that_fail(self, tmp_path, text, words):
+        path = self.write(tmp_path, text)
+        failing(f"{path}:A", path, *words)
+
+    def test_own_presets_of_the_working_folder(self, tmp_path, monkeypatch):
+        (tmp_path / "architectures").mkdir()
+        self.write(tmp_path / "architectures", f"MINE = {OWN!r}\n", "own.py")
+        monkeypatch.chdir(tmp_path)
+        assert load_architecture("own/MINE") == OWN
+
+
+def test_import_is_light_and_presets_are_found_from_any_folder(tmp_path):
+    (tmp_path / "my.py").write_text(
+        "from architectures.cifar10 import DCGAN\nfrom mmdgan.architectures.sample import DCGAN_SMALL\n"
+        "from mmdgan import architectures\n"
+    )
+    script = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "import mmdgan.design as design\n"
+        "gen, dis = design.parse_architecture(design.load_architecture('sample/DCGAN_SMALL'))\n"
+        "design.describe(dis)\n"
+        "design.load_architecture('my.py:DCGAN')\n"
+        "print([name for name in ('numpy', 'tensorflow', 'keras', 'absl') if name in sys.modules])\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_a_preset_changed_in_place_is_changed_once_however_often_the_file_is_loaded(tmp_path):
+    file = tmp_path / "my.py"
+    file.write_text(
+        "from mmdgan.architectures.cifar10 import DCGAN as MINE\n"
+        "MINE['discriminator'][2]['out'] = 192\n"
+        "MINE['discriminator'].insert(3, {'name': 'mine', 'out': 192})\n",
+        encoding="utf-8",
+    )
+    first, second = load_architecture(f"{file}:MINE"), load_architecture(f"{file}:MINE")
+    assert first == second
+    assert len(second["discriminator"]) == len(load_architecture("cifar10/DCGAN")["discriminator"]) + 1 == 9
+    assert load_architecture("cifar10/DCGAN")["discriminator"][2]["out"] == 128

@@ -1,0 +1,200 @@
+"""mmdgan.runs and mmdgan.runs.scores: lines of scores, the best checkpoint, and what is loaded from a run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from mmdgan.core.errors import CheckpointError
+from mmdgan.metrics.evaluate import evaluate_images
+from mmdgan.runs.folder import RunFolder
+from mmdgan.runs.scores import JUDGES, best_of
+
+OLD_LINE = {
+    "time": "2025-01-02T03:04:05+0000",
+    "step": 500,
+    "by": "train",
+    "scores": {"FD[classifier]": 7.5, "CS[classifier]": 2.0},
+    "records": [
+        {"metric": "FD[classifier]", "value": 7.5, "count": 64, "step": 500, "time": "2025-01-02T03:04:00+0000"},
+        {"metric": "CS[classifier]", "value": 2.0, "count": 64, "step": 500, "time": "2025-01-02T03:04:01+0000"},
+    ],
+}
+
+
+def score(metric, value, **details):
+    return {"metric": metric, "value": value, "spread": None, "note": "für jede Klasse", **details}
+
+
+def test_there_is_one_line_per_score(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert folder.records() == folder.latest_scores() == []
+    folder.append(1, "train", [score("FID", 3.0), score("KID", 0.1)])
+    folder.append(2, "train", [score("FID", 2.0)])
+    folder.append(1, "evaluate", [score("FID", 4.0)])
+    lines = [json.loads(line) for line in folder.metrics_file.read_text(encoding="utf-8").split("\n")[:-1]]
+    assert lines == folder.records()
+    assert [(r["step"], r["by"], r["metric"], r["value"]) for r in lines] == [
+        (1, "train", "FID", 3.0),
+        (1, "train", "KID", 0.1),
+        (2, "train", "FID", 2.0),
+        (1, "evaluate", "FID", 4.0),
+    ]
+    first, second, third, fourth = (r["evaluation"] for r in lines)
+    assert first == second and len({first, third, fourth}) == 3 and all(r["time"] for r in lines)
+    assert folder.latest_scores() == folder.latest_scores(1) == lines[3:]
+    assert folder.latest_scores(2) == lines[2:3] and folder.latest_scores(3) == []
+
+
+def test_lines_of_the_version_before_are_the_same_list(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.metrics_file.write_text(json.dumps(OLD_LINE) + "\n" + json.dumps({**OLD_LINE, "step": 600}) + "\n")
+    folder.append(700, "evaluate", [score("FID", 2.0)])
+    records = folder.records()
+    assert [(r["step"], r["metric"], r["value"], r["by"]) for r in records] == [
+        (500, "FD[classifier]", 7.5, "train"),
+        (500, "CS[classifier]", 2.0, "train"),
+        (500, "FD[classifier]", 7.5, "train"),  # its records say 500, whatever the line says
+        (500, "CS[classifier]", 2.0, "train"),
+        (700, "FID", 2.0, "evaluate"),
+    ]
+    assert len({r["evaluation"] for r in records}) == 3
+    assert [r["metric"] for r in folder.latest_scores(500)] == ["FD[classifier]", "CS[classifier]"]
+    assert records[0]["time"] == "2025-01-02T03:04:00+0000"
+
+
+def test_an_evaluation_cut_off_at_any_byte_is_as_good_as_none(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.append(1, "train", [score("FID", 3.0), score("KID", 0.1)])
+    kept, size = folder.records(), folder.metrics_file.stat().st_size
+    folder.append(2, "train", [score("FID", 2.0), score("KID", 0.2), score("IS", 9.0)])
+    whole = folder.metrics_file.read_bytes()
+    for end in range(size, len(whole) - 1):
+        folder.metrics_file.write_bytes(whole[:end])
+        assert folder.records() == kept, end
+        if end % 37 == 0:
+            folder.append(2, "train", [score("FID", 2.5)])
+            assert [r["value"] for r in folder.latest_scores()] == [2.5] and len(folder.records()) == 3
+    folder.metrics_file.write_bytes(whole[:-1])  # only the end of the line is missing
+    assert len(folder.records()) == 5
+    folder.metrics_file.write_bytes(whole + b'[1]\n3\n{"step": 4}\n')
+    assert len(folder.records()) == 5
+
+
+def rounds(values, metric="FID", **details):
+    same = {"count": 10, "count_real": 10, "feature_hash": "a", "resize": "legacy"} | details
+    return [score(metric, value, step=step, **same) for step, value in enumerate(values, 1)]
+
+
+@pytest.mark.parametrize(
+    ("metric", "judge", "best"),
+    [("FID", "fid", 3), ("FD[x]", "fid", 3), ("IS", "is", 1), ("KD[keras:a/b.keras]", "kid", 3), ("SWD mean", "swd", 3)]
+    + [(f"{name}[inception]", name, 1) for name in ("precision", "recall", "density", "coverage")]
+    + [("intra FID", "intra_fid", 3)],
+)
+def test_the_best_is_the_lowest_or_the_highest(metric, judge, best):
+    found = best_of(rounds([5.0, None, 1.0, 2.0], metric), judge, [1, 2, 3, 4])
+    assert found == (best, metric, {1: 5.0, 3: 1.0}[best])
+
+
+def test_only_comparable_scores_of_checkpoints_that_exist_compete():
+    scores = rounds([1.0, 5.0, 2.0, 4.0, 4.0])
+    assert best_of(scores, "fid", [1, 2, 3, 4, 5]).step == 1
+    assert best_of(scores, "fid", [2, 4, 5]).step == 4, "of equal ones the first"
+    for details in ({"count": 9}, {"count_real": 9}, {"feature_hash": "b"}, {"resize": "clean"}):
+        others = rounds([0.5], **details)
+        assert best_of(others + scores[1:], "fid", [1, 2, 3]).step == 3, details
+    noise = rounds([0.1], "FID real-real") + rounds([0.1], "FD[classifier]") + rounds([9.0], "IS")
+    assert best_of(noise + scores, "fid", [1, 3]) == (1, "FID", 1.0)
+    assert best_of(scores, "kid", [1]) is best_of(scores, "fid", []) is best_of([], "fid", [1]) is None
+
+
+class Means:
+    """Features and logits without a network: 4 mean colours."""
+
+    label, feature_count, resize = "means", 4, "none"
+
+    def protocol(self):
+        return {"features": self.label, "feature_source": "", "feature_hash": "0", "feature_count": 4, "resize": "none"}
+
+    def extract(self, images, progress=None):
+        means = images.reshape(len(images), 4, -1).mean(axis=2, dtype=np.float32)
+        return means, means / 100
+
+
+def test_every_judge_finds_its_score_among_those_of_an_evaluation():
+    """The names in the records are the evaluation's business; here they meet."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (2, 60, 16, 16, 3), np.uint8), np.arange(60) % 2
+    records = {}
+    for metric in ("fid", "is", "kid", "prdc", "swd"):
+        records[metric] = evaluate_images(*images, Means(), (metric,), seed=0, step=3, labels=labels)
+    names = {
+        "fid": "FD[means]",
+        "is": "CS[means]",
+        "kid": "KD[means]",
+        "swd": "SWD mean",
+        **{name: f"{name}[means]" for name in ("precision", "recall", "density", "coverage")},
+    }
+    for judge, name in names.items():
+        found = best_of(records[JUDGES[judge].metric], judge, [3])
+        [record] = [record for record in records[JUDGES[judge].metric] if record["metric"] == name]
+        assert found == (3, name, record["value"]), judge
+    assert set(JUDGES) == {*names, "intra_fid"}
+
+
+@pytest.fixture
+def run(tiny_run, tmp_path) -> RunFolder:
+    """A run of one's own with checkpoints of the steps 2 and 4."""
+    shutil.copytree(tiny_run[1], tmp_path / "run")
+    return RunFolder(tmp_path / "run")
+
+
+def test_networks_are_loaded_by_step_or_as_the_best(run):
+    assert (run.steps(), run.best_step()) == ([2, 4], None)
+    (run.checkpoints / "ckpt-2.best").touch()
+    assert run.best_step() == 2
+    for load in (run.load_generator, run.load_critic):
+        networks = {which: load(which) for which in (None, 2, 4, "best")}
+        assert {which: step for which, (_, step) in networks.items()} == {None: 4, 2: 2, 4: 4, "best": 2}
+        first = {which: model.get_weights() for which, (model, _) in networks.items()}
+        for same, other in ((None, 4), ("best", 2)):
+            assert all(np.array_equal(a, b) for a, b in zip(first[same], first[other], strict=True))
+        assert not all(np.array_equal(a, b) for a, b in zip(first[2], first[4], strict=True))
+
+
+def test_the_critic_scores_as_in_training(tiny_run, run):
+    from mmdgan.runs.train import make_gan
+    from mmdgan.training import Checkpoints
+
+    experiment = run.experiment()
+    assert experiment.loss == "rep_b" and experiment.resolved() == tiny_run[0].resolved()
+    gan = make_gan(experiment, run.read_config()["architecture"])
+    Checkpoints(run.checkpoints, gan.state()).restore(2)
+    images = np.random.default_rng(0).uniform(-1, 1, (5, 32, 32, 3)).astype("float32")
+    critic, step = run.load_critic(2)
+    assert step == 2 and critic.name == "dis"
+    np.testing.assert_array_equal(critic(images, training=False), gan.discriminator(images, training=False))
+
+
+@pytest.mark.parametrize(
+    ("step", "sentence"),
+    [
+        (3, r"run has no checkpoint of step 3; it has those of the steps 2, 4\.$"),
+        ("best", r"run has no best checkpoint \(training with scores keeps one, by --keep_best\); .* steps 2, 4\.$"),
+    ],
+)
+def test_missing_checkpoints_are_a_sentence(run, step, sentence):
+    for load in (run.load_generator, run.load_critic):
+        with pytest.raises(CheckpointError, match=sentence):
+            load(step)
+
+
+def test_a_run_without_checkpoints_is_a_sentence(run):
+    shutil.rmtree(run.checkpoints)
+    assert run.steps() == [] and run.best_step() is None
+    with pytest.raises(CheckpointError, match="run has no checkpoint yet; train it first"):
+        run.load_critic("best")
