@@ -167,11 +167,11 @@ class StudyFile:
 
     def put(self, kind: str, name: str, value: Any) -> None:
         """Keeps a value at once: a study may be stopped at any time."""
-        from mmdgan.runs.folder import write_atomically
+        from mmdgan.core.files import write_text
 
         self.values[kind][name] = value
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path, json.dumps(self.values, indent=1) + "\n")
+        write_text(self.path, json.dumps(self.values, indent=1) + "\n")
 
     def get(self, kind: str, name: str) -> Any:
         """A kept value, or None."""

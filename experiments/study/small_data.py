@@ -106,11 +106,11 @@ class Results:
 
     def put(self, kind: str, name: str, value: Any) -> None:
         """Keeps a value at once."""
-        from mmdgan.core.files import write_atomically
+        from mmdgan.core.files import write_text
 
         self.values[kind][name] = value
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path, json.dumps(self.values, indent=1) + "\n")
+        write_text(self.path, json.dumps(self.values, indent=1) + "\n")
 
 
 def run(options: SmallDataOptions) -> list[dict[str, Any]]:

@@ -161,11 +161,11 @@ def _run(spec: Sweep, points: list[Point], options: SweepOptions) -> int:
 @contextlib.contextmanager
 def _locked(folder: SweepFolder) -> Iterator[None]:
     """Holds a sweep's folder, so that no second process runs the same sweep."""
-    from mmdgan.core.lock import RunLock
+    from mmdgan.core.lock import FolderLock
 
     with contextlib.ExitStack() as held:
         try:
-            held.enter_context(RunLock(folder.path))
+            held.enter_context(FolderLock(folder.path))
         except ConfigError as error:
             if isinstance(error.__cause__, OSError):  # no second process, but a folder that cannot be written
                 raise

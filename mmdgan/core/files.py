@@ -1,22 +1,77 @@
-"""Files that readers and crashes never see half written."""
+"""Files that readers and crashes never see half written; lines appended to a log of records."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import json
 import os
+import re
+import socket
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-PART_SUFFIX = ".part"  # of a file that is being written
+_NUMBERS = itertools.count()
 
 
-def write_durably(path: Path, text: str) -> None:
-    """Writes a file under a temporary name; its name appears when the text is on the disk."""
-    temporary = path.with_name(path.name + PART_SUFFIX)
-    with open(temporary, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
+@contextlib.contextmanager
+def atomic(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary path that takes the place of `path` when the block ends without an error.
+
+    The name is unique, so that processes that write one file do not disturb each other: the last one wins. It ends in
+    the suffix of `path`, from which libraries such as Pillow choose the format. What a killed process has left is
+    removed by the next one that writes the file on the same machine.
+
+    Args:
+        path: The file to write; its folder is made if it is missing.
+
+    Yields:
+        The path to write to.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
+    owner = f"{_machine()}-{os.getpid()}-{next(_NUMBERS)}"
+    partial = path.with_name(f".{path.stem}.{owner}.partial{path.suffix}")
+    try:
+        yield partial
+        with partial.open("rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+        sync_folder(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes a text file in UTF-8, atomically and durably."""
+    with atomic(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: str | os.PathLike, content: bytes) -> None:
+    """Writes a file, atomically and durably."""
+    with atomic(path) as partial:
+        partial.write_bytes(content)
+
+
+def append_jsonl(path: str | os.PathLike, records: Iterable[Mapping[str, Any]]) -> None:
+    """Adds one line of JSON per record, in one write; an unfinished last line is closed first.
+
+    Args:
+        path: The file; it and its folder are made if they are missing.
+        records: Dictionaries of what JSON can hold, without NaN and infinity.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
+    with path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                text = "\n" + text
+        file.write(text.encode())
 
 
 def sync_folder(folder: Path) -> None:
@@ -28,11 +83,25 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a text file so that a reader, or a crash, never sees half of it."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+def _remove_leftovers(path: Path) -> None:
+    """Removes the temporary files of processes of this machine that have ended."""
+    pattern = re.compile(
+        rf"\.{re.escape(path.stem)}\.{re.escape(_machine())}-(\d+)-\d+\.partial{re.escape(path.suffix)}"
+    )
+    for name in os.listdir(path.parent):
+        if (found := pattern.fullmatch(name)) and not _is_running(int(found[1])):
+            path.with_name(name).unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _machine() -> str:
+    return re.sub(r"[^\w.]", "_", socket.gethostname())[:40]

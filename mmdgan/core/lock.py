@@ -1,10 +1,9 @@
-"""One process at a time trains in a run directory: a lock that ends with the process that holds it.
+"""Folders that one process at a time writes: a lock that ends with the process that holds it.
 
-The lock is flock(2) on the file `.lock` in the directory, so that the kernel lifts it however its holder ends, by
-kill -9 too; the file's content only tells who holds it. What merely reads a run (sample, evaluate, report) takes no
-lock. On NFS the server keeps the lock (Linux 2.6.12 and later): it holds between machines, and after a crash of the
-holder's machine until the server has noticed. Where the file system has no locks at all, that is said, and a person
-must see to it.
+The lock is flock(2) on the file `.lock` in the folder, so that the kernel lifts it however its holder ends, by kill -9
+too; the content of the file only says who holds it. Readers take no lock. On NFS the server keeps the lock (Linux
+2.6.12 and later): it holds between machines, and after a crash of the holder's machine until the server has noticed.
+Where the file system has no locks at all, a warning says so, and the user must make sure of it.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from mmdgan.core.errors import ConfigError
+from mmdgan.core.errors import ConfigError, MmdGanError
 
 FILE = ".lock"
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -26,25 +25,34 @@ _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _PATIENCE_SECONDS = 2.0
 
 
-class RunLock:
-    """The lock of one run directory, held within a `with` block; the directory is made if it is missing.
+class FolderLock:
+    """The lock of one folder, held within a `with` block; the folder is made if it is missing.
 
-    When the block ends, directories made for the lock go again if nothing else has come into them.
+    When the block ends, folders made for the lock are removed again if they are still empty.
     """
 
-    def __init__(self, path: str | os.PathLike, patience: float = _PATIENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        busy: str = "another process{holder} is training in {path}; wait until it ends, or give another --run_name.",
+        error: type[MmdGanError] = ConfigError,
+        patience: float = _PATIENCE_SECONDS,
+    ) -> None:
         """Nothing is touched yet.
 
         Args:
-          path: the run directory.
-          patience: seconds to wait for a holder to end.
+            path: The folder.
+            busy: What the error says if another process holds the lock, with {path} and {holder}.
+            error: The type of the errors.
+            patience: Seconds to wait for a holder to end.
         """
         self.path = Path(path)
+        self._busy, self._error = busy, error
         self._patience = patience
         self._made: list[Path] = []
         self._descriptor: int | None = None
 
-    def __enter__(self) -> RunLock:
+    def __enter__(self) -> FolderLock:
         """Takes the lock.
 
         Raises:
@@ -78,14 +86,11 @@ class RunLock:
         try:
             while (descriptor := self._attempt()) is None:
                 if time.monotonic() > give_up:
-                    raise ConfigError(
-                        f"another process{self._holder()} is training in {self.path}; wait until it ends, or give "
-                        "another --run_name."
-                    )
+                    raise self._error(self._busy.format(path=self.path, holder=self._holder()))
                 time.sleep(0.05)
             self._descriptor = descriptor
         except OSError as error:
-            raise ConfigError(
+            raise self._error(
                 f"the run directory {self.path} cannot be written ({error.strerror or error}); give another --results."
             ) from error
 
@@ -102,8 +107,8 @@ class RunLock:
                     return None
                 raise
             print(
-                f"mmdgan: the file system of {self.path} has no locks ({error.strerror}); see to it that no second "
-                "process trains there.",
+                f"mmdgan: the file system of {self.path} has no locks ({error.strerror}); make sure that no second "
+                "process writes there.",
                 file=sys.stderr,
             )
         # The former holder may have removed the file between our opening and our locking it.
@@ -138,3 +143,18 @@ class RunLock:
                 (self.path / FILE).unlink()
         os.close(self._descriptor)
         self._descriptor = None
+
+
+def is_locked(folder: str | os.PathLike) -> bool:
+    """Whether a process holds the lock of a folder."""
+    try:
+        descriptor = os.open(Path(folder) / FILE, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)

@@ -1,10 +1,10 @@
-"""Short texts for messages: sizes, durations, names that are listed, the nearest known word."""
+"""Short texts for messages: sizes, durations, listed names, the nearest known word, aligned tables."""
 
 from __future__ import annotations
 
 import difflib
 import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 _SHORT = reprlib.Repr()
@@ -18,6 +18,13 @@ def readable_bytes(count: int) -> str:
         size /= 1024
         del units[0]
     return f"{size:.1f} {units[0]}" if size != count else f"{count} bytes"
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds as 1:02:03 or 2:03."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def shown(value: object) -> str:
@@ -42,14 +49,37 @@ def format_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def nearest(word: str, known: Sequence[str]) -> str:
-    """The end of an error sentence: " (did you mean X?)", or nothing when no known word is near."""
-    near = difflib.get_close_matches(word.replace("-", "_"), known, n=1, cutoff=0.5)
-    return f" (did you mean {near[0]}?)" if near else ""
+def closest(word: object, known: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """The known word most like `word`, whatever its case; None if none is near."""
+    if not isinstance(word, str) or len(word) > 60:
+        return None
+    by_lower: dict[str, str] = {}
+    for name in known:
+        by_lower.setdefault(name.lower(), name)
+    found = difflib.get_close_matches(word.lower().replace("-", "_"), by_lower, n=1, cutoff=cutoff)
+    return by_lower[found[0]] if found else None
 
 
-def duration(seconds: float) -> str:
-    """Hours, minutes and seconds as 1:02:03 or 2:03."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+def nearest(word: object, known: Iterable[str], cutoff: float = 0.5) -> str:
+    """The end of an error sentence: " (did you mean X?)", or nothing if no known word is near."""
+    found = closest(word, known, cutoff)
+    return f" (did you mean {found}?)" if found is not None else ""
+
+
+def table(rows: Sequence[Sequence[str]], left: Container[int] = (0,), rule: bool = False) -> str:
+    """Rows of text as aligned columns, the first row being the header.
+
+    Args:
+        rows: As many cells in each.
+        left: The columns that are aligned to the left; the others are aligned to the right.
+        rule: Whether a line of dashes stands below the header.
+    """
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [rows[0], ["-" * width for width in widths], *rows[1:]] if rule else rows
+    return "\n".join(
+        "  ".join(
+            text.ljust(width) if column in left else text.rjust(width)
+            for column, (text, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )

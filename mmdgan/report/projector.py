@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.files import write_text
 from mmdgan.pictures.grid import image_grid, save_png
 from mmdgan.report.critic_view import CriticView
-from mmdgan.runs.folder import RunFolder, write_atomically
+from mmdgan.runs.folder import RunFolder
 
 CONFIG = "projector_config.pbtxt"
 _LARGEST_SPRITE = 8192  # pixels of a side that browsers take
@@ -41,10 +42,10 @@ def write_projector(folder: RunFolder, view: CriticView, out: str | os.PathLike 
     try:
         out.mkdir(parents=True, exist_ok=True)
         rows = ("\t".join(f"{value:.9g}" for value in row) for row in scores)
-        write_atomically(out / f"{stem}_embedding.tsv", "\n".join(rows) + "\n")
-        write_atomically(out / f"{stem}_label.tsv", _metadata(view))
+        write_text(out / f"{stem}_embedding.tsv", "\n".join(rows) + "\n")
+        write_text(out / f"{stem}_label.tsv", _metadata(view))
         size = _write_sprite(out / f"{stem}.png", view)
-        write_atomically(out / CONFIG, _config(out / CONFIG, stem, scores.shape, size))
+        write_text(out / CONFIG, _config(out / CONFIG, stem, scores.shape, size))
     except OSError as error:
         raise ConfigError(f"{out} cannot be written ({error.strerror or error}); name another folder.") from error
     return out / CONFIG

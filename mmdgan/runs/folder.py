@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import CheckpointError, ConfigError
-from mmdgan.core.files import write_atomically
+from mmdgan.core.files import write_text
 from mmdgan.core.lock import FILE as LOCK
 from mmdgan.runs.scores import append_scores, newest, read_scores, retire_scores
 
@@ -123,7 +123,7 @@ class RunFolder:
         place = self.path
         try:
             place.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.config_file, json.dumps(config, indent=1) + "\n")
+            write_text(self.config_file, json.dumps(config, indent=1) + "\n")
             for place in (self.checkpoints, self.logs, self.grid_file(0).parent):
                 if place.exists():  # of a run that is resumed: better found now than after hours
                     tempfile.TemporaryFile(dir=place).close()

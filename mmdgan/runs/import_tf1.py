@@ -48,7 +48,7 @@ def import_run(prefix: str | os.PathLike, experiment: Experiment) -> Path:
         )
     prepare_tensorflow()
     from mmdgan import tf1
-    from mmdgan.core.lock import RunLock
+    from mmdgan.core.lock import FolderLock
     from mmdgan.runs.train import make_gan
     from mmdgan.training import Checkpoints
 
@@ -56,7 +56,7 @@ def import_run(prefix: str | os.PathLike, experiment: Experiment) -> Path:
     tf1.import_checkpoint(prefix, gan)
     if gan.average is not None:
         gan.average.reset()
-    with RunLock(folder.path) as lock:
+    with FolderLock(folder.path) as lock:
         folder.prepare(config, experiment.restart)
         lock.renew()
         try:

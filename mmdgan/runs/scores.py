@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmdgan.core.files import write_atomically
+from mmdgan.core.files import write_text
 
 _COMPARABLE = ("metric", "count", "count_real", "feature_hash", "resize")
 
@@ -111,7 +111,7 @@ def retire_scores(file: Path, step: int) -> None:
             held = json.loads(line)
             if isinstance(held, dict) and held.get("by") == "train" and held.get("step", 0) > step:
                 lines[number] = json.dumps({**held, "by": "abandoned"}, ensure_ascii=False)
-    write_atomically(file, "\n".join(lines))
+    write_text(file, "\n".join(lines))
 
 
 def newest(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

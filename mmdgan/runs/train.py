@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.devices import check_batch, check_one_replica, check_towers
 from mmdgan.core.errors import CheckpointError, ConfigError, DataError
-from mmdgan.core.lock import RunLock
+from mmdgan.core.lock import FolderLock
 from mmdgan.core.startup import prepare_tensorflow
 from mmdgan.data import memory
 from mmdgan.runs.experiment import HPARAMS, HPARAMS_FIRST, IDENTITY
@@ -53,10 +53,10 @@ class TrainingRun:
         config = experiment.config()
         if not experiment.restart and experiment.strategy != "multi_worker":  # else once the others can be told
             self.folder.check(config, IDENTITY)
-        self.lock: RunLock | None = None
+        self.lock: FolderLock | None = None
         several = experiment.strategy == "multi_worker"
         if held is not None and not several:  # before TensorFlow starts, which takes its time
-            self.lock = held.enter_context(RunLock(self.folder.path))
+            self.lock = held.enter_context(FolderLock(self.folder.path))
         self.replicas = start_replicas(self.experiment)
         if held is not None and several:
             self.replicas.all_succeed(lambda: self._lock_as_chief(held))
@@ -71,7 +71,7 @@ class TrainingRun:
 
     def _lock_as_chief(self, held: ExitStack) -> None:
         if self.replicas.is_chief:  # which alone writes there
-            self.lock = held.enter_context(RunLock(self.folder.path))
+            self.lock = held.enter_context(FolderLock(self.folder.path))
 
     def _make_monitor(self) -> Monitor:
         from mmdgan.training import Monitor

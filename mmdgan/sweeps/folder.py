@@ -20,7 +20,7 @@ from typing import Any
 
 from mmdgan.cli import flags
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.files import write_atomically
+from mmdgan.core.files import write_text
 from mmdgan.core.lock import FILE as LOCK
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps.points import Point, identity, sweep_folder
@@ -164,7 +164,7 @@ class SweepFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             for part in ("outcomes", "logs"):
                 (self.path / part).mkdir(exist_ok=True)
-            write_atomically(self.path / "sweep.json", json.dumps(held, indent=1) + "\n")
+            write_text(self.path / "sweep.json", json.dumps(held, indent=1) + "\n")
         except OSError as error:
             raise ConfigError(
                 f"the sweep's folder {self.path} cannot be written ({error.strerror or error}); give another --results."
@@ -197,7 +197,7 @@ class SweepFolder:
         """Writes the record of a run, so that a reader or a crash never sees half of it."""
         file = self.path / "outcomes" / f"{outcome.run}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, json.dumps(dataclasses.asdict(outcome), indent=1) + "\n")
+        write_text(file, json.dumps(dataclasses.asdict(outcome), indent=1) + "\n")
 
     def state(self, point: Point) -> Outcome:
         """What is known of a run now, a record or not."""

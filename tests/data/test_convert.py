@@ -304,7 +304,7 @@ def test_a_full_disk(out, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shards, "write_durably", full)
+    monkeypatch.setattr(shards, "write_text", full)
     with pytest.raises(DataError, match="No space left on device"):
         run(out)
     assert not list(out.rglob("*.part"))

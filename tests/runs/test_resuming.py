@@ -13,7 +13,7 @@ import pytest
 
 from mmdgan.cli import main as cli
 from mmdgan.core.errors import CheckpointError, ConfigError
-from mmdgan.core.lock import FILE, RunLock
+from mmdgan.core.lock import FILE, FolderLock
 from mmdgan.runs.folder import RunFolder
 
 
@@ -67,7 +67,7 @@ def test_without_a_sound_checkpoint_a_run_begins_anew(copied):
 
 def test_a_second_process_is_refused_but_may_read(copied):
     experiment, folder = copied
-    with RunLock(folder.path), pytest.raises(ConfigError, match=r"another process \(.*\) is training in"):
+    with FolderLock(folder.path), pytest.raises(ConfigError, match=r"another process \(.*\) is training in"):
         assert folder.load_generator()[1] == 4
         dataclasses.replace(experiment, max_step=5).run()
     assert folder.steps() == [2, 4]
@@ -77,17 +77,17 @@ def test_a_second_process_is_refused_but_may_read(copied):
 
 def test_an_earlier_run_in_use_is_not_moved_aside(copied):
     experiment, folder = copied
-    with RunLock(folder.path), pytest.raises(ConfigError, match="another process"):
+    with FolderLock(folder.path), pytest.raises(ConfigError, match="another process"):
         dataclasses.replace(experiment, restart=True).run()
     assert [path.name for path in folder.path.parent.iterdir()] == [folder.path.name]
 
 
 def test_a_new_run_that_is_to_begin_anew_leaves_no_empty_one(copied):
     experiment, folder = copied
-    with RunLock(folder.path.with_name("new")):
+    with FolderLock(folder.path.with_name("new")):
         RunFolder(folder.path.with_name("new")).prepare({}, restart=True)
         assert {path.name for path in folder.path.parent.iterdir()} == {folder.path.name, "new"}
-    with RunLock(folder.path):
+    with FolderLock(folder.path):
         folder.prepare({}, restart=True)
     assert folder.path.with_name(f"{folder.path.name}-old-1").is_dir()
 

@@ -10,15 +10,15 @@ import threading
 import pytest
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.lock import FILE, RunLock
+from mmdgan.core.lock import FILE, FolderLock
 from tests.conftest import script_environment
 
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from mmdgan.core.lock import RunLock
+from mmdgan.core.lock import FolderLock
 
-with RunLock(sys.argv[1]):
+with FolderLock(sys.argv[1]):
     # With a word, there is a child that outlives its killed parent.
     if not sys.argv[2:] or os.fork():
         print("held", flush=True)
@@ -40,13 +40,13 @@ def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path):
     process = holder(tmp_path / "run")
     try:
         sentence = rf"another process \({process.pid} on .*, since .*\) is training in .*run; wait"
-        with pytest.raises(ConfigError, match=sentence), RunLock(tmp_path / "run", patience=0.1):
+        with pytest.raises(ConfigError, match=sentence), FolderLock(tmp_path / "run", patience=0.1):
             pass
     finally:
         process.kill()
         process.wait()
     assert (tmp_path / "run" / FILE).exists(), "what a killed process leaves"
-    with RunLock(tmp_path / "run", patience=0.1):
+    with FolderLock(tmp_path / "run", patience=0.1):
         pass
 
 
@@ -55,43 +55,43 @@ def test_children_of_a_killed_process_are_waited_for(tmp_path):
     process.kill()
     process.wait()
     try:
-        with pytest.raises(ConfigError, match="another process"), RunLock(tmp_path / "run", patience=0.0):
+        with pytest.raises(ConfigError, match="another process"), FolderLock(tmp_path / "run", patience=0.0):
             pass
         threading.Timer(0.3, (tmp_path / "end").touch).start()
-        with RunLock(tmp_path / "run", patience=30.0):
+        with FolderLock(tmp_path / "run", patience=30.0):
             assert (tmp_path / "end").exists()
     finally:
         (tmp_path / "end").touch()
 
 
 def test_the_lock_leaves_nothing_behind(tmp_path):
-    with pytest.raises(ZeroDivisionError), RunLock(tmp_path / "a" / "b" / "run"):
+    with pytest.raises(ZeroDivisionError), FolderLock(tmp_path / "a" / "b" / "run"):
         assert (tmp_path / "a" / "b" / "run" / FILE).exists()
         1 / 0  # noqa: B018
     assert list(tmp_path.iterdir()) == []
-    with RunLock(tmp_path / "a" / "b" / "run"):
+    with FolderLock(tmp_path / "a" / "b" / "run"):
         (tmp_path / "a" / "config.json").touch()
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["config.json"]
 
 
 def test_the_lock_stays_with_the_path_when_the_directory_moves(tmp_path):
     (tmp_path / "run").mkdir()
-    with RunLock(tmp_path / "run") as lock:
+    with FolderLock(tmp_path / "run") as lock:
         lock.renew()
         (tmp_path / "run").rename(tmp_path / "run-old-1")
         lock.renew()
-        with pytest.raises(ConfigError, match="another process"), RunLock(tmp_path / "run", patience=0.0):
+        with pytest.raises(ConfigError, match="another process"), FolderLock(tmp_path / "run", patience=0.0):
             pass
-        with RunLock(tmp_path / "run-old-1", patience=0.0):
+        with FolderLock(tmp_path / "run-old-1", patience=0.0):
             pass
     assert not (tmp_path / "run" / FILE).exists()
 
 
 def test_two_in_one_process_are_two(tmp_path):
     with (
-        RunLock(tmp_path),
+        FolderLock(tmp_path),
         pytest.raises(ConfigError, match=f"another process .{os.getpid()} on"),
-        RunLock(tmp_path, patience=0.0),
+        FolderLock(tmp_path, patience=0.0),
     ):
         pass
 
@@ -100,7 +100,7 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file" / "run", "/proc/mmdgan/run"):
         with pytest.raises(ConfigError, match=f"directory {place} cannot be written .*give another --results"):
-            RunLock(place).__enter__()
+            FolderLock(place).__enter__()
 
 
 def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch, capsys):
@@ -108,5 +108,5 @@ def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch, capsys):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with RunLock(tmp_path):
+    with FolderLock(tmp_path):
         assert "has no locks" in capsys.readouterr().err

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from mmdgan.core.errors import DataError
-from mmdgan.core.files import PART_SUFFIX, write_durably
+from mmdgan.core.files import write_text
 from mmdgan.data.preparation.geometry import BrokenImage, Geometry, load_image
 from mmdgan.data.sidecar import Shard, Skipped
 from mmdgan.data.sources.base import Item, Part
 
 RECEIPT_FORMAT = 1
+PART_SUFFIX = ".part"  # of a file that is being written
 _BLOCK = 2**20
 _AGAIN = "mend that and give the same command again, which goes on from there"
 _REMEDY = "mend it or take it out, or have all that is broken left out and listed with --skip_broken"
@@ -141,7 +142,7 @@ def join_pieces(job: ShardJob, pieces: Sequence[ShardJob], receipts: Sequence[Re
 def _finished(file: Path, temporary: Path, receipt: Receipt) -> Receipt:
     """Gives a file that is on the disk its name, and writes its receipt."""
     temporary.replace(file)
-    write_durably(receipt_path(file), json.dumps(dataclasses.asdict(receipt), indent=1) + "\n")
+    write_text(receipt_path(file), json.dumps(dataclasses.asdict(receipt), indent=1) + "\n")
     return receipt
 
 

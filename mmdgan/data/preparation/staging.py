@@ -17,11 +17,12 @@ import time
 from pathlib import Path
 
 from mmdgan.core.errors import DataError
-from mmdgan.core.files import PART_SUFFIX, sync_folder
+from mmdgan.core.files import sync_folder
 from mmdgan.data.sidecar import Sidecar, sidecar_path
 
 FOLDER = ".partial"
 _LOCK = "lock"
+PART_SUFFIX = ".part"  # of a file that is being written
 _OWN = (".tfrecords", ".json", PART_SUFFIX)
 # Workers whose parent was killed hold the lock until they have noticed it.
 _PATIENCE_SECONDS = 3.0

@@ -1,0 +1,17 @@
+"""The installed versions that a run's numbers depend on."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+
+def versions(*names: str, missing: str = "not installed as a package") -> dict[str, str]:
+    """Name -> version of packages, and of Python under the name "python"; `missing` where there is none."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = platform.python_version() if name == "python" else metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = missing
+    return found
