@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from mmdgan.cli.flags import parse
-from mmdgan.cli.main import run_main
+from mmdgan.cli.program import run_main
 from paper.sweep_scores import SweepFigureOptions, make_figure
 
 

@@ -9,7 +9,7 @@ The attractive MMD loss, variances 2 to 80, Adam at 2e-4 (beta1 0.5) for both, b
 EPYC (AVX-512); scores after each quarter. --architecture mnist/DCGAN_HALF has half the width.
 """
 
-from mmdgan.cli.main import run_experiment
+from mmdgan.cli.program import run_experiment
 from study.mnist import ROWS
 
 PRESET = ROWS["dcgan"].experiment

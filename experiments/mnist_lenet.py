@@ -10,7 +10,7 @@ cut off and the rest stays as it is. Kernels and optimiser as experiments/mnist_
 (AVX-512); scores after each quarter.
 """
 
-from mmdgan.cli.main import run_experiment
+from mmdgan.cli.program import run_experiment
 from study.mnist import ROWS
 
 PRESET = ROWS["lenet"].experiment

@@ -9,7 +9,7 @@ As experiments/mnist_dcgan.py with --loss mmd_g_gp; the study tried weights from
 EPYC (AVX-512); scores after each quarter. --architecture mnist/DCGAN_HALF has half the width.
 """
 
-from mmdgan.cli.main import run_experiment
+from mmdgan.cli.program import run_experiment
 from study.mnist import ROWS
 
 PRESET = ROWS["penalty"].experiment

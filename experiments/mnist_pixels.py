@@ -11,7 +11,7 @@ quadratic kernels.
 (AVX-512); scores after each quarter.
 """
 
-from mmdgan.cli.main import run_experiment
+from mmdgan.cli.program import run_experiment
 from study.mnist import ROWS
 
 PRESET = ROWS["pixels"].experiment

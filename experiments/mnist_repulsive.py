@@ -10,7 +10,7 @@ meant.
 (AVX-512); scores after each quarter. --architecture mnist/DCGAN_SN_HALF has half the width.
 """
 
-from mmdgan.cli.main import run_experiment
+from mmdgan.cli.program import run_experiment
 from study.mnist import ROWS
 
 PRESET = ROWS["repulsive"].experiment

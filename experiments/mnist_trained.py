@@ -10,7 +10,7 @@ experiments/mnist_pixels.py.
 EPYC (AVX-512); scores after each quarter.
 """
 
-from mmdgan.cli.main import run_experiment
+from mmdgan.cli.program import run_experiment
 from study.mnist import ROWS
 
 PRESET = ROWS["trained"].experiment

@@ -10,7 +10,7 @@ One score in the place of 16, penalty weight 0.1, one critic step per step of th
 EPYC (AVX-512); scores after each quarter. --architecture mnist/DCGAN_HALF has half the width.
 """
 
-from mmdgan.cli.main import run_experiment
+from mmdgan.cli.program import run_experiment
 from study.mnist import ROWS
 
 PRESET = ROWS["wgan_gp"].experiment

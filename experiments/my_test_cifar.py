@@ -7,7 +7,7 @@
 this takes days: see experiments/my_test_sample.py for minutes, or give --architecture cifar10/DCGAN_QUARTER.
 """
 
-from mmdgan.cli.main import run_experiment
+from mmdgan.cli.program import run_experiment
 from mmdgan.runs.experiment import Experiment
 
 # The rest of the authors' settings are what an Experiment has by itself.

@@ -9,7 +9,7 @@ step, as published; but Adam has betas 0.5 and 0.999 here, in the source 0 and 0
 rounds, so 20,000 generator steps: --max_step 500000 for the published 100,000.
 """
 
-from mmdgan.cli.main import run_experiment
+from mmdgan.cli.program import run_experiment
 from mmdgan.runs.experiment import Experiment
 
 PRESET = Experiment(

@@ -8,7 +8,7 @@
 this size: the learning rates are those of its LSUN script. For CPUs there is --architecture imagenet/DCGAN_QUARTER.
 """
 
-from mmdgan.cli.main import run_experiment
+from mmdgan.cli.program import run_experiment
 from mmdgan.runs.experiment import Experiment
 
 # The rest of the authors' settings are what an Experiment has by itself.

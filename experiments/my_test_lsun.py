@@ -8,7 +8,7 @@
 CPU cores that would take nine days, a step 8 s; with --architecture celeba/DCGAN_QUARTER it takes fourteen hours.
 """
 
-from mmdgan.cli.main import run_experiment
+from mmdgan.cli.program import run_experiment
 from mmdgan.runs.experiment import Experiment
 
 # The rest of the authors' settings are what an Experiment has by itself.

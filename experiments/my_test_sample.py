@@ -7,7 +7,7 @@ Afterwards the last grid in Results/sample/.../samples/ shows digits on dim back
 compare them with real ones.
 """
 
-from mmdgan.cli.main import run_experiment
+from mmdgan.cli.program import run_experiment
 from mmdgan.runs.experiment import Experiment
 
 PRESET = Experiment(

@@ -9,7 +9,7 @@ scores. On two CPU cores that would take more than three days, a step 3 s; with 
 it takes six hours and a half.
 """
 
-from mmdgan.cli.main import run_experiment
+from mmdgan.cli.program import run_experiment
 from mmdgan.runs.experiment import Experiment
 
 # The rest of the authors' settings are what an Experiment has by itself.

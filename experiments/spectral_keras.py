@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmdgan.cli.flags import parse
-from mmdgan.cli.main import run_main
+from mmdgan.cli.program import run_main
 from mmdgan.core.options import option
 
 NOISE, RADIUS = 0.2, 0.1  # of pixels in [0, 1]: each one's standard deviation; the length of a change of all

@@ -1,6 +1,6 @@
-"""`python -m mmdgan VERB`: see mmdgan/cli/main.py."""
+"""`python -m mmdgan VERB`: see mmdgan/cli/program.py."""
 
-from mmdgan.cli.main import main, run_main
+from mmdgan.cli.program import main, run_main
 
 
 def console() -> None:

@@ -116,7 +116,7 @@ def block_means(monkeypatch) -> dict:
         asked.update(features=features, data=data.name, **options)
         return BlockMeans()
 
-    monkeypatch.setattr("mmdgan.metrics.features.resolve", resolve)
+    monkeypatch.setattr("mmdgan.metrics.features.resolve.resolve", resolve)
     return asked
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdgan.cli import main
+from mmdgan.cli import program
 from mmdgan.design import presets
 from tests.conftest import PROJECT, script_environment
 from tests.helpers.document_blocks import blocks
@@ -89,7 +89,7 @@ def test_every_page_is_in_the_navigation(generated):
 
 
 def test_every_verb_and_script_is_documented(generated):
-    for verb in main.VERBS:
+    for verb in program.VERBS:
         assert f"\n### {verb}\n" in generated["reference/cli.md"]
         assert any(f"mmdgan {verb}" in page.read_text(encoding="utf-8") for page in PAGES), verb
     for script in (PROJECT / "experiments").glob("*.py"):
@@ -255,7 +255,7 @@ def test_networks_of_the_how_to_are_networks(tmp_path, monkeypatch, capsys):
         for line in block.commands if block.language == "sh" else ():
             words = shlex.split(line)
             assert words[:3] == ["python", "-m", "mmdgan"]
-            assert main.main(words[3:]) == 0
+            assert program.main(words[3:]) == 0
             shown.append(capsys.readouterr().out)
     assert len(shown) == 4 and all("total" in text for text in shown)
     assert "conditional on 10 classes" in shown[2] and "concat of wide, narrow" in shown[3]

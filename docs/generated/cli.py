@@ -25,10 +25,10 @@ one without a value is a switch, and `--noname` turns it off. What stands behind
 
 def page() -> str:
     """The Markdown of the page."""
-    from mmdgan.cli import main, sweep
+    from mmdgan.cli import program, sweep
 
     parts = [_INTRODUCTION, "```text\n", verb_help(), "\n```\n\n", "## Verbs\n"]
-    for name, verb in main.VERBS.items():
+    for name, verb in program.VERBS.items():
         parts += [f"\n### {name}\n\n", f"{verb.help[0].upper()}{verb.help[1:]}.\n\n", as_markdown(verb_help(name))]
         for reader in sweep.READERS if name == "sweep" else ():
             parts += [f"\n#### sweep {reader}\n\n", as_markdown(verb_help("sweep", reader))]
@@ -48,10 +48,10 @@ def scripts() -> list[Path]:
 
 def verb_help(*names: str) -> str:
     """What `python -m mmdgan NAMES --help` prints."""
-    from mmdgan.cli import main
+    from mmdgan.cli import program
 
     words = [*names, "--help"]
-    return _printed(["-m", "mmdgan", *words], lambda: main.main(words))
+    return _printed(["-m", "mmdgan", *words], lambda: program.main(words))
 
 
 def script_help(script: Path) -> str:

@@ -127,7 +127,7 @@ def run_figure(
         added to the option `runs`.
     """
     from mmdgan.cli.flags import parse
-    from mmdgan.cli.main import run_main
+    from mmdgan.cli.program import run_main
 
     def main(argv: Sequence[str]) -> None:
         command = f"usage: python {os.path.relpath(script)} [--flag=value ...]"

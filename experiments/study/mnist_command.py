@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from mmdgan.cli import flags
-from mmdgan.cli.main import run_main
+from mmdgan.cli.program import run_main
 from study.mnist_plan import Study
 
 

@@ -40,7 +40,7 @@ def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]],
                 raise
         return getattr(importlib.import_module(home), attribute)
 
-    return load, lambda: sorted({*vars(module), *homes}), sorted(homes)
+    return load, lambda: sorted(vars(module)["__all__"]), sorted(homes)
 
 
 def _homes(source: str) -> dict[str, tuple[str, str]]:

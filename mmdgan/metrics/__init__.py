@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names load on first u
         evaluate_sets as evaluate_sets,
         format_table as format_table,
     )
-    from mmdgan.metrics.features import resolve as resolve
+    from mmdgan.metrics.features.resolve import resolve as resolve
     from mmdgan.metrics.image_sets import open_images as open_images
     from mmdgan.metrics.moments import Moments as Moments, read_moments as read_moments
     from mmdgan.metrics.neighbours import nearest_neighbours as nearest_neighbours, prdc as prdc

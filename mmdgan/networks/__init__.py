@@ -8,6 +8,8 @@ from mmdgan.core import lazy
 
 if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
     from mmdgan.networks.network import (
+        DATA_FORMATS as DATA_FORMATS,
+        PRECISIONS as PRECISIONS,
         Network as Network,
         build_discriminator as build_discriminator,
         build_generator as build_generator,

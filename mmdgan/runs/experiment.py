@@ -503,7 +503,7 @@ class Experiment:
         """
         from mmdgan.runs.train import TrainingRun
         from mmdgan.training.callbacks import check as check_callbacks
-        from mmdgan.training.distribution import lost_workers_named
+        from mmdgan.training.signals import lost_workers_named
 
         check_callbacks(callbacks)  # by every worker, lest the others wait for one that refuses
         with lost_workers_named() if self.strategy == "multi_worker" else nullcontext(), ExitStack() as held:

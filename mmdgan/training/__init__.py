@@ -11,11 +11,10 @@ from mmdgan.core import lazy
 
 if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
     from mmdgan.training.checkpoints import Checkpoints as Checkpoints
-    from mmdgan.training.distribution import WorkerLost as WorkerLost
     from mmdgan.training.divergence import Diverged as Diverged
     from mmdgan.training.optimizers import make_optimizer as make_optimizer
     from mmdgan.training.progress import Progress as Progress
-    from mmdgan.training.signals import Interrupted as Interrupted
+    from mmdgan.training.signals import Interrupted as Interrupted, WorkerLost as WorkerLost
     from mmdgan.training.step import GanStep as GanStep
     from mmdgan.training.tensorboard import Monitor as Monitor
     from mmdgan.training.trainer import Trainer as Trainer

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -20,6 +19,7 @@ import tensorflow as tf
 from mmdgan.core import replicas
 from mmdgan.core.devices import check_devices
 from mmdgan.core.errors import ConfigError, MmdGanError
+from mmdgan.training.signals import WorkerLost
 
 T = TypeVar("T")
 
@@ -285,32 +285,3 @@ def _tpu() -> tf.distribute.TPUStrategy:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-# MERGED mmdgan/training/distribution.py
-# What happens to a worker when another one dies: TensorFlow's collectives fail, and this says why.
-
-
-class WorkerLost(Exception):
-    """Training stopped because another worker is gone; begun again, all go on from the newest checkpoint."""
-
-
-@contextmanager
-def lost_workers_named() -> Iterator[None]:
-    """Within the block, on one of several workers, an error of TensorFlow's connections becomes a `WorkerLost`."""
-    try:
-        yield
-    except Exception as error:
-        tf = sys.modules.get("tensorflow")
-        if tf is None:  # an error before TensorFlow is none of its own
-            raise
-        kinds = (
-            tf.errors.UnavailableError,
-            tf.errors.AbortedError,
-            tf.errors.CancelledError,
-            tf.errors.DeadlineExceededError,
-            tf.errors.InternalError,
-        )
-        if not isinstance(error, kinds):
-            raise
-        raise WorkerLost(f"another worker is gone ({type(error).__name__})") from error

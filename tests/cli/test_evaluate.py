@@ -9,9 +9,9 @@ import shutil
 import numpy as np
 import pytest
 
-from mmdgan.cli import main
+from mmdgan.cli import program
 from mmdgan.runs.folder import RunFolder
-from tests.cli.test_main import _status
+from tests.cli.test_program import _status
 from tests.conftest import BlockMeans
 
 COUNT = "--count=30"
@@ -32,7 +32,7 @@ def block_means(monkeypatch) -> dict:
         asked.update(features=features, data=data and data.name, **options)
         return BlockMeans()
 
-    monkeypatch.setattr("mmdgan.metrics.features.resolve", resolve)
+    monkeypatch.setattr("mmdgan.metrics.features.resolve.resolve", resolve)
     return asked
 
 
@@ -75,7 +75,7 @@ def test_steps_of_a_run(run, block_means, capsys, tmp_path):
 
 def test_the_last_and_the_best_step(run, block_means, capsys):
     argv = [str(run), COUNT, "--metrics=is"]
-    assert _status("evaluate", *argv, "--steps=best") == main.BAD_USE
+    assert _status("evaluate", *argv, "--steps=best") == program.BAD_USE
     assert "has no best checkpoint" in (sentence := capsys.readouterr().err) and "steps 2, 4." in sentence
     (run / "checkpoints" / "ckpt-2.best").touch()
     assert _status("evaluate", *argv, "--steps=best,last") == 0
@@ -106,7 +106,7 @@ def test_the_last_and_the_best_step(run, block_means, capsys):
 )
 def test_what_is_wrong_with_a_request_is_said_before_anything_is_made(tiny_run, block_means, capsys, flags, sentence):
     before = RunFolder(tiny_run[1]).records()
-    assert _status("evaluate", str(tiny_run[1]), *flags) == main.BAD_USE
+    assert _status("evaluate", str(tiny_run[1]), *flags) == program.BAD_USE
     assert sentence in capsys.readouterr().err
     assert RunFolder(tiny_run[1]).records() == before
 
@@ -169,7 +169,7 @@ def test_saved_statistics_are_a_reference(block_means, capsys, tmp_path):
     assert _status("evaluate", *argv, f"--reference={saved}") == 0
     assert json.loads(out.read_text().splitlines()[-1])["value"] == lines[-1]["value"]
     again = ["--metrics=fid", f"--reference={saved}", "--save_statistics=b.npz"]
-    assert _status("evaluate", *argv, *again) == main.BAD_USE
+    assert _status("evaluate", *argv, *again) == program.BAD_USE
     assert "holds statistics already" in capsys.readouterr().err
 
 
@@ -188,7 +188,7 @@ def test_saved_statistics_are_a_reference(block_means, capsys, tmp_path):
 )
 def test_what_is_wrong_with_a_request_of_images(block_means, capsys, tmp_path, flags, sentence):
     a = _pictures(tmp_path / "a.npz")
-    assert _status("evaluate", *[flag.format(a=a) for flag in flags]) == main.BAD_USE
+    assert _status("evaluate", *[flag.format(a=a) for flag in flags]) == program.BAD_USE
     assert sentence in capsys.readouterr().err
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmdgan.cli import main
+from mmdgan.cli import program
 from mmdgan.cli.export import export
 from mmdgan.core.errors import CheckpointError, ConfigError
 
@@ -47,4 +47,4 @@ def test_help_needs_no_tensorflow(run_script):
     done = run_script("-c", code)
     assert "--format=keras" in done.stdout and "[keras|savedmodel|onnx]" in done.stdout
     assert done.stdout.endswith("set()\n")
-    assert "export" in main.help_text()
+    assert "export" in program.help_text()

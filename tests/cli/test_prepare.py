@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 import mmdgan
-from mmdgan.cli import main, prepare
+from mmdgan.cli import prepare, program
 from mmdgan.core.text import format_value
 from mmdgan.data.preparation import prepare as prepare_module
 from mmdgan.runs.experiment import Experiment
-from tests.cli.test_main import _status
+from tests.cli.test_program import _status
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def photos(tmp_path):
 
 def test_from_images_to_a_data_set(photos, tmp_path, capsys):
     words = ["prepare", f"folder:{photos}", "--name=mine", "--size=8", f"--data_root={tmp_path / 'Data'}"]
-    assert _status(*words) == main.BAD_USE
+    assert _status(*words) == program.BAD_USE
     error = capsys.readouterr().err
     assert error.startswith("mmdgan: ") and "3.png cannot be read as an image" in error and error.count("\n") == 1
     assert _status(*words, "--skip_broken") == 0
@@ -56,10 +56,10 @@ def test_verify(photos, tmp_path, capsys):
     content = bytearray(shard.read_bytes())
     content[300] ^= 1
     shard.write_bytes(content)
-    assert _status("prepare", "--verify", str(root / "mine")) == main.BAD_USE
+    assert _status("prepare", "--verify", str(root / "mine")) == program.BAD_USE
     text = capsys.readouterr().out
     assert "Record 1 of" in text and "problem" in text.splitlines()[-1]
-    assert _status("prepare", "--verify", str(tmp_path / "nowhere")) == main.BAD_USE
+    assert _status("prepare", "--verify", str(tmp_path / "nowhere")) == program.BAD_USE
     assert "nowhere" in capsys.readouterr().err
 
 
@@ -77,7 +77,7 @@ def test_verify(photos, tmp_path, capsys):
     ],
 )
 def test_mistakes_are_sentences(words, message, capsys):
-    assert _status("prepare", *words) == main.BAD_USE
+    assert _status("prepare", *words) == program.BAD_USE
     assert message in capsys.readouterr().err
 
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from mmdgan.cli import main
-from tests.cli.test_main import _status
+from mmdgan.cli import program
+from tests.cli.test_program import _status
 from tests.conftest import PROJECT
 
 
@@ -56,7 +56,7 @@ def test_families_and_classes(capsys):
     ],
 )
 def test_mistakes_exit_with_2_and_one_sentence(words, sentence, capsys):
-    assert _status("presets", *words) == main.BAD_USE
+    assert _status("presets", *words) == program.BAD_USE
     error = capsys.readouterr().err
     assert sentence in error and error.startswith("mmdgan: ") and error.count("\n") == 1
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from mmdgan.cli import main, report
+from mmdgan.cli import program, report
 from mmdgan.core.errors import ConfigError
 
 
 def test_report(tiny_run, tmp_path, capsys):
     out = tmp_path / "page.html"
-    assert main.main(["report", str(tiny_run[1]), "--out", str(out), "--nopictures"]) == 0
+    assert program.main(["report", str(tiny_run[1]), "--out", str(out), "--nopictures"]) == 0
     assert out.read_text().startswith("<!DOCTYPE html>")
     printed = capsys.readouterr().out
     assert f"{out} (" in printed
@@ -32,10 +32,10 @@ def test_report_without_tensorflow(tiny_run, tmp_path, run_script):
 
 def test_compare(tiny_run, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main.main(["compare", str(tiny_run[1]), "--out=none"]) == 0
+    assert program.main(["compare", str(tiny_run[1]), "--out=none"]) == 0
     assert tiny_run[1].name in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
-    assert main.main(["compare", str(tiny_run[1]), str(tiny_run[1].parent)]) == 0
+    assert program.main(["compare", str(tiny_run[1]), str(tiny_run[1].parent)]) == 0
     assert "written: compare/compare.txt, compare/losses.png" in capsys.readouterr().out
 
 
@@ -53,13 +53,13 @@ def test_compare(tiny_run, tmp_path, capsys, monkeypatch):
 )
 def test_mistakes(words, message):
     with pytest.raises(ConfigError, match=message):
-        main.main(words)
+        program.main(words)
 
 
 def test_published_file_that_is_not_there(tiny_run):
     for verb in ("report", "compare"):
         with pytest.raises(ConfigError, match="nothing.csv does not exist"):
-            main.main([verb, str(tiny_run[1]), "--published=nothing.csv"])
+            program.main([verb, str(tiny_run[1]), "--published=nothing.csv"])
 
 
 @pytest.mark.parametrize("verb", ["compare", "report"])

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mmdgan import sampling
-from mmdgan.cli import main
+from mmdgan.cli import program
 from mmdgan.cli.interpolate import InterpolateOptions, interpolate
 from mmdgan.cli.sample import SampleOptions, sample
 from mmdgan.core.errors import CheckpointError, ConfigError
@@ -311,4 +311,4 @@ def test_flags_are_explained_without_tensorflow(run_script):
             assert f"--{field.rstrip('_')}" in shown.stdout
         modules = {line.rsplit("|", 1)[-1].strip() for line in shown.stderr.splitlines()}
         assert "mmdgan.cli.sample" in modules and not {"tensorflow", "numpy", "PIL", "matplotlib"} & modules
-    assert main.VERBS["interpolate"].run is interpolate
+    assert program.VERBS["interpolate"].run is interpolate

@@ -10,10 +10,10 @@ import types
 
 import pytest
 
-from mmdgan.cli import main
+from mmdgan.cli import program as main
 from mmdgan.cli.flags import parse
 from mmdgan.runs.experiment import Experiment
-from tests.cli.test_main import _flags, _status
+from tests.cli.test_program import _flags, _status
 from tests.conftest import PROJECT
 
 

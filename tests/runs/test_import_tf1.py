@@ -9,7 +9,7 @@ import pytest
 
 import mmdgan
 from mmdgan import design
-from mmdgan.cli import main
+from mmdgan.cli import program
 from mmdgan.core.errors import CheckpointError, ConfigError, DesignError
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
@@ -68,9 +68,9 @@ def test_it_samples_is_scored_and_goes_on_training(experiment, tmp_path, block_m
     gan = original(experiment, tmp_path / "model.ckpt-3")
     run = import_run(tmp_path / "model.ckpt-3", experiment)
     assert "data" not in json.loads((run / "config.json").read_text())
-    assert main.main(["sample", str(run), "--count=3", f"--out={tmp_path / 'images.npz'}"]) == 0
+    assert program.main(["sample", str(run), "--count=3", f"--out={tmp_path / 'images.npz'}"]) == 0
     assert np.load(tmp_path / "images.npz")["images"].shape == (3, 32, 32, 3)
-    assert main.main(["evaluate", str(run), "--metrics=fid", "--count=20"]) == 0
+    assert program.main(["evaluate", str(run), "--metrics=fid", "--count=20"]) == 0
     assert {record["step"] for record in RunFolder.open(run).records()} == {3}
 
     resumed = TrainingRun(experiment)

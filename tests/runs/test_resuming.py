@@ -11,7 +11,7 @@ import shutil
 import numpy as np
 import pytest
 
-from mmdgan.cli import main as cli
+from mmdgan.cli import program as cli
 from mmdgan.core.errors import CheckpointError, ConfigError
 from mmdgan.core.lock import FILE, FolderLock
 from mmdgan.runs.folder import RunFolder

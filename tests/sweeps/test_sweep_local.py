@@ -12,14 +12,14 @@ import time
 import numpy as np
 import pytest
 
-from mmdgan.cli import main
+from mmdgan.cli import program
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.processes import THREAD_VARIABLES, environment
 from mmdgan.sweeps.folder import Outcome, SweepFolder
 from mmdgan.sweeps.points import expand, flags_of
 from mmdgan.sweeps.spec import Sweep, load
 from mmdgan.sweeps.worker import tell_tensorboard
-from tests.cli.test_main import _status
+from tests.cli.test_program import _status
 from tests.conftest import script_environment
 from tests.helpers.hparams_table import hparams_table
 from tests.helpers.sweep_helpers import start, tiny_base, write_spec
@@ -130,9 +130,9 @@ def test_status_table_and_best(done, capsys, tmp_path):
     assert "diverged" in capsys.readouterr().out
     lines = (tmp_path / "all.csv").read_text().splitlines()
     assert lines[0].startswith("run,lr_dis,") and lines[1].startswith("lr_dis=0.0001,0.0001,")
-    assert _status("sweep", "best", str(folder.path)) == main.BAD_USE
+    assert _status("sweep", "best", str(folder.path)) == program.BAD_USE
     assert "no finished run has the score swd" in capsys.readouterr().err
-    assert _status("sweep", "table", "nosuch", f"--results={folder.path.parents[1]}") == main.BAD_USE
+    assert _status("sweep", "table", "nosuch", f"--results={folder.path.parents[1]}") == program.BAD_USE
     assert "there are tiny" in capsys.readouterr().err
 
 
@@ -146,7 +146,7 @@ def test_a_failure_is_told_and_tried_again(tiny_architecture, tmp_path):
     obstacle.write_text("in the way")
     process = start(tmp_path, str(file), "--threads=1")
     text = process.communicate(timeout=300)[0]
-    assert process.returncode == main.BAD_USE and "1 of 1 runs failed" in text and "tried again" not in text
+    assert process.returncode == program.BAD_USE and "1 of 1 runs failed" in text and "tried again" not in text
     obstacle.unlink()
     process = start(tmp_path, str(file), "--threads=1")
     assert "Done: 1 finished." in process.communicate(timeout=300)[0] and process.returncode == 0

@@ -16,7 +16,7 @@ from mmdgan.sweeps.folder import Outcome
 from mmdgan.sweeps.points import expand
 from mmdgan.sweeps.spec import Sweep
 from mmdgan.sweeps.table import best, csv_text, own_cells, pivot, published_text, table_rows
-from tests.cli.test_main import _status
+from tests.cli.test_program import _status
 
 
 def finished(point, value, name="FD[classifier]"):

@@ -92,10 +92,10 @@ class Training:
 
     def start(self, name: str) -> Child:
         """Begins or resumes a run."""
-        from mmdgan.cli import main
+        from mmdgan.cli import program
 
         argv = ["train", f"--results={self.folder / name}", *self.flags]
-        return Child(lambda: main.run_main(main.main, argv), self.log(name))
+        return Child(lambda: program.run_main(program.main, argv), self.log(name))
 
     def finish(self, name: str) -> None:
         """Trains a run to its end."""

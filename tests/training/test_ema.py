@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from mmdgan import sampling
-from mmdgan.cli import main
+from mmdgan.cli import program
 from mmdgan.core.errors import ConfigError
 from mmdgan.pictures.grid import image_grid
 from mmdgan.runs.experiment import Experiment
@@ -107,10 +107,10 @@ def test_samples_and_scores_of_a_run_are_of_the_average(run, tmp_path, capsys):
     assert {record["weights"] for record in folder.records()} == {"ema"}
     assert "the generator's weights averaged (decay 0.6)" in experiment.dry_run()
     for flag, name in ((None, "6"), ("--ema", "6_ema"), ("--noema", "6_noema")):
-        assert main.main(["sample", str(path), "--count=6", *([flag] if flag else [])]) == 0
+        assert program.main(["sample", str(path), "--count=6", *([flag] if flag else [])]) == 0
         capsys.readouterr()
         assert folder.grid_file(4).with_name(f"4_{name}.png").is_file()
-    main.main(["evaluate", str(path), "--noema"])
+    program.main(["evaluate", str(path), "--noema"])
     assert folder.records()[-1]["weights"] == "last" and folder.records()[-1]["value"] != folder.records()[0]["value"]
 
 
@@ -130,4 +130,4 @@ def test_a_run_that_was_cut_in_two_ends_in_the_same_state(run, tmp_path):
 
 def test_runs_without_an_average_have_none_to_sample_with(tiny_run):
     with pytest.raises(ConfigError, match="ema is true, but .* was trained without --ema"):
-        main.main(["sample", str(tiny_run[1]), "--ema"])
+        program.main(["sample", str(tiny_run[1]), "--ema"])

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mmdgan import data
-from mmdgan.cli import main
+from mmdgan.cli import program
 from mmdgan.cli.flags import parse
 from mmdgan.core.errors import ConfigError
 from mmdgan.runs.experiment import Experiment
@@ -133,7 +133,7 @@ def test_a_study_goes_on_where_it_was_stopped(options, tiny_architecture, monkey
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
             if verb != "train":
-                return main.main([verb, *words]), 1.0, log
+                return program.main([verb, *words]), 1.0, log
             experiment = parse(Experiment(), words, usage="").options
             dataclasses.replace(experiment, max_step=3, query_step=1, score_steps=()).run()
         return small_data._STOPPED, seconds, log

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdgan.cli import main
+from mmdgan.cli import program
 from mmdgan.core.errors import DataError
 from mmdgan.core.text import format_value
 from mmdgan.runs.experiment import Experiment
@@ -58,7 +58,7 @@ MINE = {
 def _status(*argv: str) -> int:
     """The exit status of `python -m mmdgan argv...`, run in this process."""
     with pytest.raises(SystemExit) as stop:
-        main.run_main(main.main, list(argv))
+        program.run_main(program.main, list(argv))
     return stop.value.code
 
 
@@ -81,8 +81,8 @@ def test_help_is_quick(run_script, words):
 def test_help_names_every_verb(capsys):
     assert _status("--help") == 0
     text = capsys.readouterr().out
-    assert all(f"\n  {verb} " in text for verb in main.VERBS)
-    for verb in main.VERBS:
+    assert all(f"\n  {verb} " in text for verb in program.VERBS)
+    for verb in program.VERBS:
         assert _status(verb, "--help") == 0
         assert capsys.readouterr().out.startswith("usage: ")
 
@@ -110,7 +110,7 @@ def test_help_names_every_verb(capsys):
 )
 def test_mistakes_exit_with_2_and_one_sentence(argv, sentence, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert _status(*argv) == main.BAD_USE
+    assert _status(*argv) == program.BAD_USE
     captured = capsys.readouterr()
     assert sentence in captured.err and captured.err.startswith("mmdgan: ")
     assert captured.err.count("\n") == 1 and "Traceback" not in captured.err
@@ -118,7 +118,7 @@ def test_mistakes_exit_with_2_and_one_sentence(argv, sentence, capsys, tmp_path,
 
 
 def test_no_words_print_the_help_and_exit_with_2(capsys):
-    assert _status() == main.BAD_USE
+    assert _status() == program.BAD_USE
     assert "train" in capsys.readouterr().out
 
 
@@ -128,7 +128,7 @@ def test_no_data_and_no_network_exits_with_2(monkeypatch, capsys, tmp_path):
 
     monkeypatch.setattr("mmdgan.data.sources.tfds.fetch", offline)
     monkeypatch.chdir(tmp_path)
-    assert _status("train", "--loss=rep_b") == main.BAD_USE
+    assert _status("train", "--loss=rep_b") == program.BAD_USE
     sentence = capsys.readouterr().err
     assert "Data/cifar10" in sentence and "--source PATH" in sentence and "--data sample" in sentence
 
@@ -180,7 +180,7 @@ def test_samples_of_a_conditional_run(conditional_run, tmp_path, capsys):
     ],
 )
 def test_classes_that_a_run_does_not_have(run, number, sentence, request, capsys):
-    assert _status("sample", str(request.getfixturevalue(run)[1]), f"--class={number}") == main.BAD_USE
+    assert _status("sample", str(request.getfixturevalue(run)[1]), f"--class={number}") == program.BAD_USE
     assert re.search(sentence, capsys.readouterr().err)
 
 
@@ -196,13 +196,13 @@ def test_classes_that_a_run_does_not_have(run, number, sentence, request, capsys
 def test_samples_that_cannot_be_made_or_written(tiny_run, tmp_path, capsys, flags, sentence):
     (tmp_path / "file").write_text("")
     argv = [flag.format(folder=tmp_path) for flag in flags]
-    assert _status("sample", str(tiny_run[1]), "--count=2", *argv) == main.BAD_USE
+    assert _status("sample", str(tiny_run[1]), "--count=2", *argv) == program.BAD_USE
     assert sentence in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_negative_seed_of_scores_is_refused(tiny_run, capsys):
-    assert _status("evaluate", str(tiny_run[1]), "--metrics=is", "--seed=-1") == main.BAD_USE
+    assert _status("evaluate", str(tiny_run[1]), "--metrics=is", "--seed=-1") == program.BAD_USE
     assert "seed is -1" in capsys.readouterr().err
 
 
@@ -220,7 +220,7 @@ def test_samples_depend_on_seed_and_step_alone(tiny_run, tmp_path):
 
 
 def test_sample_of_a_missing_step_names_those_that_exist(tiny_run, capsys):
-    assert _status("sample", str(tiny_run[1]), "--step=3") == main.BAD_USE
+    assert _status("sample", str(tiny_run[1]), "--step=3") == program.BAD_USE
     assert "2, 4" in capsys.readouterr().err
 
 
@@ -305,8 +305,8 @@ def test_a_diverged_run_exits_with_3(monkeypatch, capsys):
         raise Diverged(12, "loss_dis", float("nan"))
 
     with pytest.raises(SystemExit) as stop:
-        main.run_main(diverge, [])
-    assert stop.value.code == main.DIVERGED
+        program.run_main(diverge, [])
+    assert stop.value.code == program.DIVERGED
     message = capsys.readouterr().err
     assert "step 12" in message and "loss_dis" in message and "--lr_dis" in message
 
@@ -328,7 +328,7 @@ def test_signals_outside_the_steps_say_how_to_go_on_too(capsys, sent, status):
         signal.raise_signal(sent)
 
     with pytest.raises(SystemExit) as stop:
-        main.run_main(scoring, [])
+        program.run_main(scoring, [])
     assert stop.value.code == status
     assert "interrupted; to go on: python" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is former
@@ -339,7 +339,7 @@ def test_other_errors_keep_their_traceback():
         raise RuntimeError("a defect")
 
     with pytest.raises(RuntimeError, match="a defect"):
-        main.run_main(broken, [])
+        program.run_main(broken, [])
 
 
 def test_tensorflow_starts_without_chatter(run_script, monkeypatch):

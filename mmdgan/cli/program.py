@@ -27,7 +27,8 @@ from mmdgan.core.errors import ConfigError, DesignError, MmdGanError
 from mmdgan.core.options import option
 from mmdgan.core.text import format_value, nearest
 from mmdgan.runs.experiment import Experiment
-from mmdgan.training import distribution, signals
+from mmdgan.training import signals
+from mmdgan.training.signals import WorkerLost
 
 if TYPE_CHECKING:
     from mmdgan.design.architecture import NetworkSpec
@@ -304,7 +305,7 @@ def _training_status(error: Exception) -> int | None:
     if isinstance(error, signals.Interrupted):
         _explain(f"mmdgan: {error}; to go on: {_same_command()}")
         return SIGNALLED + error.signal
-    if isinstance(error, distribution.WorkerLost):
+    if isinstance(error, WorkerLost):
         _explain(f"mmdgan: {error}; to go on, run on every worker: {_same_command()}")
         return LOST
     divergence = sys.modules.get("mmdgan.training.divergence")  # it takes NumPy, which --help does not wait for
