@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING
 from mmdgan.core import lazy
 
 if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
-    from mmdgan.report.collect import (
-        collect as collect,
-    )
     from mmdgan.report.compare import (
         compare_runs as compare_runs,
     )
