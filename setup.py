@@ -11,7 +11,7 @@ import re
 from setuptools import find_packages, setup
 
 HERE = pathlib.Path(__file__).resolve().parent
-VERSION = re.search(r'__version__ = "(.+)"', (HERE / "mmdgan/__init__.py").read_text(encoding="utf-8")).group(1)
+VERSION = re.search(r'VERSION = "(.+)"', (HERE / "mmdgan/core/versions.py").read_text(encoding="utf-8")).group(1)
 ONNX = ["onnx", "onnxruntime", "tf2onnx>=1.17"]  # `export --format onnx`
 VIDEO = ["imageio-ffmpeg"]  # MP4 files of `interpolate`
 

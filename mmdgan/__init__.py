@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmdgan.core import lazy
+from mmdgan.core.versions import VERSION as __version__
 from mmdgan.networks import keras_names
 
 if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
@@ -37,8 +38,6 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names load on first u
         build_generator as build_generator,
         build_network as build_network,
     )
-
-__version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = lazy.attach(__name__)
 __all__ += ["__version__"]

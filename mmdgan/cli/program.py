@@ -26,6 +26,7 @@ from mmdgan.cli import evaluate, export, flags, interpolate, prepare, presets, r
 from mmdgan.core.errors import ConfigError, DesignError, MmdGanError
 from mmdgan.core.options import option
 from mmdgan.core.text import format_value, nearest
+from mmdgan.core.versions import VERSION
 from mmdgan.runs.experiment import Experiment
 from mmdgan.training import signals
 from mmdgan.training.signals import WorkerLost
@@ -223,9 +224,7 @@ def main(argv: Sequence[str]) -> int:
         return 0 if argv else BAD_USE
     name, *rest = argv
     if name == "--version":
-        import mmdgan
-
-        print(f"mmdgan {mmdgan.__version__}")
+        print(f"mmdgan {VERSION}")
         return 0
     if name not in VERBS:
         raise ConfigError(f"there is no verb {name!r}{nearest(name, list(VERBS))}; the verbs are {', '.join(VERBS)}.")

@@ -1,9 +1,12 @@
-"""The installed versions that a run's numbers depend on."""
+"""The version of mmdgan, and the installed versions that a run's numbers depend on."""
 
 from __future__ import annotations
 
 import platform
 from importlib import metadata
+
+VERSION = "0.1.0"
+"""The version of mmdgan."""
 
 
 def versions(*names: str, missing: str = "not installed as a package") -> dict[str, str]:

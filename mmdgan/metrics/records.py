@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmdgan.core.versions import VERSION
+
 PACKAGES = ("tensorflow", "keras", "tensorflow-gan", "numpy")
 
 _PUBLISHED = {
@@ -102,9 +104,7 @@ def merge_repeats(repeats: Sequence[dict]) -> dict:
 
 def versions() -> dict[str, str]:
     """The versions that a score may depend on."""
-    import mmdgan
-
-    found = {"mmdgan": getattr(mmdgan, "__version__", "unknown"), "python": platform.python_version()}
+    found = {"mmdgan": VERSION, "python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)

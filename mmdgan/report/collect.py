@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mmdgan.core.versions import VERSION
 from mmdgan.report.blocks import Page, Section
 from mmdgan.report.facts import RunFacts
 from mmdgan.report.subject import Request, Subject
@@ -74,7 +75,5 @@ def _when(subject: Subject) -> str:
 
 
 def _made(subject: Subject) -> str:
-    import mmdgan
-
     when = time.strftime("%Y-%m-%d %H:%M")
-    return f"Made by mmdgan {mmdgan.__version__} on {when} of {subject.folder.path}. This file needs no network."
+    return f"Made by mmdgan {VERSION} on {when} of {subject.folder.path}. This file needs no network."

@@ -228,7 +228,7 @@ class RunFolder:
           ConfigError: averaged weights of a run that has none.
           CheckpointError: there is none, or none of this step; the steps that exist are named.
         """
-        from mmdgan import build_generator
+        from mmdgan.networks import build_generator
 
         averages = self.has_average()
         if ema and not averages:
@@ -239,7 +239,7 @@ class RunFolder:
 
     def load_critic(self, step: int | str | None = None) -> tuple[keras.Model, int]:
         """The critic of a checkpoint: (model, its step); arguments and errors as of `load_generator`."""
-        from mmdgan import build_discriminator
+        from mmdgan.networks import build_discriminator
 
         return self._load(build_discriminator, step)
 

@@ -420,7 +420,7 @@ def make_gan(experiment: Experiment, architecture: dict[str, Any], replicas: Rep
     """
     import keras
 
-    from mmdgan import build_discriminator, build_generator
+    from mmdgan.networks import build_discriminator, build_generator
     from mmdgan.training import GanStep
 
     e = experiment

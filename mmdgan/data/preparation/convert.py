@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import mmdgan
 from mmdgan.core.errors import DataError
 from mmdgan.core.text import duration, readable_bytes
+from mmdgan.core.versions import VERSION
 from mmdgan.core.workers import available_cores, run_jobs
 from mmdgan.data.catalog import DataInfo
 from mmdgan.data.preparation.geometry import Geometry
@@ -236,7 +236,7 @@ def _sidecar(source: ImageSource, info: DataInfo, receipts: list[Receipt], optio
         shards=tuple(receipt.shard for receipt in receipts),
         options=options,
         skipped=skipped,
-        version=mmdgan.__version__,
+        version=VERSION,
     )
 
 
