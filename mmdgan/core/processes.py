@@ -158,8 +158,8 @@ def start_worker(function: str, **options: Any) -> subprocess.Popen:
     """
     module, _, name = function.partition(":")
     code = f"import sys; sys.path[:] = {sys.path!r}; from {module} import {name}; {name}()"
-    pipes = {"bufsize": 0, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, "-c", code], start_new_session=True, **pipes, **options)
+    options |= {"bufsize": 0, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "start_new_session": True}
+    return subprocess.Popen([sys.executable, "-c", code], **options)
 
 
 def end_workers(processes: Iterable[subprocess.Popen]) -> None:
