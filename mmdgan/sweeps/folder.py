@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdgan.cli import flags
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.files import write_text
 from mmdgan.core.lock import is_locked
@@ -146,6 +145,8 @@ class SweepFolder:
             ConfigError: The base is another one, except for fields that every point sets; the networks have changed; or
                 a run of that name has other settings.
         """
+        from mmdgan.cli import flags
+
         base = flags.parse(base, [], usage="").options  # 1 where a number is wanted becomes 1.0, as in the points
         before = self.points() if (self.path / "sweep.json").is_file() else []
         if before:

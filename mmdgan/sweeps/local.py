@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.processes import environment
+from mmdgan.core.processes import end_workers, environment, start_worker
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps import worker
 from mmdgan.sweeps.folder import FAILED, INTERRUPTED, Outcome, SweepFolder
@@ -138,15 +138,7 @@ class _Pool:
     def start(self) -> _Slot:
         """Starts one more worker."""
         with self._folder.log(f"worker-{len(self._slots)}").open("ab") as log:
-            process = subprocess.Popen(
-                worker.command(),
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,  # out of reach of Ctrl-C at the terminal: we end them, in order
-                env=environment(self._threads),
-            )
+            process = start_worker("mmdgan.sweeps.worker:work", stderr=log, env=environment(self._threads))
         slot = _Slot(process)
         self._slots.append(slot)
         assert process.stdout is not None
@@ -155,10 +147,7 @@ class _Pool:
 
     def end(self) -> None:
         """Ends all workers, and with them whatever they are doing."""
-        for slot in self._slots:
-            slot.process.kill()
-        for slot in self._slots:
-            _close(slot)
+        end_workers(slot.process for slot in self._slots)
         self._selector.close()
 
     def check(self, experiments: Sequence[Experiment], received: list[int]) -> None:
@@ -193,7 +182,7 @@ class _Pool:
                 self._ended(slot, status, waiting, received)
                 if slot.dead:
                     self._slots.remove(slot)
-                    _close(slot)
+                    end_workers([slot.process])
                     slot = self.start()
                 self._give(slot, waiting, received)
             if received and not stopping:
@@ -263,10 +252,3 @@ class _Pool:
         )
         self._folder.write(outcome)
         return outcome
-
-
-def _close(slot: _Slot) -> None:
-    slot.process.wait()
-    for pipe in (slot.process.stdin, slot.process.stdout):
-        assert pipe is not None
-        pipe.close()

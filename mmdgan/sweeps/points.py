@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmdgan.cli import flags
 from mmdgan.core.errors import ConfigError, MmdGanError
 from mmdgan.core.text import format_value, nearest
 from mmdgan.runs.experiment import Experiment
@@ -147,6 +146,8 @@ def _changed(where: str, base: Experiment, values: Mapping[str, Any]) -> Experim
             raise ConfigError(f"{where}: an experiment has no field {name!r}{nearest(str(name), known)}.")
         if name in _OWN:
             raise ConfigError(f"{where}: {name} cannot vary within a sweep; leave it out.")
+    from mmdgan.cli import flags
+
     try:
         words = [f"--{name}={format_value(_plain(value))}" for name, value in values.items()]
         return flags.parse(base, words, usage="").options

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.processes import environment
+from mmdgan.core.processes import end_workers, environment, start_worker
 from mmdgan.sweeps import worker
 from mmdgan.sweeps.folder import FAILED, INTERRUPTED, RUNNING, STOPPED, Outcome, SweepFolder
 from mmdgan.sweeps.local import SweepInterrupted, check_data
@@ -183,15 +183,8 @@ def _trial(config: dict[str, Any], task: _Task) -> None:
     attempt = (before.attempt if before else 0) + 1
     folder.log("ray").parent.mkdir(parents=True, exist_ok=True)
     with folder.log("ray").open("ab") as log:
-        process = subprocess.Popen(
-            worker.command(),
-            bufsize=0,
-            cwd=task.directory,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-            env=environment(task.threads),
+        process = start_worker(
+            "mmdgan.sweeps.worker:work", cwd=task.directory, stderr=log, env=environment(task.threads)
         )
     assert process.stdin is not None and process.stdout is not None
     try:
@@ -200,8 +193,7 @@ def _trial(config: dict[str, Any], task: _Task) -> None:
         os.set_blocking(process.stdout.fileno(), False)
         _follow(process, folder, point, task.metric, tune.report)
     finally:
-        process.kill()
-        process.wait()
+        end_workers([process])
     outcome = folder.outcome(point.run)
     if outcome is None or outcome.attempt != attempt:
         raise RuntimeError(f"the process of {point.run} died; see {folder.log(point.run)}")

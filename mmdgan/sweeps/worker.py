@@ -34,15 +34,6 @@ from mmdgan.sweeps.points import Point
 _POLL_SECONDS = 0.1
 
 
-def command() -> list[str]:
-    """The command that starts a worker."""
-    return [
-        sys.executable,
-        "-c",
-        f"import sys; sys.path[:] = {sys.path!r}; from mmdgan.sweeps.worker import work; work()",
-    ]
-
-
 def run_job(
     experiment: Experiment,
     folder: Path,
