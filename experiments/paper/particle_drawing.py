@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.options import option
+from mmdgan.core.options import fields_with, option
 from paper.output import FigureOptions, Output, new_figure, pixels
 from paper.particles import Trajectory, published_phases, start
 
@@ -28,9 +28,6 @@ ARROW_COLOURS = {"attraction": "#1F77B4", "repulsion": "#FF7F0E", "loss": "#2020
 COLUMNS = ["phase", "step", "objective", "kind", "point", "x", "y"]
 """Of the CSV file; then come both coordinates of each component's gradient."""
 
-_LOSS_OPTIONS = (
-    "rep_weights rep_lambda sigma alpha beta lower_bound upper_bound cross_bound omega ref_normal mix_threshold"
-).split()
 _GROUP = "options of --loss"
 
 
@@ -175,7 +172,11 @@ class _Moment:
 def _simulated(options: ParticleOptions) -> list[Trajectory]:
     real, generated = start(options.points, options.spread, options.seed)
     steps = options.critic_steps, options.shown_steps, options.generator_steps
-    given = {name: value for name in _LOSS_OPTIONS if (value := getattr(options, name)) not in (None, False)}
+    given = {
+        name: value
+        for name in fields_with(options, group=_GROUP)
+        if (value := getattr(options, name)) not in (None, False)
+    }
     if options.loss is None:
         if given:
             raise ConfigError(f"--{next(iter(given))} belongs to a loss: name it with --loss, as in --loss rep.")

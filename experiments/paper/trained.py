@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.options import option
-from mmdgan.core.processes import Supervisor
-from mmdgan.core.text import format_value
+from mmdgan.core.options import changed_flags, option
+from mmdgan.core.processes import Children
 from mmdgan.losses import registry as losses
 from mmdgan.runs.experiment import LOSS_OPTIONS
 from paper.output import FigureOptions
@@ -136,9 +135,9 @@ def train(experiment: Experiment, in_process: bool = False) -> None:
         except Diverged as error:
             print(f"{folder}: {error}.", flush=True)
         return
-    words = [sys.executable, "-m", "mmdgan", "train", *_changed_flags(experiment)]
+    words = [sys.executable, "-m", "mmdgan", "train", *changed_flags(experiment)]
     print(f"Training {folder}.", flush=True)
-    status = Supervisor().run(words).status
+    status = Children().run(words).status
     if status not in (0, _DIVERGED):
         raise ConfigError(f"training {folder} ended with status {status}; its message is above. Run this again then.")
 
@@ -232,12 +231,3 @@ def real_images(facts: RunFacts, count: int, seed: int, data_root: str | None = 
     chosen = permutation(data.count, seed, REAL_IMAGES)[:count]
     images, labels = data.take(chosen)
     return chosen, channels_last(images), labels
-
-
-def _changed_flags(experiment: Experiment) -> list[str]:
-    """The flags that make this experiment of the default one."""
-    return [
-        f"--{field.name}={format_value(value)}"
-        for field in dataclasses.fields(experiment)
-        if (value := getattr(experiment, field.name)) != field.default
-    ]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from mmdgan.cli import flags
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.options import check_seed, option
-from mmdgan.core.text import nearest
+from mmdgan.core.options import check_seed, fields_with, option, option_like
+from mmdgan.core.text import nearest, program
 from mmdgan.metrics import METRICS
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 ALL = "all"
 MOST_REAL = 50_000
-
-_RUN_FIELDS = ("features", "resize", "inception", "classifier_data", "data_root", "seed", "feature_cache")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,21 +54,21 @@ class EvaluateFlags:
         "against statistics fid",
     )
     count: int | None = option(None, "images to score; none: as many as in training, or all images")
-    seed: int | None = option(None, "of the latent codes and of random choices; none: the run's, or 0")
+    seed: int | None = option_like(
+        Experiment, "seed", "options", help="seed of latent codes and of random choices; none: the run's, or 0"
+    )
     k: int = option(5, "neighbours of precision, recall, density and coverage")
     force: bool = option(False, "compute Fréchet distances of too few images too, and mark them")
     out: str | None = option(None, "a .jsonl file to which the scores are added")
 
-    features: str | None = option(None, "auto, inception, classifier, keras:NAME or keras:PATH.keras", "features")
-    resize: str | None = option(
-        None, "how images come to the features' size", "features", ("legacy", "tfgan", "clean", "none")
+    features: str | None = option_like(Experiment, "features", "features")
+    resize: str | None = option_like(Experiment, "resize", "features")
+    inception: str | None = option_like(Experiment, "inception", "features")
+    classifier_data: str | None = option_like(Experiment, "classifier_data", "features")
+    data_root: str | None = option_like(
+        Experiment, "data_root", "features", help="folder of the data sets; none: the run's, or Data"
     )
-    inception: str | None = option(None, "the 2015 Inception graph: .pb, tar.gz or SavedModel", "features")
-    classifier_data: str | None = option(None, "labelled data set to train the classifier on", "features")
-    data_root: str | None = option(None, "the folder that holds the data sets; none: the run's, or Data", "features")
-    feature_cache: str | None = option(
-        None, "the folder where features of images are kept; none: DATA_ROOT/features; off: they are not", "features"
-    )
+    feature_cache: str | None = option_like(Experiment, "feature_cache", "features")
     save_statistics: str | None = option(
         None, "a .npz for the moments of the real images' features, which later is a --reference", "features"
     )
@@ -85,7 +83,7 @@ def evaluate(argv: Sequence[str]) -> int:
       evaluate RUN --steps best --metrics all --repeats 3
       evaluate --images FOLDER --reference cifar10 --features inception
     """
-    head = f"usage: {flags.program()} evaluate"
+    head = f"usage: {program()} evaluate"
     usage = f"{head} RUN [--flag=value ...]\n       {head.removeprefix('usage: ')} --images PATH --reference WHAT "
     usage += f"[--flag=value ...]\n\n{inspect.cleandoc(evaluate.__doc__ or '')}"
     parsed = flags.parse(EvaluateFlags(), argv, usage=usage, arguments=("[RUN]",))
@@ -133,7 +131,7 @@ def _check(options: EvaluateFlags, words: Sequence[str]) -> None:
 def _evaluate_run(folder: RunFolder, options: EvaluateFlags) -> None:
     """Scores checkpoints of a run, and adds them to its metrics.jsonl one by one."""
     steps = _steps(folder, options.steps)
-    given = {name: value for name in _RUN_FIELDS if (value := getattr(options, name)) is not None}
+    given = {name: value for name in fields_with(options, like=True) if (value := getattr(options, name)) is not None}
     experiment = dataclasses.replace(Experiment.load(folder.path), **given)
     metrics, leave_out = _metrics(options, experiment.metrics)
     if not metrics:

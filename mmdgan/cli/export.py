@@ -9,6 +9,7 @@ from typing import Literal
 
 from mmdgan.cli import flags
 from mmdgan.core.options import option
+from mmdgan.core.text import program
 from mmdgan.export.exporting import FORMATS, NETWORKS
 
 
@@ -38,7 +39,7 @@ class ExportOptions:
 
 def export(argv: Sequence[str]) -> int:
     """Writes a run's generator in a form that other programs load without mmdgan, with a model card and samples."""
-    usage = f"usage: {flags.program()} export RUN [--flag=value ...]\n\n{export.__doc__}"
+    usage = f"usage: {program()} export RUN [--flag=value ...]\n\n{export.__doc__}"
     parsed = flags.parse(ExportOptions(), argv, usage=usage, arguments=("RUN",))
     from mmdgan.core.startup import prepare_tensorflow
     from mmdgan.export import export_network

@@ -1,19 +1,12 @@
 """Command-line flags made from a dataclass: one absl flag per field, with the instance's values as defaults.
 
-A field's annotation gives the flag's type (`str`, `int`, `float`, `bool`, a tuple of these written with commas, or any
-of these `| None`, written "none", or `| Literal["word"]`, written so; a `bool | None` that is not given is None); a
-tuple of any length is emptied by "none", as by an empty text, unless it may be None or "none" is one of its choices.
-The field's metadata, made by `option`, gives the help text, the group under which `--help` lists it, and the valid
-values where they are few. A flag is called like its field; an underscore at the field's end, as in `class_`, is left
-out.
+`mmdgan.core.options` says how a field describes itself (help, group, valid values) and how its values are written.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import sys
 import textwrap
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -21,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from absl import flags
 
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.options import Value, flag_name
 from mmdgan.core.text import format_value, nearest
 
 T = TypeVar("T")
@@ -66,7 +60,7 @@ def parse(
     try:
         words = values(["mmdgan", *argv])[1:]
     except flags.UnrecognizedFlagError as error:
-        known = [_flag_name(field) for field in fields] + list(switches)
+        known = [flag_name(field) for field in fields] + list(switches)
         raise ConfigError(_unknown_flag(error.flagname, known)) from None
     except flags.Error as error:
         raise ConfigError(str(error)) from None
@@ -75,7 +69,7 @@ def parse(
     if len(words) < needed or (len(words) > len(arguments) and not endless):
         wanted = " ".join(arguments) or "no words, only flags written --name=value"
         raise ConfigError(f"the command takes {wanted}; it was given {' '.join(words) or 'none'}.")
-    changed = {field.name: values[_flag_name(field)].value for field in fields}
+    changed = {field.name: values[flag_name(field)].value for field in fields}
     given = frozenset(name for name in switches if values[name].value)
     return Parsed(dataclasses.replace(typing.cast(Any, preset), **changed), given, words)
 
@@ -98,10 +92,6 @@ def help_text(preset: Any, usage: str, switches: Mapping[str, str] | None = None
     return "\n\n".join([usage.strip(), *blocks])
 
 
-def _flag_name(field: dataclasses.Field) -> str:
-    return field.name.removesuffix("_")
-
-
 def _is_switch(hint: Any) -> bool:
     """Whether a field is given by its name alone: --name, --noname."""
     return hint is bool or hint == bool | None
@@ -109,7 +99,7 @@ def _is_switch(hint: Any) -> bool:
 
 def _shown_name(field: dataclasses.Field, hint: Any) -> str:
     """A flag as the help shows it; of one that is neither true nor false by default, both ways to give it."""
-    return _flag_name(field) if hint != bool | None else f"[no]{_flag_name(field)}"
+    return flag_name(field) if hint != bool | None else f"[no]{flag_name(field)}"
 
 
 def _unknown_flag(name: str, known: Sequence[str]) -> str:
@@ -128,11 +118,11 @@ def _define(preset: Any, switches: Mapping[str, str]) -> flags.FlagValues:
     values.set_gnu_getopt(True)
     hints = typing.get_type_hints(type(preset))
     for field in dataclasses.fields(preset):
-        name, default, text = _flag_name(field), getattr(preset, field.name), field.metadata["help"]
+        name, default, text = flag_name(field), getattr(preset, field.name), field.metadata["help"]
         if _is_switch(hints[field.name]):
             flag: flags.Flag = _switch(name, default, text)
         else:
-            parser = _Parser(hints[field.name], field.metadata["choices"])
+            parser = _Parser(Value(hints[field.name], field.metadata["choices"]), hints[field.name])
             # The default goes through the parser as text, which absl requires of custom flags.
             flag = flags.Flag(parser, _Serializer(), name, format_value(default), text)
         flags.DEFINE_flag(flag, values)
@@ -144,18 +134,8 @@ def _define(preset: Any, switches: Mapping[str, str]) -> flags.FlagValues:
 def _switch(name: str, default: bool | None, text: str) -> flags.BooleanFlag:
     """A boolean flag whose wrong values are reported in words."""
     flag = flags.BooleanFlag(name, default, text)
-    flag.parser = _BooleanParser()
+    flag.parser = _Parser(Value(bool))
     return flag
-
-
-class _BooleanParser(flags.BooleanParser):
-    """absl's, with a sentence for what is neither true nor false."""
-
-    def parse(self, argument: Any) -> bool:
-        try:
-            return super().parse(argument)
-        except ValueError:
-            raise ValueError("it takes true or false") from None
 
 
 class _Serializer(flags.ArgumentSerializer):
@@ -164,56 +144,11 @@ class _Serializer(flags.ArgumentSerializer):
 
 
 class _Parser(flags.ArgumentParser):
-    """Turns a flag's text into a value of an annotated type."""
+    """Turns a flag's text into a value of its field."""
 
-    def __init__(self, hint: Any, choices: Sequence[str] | None = None):
-        # A union with a Literal is one of `typing`, not of `types`.
-        union = typing.get_origin(hint) in (types.UnionType, typing.Union)
-        options = typing.get_args(hint) if union else (hint,)
-        self._optional = type(None) in options
-        literals = [option for option in options if typing.get_origin(option) is typing.Literal]
-        self._words = [word for literal in literals for word in typing.get_args(literal)]
-        self._type = next(option for option in options if option not in (type(None), *literals))
-        self._choices = choices
+    def __init__(self, value: Value, hint: Any = bool):
+        self._value = value
         self.syntactic_help = str(hint)
 
     def parse(self, argument: Any) -> Any:
-        text = argument.strip() if isinstance(argument, str) else format_value(argument)
-        if self._optional and text.lower() in ("none", ""):
-            return None
-        if text in self._words:
-            return text
-        if typing.get_origin(self._type) is not tuple:
-            return self._scalar(text, self._type)
-        kinds = typing.get_args(self._type)
-        parts = [part.strip() for part in text.split(",")] if text else []
-        if kinds[-1] is Ellipsis:
-            if text.lower() == "none" and "none" not in (self._choices or ()):
-                return ()
-            return tuple(self._scalar(part, kinds[0]) for part in parts)
-        if len(parts) != len(kinds):
-            raise ValueError(f"it takes {len(kinds)} values separated by commas{self._alternatives()}")
-        return tuple(self._scalar(part, kind) for part, kind in zip(parts, kinds, strict=True))
-
-    def _scalar(self, text: str, kind: type) -> Any:
-        if self._choices and text not in self._choices:
-            raise ValueError(f"the valid values are {', '.join(self._choices)}")
-        try:
-            return kind(text)
-        except ValueError:
-            noun = {int: "a whole number", float: "a number"}[kind]
-            raise ValueError(f"it takes {noun}{self._alternatives()}") from None
-
-    def _alternatives(self) -> str:
-        """What a flag takes besides values of its type: " or none"."""
-        endless = typing.get_origin(self._type) is tuple and typing.get_args(self._type)[-1] is Ellipsis
-        return "".join(f" or {word}" for word in [*self._words, *(["none"] if self._optional or endless else [])])
-
-
-def program() -> str:
-    """How the running program was called, for messages: "python -m mmdgan" or "python experiments/x.py"."""
-    words = sys.orig_argv[1:]
-    if words[:1] == ["-m"]:
-        return f"python -m {words[1]}"
-    script = next((word for word in words if not word.startswith("-")), "")
-    return f"python {script}" if script.endswith(".py") else script.rpartition("/")[2] or "mmdgan"
+        return self._value.parse(argument if isinstance(argument, str) else format_value(argument))

@@ -13,6 +13,7 @@ from mmdgan.cli import flags
 from mmdgan.cli.sample import EMA, HOW, STEP, WHAT, WHERE, check_class, check_size, file_name
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import check_seed, option
+from mmdgan.core.text import program
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,9 +53,7 @@ def interpolate(argv: Sequence[str]) -> int:
 
     Paths stay within one class: labels are whole numbers, between which there is nothing.
     """
-    usage = (
-        f"usage: {flags.program()} interpolate RUN [--flag=value ...]\n\n{inspect.cleandoc(interpolate.__doc__ or '')}"
-    )
+    usage = f"usage: {program()} interpolate RUN [--flag=value ...]\n\n{inspect.cleandoc(interpolate.__doc__ or '')}"
     parsed = flags.parse(InterpolateOptions(), argv, usage=usage, arguments=("RUN",))
     options: InterpolateOptions = parsed.options
     check_seed(options.seed)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mmdgan.cli import flags
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
+from mmdgan.core.text import program
 
 if TYPE_CHECKING:
     from mmdgan.data.sidecar import Sidecar
@@ -70,7 +71,7 @@ def prepare(argv: Sequence[str]) -> int:
       prepare tfds:oxford_flowers102 --split train --size 64 --download
       prepare --verify Data/cifar10
     """
-    usage = f"usage: {flags.program()} prepare WHAT [--flag=value ...]\n\n{inspect.cleandoc(prepare.__doc__ or '')}"
+    usage = f"usage: {program()} prepare WHAT [--flag=value ...]\n\n{inspect.cleandoc(prepare.__doc__ or '')}"
     verifying = any(word.lstrip("-").partition("=")[0] == "verify" and word.startswith("-") for word in argv)
     parsed = flags.parse(PrepareOptions(), argv, usage=usage, arguments=() if verifying else ("WHAT",))
     options: PrepareOptions = parsed.options
@@ -119,7 +120,7 @@ def _closing(sidecar: Sidecar, data_root: str) -> str:
         lines.append(
             f"{count} left out: {folder / sidecar.name}.json lists them, the first is {sidecar.skipped[0].name}"
         )
-    command = f"{flags.program()} " + shlex.join(
+    command = f"{program()} " + shlex.join(
         ["train", "--data", sidecar.name, *(["--data_root", data_root] if data_root != "Data" else [])]
     )
     preset, conditional = _PRESETS.get(sidecar.shape, (None, None))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mmdgan.cli import flags
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
+from mmdgan.core.text import program
 
 if TYPE_CHECKING:
     from mmdgan.design.presets import Preset
@@ -40,14 +41,14 @@ def presets(argv: Sequence[str]) -> int:
     depend on labels; parameters are counted for so many. Parameters: trained ones, of generator and critic.
     Multiply-adds: for one image.
     """
-    usage = f"usage: {flags.program()} presets [--flag=value ...]\n\n{inspect.cleandoc(presets.__doc__ or '')}"
+    usage = f"usage: {program()} presets [--flag=value ...]\n\n{inspect.cleandoc(presets.__doc__ or '')}"
     options: PresetsOptions = flags.parse(PresetsOptions(), argv, usage=usage).options
     if options.num_class and options.num_class < 2:
         raise ConfigError(f"num_class is {options.num_class}; give at least 2 classes, or 0.")
     from mmdgan.design import presets as catalog
 
     print(table(catalog.presets(options.family, options.num_class)))
-    print(f"\nMore of one: {flags.program()} summary NAME; what its authors report, and its command: in its module.")
+    print(f"\nMore of one: {program()} summary NAME; what its authors report, and its command: in its module.")
     return 0
 
 

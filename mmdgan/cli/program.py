@@ -24,11 +24,11 @@ from absl import flags as absl_flags
 
 from mmdgan.cli import evaluate, export, flags, interpolate, prepare, presets, report, sample, sweep
 from mmdgan.core.errors import ConfigError, DesignError, MmdGanError
-from mmdgan.core.options import option
-from mmdgan.core.text import format_value, nearest
+from mmdgan.core.options import changed_flags, option
+from mmdgan.core.text import nearest, program
 from mmdgan.core.versions import VERSION
 from mmdgan.runs.experiment import Experiment
-from mmdgan.training import divergence, signals
+from mmdgan.training import signals
 from mmdgan.training.signals import WorkerLost
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def train(argv: Sequence[str], preset: Experiment | None = None, usage: str = ""
       usage: what `--help` says first.
       command: how the program is called; found out by default.
     """
-    command = command or f"{flags.program()} train"
+    command = command or f"{program()} train"
     usage = f"usage: {command} [--flag=value ...]\n\n{usage or 'Trains an MMD-GAN; run again to resume.'}"
     parsed = flags.parse(preset or Experiment(), argv, usage=usage, switches=SWITCHES)
     if "dry_run" in parsed.switches:
@@ -63,7 +63,7 @@ def train(argv: Sequence[str], preset: Experiment | None = None, usage: str = ""
 
 def import_tf1(argv: Sequence[str]) -> int:
     """Turns a TensorFlow 1 checkpoint of the original into a run that samples, evaluates and resumes."""
-    command = f"{flags.program()} import-tf1"
+    command = f"{program()} import-tf1"
     usage = f"usage: {command} PREFIX --architecture FILE:NAME [--flag=value ...]\n\n{import_tf1.__doc__}"
     parsed = flags.parse(Experiment(), argv, usage=usage, arguments=("PREFIX",))
     from mmdgan.runs.import_tf1 import import_run
@@ -72,10 +72,10 @@ def import_tf1(argv: Sequence[str]) -> int:
     prefix, run = parsed.arguments[0], import_run(parsed.arguments[0], parsed.options)
     step = saved_steps(run / "checkpoints")[-1]
     print(f"{prefix} is now the run {run}, after step {step:,}.")
-    print(f"Samples:      {flags.program()} sample {run} --count 400")
-    print(f"Scores:       {flags.program()} evaluate {run}")
+    print(f"Samples:      {program()} sample {run} --count 400")
+    print(f"Scores:       {program()} evaluate {run}")
     again = _resuming(parsed.options, Experiment.load(run), step)
-    print(f"Train it on:  {flags.program()} train {shlex.join(_changed_flags(again))}")
+    print(f"Train it on:  {program()} train {shlex.join(changed_flags(again))}")
     return 0
 
 
@@ -86,16 +86,9 @@ def _resuming(asked: Experiment, made: Experiment, step: int) -> Experiment:
     return dataclasses.replace(asked, restart=False, max_step=longer, score_size=asked.score_size or size)
 
 
-def _changed_flags(experiment: Experiment) -> list[str]:
-    """The flags that make this experiment of the default one."""
-    given = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
-    default = Experiment()
-    return [f"--{name}={format_value(v)}" for name, v in given.items() if v != getattr(default, name)]
-
-
 def losses(argv: Sequence[str]) -> int:
     """Prints every loss: its names, what it computes (generator's loss; critic's loss), where it comes from."""
-    usage = f"usage: {flags.program()} losses\n\n{losses.__doc__}"
+    usage = f"usage: {program()} losses\n\n{losses.__doc__}"
     flags.parse(_NoOptions(), argv, usage=usage)
     from mmdgan.losses import describe
 
@@ -125,9 +118,7 @@ def summary(argv: Sequence[str]) -> int:
     NAME is an architecture with generator and critic, or a single network (a list of layer dictionaries, or a graph
     with "layers" and "links"), which needs --input_shape.
     """
-    usage = (
-        f"usage: {flags.program()} summary FILE:NAME [--flag=value ...]\n\n{inspect.cleandoc(summary.__doc__ or '')}"
-    )
+    usage = f"usage: {program()} summary FILE:NAME [--flag=value ...]\n\n{inspect.cleandoc(summary.__doc__ or '')}"
     parsed = flags.parse(SummaryOptions(), argv, usage=usage, arguments=("FILE:NAME",))
     from mmdgan import design
     from mmdgan.design.files import load_dictionary
@@ -195,7 +186,7 @@ def help_text() -> str:
     rows = [f"  {name + ' ' + verb.arguments:<33}{verb.help}" for name, verb in VERBS.items()]
     return "\n".join(
         [
-            f"usage: {flags.program()} VERB ...",
+            f"usage: {program()} VERB ...",
             "",
             "MMD-GANs in TensorFlow 2: training, samples and scores.",
             "",
@@ -214,7 +205,7 @@ def _first_try() -> str:
     if script.is_file():
         return f"python {os.path.relpath(script)}"
     words = "--data sample --architecture sample/DCGAN_SMALL --loss rep_b --lr_dis 1e-3 --lr_gen 1e-3 --max_step 4000"
-    return f"\n  {flags.program()} train {words}"
+    return f"\n  {program()} train {words}"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -307,7 +298,8 @@ def _training_status(error: Exception) -> int | None:
     if isinstance(error, WorkerLost):
         _explain(f"mmdgan: {error}; to go on, run on every worker: {_same_command()}")
         return LOST
-    if isinstance(error, divergence.Diverged):
+    divergence = sys.modules.get("mmdgan.training.divergence")  # it takes NumPy, which --help does not wait for
+    if divergence is not None and isinstance(error, divergence.Diverged):
         advice = "--on_divergence=rollback goes on from the last checkpoint with other random numbers; lower"
         if error.attempts:
             advice = f"It had gone back {error.attempts} times; lower"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mmdgan.cli import flags
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
+from mmdgan.core.text import program
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def compare(argv: Sequence[str]) -> int:
 
     A RUN may be a directory above runs, such as Results/cifar10, and stands for all of them.
     """
-    usage = f"usage: {flags.program()} compare RUN ... [--flag=value ...]\n\n{inspect.cleandoc(compare.__doc__ or '')}"
+    usage = f"usage: {program()} compare RUN ... [--flag=value ...]\n\n{inspect.cleandoc(compare.__doc__ or '')}"
     parsed = flags.parse(CompareOptions(), argv, usage=usage, arguments=("RUN...",))
     options: CompareOptions = parsed.options
     from mmdgan.report.compare import compare_runs
@@ -59,7 +60,7 @@ def compare(argv: Sequence[str]) -> int:
 
 def report(argv: Sequence[str]) -> int:
     """Writes all that is known of a run into one HTML file: scores, curves, pictures, configuration, commands."""
-    usage = f"usage: {flags.program()} report RUN [--flag=value ...]\n\n{report.__doc__}"
+    usage = f"usage: {program()} report RUN [--flag=value ...]\n\n{report.__doc__}"
     parsed = flags.parse(ReportOptions(), argv, usage=usage, arguments=("RUN",))
     options: ReportOptions = parsed.options
     if options.count < 4:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from mmdgan.cli import flags
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import check_seed, option
-from mmdgan.core.text import format_value, nearest
+from mmdgan.core.text import format_value, nearest, program
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,7 +82,7 @@ def sample(argv: Sequence[str]) -> int:
     The same seed gives the same images: more of them begin with the same ones. In the picture of a sine mesh the
     four codes are blended by the sines of two angles, from 0 in the top left corner to 45 degrees.
     """
-    usage = f"usage: {flags.program()} sample RUN [--flag=value ...]\n\n{inspect.cleandoc(sample.__doc__ or '')}"
+    usage = f"usage: {program()} sample RUN [--flag=value ...]\n\n{inspect.cleandoc(sample.__doc__ or '')}"
     parsed = flags.parse(SampleOptions(), argv, usage=usage, arguments=("RUN",))
     options: SampleOptions = parsed.options
     _check_sample(options)

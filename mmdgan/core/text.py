@@ -1,9 +1,10 @@
-"""Short texts for messages: sizes, durations, listed names, the nearest known word, aligned tables."""
+"""Short texts for messages: sizes, durations, listed names, the nearest known word, aligned tables, the command."""
 
 from __future__ import annotations
 
 import difflib
 import reprlib
+import sys
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
@@ -83,3 +84,12 @@ def table(rows: Sequence[Sequence[str]], left: Container[int] = (0,), rule: bool
         ).rstrip()
         for line in lines
     )
+
+
+def program() -> str:
+    """How the running program was called, for messages: "python -m mmdgan" or "python experiments/x.py"."""
+    words = sys.orig_argv[1:]
+    if words[:1] == ["-m"]:
+        return f"python -m {words[1]}"
+    script = next((word for word in words if not word.startswith("-")), "")
+    return f"python {script}" if script.endswith(".py") else script.rpartition("/")[2] or "mmdgan"

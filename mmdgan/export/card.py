@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmdgan import design
+from mmdgan.core.options import fields_with
 from mmdgan.export.loading import loading_code
 from mmdgan.export.sources import SOURCES
+from mmdgan.runs.experiment import AIDS, IDENTITY, Experiment
 
 if TYPE_CHECKING:
     from mmdgan.runs.folder import RunFolder
@@ -30,11 +32,9 @@ _CITATION = f"""```bibtex
 ```"""
 
 _LIBRARIES = {"keras": "keras", "savedmodel": "tensorflow", "onnx": "onnx"}
-_TRAINING = (
-    "penalty_weight rep_weights sigma alpha beta lower_bound upper_bound cross_bound omega ref_normal "
-    "mix_threshold optimizer lr_dis lr_gen end_lr imbalanced_update spectral gain initializer precision "
-    "legacy flip same_class"
-).split()
+_SAID = ("data", "num_class", "loss", "score_size", "batch_size", "seed")
+"""Fields of a run's identity that have lines of their own on the card."""
+
 _PROTOCOL = "feature_source feature_hash resize data split seed repeats versions".split()
 
 
@@ -144,8 +144,14 @@ def _training(config: Mapping, step: int) -> str:
         meaning = registry.names()[experiment["loss"]]
     except KeyError:
         meaning = "a loss that this version of mmdgan does not know"
-    default = (None, False)
-    settings = {name: experiment[name] for name in _TRAINING if experiment.get(name, None) not in default}
+    aids = fields_with(Experiment, group=AIDS)
+    settings = {
+        name: _without_folders(value) if isinstance(value, str) else value
+        for name, default in IDENTITY.items()
+        if name not in _SAID
+        and (value := experiment.get(name)) not in (None, False, [])
+        and not (name in aids and value == default)
+    }
     return "\n".join(
         [
             f"- Loss `{experiment['loss']}`: {meaning}",

@@ -12,11 +12,12 @@ from typing import Any
 
 from mmdgan import design
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.options import fields_with
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
 from mmdgan.runs.published import Wanted
 
-_PLACES = frozenset("results run_name data_root source inception restart feature_cache".split())
+_PLACES = frozenset(fields_with(Experiment, scope="place") + fields_with(Experiment, scope="call"))
 """Fields that say where things are, or how to begin, and nothing of what is trained."""
 
 
@@ -77,7 +78,18 @@ class RunFacts:
 
     def wanted(self) -> Wanted:
         """What published scores are looked up by."""
-        return Wanted.of(self.experiment, self.networks[1])
+        e = self.experiment
+        weights = e.get("rep_weights")
+        return Wanted(
+            e["data"],
+            e["loss"],
+            e["lr_dis"],
+            e["lr_gen"],
+            self.gain,
+            e["spectral"],
+            self.score_size,
+            weights is None or tuple(weights) == (0.0, -1.0),
+        )
 
     def changed(self) -> dict[str, Any]:
         """The fields of this version that differ from its defaults: what a command must say to make such a run."""

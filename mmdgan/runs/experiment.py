@@ -19,44 +19,22 @@ from typing import TYPE_CHECKING, Any, Literal
 from mmdgan import data, design
 from mmdgan.core.devices import REPLICA_LOSSES, STRATEGIES
 from mmdgan.core.errors import ConfigError, DesignError
-from mmdgan.core.options import option
+from mmdgan.core.options import fields_with, option
 from mmdgan.core.text import format_value
+from mmdgan.core.versions import versions
 from mmdgan.data.memory import CACHES
 from mmdgan.losses import registry as losses
 from mmdgan.metrics import METRICS
 from mmdgan.runs.folder import RunFolder
 from mmdgan.runs.plan import FEATURES, check, facts
 from mmdgan.runs.scores import JUDGES
-from mmdgan.training.aids.settings import FALLING, KINDS, NAMES as AIDS, SCHEDULES, Aids
+from mmdgan.training.aids.settings import FALLING, KINDS, SCHEDULES, Aids
 
 if TYPE_CHECKING:
     import keras
 
-# MERGED mmdgan/runs/experiment.py
-# What `mmdgan.experiment` knows of its own fields, and of the dictionaries that they name.
-
-
-LOSS_OPTIONS = (
-    "rep_weights rep_lambda sigma variance alpha beta add_dot biased lower_bound upper_bound cross_bound omega "
-    "ref_normal mix_threshold"
-).split()
-"""The fields that are options of losses."""
-
-IDENTITY_NAMES = (
-    "data flip same_class loss penalty_weight rep_weights sigma alpha beta add_dot biased lower_bound upper_bound "
-    "cross_bound omega ref_normal mix_threshold num_class score_size fixed_critic critic_weights gain spectral "
-    "initializer precision legacy batch_size optimizer lr_dis lr_gen end_lr imbalanced_update seed replica_losses"
-).split() + list(AIDS)
-"""The fields that a resumed run must share with the run before."""
-
-HPARAMS = ("architecture", "max_step", *IDENTITY_NAMES)
-"""The fields that TensorBoard's HParams tab shows of a run."""
-
-HPARAMS_FIRST = ("architecture", "batch_size", "data", "loss", "lr_dis", "lr_gen", "seed")
-"""Those of them whose columns always come first; the others do where they are not the default."""
-
-ELSEWHERE = "restart fallback strategy devices workers worker_index".split()
-"""What is of one call alone: a run that is loaded knows nothing of it."""
+LOSS, AIDS = "options of the loss", "training aids"
+"""The groups of the fields that are options of losses, and of those that are fields of `Aids`."""
 
 
 def loss_names() -> str:
@@ -84,18 +62,10 @@ def conditional_layers(architecture: dict) -> list[str]:
     return [f"{spec.name}/{layer.name}" for spec in specs for layer in spec.layers if layer.conditional]
 
 
-def versions() -> dict[str, str]:
-    """The installed versions of what a run's numbers depend on."""
-    import platform
-    from importlib import metadata
-
-    found = {"python": platform.python_version()}
-    for name in ("mmdgan", "tensorflow", "keras", "numpy"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed as a package"
-    return found
+def _uses_end_lr(experiment: Experiment) -> bool:
+    """Whether a learning rate falls to `end_lr`."""
+    falls = experiment.lr_schedule in FALLING
+    return falls or (experiment.lr_schedule == "original" and experiment.optimizer in ("sgd", "momentum"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,234 +73,352 @@ class Experiment:
     """What to train, on what, how long, and what to write on the way."""
 
     architecture: str = option(
-        "cifar10/DCGAN", "the networks: a preset, or path/file.py:NAME for a dictionary of yours", "networks"
+        "cifar10/DCGAN",
+        "networks: a preset, or path/file.py:NAME for your own dictionary",
+        "networks",
+        short=True,
+        hparams="first",
     )
     num_class: int = option(
-        0, "classes of conditional networks, as many as the data set has; 0: unconditional", "networks"
+        0,
+        "number of classes of conditional networks, that of the data set; 0: unconditional",
+        "networks",
+        identity=True,
+        inputs=True,
     )
     score_size: int | None = option(
         None,
-        "outputs of the last critic layer; none: 1 if it projects labels, else 16 for MMD losses, 1 for the others; a "
-        "fixed critic, or one whose last layer has no weights, has the width it has",
+        "outputs of the last critic layer; none: 1 if it projects labels, else 16 for MMD losses and 1 for the others "
+        "(a fixed critic, or one whose last layer has no weights, keeps its width)",
         "networks",
+        least=1,
+        identity=True,
     )
-    fixed_critic: bool = option(
-        False, "the critic stays as it is, a fixed function of each image, and only the generator learns", "networks"
-    )
+    fixed_critic: bool = option(False, "freeze the critic; train only the generator", "networks", identity=True)
     critic_weights: str | None = option(
-        None, "a file of weights (.npz) that the critic's layers of the same names begin with", "networks"
+        None, "weight file (.npz) that initialises the critic's layers of the same names", "networks", identity=True
     )
     gain: float | None = option(
-        None, "K: act_k = K^(1/L) on all L normalised layers; none: the dictionary's", "networks"
+        None,
+        "K: sets act_k = K^(1/L) on all L normalised layers; none: the dictionary's act_k",
+        "networks",
+        positive=True,
+        identity=True,
     )
     spectral: str = option(
-        "pico", "power iteration on the convolution (PICO) or its matrix (PIM)", "networks", ("pico", "pim")
+        "pico",
+        "power iteration for spectral norms: on the convolution (pico) or on its matrix (pim)",
+        "networks",
+        ("pico", "pim"),
+        identity=True,
     )
-    initializer: str = option("default", "initial weights", "networks", ("default", "sn_paper", "pg_paper"))
+    initializer: str = option(
+        "default", "initial weights", "networks", ("default", "sn_paper", "pg_paper"), identity=True
+    )
     precision: str = option(
         "float32",
-        "of the convolutions; weights and losses are float32, and fp16 scales its losses dynamically",
+        "precision of the convolutions; weights and losses stay in float32, and fp16 scales its losses dynamically",
         "networks",
         ("float32", "bf16", "fp16", "float64"),
+        short=True,
+        identity=True,
     )
     data_format: str | None = option(
-        None, "none: channels_first on a GPU", "networks", ("channels_first", "channels_last", "none")
+        None,
+        "memory layout of images; none: channels_first on a GPU, else channels_last",
+        "networks",
+        ("channels_first", "channels_last", "none"),
     )
-    legacy: bool = option(False, "label projections and penalties as the released code computes them", "networks")
+    legacy: bool = option(
+        False, "compute label projections and penalties as the released code does", "networks", identity=True
+    )
 
-    data: str = option("cifar10", "the data set: cifar10, sample, ...", "data")
-    data_root: str = option("Data", "the folder that holds the data sets", "data")
-    source: str | None = option(None, "a copy of it to convert, as `prepare --source` takes it", "data")
+    data: str = option(
+        "cifar10", "data set: cifar10, sample, ...", "data", short=True, identity=True, inputs=True, hparams="first"
+    )
+    data_root: str = option("Data", "folder of the data sets", "data", scope="place", inputs=True)
+    source: str | None = option(
+        None, "copy of the data set to convert, as `prepare --source` takes it", "data", scope="place", inputs=True
+    )
     cache: str = option(
         "auto",
-        "where the images are: in memory, or on disk and read as they are needed (stream); auto: in memory if "
-        "they take at most half of what is available",
+        "where to keep the images: in memory, or read them from disk as needed (stream); auto: memory if they take at "
+        "most half of what is available",
         "data",
         CACHES,
+        scope="machine",
+        inputs=True,
     )
-    flip: bool = option(False, "mirror each image, left and right, by the toss of a coin", "data")
-    same_class: bool = option(False, "batches of images of one class each", "data")
+    flip: bool = option(False, "mirror each image horizontally with probability 1/2", "data", identity=True)
+    same_class: bool = option(False, "fill each batch with images of one class", "data", identity=True)
 
-    loss: str = option("rep", f"{loss_names()}; `python -m mmdgan losses` explains them", "training")
+    loss: str = option(
+        "rep",
+        f"loss: {loss_names()}; `python -m mmdgan losses` explains them",
+        "loss",
+        short=True,
+        identity=True,
+        hparams="first",
+    )
     penalty_weight: float | None = option(
         None,
-        "weight of a _gp loss's or wasserstein's gradient penalty, or λ of a _ds loss's scale; none: 10 for "
+        "weight of the gradient penalty of _gp losses and wasserstein, or λ of the scale of _ds losses; none: 10 for "
         "wasserstein, 1 for attractive _gp losses, 0.1 for repulsive ones and _ds",
-        "training",
+        "loss",
+        positive=True,
+        identity=True,
     )
     rep_weights: tuple[float, float] | None = option(
-        None, "w0,w1 of the repulsive losses, w0 - w1 = 1; none: 0,-1", "training"
+        None, "w0,w1 of the repulsive losses, with w0 - w1 = 1; none: 0,-1", LOSS, identity=True
     )
-    rep_lambda: float | None = option(None, "or their λ = -w1: 1 is the repulsive loss, -1 is MMD-GAN", "training")
-    sigma: tuple[float, ...] | None = option(None, "widths of the Gaussian kernels", "training")
-    variance: tuple[float, ...] | None = option(None, "or their squares a: exp(-D / (2 a))", "training")
-    alpha: tuple[float, ...] | None = option(None, "exponents of mmd_t's kernels", "training")
-    beta: float | None = option(None, "scale of mmd_t's kernels", "training")
-    add_dot: float | None = option(None, "times <x, y>, is added to the kernels of mmd_g and mmd_t", "training")
-    biased: bool = option(False, "MMDs are means over all pairs, a sample with itself too (V-statistic)", "training")
-    lower_bound: float | None = option(None, "squared distances count as at least this (bounded losses)", "training")
-    upper_bound: float | None = option(None, "or as at most this", "training")
-    cross_bound: bool = option(False, "bound rep_b's cross term too, for λ < 0", "training")
+    rep_lambda: float | None = option(None, "the same as λ = -w1: 1 is the repulsive loss, -1 is MMD-GAN", LOSS)
+    sigma: tuple[float, ...] | None = option(None, "widths of the Gaussian kernels", LOSS, identity=True)
+    variance: tuple[float, ...] | None = option(None, "the same as squared widths a: exp(-D / (2 a))", LOSS)
+    alpha: tuple[float, ...] | None = option(None, "exponents of the kernels of mmd_t", LOSS, identity=True)
+    beta: float | None = option(None, "scale of the kernels of mmd_t", LOSS, identity=True)
+    add_dot: float | None = option(None, "add this times <x, y> to the kernels of mmd_g and mmd_t", LOSS, identity=True)
+    biased: bool = option(
+        False,
+        "average MMDs over all pairs, each sample with itself included (V-statistic)",
+        LOSS,
+        identity=True,
+    )
+    lower_bound: float | None = option(None, "lower bound on squared distances, in bounded losses", LOSS, identity=True)
+    upper_bound: float | None = option(None, "upper bound on squared distances, in bounded losses", LOSS, identity=True)
+    cross_bound: bool = option(False, "bound the cross term of rep_b too, for λ < 0", LOSS, identity=True)
     omega: tuple[float, ...] | None = option(
-        None, "low,high or one number: mean kernel value between the players, of the random-width losses", "training"
+        None,
+        "low,high or one number: mean kernel value between real and generated scores, of the random-width losses",
+        LOSS,
+        identity=True,
     )
     ref_normal: float | None = option(
-        None, "mean squared distance within the normal that rand_g and its kin compare with", "training"
+        None,
+        "mean squared distance within the normal that rand_g and its variants compare with",
+        LOSS,
+        identity=True,
     )
     mix_threshold: float | None = option(
-        None, "loss above which the mixing losses exchange samples, and ins_noise adds noise", "training"
+        None,
+        "loss above which the mixing losses exchange samples, and ins_noise adds noise",
+        LOSS,
+        identity=True,
     )
-    batch_size: int = option(64, "images per step", "training")
-    optimizer: str = option("adam", "adam has betas 0.5, 0.999", "training", ("adam", "rmsprop", "sgd", "momentum"))
-    lr_dis: float = option(5e-4, "the critic's learning rate", "training")
-    lr_gen: float = option(2e-4, "the generator's learning rate", "training")
+
+    batch_size: int = option(64, "images per step", "training", short=True, identity=True, inputs=True, hparams="first")
+    optimizer: str = option(
+        "adam",
+        "optimiser; adam has betas 0.5, 0.999",
+        "training",
+        ("adam", "rmsprop", "sgd", "momentum"),
+        identity=True,
+    )
+    lr_dis: float = option(
+        5e-4,
+        "learning rate of the critic",
+        "training",
+        positive=True,
+        short=True,
+        identity=lambda e: not e.fixed_critic,
+        hparams="first",
+    )
+    lr_gen: float = option(
+        2e-4, "learning rate of the generator", "training", positive=True, short=True, identity=True, hparams="first"
+    )
     end_lr: float = option(
-        1e-7, "learning rate at step 100,000, of sgd and momentum, or at the end of an lr_schedule", "training"
+        1e-7,
+        "learning rate of sgd and momentum at step 100,000, or at the end of an lr_schedule",
+        "training",
+        positive=True,
+        identity=_uses_end_lr,
     )
     imbalanced_update: tuple[int, int] | Literal["dynamic"] | None = option(
         None,
-        "p_dis,p_gen: update a network every p-th step, one of them 1; dynamic: the critic more rarely the "
-        "larger the generator's loss, after 1,000 steps",
+        "p_dis,p_gen: update a network every p-th step, one of them 1; dynamic: after 1,000 steps, update the critic "
+        "more rarely the larger the generator's loss",
         "training",
+        identity=True,
     )
-    seed: int = option(0, "of weights, data order, codes and samples", "training")
+    seed: int = option(0, "seed of weights, data order, codes and samples", "training", identity=True, hparams="first")
     replica_losses: str = option(
         "gathered",
-        "of several replicas: the loss of all their scores together, or local: each replica's own, gradients averaged",
+        "loss of several replicas: of all their scores together, or local: each replica's own, gradients averaged",
         "training",
         REPLICA_LOSSES,
+        identity=True,
     )
 
     ema: float | None = option(
         None,
-        "decay of an average of the generator's weights over the steps, such as 0.999, which samples and scores are "
-        "made with; none: they are made with the last weights",
-        "training aids",
+        "make samples and scores with a moving average of the generator's weights of this decay, such as 0.999; none: "
+        "with the last weights",
+        AIDS,
+        short=True,
+        identity=True,
     )
     augment: tuple[str, ...] = option(
         (),
-        f"of {', '.join(KINDS)} (DiffAugment): the critic sees real and generated images changed so at random",
-        "training aids",
+        f"random changes of all images that the critic sees (DiffAugment), of {', '.join(KINDS)}",
+        AIDS,
+        identity=True,
     )
     ada: float | None = option(
         None,
-        "adapt the probability of each of these changes, from 0 up, until the measure of overfitting is at this "
-        "target, such as 0.6; none: each always applies",
-        "training aids",
+        "adapt the probability of each of these changes so that the measure of overfitting stays at this target, such "
+        "as 0.6; none: each always applies",
+        AIDS,
+        identity=True,
     )
-    ada_images: int = option(500_000, "real images over which that probability can go from 0 to 1", "training aids")
+    ada_images: int = option(
+        500_000,
+        "real images over which that probability can go from 0 to 1",
+        AIDS,
+        identity=lambda e: e.ada is not None,
+    )
     instance_noise: tuple[float, int] | None = option(
         None,
-        "SIGMA,STEPS: Gaussian noise on the images that the critic sees, of a standard deviation that falls linearly "
-        "to 0 over so many steps",
-        "training aids",
+        "SIGMA,STEPS: add Gaussian noise to the images that the critic sees; its standard deviation falls linearly "
+        "from SIGMA to 0 over STEPS steps",
+        AIDS,
+        identity=True,
     )
     critic_steps: int = option(
-        1, "updates of the critic, each on a batch of its own, for each of the generator", "training aids"
+        1, "critic updates per generator update, each on a batch of its own", AIDS, identity=True
     )
     r1: float | None = option(
         None,
-        "gamma: adds gamma/2 times the mean squared Jacobian of the scores at real images to the critic's loss",
-        "training aids",
+        "gamma of the R1 penalty: gamma/2 times the mean squared Jacobian of the scores at real images",
+        AIDS,
+        identity=True,
     )
     clip_norm: float | None = option(
-        None, "divide each network's gradients by what their norm exceeds this by", "training aids"
+        None, "clip the gradients of each network to this global norm", AIDS, identity=True
     )
     lr_schedule: str = option(
         "original",
-        "of both learning rates: linear or cosine from their first value to end_lr; original: constant of adam and "
-        "rmsprop, decaying of sgd and momentum",
-        "training aids",
+        "schedule of both learning rates: linear or cosine decay to end_lr; original: constant for adam and rmsprop, "
+        "decaying for sgd and momentum",
+        AIDS,
         SCHEDULES,
+        identity=True,
     )
     lr_steps: int | None = option(
-        None, "the step at which linear and cosine rates have reached end_lr; none: max_step", "training aids"
+        None, "step at which linear and cosine rates reach end_lr; none: max_step", AIDS, identity=True
     )
 
     strategy: str = option(
         "auto",
-        "one device; mirrored: several of one machine; multi_worker: of several processes or machines; tpu "
-        "(experimental, not tried); auto: mirrored if several GPUs are visible, else one",
+        "one device; mirrored: several of one machine; multi_worker: several processes or machines; tpu "
+        "(experimental, untested); auto: mirrored if several GPUs are visible, else one",
         "devices",
         STRATEGIES,
+        short=True,
+        scope="call",
     )
     devices: int | None = option(
-        None, "how many GPUs to use, or parts to split the CPU into; none: all GPUs, or the CPU as one", "devices"
+        None,
+        "number of GPUs to use, or of parts to split the CPU into; none: all GPUs, or the CPU as one",
+        "devices",
+        scope="call",
     )
     workers: tuple[str, ...] = option(
-        (), "host:port,... of all workers, the chief first; none: those of TF_CONFIG, or of the Slurm step", "devices"
+        (),
+        "host:port,... of all workers, the chief first; none: from TF_CONFIG, or from the Slurm step",
+        "devices",
+        scope="call",
     )
-    worker_index: int | None = option(None, "this process's place among --workers, from 0", "devices")
+    worker_index: int | None = option(None, "index of this process in --workers, from 0", "devices", scope="call")
 
-    max_step: int = option(100_000, "train up to this step", "the run")
-    rounds: int = option(8, "how often, in equal parts of max_step, to make samples and scores", "the run")
-    score_steps: tuple[int, ...] = option((), "or after which steps to make them, e.g. 500,1000", "the run")
-    query_step: int = option(1000, "steps between TensorBoard summaries", "the run")
-    save_every: int | None = option(1000, "steps between checkpoints", "the run")
-    save_secs: float | None = option(300.0, "seconds between checkpoints", "the run")
-    keep: int = option(2, "how many of the newest checkpoints to keep", "the run")
+    max_step: int = option(100_000, "train up to this step", "run", least=1, short=True, hparams="shown")
+    rounds: int = option(8, "number of rounds of equal length; samples and scores follow each", "run", least=1)
+    score_steps: tuple[int, ...] = option(
+        (), "instead, the steps after which to make samples and scores, such as 500,1000", "run"
+    )
+    query_step: int = option(1000, "steps between TensorBoard summaries", "run", least=1)
+    save_every: int | None = option(1000, "steps between checkpoints", "run", least=1)
+    save_secs: float | None = option(300.0, "seconds between checkpoints", "run", positive=True)
+    keep: int = option(2, "number of newest checkpoints to keep", "run", least=1)
     keep_best: str | None = option(
         "auto",
-        "keep the checkpoint of the round with the best score besides; auto: by fid, if it is among the metrics",
-        "the run",
+        "also keep the checkpoint of the round with the best value of this score; auto: fid, if it is computed",
+        "run",
         ("auto", "none", *JUDGES),
     )
-    keep_rounds: bool = option(False, "keep the checkpoint of each round besides", "the run")
-    grid: tuple[int, int] = option((20, 20), "rows,columns of the grid of samples", "the run")
-    deterministic: bool = option(False, "the same run to the last bit each time, on one machine; slower", "the run")
+    keep_rounds: bool = option(False, "also keep the checkpoint of each round", "run")
+    grid: tuple[int, int] = option((20, 20), "rows,columns of the grid of samples", "run")
+    deterministic: bool = option(False, "make runs bit-identical on one machine; slower", "run")
     divergence_limit: float | None = option(
-        30_000.0,
-        "a loss beyond this, either way, is divergence, as one that is no number is; none: no limit",
-        "the run",
+        30_000.0, "stop when |loss| exceeds this limit or is NaN (none: no limit)", "run", positive=True
     )
     on_divergence: str = option(
         "stop",
-        "stop: with exit status 3; rollback: back to the last checkpoint with other random numbers, 3 times at most",
-        "the run",
+        "stop: with exit status 3; rollback: return to the last checkpoint with other random numbers, at most 3 times",
+        "run",
         ("stop", "rollback"),
     )
-    results: str = option("Results", "runs go to RESULTS/<data>/<run name>/", "the run")
-    run_name: str | None = option(None, "none: from loss, learning rates, gain and weights", "the run")
-    restart: bool = option(False, "begin anew; an earlier run is moved aside", "the run")
+    results: str = option("Results", "runs go to RESULTS/<data>/<run name>/", "run", short=True, scope="place")
+    run_name: str | None = option(
+        None,
+        "name of the run; none: made from loss, learning rates, gain and weights",
+        "run",
+        short=True,
+        scope="place",
+    )
+    restart: bool = option(
+        False, "start from scratch; an earlier run is moved to a folder next to it", "run", scope="call"
+    )
     fallback: bool = option(
         False,
-        "if the newest checkpoint is damaged or of other networks, go on from the newest that is sound",
-        "the run",
+        "if the newest checkpoint is damaged or of other networks, resume from the newest sound one",
+        "run",
+        scope="call",
     )
 
     jit: bool = option(False, "compile the networks, the loss and their gradients with XLA", "speed")
     steps_per_call: int = option(
-        1, "steps in one call of TensorFlow; fewer where a checkpoint, a summary or a round ends", "speed"
+        1, "steps per TensorFlow call; fewer before a checkpoint, a summary or the end of a round", "speed", least=1
     )
     profile: tuple[int, ...] = option(
         (),
-        "write a TensorBoard profile and a Chrome trace of steps FIRST,LAST, or of so many steps after the 10th of "
-        "this call of the program, to the run's logs",
+        "write a TensorBoard profile and a Chrome trace of steps FIRST,LAST, or of this many steps after the 10th of "
+        "this call, to the run's logs",
         "speed",
+        scope="machine",
     )
 
     metrics: tuple[str, ...] = option(
-        ("fid", "is", "kid"), f"scores after each round, of {', '.join(METRICS)}; none: no scores", "scores"
+        ("fid", "is", "kid"),
+        f"scores after each round, of {', '.join(METRICS)}; none: no scores",
+        "scores",
+        inputs=True,
     )
     features: str = option(
         "auto",
-        f"what scores are computed from: {', '.join(FEATURES)} (or keras:PATH.keras), a network of keras.applications; "
+        f"features that scores are computed from: {', '.join(FEATURES)} (of keras.applications) or keras:PATH.keras; "
         "auto: inception if its graph is there or can be fetched, else classifier",
         "scores",
+        inputs=True,
     )
     resize: str | None = option(
         None,
-        "how images come to the features' size; none: legacy for inception, clean for Keras networks",
+        "how images are resized for the features; none: legacy for inception, clean for Keras networks",
         "scores",
         ("legacy", "tfgan", "clean", "none"),
+        inputs=True,
     )
-    inception: str | None = option(None, "the 2015 Inception graph: .pb, tar.gz or SavedModel", "scores")
-    classifier_data: str | None = option(None, "labelled data set to train the classifier on", "scores")
+    inception: str | None = option(
+        None, "the 2015 Inception graph: .pb, tar.gz or SavedModel", "scores", scope="place", inputs=True
+    )
+    classifier_data: str | None = option(None, "labelled data set to train the classifier on", "scores", inputs=True)
     score_count: int | None = option(
-        None, "images to score; none: 50,000 or all of the data, in whole batches", "scores"
+        None,
+        "images to score; none: 50,000 or all of the data, in whole batches",
+        "scores",
+        least=1,
+        inputs=True,
     )
     feature_cache: str | None = option(
-        None, "the folder where features of images are kept; none: DATA_ROOT/features; off: they are not", "scores"
+        None, "folder of cached image features; none: DATA_ROOT/features; off: no cache", "scores", scope="place"
     )
 
     @classmethod
@@ -453,13 +541,14 @@ class Experiment:
     def config(self) -> dict[str, Any]:
         """What config.json holds besides the data: resolved fields, the networks' dictionaries, versions."""
         experiment = self.resolved()
+        of_one_call = fields_with(self, scope="call")
         defaults: dict[str, Any] = {
-            field.name: field.default for field in dataclasses.fields(self) if field.name in ELSEWHERE
+            field.name: field.default for field in dataclasses.fields(self) if field.name in of_one_call
         }
         return {
             "experiment": dataclasses.asdict(dataclasses.replace(experiment, **defaults)),
             "architecture": experiment.networks()[0],
-            "versions": versions(),
+            "versions": versions("python", "mmdgan", "tensorflow", "keras", "numpy"),
         }
 
     def describe(self) -> str:
@@ -503,25 +592,30 @@ class Experiment:
         """
         from mmdgan.runs.train import TrainingRun
         from mmdgan.training.callbacks import check as check_callbacks
-        from mmdgan.training.signals import raising_worker_lost
+        from mmdgan.training.signals import lost_workers_named
 
         check_callbacks(callbacks)  # by every worker, lest the others wait for one that refuses
-        with raising_worker_lost() if self.strategy == "multi_worker" else nullcontext(), ExitStack() as held:
+        with lost_workers_named() if self.strategy == "multi_worker" else nullcontext(), ExitStack() as held:
             return TrainingRun(self, held).execute(callbacks)
 
     def aids(self) -> Aids:
         """The training aids that are asked for."""
-        settings = {name: getattr(self, name) for name in AIDS}
+        settings = {name: getattr(self, name) for name in fields_with(self, group=AIDS)}
         if self.lr_schedule in FALLING and self.lr_steps is None:
             settings["lr_steps"] = self.max_step
         return Aids(**settings)
+
+    def identity(self) -> dict[str, Any]:
+        """What a resumed run must share with this one, as `IDENTITY`, without the fields that have no effect here."""
+        rules = {field.name: field.metadata["identity"] for field in dataclasses.fields(self)}
+        return {name: absent for name, absent in IDENTITY.items() if rules[name] is True or rules[name](self)}
 
     def loss_function(self) -> losses.Loss:
         """The loss with this experiment's options."""
         return losses.get(self.loss, **self._loss_options())
 
     def _loss_options(self) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in LOSS_OPTIONS}
+        values = {name: getattr(self, name) for name in fields_with(self, group=LOSS)}
         given = {name: value for name, value in values.items() if value is not None and value is not False}
         # One number of a list-valued flag is a number: rep's sigma and a fixed omega are no lists.
         return {k: v[0] if isinstance(v, tuple) and len(v) == 1 else v for k, v in given.items()}
@@ -537,6 +631,9 @@ class Experiment:
 
 
 IDENTITY: dict[str, Any] = {
-    field.name: field.default for field in dataclasses.fields(Experiment) if field.name in IDENTITY_NAMES
+    field.name: field.default for field in dataclasses.fields(Experiment) if field.metadata["identity"]
 }
-"""What a resumed run must share with the run before, with what the runs had that knew no such field."""
+"""What a resumed run must share with the run before, with the values of runs made before there was such a field."""
+
+LOSS_OPTIONS = fields_with(Experiment, group=LOSS)
+"""The fields that are options of losses."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdgan import data
 from mmdgan.core.devices import check_devices
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.options import check_limits
 from mmdgan.core.text import format_value, nearest
 from mmdgan.data import catalog, memory
 from mmdgan.data.open import loose_records
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 FEATURES = ("auto", "inception", "classifier", "keras:NAME")
 """What scores can be computed from; NAME stands for a network of keras.applications, or a file."""
-
-_AT_LEAST_ONE = "rounds query_step save_every keep score_size max_step score_count steps_per_call".split()
-_POSITIVE = "lr_dis lr_gen end_lr gain penalty_weight save_secs divergence_limit".split()
 
 
 def check(e: Experiment) -> None:
@@ -46,12 +43,7 @@ def check(e: Experiment) -> None:
 
 def _check_fields(e: Experiment) -> None:
     """Checks numbers and names by themselves."""
-    for name in _AT_LEAST_ONE:
-        if (value := getattr(e, name)) is not None and value < 1:
-            raise ConfigError(f"{name} is {value}; give a whole number of at least 1.")
-    for name in _POSITIVE:
-        if (value := getattr(e, name)) is not None and not 0 < value < float("inf"):
-            raise ConfigError(f"{name} is {value}; give a positive number.")
+    check_limits(e)
     if e.batch_size < 2:
         raise ConfigError(f"batch_size is {e.batch_size}; give at least 2, for losses compare samples.")
     if not 0 <= e.seed < 2**32:
@@ -63,11 +55,7 @@ def _check_fields(e: Experiment) -> None:
 
 
 def _check_choices(e: Experiment) -> None:
-    """Checks what must be one of a few values, and what depends on another field."""
-    for field in dataclasses.fields(e):
-        choices, value = field.metadata["choices"], format_value(getattr(e, field.name))
-        if choices and value not in choices:
-            raise ConfigError(f"{field.name} is {value}; the valid values are {', '.join(choices)}.")
+    """Checks what depends on another field."""
     periods = e.imbalanced_update
     if periods not in (None, "dynamic") and (isinstance(periods, str) or len(periods) != 2 or min(periods) != 1):
         shown = format_value(periods)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from mmdgan.core.devices import check_batch, check_one_replica, check_towers
 from mmdgan.core.errors import CheckpointError, ConfigError, DataError
 from mmdgan.core.lock import FolderLock
+from mmdgan.core.options import fields_with
 from mmdgan.core.startup import prepare_tensorflow
 from mmdgan.data import memory
-from mmdgan.runs.experiment import HPARAMS, HPARAMS_FIRST, IDENTITY
+from mmdgan.runs.experiment import IDENTITY
 from mmdgan.runs.folder import RunFolder
 from mmdgan.runs.scores import Best, best_of, newest
 from mmdgan.runs.scoring import Scorer, of_weights
@@ -52,7 +53,7 @@ class TrainingRun:
         self.folder: RunFolder = self.experiment.folder()
         config = experiment.config()
         if not experiment.restart and experiment.strategy != "multi_worker":  # else once the others can be told
-            self.folder.check(config, IDENTITY)
+            self.folder.check(config, self.experiment.identity())
         self.lock: FolderLock | None = None
         several = experiment.strategy == "multi_worker"
         if held is not None and not several:  # before TensorFlow starts, which takes its time
@@ -75,8 +76,9 @@ class TrainingRun:
 
     def _make_monitor(self) -> Monitor:
         from mmdgan.training import Monitor
+        from mmdgan.training.tensorboard import BystandingMonitor
 
-        return Monitor(self.folder.logs, writes=self.replicas.is_chief)
+        return (Monitor if self.replicas.is_chief else BystandingMonitor)(self.folder.logs)
 
     def _open_data(self) -> ImageData | StoredImages:
         """Opens the images: on the chief, which may write them; then, in the same order, on the other workers."""
@@ -99,7 +101,7 @@ class TrainingRun:
             return
         config["data"] = self._data_facts()
         if not self.experiment.restart:
-            self.folder.check(config, IDENTITY)
+            self.folder.check(config, self.experiment.identity())
         self.scorer = Scorer.of(self.experiment, self.data)
         self.folder.prepare(config, self.experiment.restart)
         if self.lock is not None:
@@ -124,6 +126,7 @@ class TrainingRun:
     def _build(self) -> None:
         from mmdgan.data import Pipeline
         from mmdgan.training import Checkpoints, Progress, Trainer
+        from mmdgan.training.tensorboard import BystandingCheckpoints
 
         e, replicas = self.experiment, self.replicas
         seed = divergence.attempt_seed(e.seed, self.attempt)
@@ -133,8 +136,8 @@ class TrainingRun:
 
             layers = weights.assign(self.gan.discriminator, self.critic_weights)
             print(f"The critic's {', '.join(layers)} begin with the weights of {e.critic_weights}.")
-        state = self.gan.state()
-        self.checkpoints = Checkpoints(self.folder.checkpoints, state, keep=e.keep, writes=replicas.is_chief)
+        checkpoints = Checkpoints if replicas.is_chief else BystandingCheckpoints
+        self.checkpoints = checkpoints(self.folder.checkpoints, self.gan.state(), keep=e.keep)
         stream: dict[str, Any] = {
             "seed": seed,
             "data_format": self.gan.generator.data_format,
@@ -232,8 +235,11 @@ class TrainingRun:
         from mmdgan.training.tensorboard import LOSSES
 
         scores = dict.fromkeys(f"scores/{record['metric']}" for record in self._rounds_scored())
-        values = {name: getattr(self.experiment, name) for name in HPARAMS}
-        first = [name for name, value in values.items() if name in HPARAMS_FIRST or value != IDENTITY.get(name, value)]
+        e = self.experiment
+        names = [f.name for f in dataclasses.fields(e) if f.metadata["hparams"] or f.metadata["identity"]]
+        values = {name: getattr(e, name) for name in names}
+        always = fields_with(e, hparams="first")
+        first = [name for name, value in values.items() if name in always or value != IDENTITY.get(name, value)]
         self.monitor.hparams(values, [*scores, *LOSSES], first=first, succeeded=succeeded)
 
     def _restore(self) -> bool:

@@ -1,4 +1,4 @@
-"""The local engine: worker processes, each with one run at a time (worker.py)."""
+"""The local engine: some worker processes, one run at a time each (see worker.py)."""
 
 from __future__ import annotations
 
@@ -12,32 +12,26 @@ import subprocess
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.processes import end_workers, environment, start_worker
+from mmdgan.core.options import fields_with
+from mmdgan.core.processes import environment
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps import worker
 from mmdgan.sweeps.folder import FAILED, INTERRUPTED, Outcome, SweepFolder
 from mmdgan.sweeps.points import Point
+from mmdgan.sweeps.progress import SweepProgress
 from mmdgan.training import signals
 
-if TYPE_CHECKING:
-    from mmdgan.sweeps.run import SweepProgress
-
 _SELECT_SECONDS = 0.25
-_DATA_FIELDS = (
-    "data data_root source cache features classifier_data inception resize metrics score_count batch_size num_class"
-).split()
 
 
 class SweepInterrupted(signals.Interrupted):
-    """A sweep stopped by a signal; the runs under way have saved their checkpoints."""
+    """A sweep stopped by a signal; what was under way has saved its checkpoint."""
 
-    def __init__(self, number: int, folder: SweepFolder, points: Sequence[Point]) -> None:
+    def __init__(self, number: int, done: int, total: int) -> None:
         super().__init__(0, number)
-        done = sum(map(folder.is_done, points))
-        self._sentence = f"the sweep was interrupted after {done} of {len(points)} runs; those under way are saved"
+        self._sentence = f"the sweep was interrupted after {done} of {total} runs; those under way are saved"
 
     def __str__(self) -> str:
         return self._sentence
@@ -66,19 +60,19 @@ def run_local(
     """Does the runs of a sweep that are not done yet, several at a time.
 
     Args:
-        folder: Folder of the sweep, begun.
-        points: All its runs; those with a result are skipped.
-        progress: Gets every run that ends.
-        jobs: Runs at a time.
-        threads: Threads of TensorFlow per run.
-        retries: How often a run whose process dies, or that fails other than by a mistake of the user, is tried again
-            at once, from its checkpoint.
+      folder: the sweep's, begun.
+      points: all its runs; those with a result are passed over.
+      progress: is told of every run that ends.
+      jobs: runs at a time.
+      threads: of TensorFlow, per run.
+      retries: how often a run whose process dies, or that fails with another error than a mistake of the person, is
+        tried again at once, from its checkpoint.
 
     Raises:
-        MmdGanError: The images or the features of the scores are not available; nothing has been started then.
-        SweepInterrupted: By a signal, after all runs under way have saved their state.
+      MmdGanError: the images or the features of the scores cannot be had; nothing has been started then.
+      SweepInterrupted: by a signal, after all runs under way have saved their state.
     """
-    waiting = deque(point for point in points if not folder.is_done(point))
+    waiting = deque(point for point in points if not is_done(folder, point))
     if not waiting:
         return
     with signals.collected() as received:
@@ -91,32 +85,21 @@ def run_local(
         finally:
             pool.end()
         if received:
-            raise SweepInterrupted(received[0], folder, points)
-
-
-def run_here(folder: SweepFolder, points: Sequence[Point], progress: SweepProgress) -> None:
-    """Does the runs of a sweep that are not done yet in this process; arguments and errors as of `run_local`."""
-    for point in points:
-        if folder.is_done(point):
-            continue
-        attempt = before.attempt + 1 if (before := folder.outcome(point.run)) else 1
-        outcome = worker.run_job(point.experiment, folder.path, point.run, 0, "here", attempt, point.seconds)
-        progress.ended(outcome)
-        if outcome.status == INTERRUPTED:
-            raise SweepInterrupted(signal.SIGINT, folder, points)
+            done = sum(is_done(folder, point) for point in points)
+            raise SweepInterrupted(received[0], done, len(points))
 
 
 def check_data(folder: SweepFolder, points: Sequence[Point], threads: int, received: list[int]) -> None:
-    """Checks that the images and the features of all runs are available, in a process of its own.
+    """Looks for the images and the features of all runs, in a process of its own.
 
     Args:
-        folder: Folder of the sweep.
-        points: The runs to come.
-        threads: Threads of TensorFlow.
-        received: Signals received so far; the check ends after one.
+      folder: of the sweep.
+      points: the runs that are to come.
+      threads: of TensorFlow.
+      received: signals that have come; it ends after one.
 
     Raises:
-        ConfigError: They are not available.
+      ConfigError: they cannot be had.
     """
     pool = _Pool(folder, threads, 0, None)
     try:
@@ -124,6 +107,12 @@ def check_data(folder: SweepFolder, points: Sequence[Point], threads: int, recei
         pool.check([point.experiment for point in points], received)
     finally:
         pool.end()
+
+
+def is_done(folder: SweepFolder, point: Point) -> bool:
+    """Whether a run has a result, and is not repeated."""
+    known = folder.outcome(point.run)
+    return known is not None and known.is_result
 
 
 class _Pool:
@@ -138,7 +127,15 @@ class _Pool:
     def start(self) -> _Slot:
         """Starts one more worker."""
         with self._folder.log(f"worker-{len(self._slots)}").open("ab") as log:
-            process = start_worker("mmdgan.sweeps.worker:work", stderr=log, env=environment(self._threads))
+            process = subprocess.Popen(
+                worker.command(),
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # out of reach of Ctrl-C at the terminal: we end them, in order
+                env=environment(self._threads),
+            )
         slot = _Slot(process)
         self._slots.append(slot)
         assert process.stdout is not None
@@ -147,14 +144,19 @@ class _Pool:
 
     def end(self) -> None:
         """Ends all workers, and with them whatever they are doing."""
-        end_workers(slot.process for slot in self._slots)
+        for slot in self._slots:
+            slot.process.kill()
+        for slot in self._slots:
+            _close(slot)
         self._selector.close()
 
     def check(self, experiments: Sequence[Experiment], received: list[int]) -> None:
-        """Checks the images and the features of all runs, before the first one starts."""
+        """Looks for the images and the features of all runs, before the first one starts."""
         kinds: dict[str, Experiment] = {}
         for experiment in experiments:
-            kinds.setdefault(json.dumps([getattr(experiment, name) for name in _DATA_FIELDS]), experiment)
+            kinds.setdefault(
+                json.dumps([getattr(experiment, name) for name in fields_with(experiment, inputs=True)]), experiment
+            )
         slot = self._slots[0]
         for experiment in kinds.values():
             self._send(slot, worker.check_line(experiment, self._folder))
@@ -171,7 +173,7 @@ class _Pool:
 
     def run(self, waiting: deque[Point], received: list[int]) -> None:
         """Gives out the runs; returns when they are done, or after a signal when those under way have ended."""
-        stopping = False
+        told = False
         for slot in self._slots:
             self._give(slot, waiting, received)
         while any(slot.point for slot in self._slots):
@@ -182,11 +184,11 @@ class _Pool:
                 self._ended(slot, status, waiting, received)
                 if slot.dead:
                     self._slots.remove(slot)
-                    end_workers([slot.process])
+                    _close(slot)
                     slot = self.start()
                 self._give(slot, waiting, received)
-            if received and not stopping:
-                stopping = True
+            if received and not told:
+                told = True
                 for slot in self._slots:
                     if slot.point is not None:
                         slot.process.send_signal(signal.SIGTERM)
@@ -199,16 +201,17 @@ class _Pool:
         point = waiting.popleft()
         before = self._folder.outcome(point.run)
         slot.point, slot.attempt = point, (before.attempt if before else 0) + 1
-        self._send(slot, worker.run_line(point, self._folder, self._threads, "local", slot.attempt))
+        line = worker.run_line(point.experiment, self._folder, point.run, self._threads, "local", slot.attempt)
+        self._send(slot, line)
 
     def _send(self, slot: _Slot, line: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError):  # it has died: the end of its output will tell
+        with contextlib.suppress(BrokenPipeError):  # it has died: its output's end will tell
             assert slot.process.stdin is not None
             while line:
                 line = line[slot.process.stdin.write(line) :]
 
     def _listen(self) -> None:
-        """Reads what the workers say, for a moment."""
+        """Takes in what the workers say, for a moment."""
         for key, _ in self._selector.select(_SELECT_SECONDS):
             received = os.read(key.fd, 65536)
             key.data.text += received
@@ -217,7 +220,7 @@ class _Pool:
                 key.data.dead = True
 
     def _answer(self, slot: _Slot) -> int | None:
-        """The status of a worker's job, or minus the signal that killed it; None if it has not ended."""
+        """The status of the job that a worker has ended; minus the signal that killed it; None if there is none yet."""
         while b"\n" in slot.text:
             line, slot.text = slot.text.split(b"\n", 1)
             if "status" in (answer := json.loads(line)):
@@ -225,14 +228,14 @@ class _Pool:
         return (slot.process.wait() or 1) if slot.dead else None
 
     def _ended(self, slot: _Slot, status: int, waiting: deque[Point], received: list[int]) -> None:
-        """Ends a run: completes its record, reports it, queues another try."""
+        """Makes what belongs to the end of a run: its record, the line, another try."""
         point = slot.point
         assert point is not None and self._progress is not None  # a run has ended
         outcome = self._folder.outcome(point.run)
         if outcome is None or outcome.attempt != slot.attempt:
             outcome = self._died(point, status, slot.attempt, outcome)
         tries = self._tries[point.run] = self._tries.get(point.run, 0) + 1
-        # A run that was stopped, while nobody has stopped the sweep, counts as killed.
+        # A run that was stopped, though nobody has stopped the sweep, is as good as one that was killed.
         lost = outcome.transient if outcome.status == FAILED else outcome.status == INTERRUPTED and not received
         again = lost and tries <= self._retries
         if again:
@@ -252,3 +255,10 @@ class _Pool:
         )
         self._folder.write(outcome)
         return outcome
+
+
+def _close(slot: _Slot) -> None:
+    slot.process.wait()
+    for pipe in (slot.process.stdin, slot.process.stdout):
+        assert pipe is not None
+        pipe.close()

@@ -1,4 +1,4 @@
-"""Random numbers are a function of the seed and the stream."""
+"""The losses' random numbers are a function of the seed and the stream."""
 
 import numpy as np
 import pytest

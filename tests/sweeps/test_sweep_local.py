@@ -14,11 +14,12 @@ import pytest
 
 from mmdgan.cli import program
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.options import changed_flags
 from mmdgan.core.processes import THREAD_VARIABLES, environment
 from mmdgan.sweeps.folder import Outcome, SweepFolder
-from mmdgan.sweeps.points import expand, flags_of
+from mmdgan.sweeps.points import expand
 from mmdgan.sweeps.spec import Sweep, load
-from mmdgan.sweeps.worker import write_hparams
+from mmdgan.sweeps.worker import tell_tensorboard
 from tests.cli.test_program import _status
 from tests.conftest import script_environment
 from tests.helpers.hparams_table import hparams_table
@@ -82,7 +83,7 @@ def test_a_run_without_scores_takes_no_column_from_the_others(tiny_architecture,
     first, second = folder.begin("tiny", "swd", base, expand(sweep))
     folder.write(Outcome(first.run, "finished", 4, ({"metric": "SWD mean", "value": 0.5, "spread": None},)))
     folder.write(Outcome(second.run, "diverged", 1))
-    write_hparams(folder)
+    tell_tensorboard(folder)
     assert hparams_table(folder.path)[:2] == (["lr_dis"], ["scores/SWD mean", "GANLoss/gen", "GANLoss/dis"])
 
 
@@ -93,7 +94,7 @@ def test_a_run_equals_the_same_run_alone(done, tmp_path):
     point = folder.points()[1]
     alone = dataclasses.replace(point.experiment, results=str(tmp_path), run_name="alone")
 
-    command = [sys.executable, "-m", "mmdgan", "train", *flags_of(alone)]
+    command = [sys.executable, "-m", "mmdgan", "train", *changed_flags(alone)]
     threads = {name: environment(1)[name] for name in THREAD_VARIABLES}
     subprocess.run(command, check=True, capture_output=True, env=script_environment() | threads)
     ours, other = weights(point.experiment.folder().path), weights(alone.folder().path)

@@ -9,9 +9,10 @@ import random
 import pytest
 
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.options import changed_flags
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps import Sweep, choice, integers, loguniform, uniform
-from mmdgan.sweeps.points import expand, flags_of, run_name
+from mmdgan.sweeps.points import expand, run_name
 from mmdgan.sweeps.spec import load
 from tests.helpers.sweep_helpers import tiny_base, write_spec
 
@@ -79,7 +80,7 @@ def test_the_flags_of_a_run_make_it_again():
     from mmdgan.cli import flags
 
     experiment = Experiment(rep_lambda=-0.5, cross_bound=True, loss="rep_b", metrics=(), grid=(3, 4), save_every=None)
-    assert flags.parse(Experiment(), flags_of(experiment), usage="").options == experiment
+    assert flags.parse(Experiment(), changed_flags(experiment), usage="").options == experiment
 
 
 @pytest.mark.parametrize(
