@@ -262,11 +262,13 @@ def test_networks_of_the_how_to_are_networks(tmp_path, monkeypatch, capsys):
 
 
 USE_OF_THE_OTHER_LOSSES = """
+import mmdgan
+import registered_loss
 from train_it import *
 from energy_loss import Energy
 from penalised_loss import Penalised
 
-for loss in (Energy(), Penalised()):
+for loss in (mmdgan.losses.get("lsgan"), Energy(), Penalised()):
     losses = GanStep(gan.generator, gan.discriminator, loss, 1e-3, 1e-3).step(pipeline.batch(0)["x"])
     print(loss.name, *(float(losses[name]) for name in ("loss_gen", "loss_dis")), float(losses.get("dis_penalty", 0)))
 """

@@ -90,7 +90,7 @@ def test_quick_is_small():
         (fixed, ["--lr_gen=-1"], "lr_gen is -1"),
         (fixed, ["--seed=-1"], "seed is -1"),
         (fixed, ["--batch_size=1"], "batch_size is 1"),
-        (learned, ["--loss=repp"], "no loss named 'repp'.*did you mean 'rep'"),
+        (learned, ["--loss=repp"], "no loss named 'repp'.*did you mean rep"),
         (learned, ["--loss="], "loss is empty"),
         (learned, ["--loss=hinge", "--sigma=1"], "'hinge' has no option 'sigma'"),
         (learned, ["--loss=rep", "--add_dot=1"], "'rep' has no option 'add_dot'"),
