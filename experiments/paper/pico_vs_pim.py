@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-    from mmdgan.layers.base import SpectralLayer
+    from mmdgan.layers.linear import SpectralLayer
     from mmdgan.report.facts import RunFacts
 
 OPS = ("c", "tc", "d", "project")

@@ -17,7 +17,7 @@ import tensorflow as tf
 from mmdgan.core.errors import ConfigError
 from mmdgan.export.plain_kernels import plain_kernel
 from mmdgan.export.plain_layers import PlainLayers, layers
-from mmdgan.layers.base import SpectralLayer
+from mmdgan.layers.linear import SpectralLayer
 from mmdgan.networks.blocks import POOLS, Block, DefaultBlock, NonLocalBlock, ResidualBlock, batch_shape
 from mmdgan.networks.network import Network
 

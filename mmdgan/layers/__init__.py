@@ -11,7 +11,6 @@ from mmdgan.core import lazy
 
 if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
     from mmdgan.layers import (
-        base as base,
         conditional as conditional,
         initializers as initializers,
         layout as layout,
@@ -34,6 +33,7 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names load on first u
         SpectralConv2D as SpectralConv2D,
         SpectralConv2DTranspose as SpectralConv2DTranspose,
         SpectralDense as SpectralDense,
+        SpectralLayer as SpectralLayer,
         SpectralSeparableConv2D as SpectralSeparableConv2D,
     )
     from mmdgan.layers.normalization import (

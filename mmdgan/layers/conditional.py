@@ -13,16 +13,15 @@ import tensorflow as tf
 
 from mmdgan.core.types import StaticShape
 from mmdgan.layers import initializers
-from mmdgan.layers.base import Kernels, SpectralLayer
-from mmdgan.layers.layout import class_rows, class_shape
-from mmdgan.layers.linear import SpectralConv2D, SpectralConv2DTranspose, SpectralDense
+from mmdgan.layers.layout import ChannelwiseLayer, class_rows, class_shape
+from mmdgan.layers.linear import Kernels, SpectralConv2D, SpectralConv2DTranspose, SpectralDense, SpectralLayer
 
 
 class _ClassKernels(SpectralLayer):
-    """What layers with a common kernel and one per class share.
+    """Base of layers with a common kernel and one per class.
 
     Args:
-        num_class: number of classes.
+        num_class: Number of classes.
     """
 
     conditional = True
@@ -41,8 +40,8 @@ class ConditionalDense(_ClassKernels, SpectralDense):
     """Dense layer x (K + C[y]), the op 'dcd'; weights kernel (in, units) and c_kernel (classes, in, units).
 
     Args:
-        units: output features.
-        num_class: number of classes. Further arguments: `SpectralLayer`.
+        units: Output features.
+        num_class: Number of classes. Further arguments: `SpectralLayer`.
     """
 
     op = "dcd"
@@ -52,7 +51,7 @@ class ConditionalDense(_ClassKernels, SpectralDense):
         (kernel,) = super().kernel_shapes(input_shape)
         return kernel, (self.num_class, *kernel)
 
-    def call(  # type: ignore[override]  # takes labels besides
+    def call(  # type: ignore[override]  # takes labels too
         self, inputs: tf.Tensor, labels: tf.Tensor, training: bool = False
     ) -> tf.Tensor:
         kernels = class_rows(self.effective_kernel(training), labels)
@@ -67,7 +66,7 @@ class ConditionalDense(_ClassKernels, SpectralDense):
 
 
 class _ScaledOutputs(_ClassKernels):
-    """What the layers share that multiply the outputs of a common kernel by 1 + c_kernel[y].
+    """Base of layers that multiply the outputs of a common kernel by 1 + c_kernel[y].
 
     The effective kernel is the pair (kernel, multipliers of all classes); the latter hold gain and spectral norm.
     """
@@ -76,7 +75,7 @@ class _ScaledOutputs(_ClassKernels):
         scales = (self.num_class, *[1] * (len(input_shape) - 2), self._channels)
         return *super().kernel_shapes(input_shape), scales
 
-    def call(  # type: ignore[override]  # takes labels besides
+    def call(  # type: ignore[override]  # takes labels too
         self, inputs: tf.Tensor, labels: tf.Tensor, training: bool = False
     ) -> tf.Tensor:
         kernel, multipliers = self.effective_kernel(training)
@@ -104,8 +103,8 @@ class ScaledDense(_ScaledOutputs, SpectralDense):
     """Dense layer (x K) (1 + c[y]), the op 'dck'; weights kernel (in, units) and c_kernel (classes, units).
 
     Args:
-        units: output features.
-        num_class: number of classes. Further arguments: `SpectralLayer`.
+        units: Output features.
+        num_class: Number of classes. Further arguments: `SpectralLayer`.
     """
 
     op = "dck"
@@ -117,8 +116,8 @@ class ScaledConv2D(_ScaledOutputs, SpectralConv2D):
     """Convolution times 1 + c[y], the op 'cck'; weights kernel (k, k, in, out), c_kernel (classes, 1, 1, out).
 
     Args:
-        filters: output channels.
-        num_class: number of classes. Further arguments: `SpectralConv2D`.
+        filters: Output channels.
+        num_class: Number of classes. Further arguments: `SpectralConv2D`.
     """
 
     op = "cck"
@@ -129,8 +128,8 @@ class ScaledConv2DTranspose(_ScaledOutputs, SpectralConv2DTranspose):
     """Transposed convolution times 1 + c[y], the op 'tcck'; weights kernel (k, k, out, in), c_kernel as `ScaledConv2D`.
 
     Args:
-        filters: output channels.
-        num_class: number of classes. Further arguments: `SpectralConv2D`.
+        filters: Output channels.
+        num_class: Number of classes. Further arguments: `SpectralConv2D`.
     """
 
     op = "tcck"
@@ -148,9 +147,9 @@ class LabelProjection(SpectralLayer):
     Its weight is kernel (classes, in).
 
     Args:
-        num_class: number of classes.
-        legacy: keep the spectral norm's vector up to date but do not divide by the norm, as the released code does.
-        **kwargs: of `SpectralLayer`, without the bias.
+        num_class: Number of classes.
+        legacy: Keep the spectral norm's vector up to date but do not divide by the norm, as the released code does.
+        **kwargs: Arguments of `SpectralLayer`, without those of the bias.
     """
 
     op = "project"
@@ -164,7 +163,7 @@ class LabelProjection(SpectralLayer):
     def kernel_shapes(self, input_shape: StaticShape) -> tuple[tuple[Any, ...], ...]:
         return ((self.num_class, input_shape[-1]),)
 
-    def call(  # type: ignore[override]  # takes labels besides
+    def call(  # type: ignore[override]  # takes labels too
         self, inputs: tf.Tensor, labels: tf.Tensor, training: bool = False
     ) -> tf.Tensor:
         rows = class_rows(self.effective_kernel(training), labels)
@@ -182,13 +181,13 @@ class LabelProjection(SpectralLayer):
 
 
 @keras.saving.register_keras_serializable(package="mmdgan")
-class ConditionalBias(keras.layers.Layer):
+class ConditionalBias(ChannelwiseLayer):
     """Adds a bias per class and channel, the ops 'cb' and 'bcb'; weights bias (channels,) and c_bias, a class tensor.
 
     Args:
-        num_class: number of classes.
-        common: whether a bias of all classes is added too ('bcb'); those of the classes then start at zero.
-        data_format: of images, 'channels_last' or 'channels_first'.
+        num_class: Number of classes.
+        common: Whether a bias of all classes is added too ('bcb'); those of the classes then start at zero.
+        data_format: As in `ChannelwiseLayer`.
     """
 
     conditional = True
@@ -196,10 +195,9 @@ class ConditionalBias(keras.layers.Layer):
     def __init__(
         self, num_class: int, *, common: bool = False, data_format: str = "channels_last", **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(data_format, **kwargs)
         self.num_class = num_class
         self.common = common
-        self.data_format = data_format
 
     def build(self, input_shape: StaticShape) -> None:
         shape = class_shape(self.num_class, tuple(input_shape), self.data_format)
@@ -214,9 +212,5 @@ class ConditionalBias(keras.layers.Layer):
             biases += tf.convert_to_tensor(self.bias)
         return inputs + class_rows(biases, labels, self.data_format)
 
-    def compute_output_shape(self, input_shape: StaticShape) -> StaticShape:
-        return input_shape
-
     def get_config(self) -> dict:
-        config = {"num_class": self.num_class, "common": self.common, "data_format": self.data_format}
-        return {**super().get_config(), **config}
+        return {**super().get_config(), "num_class": self.num_class, "common": self.common}

@@ -1,9 +1,20 @@
-"""Convolutions as TensorFlow's CPU kernels compute and differentiate them rightly, or other ways that are faster.
+"""Convolutions as TensorFlow's CPU kernels compute and differentiate them correctly, or by algorithms that are faster.
 
-`algorithms` chooses the way. Of TensorFlow's own kernels three things are worked around, all exactly: dilated
-convolutions have no gradient on a CPU, the gradient of a 1x1 kernel with strides above 1 writes outside of its memory
-there (oneDNN in TensorFlow 2.21, where the last row or column is skipped), and images with channels first are
-convolved there only in the types that oneDNN has for the CPU at hand.
+`choose` selects the algorithm by dtype, device and size. The layers see no difference but speed.
+
+| algorithm | what it is | where it is the fastest |
+|---|---|---|
+| direct | TensorFlow's own convolution | GPUs, large or few pixels, few channels |
+| winograd | `mmdgan.layers.winograd` | float32 on CPUs: wide layers of small images |
+| patches | `mmdgan.layers.patches`: neighbourhoods times a matrix | small images in bfloat16 on CPUs with AMX |
+
+docs/speed.md has the measurements behind the sizes below. A CPU without arithmetic of a half precision emulates it, at
+many times the cost of float32: its convolutions are computed in float32 and rounded, which makes their sums more exact.
+
+Three defects of TensorFlow's own kernels are worked around, all exactly: dilated convolutions have no gradient on a
+CPU; the gradient of a 1x1 kernel with strides above 1 writes outside of its memory there (oneDNN in TensorFlow 2.21,
+where the last row or column is skipped); and images with channels first are convolved there only in the types that
+oneDNN has for the CPU at hand.
 """
 
 from __future__ import annotations
@@ -17,84 +28,22 @@ import tensorflow as tf
 
 from mmdgan.layers import patches, winograd
 
-# MERGED mmdgan/layers/convolution.py
-# Which way a convolution is computed: by dtype, device and size. The layers above see no difference but speed.
-#
-# | way | what it is | where it is the fastest |
-# |---|---|---|
-# | direct | TensorFlow's own convolution | GPUs, large or few pixels, few channels |
-# | winograd | `mmdgan.layers.winograd` | float32 on CPUs: wide layers of small images |
-# | patches | `mmdgan.layers.patches`: neighbourhoods times a matrix | small images in bfloat16 on CPUs with AMX |
-#
-# A CPU without arithmetic of a half precision emulates it, at many times the cost of float32. Its convolutions are
-# computed in float32 there and rounded: the sums are the more exact for it. docs/speed.md has the measurements
-# behind the sizes below.
-
-
 DIRECT, WINOGRAD, PATCHES = "direct", "winograd", "patches"
 
-
-def choose(dtype: str, shape: tuple, kernel_shape: tuple, strides: int, dilation: int, padding: str) -> str:
-    """Returns the way to compute a convolution, its adjoint and its derivatives: one of this module's constants.
-
-    Args:
-        dtype: in which the arithmetic is done (`arithmetic`).
-        shape: (N, H, W) of the convolution's result, or of its adjoint's input; N is None if it is not known yet.
-        kernel_shape: (k, k, in, out).
-        strides, dilation, padding: of the convolution of channels-last images, whose sides the strides divide.
-    """
-    batch, height, width = shape
-    plain = padding == "SAME" and dilation == 1 and batch is not None
-    if not plain or not on_cpu() or (kernel_shape[0], strides) not in ((3, 1), (4, 2)):
-        return DIRECT
-    side, pixels, few = max(height, width), batch * height * width, min(kernel_shape[2:])
-    if dtype == "bfloat16":
-        suits = "amx_bf16" in cpu_features() and side <= 8 and pixels >= 256 and few >= 64
-        return PATCHES if suits else DIRECT
-    if dtype == "float32" and side <= 16 and pixels >= 512 and few >= 128:
-        return WINOGRAD
-    return DIRECT
-
-
-def arithmetic(dtype: str) -> str:
-    """Returns the dtype in which a convolution of that dtype is computed here."""
-    if dtype in ("bfloat16", "float16") and on_cpu() and not cpu_features() & _NATIVE[dtype]:
-        return "float32"
-    return dtype
-
-
-@functools.cache
-def on_cpu() -> bool:
-    """Whether the CPU is all there is."""
-    return not any(tf.config.list_physical_devices(kind) for kind in ("GPU", "TPU"))
-
-
-@functools.cache
-def cpu_features() -> frozenset[str]:
-    """The CPU's instruction sets, as Linux names them; none if it does not tell."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return frozenset()
-    flags = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
-    return frozenset(next(flags, "").split())
-
+_OTHER_ALGORITHMS = {WINOGRAD: winograd, PATCHES: patches}
 
 _NATIVE = {"bfloat16": {"amx_bf16", "avx512_bf16", "bf16"}, "float16": {"amx_fp16", "avx512_fp16", "fphp"}}
 """Instruction sets that make a half precision faster than float32, on x86 and ARM."""
-
-
-_OTHER_WAYS = {WINOGRAD: winograd, PATCHES: patches}
 
 
 def convolve(x: tf.Tensor, kernel: tf.Tensor, strides: int, dilation: int, padding: str, layout: str) -> tf.Tensor:
     """Returns the convolution of images.
 
     Args:
-        x: images in `layout`.
+        x: Images in `layout`.
         kernel: (k, k, in, out).
-        strides: in pixels, both sides.
-        dilation: distance of the kernel's entries.
+        strides: Strides in pixels, along both axes.
+        dilation: Distance of the kernel's entries.
         padding: 'SAME' or 'VALID'.
         layout: 'NHWC' or 'NCHW'.
     """
@@ -102,9 +51,9 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, strides: int, dilation: int, paddi
         return tf.cast(convolve(tf.cast(x, dtype), tf.cast(kernel, dtype), strides, dilation, padding, layout), x.dtype)
     if layout == "NCHW" and not runs_channels_first(x.dtype.name):
         return _channels_first(convolve(_channels_last(x), kernel, strides, dilation, padding, "NHWC"))
-    way = _way(x.shape, kernel, strides, dilation, padding, layout)
-    if way is not None:
-        return way.convolve(x, kernel, strides)
+    algorithm = _algorithm(x.shape, kernel, strides, dilation, padding, layout)
+    if algorithm is not None:
+        return algorithm.convolve(x, kernel, strides)
     if kernel.shape[0] == 1 and strides > 1:
         x = x[:, ::strides, ::strides] if layout == "NHWC" else x[:, :, ::strides, ::strides]
         strides = 1
@@ -117,10 +66,10 @@ def convolve_transposed(
     """Returns the adjoint of `convolve`.
 
     Args:
-        x: images in `layout`.
+        x: Images in `layout`.
         kernel: (k, k, out, in).
-        shape: of the result, batch included; its sides are static, or n * strides of x.
-        strides, dilation, padding, layout: as `convolve`.
+        shape: Shape of the result, batch included; its sides are static, or n * strides of x.
+        strides, dilation, padding, layout: As in `convolve`.
     """
     if (dtype := arithmetic(x.dtype.name)) != x.dtype.name:
         wide, wide_kernel = tf.cast(x, dtype), tf.cast(kernel, dtype)
@@ -129,9 +78,9 @@ def convolve_transposed(
         shape = [shape[axis] for axis in (0, 2, 3, 1)]
         options = (strides, dilation, padding, "NHWC")
         return _channels_first(convolve_transposed(_channels_last(x), kernel, shape, *options))
-    way = _way((x.shape[0], *shape[1:]), kernel, strides, dilation, padding, layout)
-    if way is not None:
-        return way.convolve_transposed(x, kernel, strides)
+    algorithm = _algorithm((x.shape[0], *shape[1:]), kernel, strides, dilation, padding, layout)
+    if algorithm is not None:
+        return algorithm.convolve_transposed(x, kernel, strides)
     if kernel.shape[0] > 1 or strides == 1:
         kernel = dilated_kernel(kernel, dilation)
         return tf.nn.conv2d_transpose(x, kernel, shape, strides, padding, data_format=layout)
@@ -148,7 +97,7 @@ def convolve_depthwise(
     """Returns each channel's convolution with its own kernels.
 
     Args:
-        x, strides, dilation, padding, layout: as `convolve`.
+        x, strides, dilation, padding, layout: As in `convolve`.
         kernel: (k, k, in, multiplier).
     """
     if layout == "NCHW" and not runs_channels_first(x.dtype.name):
@@ -157,12 +106,50 @@ def convolve_depthwise(
     return tf.nn.depthwise_conv2d(x, dilated_kernel(kernel, dilation), steps, padding, data_format=layout)
 
 
-def _way(shape: Sequence, kernel: tf.Tensor, strides: int, dilation: int, padding: str, layout: str) -> Any:
-    """Returns the module that is to convolve images of a shape, or None for TensorFlow's own convolution."""
-    if layout != "NHWC" or any(not isinstance(side, int) or side % strides for side in shape[1:3]):
-        return None
-    small = (shape[0], shape[1] // strides, shape[2] // strides)
-    return _OTHER_WAYS.get(choose(kernel.dtype.name, small, kernel.shape, strides, dilation, padding))
+def choose(dtype: str, shape: tuple, kernel_shape: tuple, strides: int, dilation: int, padding: str) -> str:
+    """Returns the algorithm for a convolution, its adjoint and its derivatives: DIRECT, WINOGRAD or PATCHES.
+
+    Args:
+        dtype: The dtype in which it is computed (`arithmetic`).
+        shape: (N, H, W) of the convolution's result, or of its adjoint's input; N is None if it is not known yet.
+        kernel_shape: (k, k, in, out).
+        strides, dilation, padding: Those of the convolution, of channels-last images whose sides the strides divide.
+    """
+    batch, height, width = shape
+    plain = padding == "SAME" and dilation == 1 and batch is not None
+    if not plain or not on_cpu() or (kernel_shape[0], strides) not in ((3, 1), (4, 2)):
+        return DIRECT
+    side, pixels, few = max(height, width), batch * height * width, min(kernel_shape[2:])
+    if dtype == "bfloat16":
+        suits = "amx_bf16" in cpu_features() and side <= 8 and pixels >= 256 and few >= 64
+        return PATCHES if suits else DIRECT
+    if dtype == "float32" and side <= 16 and pixels >= 512 and few >= 128:
+        return WINOGRAD
+    return DIRECT
+
+
+def arithmetic(dtype: str) -> str:
+    """Returns the dtype in which a convolution of images of that dtype is computed on this machine."""
+    if dtype in ("bfloat16", "float16") and on_cpu() and not cpu_features() & _NATIVE[dtype]:
+        return "float32"
+    return dtype
+
+
+@functools.cache
+def on_cpu() -> bool:
+    """Whether there is neither a GPU nor a TPU."""
+    return not any(tf.config.list_physical_devices(kind) for kind in ("GPU", "TPU"))
+
+
+@functools.cache
+def cpu_features() -> frozenset[str]:
+    """The CPU's instruction sets, as Linux names them; empty on other systems."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    flags = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
+    return frozenset(next(flags, "").split())
 
 
 @functools.cache
@@ -178,14 +165,6 @@ def runs_channels_first(dtype: str) -> bool:
     return True
 
 
-def _channels_last(x: tf.Tensor) -> tf.Tensor:
-    return tf.transpose(x, (0, 2, 3, 1))
-
-
-def _channels_first(x: tf.Tensor) -> tf.Tensor:
-    return tf.transpose(x, (0, 3, 1, 2))
-
-
 def dilated_kernel(kernel: tf.Tensor, dilation: int) -> tf.Tensor:
     """Returns the kernel ((k - 1) d + 1, ..., in, out) whose plain convolution is the dilated one.
 
@@ -195,6 +174,22 @@ def dilated_kernel(kernel: tf.Tensor, dilation: int) -> tf.Tensor:
     if dilation == 1:
         return kernel
     return _spread(_spread(kernel, 0, dilation), 1, dilation)[:extent, :extent]
+
+
+def _algorithm(shape: Sequence, kernel: tf.Tensor, strides: int, dilation: int, padding: str, layout: str) -> Any:
+    """Returns the module that convolves images of a shape, or None for TensorFlow's own convolution."""
+    if layout != "NHWC" or any(not isinstance(side, int) or side % strides for side in shape[1:3]):
+        return None
+    small = (shape[0], shape[1] // strides, shape[2] // strides)
+    return _OTHER_ALGORITHMS.get(choose(kernel.dtype.name, small, kernel.shape, strides, dilation, padding))
+
+
+def _channels_last(x: tf.Tensor) -> tf.Tensor:
+    return tf.transpose(x, (0, 2, 3, 1))
+
+
+def _channels_first(x: tf.Tensor) -> tf.Tensor:
+    return tf.transpose(x, (0, 3, 1, 2))
 
 
 def _spread(x: tf.Tensor, axis: int, factor: int) -> tf.Tensor:

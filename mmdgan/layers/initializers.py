@@ -43,9 +43,9 @@ class ActivationInitializer(keras.initializers.Initializer):
     | pg_paper | any | truncated normal, stddev 1 |
 
     Args:
-        activation: name as in a layer dictionary.
-        mode: one of `MODES`.
-        seed: an int for a fixed draw; None follows `keras.utils.set_random_seed`.
+        activation: Name as in a layer dictionary.
+        mode: One of `MODES`.
+        seed: An int for a fixed draw; None follows `keras.utils.set_random_seed`.
     """
 
     def __init__(self, activation: str = "linear", mode: str = "default", seed: int | None = None):
@@ -89,7 +89,7 @@ def runtime_multiplier(activation: str, kernel_shape: tuple[int, ...]) -> float:
     kernel, and fan_out the last axis alone, without the receptive field.
 
     Args:
-        activation: name as in a layer dictionary.
+        activation: Name as in a layer dictionary.
         kernel_shape: (in, out), (k, k, in, out) or (k, k, out, in).
     """
     fan_in, fan_out = math.prod(kernel_shape[:-1]), kernel_shape[-1]

@@ -1,4 +1,4 @@
-"""Where channels are in the two data formats: biases along them, and the rows that labels choose from class tensors.
+"""The two data formats: the axis of channels, biases along it, and the rows that labels choose from class tensors.
 
 A class tensor is (classes, channels) for flat features and (classes, 1, 1, channels) for images of both formats.
 """
@@ -6,8 +6,32 @@ A class tensor is (classes, channels) for flat features and (classes, 1, 1, chan
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import keras
 import tensorflow as tf
+
+from mmdgan.core.types import StaticShape
+
+
+class ChannelwiseLayer(keras.layers.Layer):
+    """Base of layers that keep the shape of their inputs: images in `data_format`, or flat features.
+
+    Args:
+        data_format: Layout of images, 'channels_last' or 'channels_first'; flat features (N, F) have F channels.
+    """
+
+    conditional = False
+
+    def __init__(self, data_format: str = "channels_last", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.data_format = data_format
+
+    def compute_output_shape(self, input_shape: StaticShape) -> StaticShape:
+        return input_shape
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "data_format": self.data_format}
 
 
 def channel_axis(rank: int, data_format: str) -> int:
@@ -32,9 +56,9 @@ def add_bias(x: tf.Tensor, bias: tf.Tensor, data_format: str) -> tf.Tensor:
     a sum of 65,536 ones stays at a few hundred.
 
     Args:
-        x: images in `data_format`, or flat features.
+        x: Images in `data_format`, or flat features.
         bias: (channels,).
-        data_format: of images.
+        data_format: Layout of images.
     """
     axis = channel_axis(x.shape.rank, data_format)
     layout = "NCHW" if axis == 1 and x.shape.rank == 4 else "NHWC"
@@ -64,13 +88,13 @@ def class_rows(values: tf.Tensor, labels: tf.Tensor, data_format: str = "channel
     Args:
         values: (classes, ...).
         labels: integers (N, 1).
-        data_format: of the images that (classes, 1, 1, channels) belong to.
+        data_format: Layout of images, to which (classes, 1, 1, channels) belong.
 
     Returns:
         (N, ...); for channels_first images (N, channels, 1, 1).
 
     Raises:
-        ValueError: labels that are not integers.
+        ValueError: Labels that are not integers.
         tf.errors.InvalidArgumentError: a label outside [0, classes), on a CPU.
     """
     labels = tf.convert_to_tensor(labels)

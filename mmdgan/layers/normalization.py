@@ -15,7 +15,7 @@ import tensorflow as tf
 from mmdgan.core import replicas
 from mmdgan.core.types import StaticShape
 from mmdgan.layers import initializers, scope
-from mmdgan.layers.layout import channel_axis, class_rows, class_shape
+from mmdgan.layers.layout import ChannelwiseLayer, channel_axis, class_rows, class_shape
 
 MOMENTUM = 0.99
 EPSILON = 1e-3
@@ -23,22 +23,19 @@ RESPONSE_EPSILON = 1e-10
 
 
 @keras.saving.register_keras_serializable(package="mmdgan")
-class BatchNorm(keras.layers.Layer):
+class BatchNorm(ChannelwiseLayer):
     """Batch normalisation over all axes but the channels'.
 
     Args:
         data_format: 'channels_last' (N, H, W, C) or (N, F), or 'channels_first' (N, C, H, W) or (N, F).
-        center: whether the trainable 'beta' is added.
-        scale: whether the trainable 'gamma' multiplies.
+        center: Whether the trainable 'beta' is added.
+        scale: Whether the trainable 'gamma' multiplies.
     """
-
-    conditional = False
 
     def __init__(
         self, data_format: str = "channels_last", center: bool = True, scale: bool = True, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
-        self.data_format = data_format
+        super().__init__(data_format, **kwargs)
         self.center = center
         self.scale = scale
         self.gamma = self.beta = None
@@ -70,23 +67,19 @@ class BatchNorm(keras.layers.Layer):
         self._update(self.moving_variance, variance)
         return outputs
 
-    def compute_output_shape(self, input_shape: StaticShape) -> StaticShape:
-        return input_shape
-
     def get_config(self) -> dict:
-        config = {"data_format": self.data_format, "center": self.center, "scale": self.scale}
-        return {**super().get_config(), **config}
+        return {**super().get_config(), "center": self.center, "scale": self.scale}
 
     def _affine(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns gamma and beta, or what stands for them."""
+        """Returns gamma and beta, or ones and zeros in their place."""
         gamma = tf.ones_like(self.moving_mean) if self.gamma is None else tf.convert_to_tensor(self.gamma)
         beta = tf.zeros_like(self.moving_mean) if self.beta is None else tf.convert_to_tensor(self.beta)
         return gamma, beta
 
     def _can_fuse(self, inputs: tf.Tensor) -> bool:
-        """The fused kernel returns the unbiased variance; it has no float64 form, and no NCHW one on a CPU.
+        """The fused kernel returns the unbiased variance, of its own replica's samples.
 
-        It knows the samples of its own replica alone.
+        It has no float64 form, and no NCHW one on a CPU.
         """
         if _replicas() > 1:
             return False
@@ -143,8 +136,8 @@ class ConditionalBatchNorm(BatchNorm):
     which all classes share.
 
     Args:
-        num_class: number of classes.
-        data_format: as `BatchNorm`.
+        num_class: Number of classes.
+        data_format: As in `BatchNorm`.
     """
 
     conditional = True
@@ -160,7 +153,7 @@ class ConditionalBatchNorm(BatchNorm):
         self.class_offset = self.add_weight(name="offset", initializer=initializers.bias_initializer(), **options)
         super().build(input_shape)
 
-    def call(  # type: ignore[override]  # takes labels besides
+    def call(  # type: ignore[override]  # takes labels too
         self, inputs: tf.Tensor, labels: tf.Tensor, training: bool = False
     ) -> tf.Tensor:
         outputs = super().call(inputs, training=training)
@@ -174,18 +167,8 @@ class ConditionalBatchNorm(BatchNorm):
 
 
 @keras.saving.register_keras_serializable(package="mmdgan")
-class LocalResponseNorm(keras.layers.Layer):
-    """Divides each pixel's features by their root mean square over the channels (Karras et al. 2018, section 4.2).
-
-    Args:
-        data_format: as `BatchNorm`.
-    """
-
-    conditional = False
-
-    def __init__(self, data_format: str = "channels_last", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.data_format = data_format
+class LocalResponseNorm(ChannelwiseLayer):
+    """Divides each pixel's features by their root mean square over the channels (Karras et al. 2018, section 4.2)."""
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         # Squares of half-precision features overflow, and their epsilon vanishes.
@@ -193,55 +176,3 @@ class LocalResponseNorm(keras.layers.Layer):
         axis = channel_axis(inputs.shape.rank, self.data_format)
         power = tf.reduce_mean(wide * wide, axis=axis, keepdims=True)
         return tf.cast(wide * tf.math.rsqrt(power + RESPONSE_EPSILON), inputs.dtype)
-
-    def compute_output_shape(self, input_shape: StaticShape) -> StaticShape:
-        return input_shape
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "data_format": self.data_format}
-
-
-# MERGED mmdgan/layers/normalization.py
-# The trainable number that opens an attention block's branch (Zhang et al. 2019; spec A.5).
-
-
-@keras.saving.register_keras_serializable(package="mmdgan")
-class Bounded(keras.constraints.Constraint):
-    """Clips a variable to [-bound, bound] after each update."""
-
-    def __init__(self, bound: float):
-        self.bound = float(bound)
-
-    def __call__(self, value: tf.Tensor) -> tf.Tensor:
-        return tf.clip_by_value(value, -self.bound, self.bound)
-
-    def get_config(self) -> dict:
-        return {"bound": self.bound}
-
-
-@keras.saving.register_keras_serializable(package="mmdgan")
-class Scalar(keras.layers.Layer):
-    """Multiplies by one trainable number, 'kernel', that starts at 0.
-
-    Args:
-        bound: the optimiser keeps the number in [-bound, bound]; None: anywhere.
-    """
-
-    conditional = False
-
-    def __init__(self, bound: float | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.bound = bound
-
-    def build(self, input_shape: StaticShape) -> None:
-        constraint = None if self.bound is None else Bounded(self.bound)
-        self.kernel = self.add_weight(name="kernel", shape=(), initializer="zeros", constraint=constraint)
-
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        return inputs * tf.convert_to_tensor(self.kernel)
-
-    def compute_output_shape(self, input_shape: StaticShape) -> StaticShape:
-        return input_shape
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "bound": self.bound}

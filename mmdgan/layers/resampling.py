@@ -35,13 +35,13 @@ def resample(x: tf.Tensor, method: str, factor: float = 2, data_format: str = "c
     | unpool | nearest neighbour | integer of at least 2 |
 
     Args:
-        x: images of static height and width.
-        method: one of `METHODS`.
-        factor: not 0. Interpolated sides are int(side * factor) or int(side / |factor|), at least 1.
+        x: Images of static height and width.
+        method: One of `METHODS`.
+        factor: Not 0. Interpolated sides are int(side * factor) or int(side / |factor|), at least 1.
         data_format: 'channels_last' or 'channels_first'.
 
     Raises:
-        ValueError: an unknown method, or a factor that it does not take.
+        ValueError: An unknown method, or a factor that it does not take.
     """
     _check_factor(method, factor)
     x = tf.convert_to_tensor(x)
@@ -68,10 +68,10 @@ def pool(x: tf.Tensor, op: str, kernel: int, strides: int, padding: str, data_fo
     window's full size, as in the original.
 
     Args:
-        x: images in `data_format`.
+        x: Images in `data_format`.
         op: 'max', 'avg' or 'sum'.
-        kernel: side of the window.
-        strides: of both axes.
+        kernel: Side of the window.
+        strides: Strides along both axes.
         padding: 'SAME' or 'VALID'.
         data_format: 'channels_last' or 'channels_first'.
     """
@@ -88,7 +88,7 @@ def bilinear_additive_upsampling(x: tf.Tensor, factor: int = 2, data_format: str
     """Enlarges images bilinearly and adds every factor^2 consecutive channels (Wojna et al. 2017).
 
     Args:
-        x: images (N, H, W, C) or (N, C, H, W), C divisible by factor^2.
+        x: Images (N, H, W, C) or (N, C, H, W), C divisible by factor^2.
         factor: integer of at least 1.
         data_format: 'channels_last' or 'channels_first'.
 
@@ -113,8 +113,8 @@ def interpolation_matrix(method: str, side: int, new_side: int) -> np.ndarray:
 
     Args:
         method: 'bil' or 'bic'.
-        side: pixels of the input.
-        new_side: pixels of the output; a single one is the first pixel of the input.
+        side: Pixels of the input.
+        new_side: Pixels of the output; a single one is the first pixel of the input.
     """
     positions = np.linspace(0, side - 1, new_side)
     first = np.floor(positions).astype(int)

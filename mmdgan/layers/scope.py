@@ -1,4 +1,4 @@
-"""What all calls of a network within one training step share: effective kernels, and whether state may change.
+"""What the calls of a network share within one training step: effective kernels, and whether state may change.
 
 One training step applies the critic several times (real, generated, penalty passes) with one spectral norm per
 kernel, and updates each spectral vector once; each of these passes sees the moving averages from before the step.
@@ -34,7 +34,7 @@ def frozen_state() -> Iterator[None]:
 
 @contextlib.contextmanager
 def deferred_updates() -> Iterator[list[tuple[object, object]]]:
-    """Within the block, moving averages stay; gives the list of (variable, value) that they would have become."""
+    """Within the block, moving averages stay; yields the list of (variable, value) of their updates."""
     updates: list[tuple[object, object]] = []
     with _set("updates", updates):
         yield updates
@@ -48,7 +48,7 @@ def synchronised_statistics(synchronised: bool = True) -> Iterator[None]:
 
 
 def statistics_are_synchronised() -> bool:
-    """Returns whether batch statistics are taken over all replicas: only where a training step says so."""
+    """Returns whether batch statistics are taken over all replicas, as a training step may ask."""
     return getattr(_local, "synchronised", False)
 
 

@@ -42,9 +42,9 @@ class LinearMap:
 
     Attributes:
         forward: A, from tensors of `vector_shape`.
-        adjoint: the transpose of A, back to `vector_shape`.
-        vector_shape: shape of the vector: a leading axis of 1, or of all classes, included.
-        per_class: whether axis 0 holds one vector, image and norm per class.
+        adjoint: The transpose of A, back to `vector_shape`.
+        vector_shape: Shape of the vector: a leading axis of 1, or of all classes, included.
+        per_class: Whether axis 0 holds one vector, image and norm per class.
     """
 
     forward: Callable[[tf.Tensor], tf.Tensor]
@@ -67,8 +67,8 @@ def vector_shape(
     """Returns the shape of the vector that `spectral_norm` iterates, or None for a closed form.
 
     Args:
-        op: one of `OPS`.
-        kernel_shape: the kernel's shape, or a pair of shapes, as in the module's table.
+        op: One of `OPS`.
+        kernel_shape: The kernel's shape, or a pair of shapes, as in the module's table.
         input_shape: (H, W, C) of the layer's input (c, tc, cck, tcck).
         output_shape: (H, W, C) of the layer's output (c, tc, cck, tcck).
     """
@@ -113,13 +113,13 @@ def spectral_norm(
             'cd' and 'dcd' (a matrix per class, alone or added to a common one), 'dck', 'cck' and 'tcck' (a common
             kernel whose outputs are scaled per class).
         kernel: a tensor, or a pair for dcd, dck, cck and tcck; shapes in the module's table.
-        vector: of shape `vector_shape(...)`; None where a closed form (the Frobenius norm) applies.
+        vector: The vector, of shape `vector_shape(...)`; None where a closed form (the Frobenius norm) applies.
         input_shape: (H, W, C) of the layer's input, for convolutions.
         output_shape: (H, W, C) of the layer's output, for convolutions.
-        strides: of the convolution.
-        dilation: of the convolution.
+        strides: Strides of the convolution.
+        dilation: Dilation of the convolution.
         padding: 'SAME' or 'VALID'.
-        gradient_at: the constant vector with which sigma is differentiated: 'vector' (the v given: the derivative
+        gradient_at: The constant vector with which sigma is differentiated: 'vector' (the v given: the derivative
             of the returned value) or 'next'. In the released code's training step the new vector is stored
             before the backward pass reads it, so that its gradient of sigma is <A v / |A v|, A v'>: training
             uses 'next', and reproduces its trajectories to rounding.
@@ -289,9 +289,9 @@ def _scaled_map(linear: LinearMap, scales: tf.Tensor, behind: bool) -> LinearMap
     """The maps of all classes whose layer multiplies the outputs of `linear`'s by scales[y].
 
     Args:
-        linear: the common map.
-        scales: broadcast with the layer's outputs, classes first.
-        behind: whether these outputs are `linear`'s images rather than its vectors.
+        linear: The common map.
+        scales: Broadcast with the layer's outputs, classes first.
+        behind: Whether these outputs are `linear`'s images rather than its vectors.
     """
     if behind:
         forward, adjoint = (lambda v: linear.forward(v) * scales), (lambda y: linear.adjoint(y * scales))

@@ -120,8 +120,8 @@ def _axis_forms(side: int, taps: int, strides: int) -> tuple[np.ndarray, np.ndar
     """The transforms of a whole axis.
 
     Args:
-        side: of the convolution's result.
-        taps: of the kernel on each phase.
+        side: Side of the convolution's result.
+        taps: Entries of the kernel on each phase, per axis.
         strides: 1 lets the first matrix pad; else the image is padded already.
 
     Returns:
@@ -146,8 +146,8 @@ def transforms(tile: int, taps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     """Toom-Cook's matrices A, G, B: y = A ((G g) * (B x)) has y[i] = sum_j g[j] x[i + j].
 
     Args:
-        tile: the number of outputs, at most 4.
-        taps: the length of g; tile + taps is at most 7.
+        tile: The number of outputs, at most 4.
+        taps: The length of g; tile + taps is at most 7.
 
     Returns:
         A (tile, points), G (points, taps), B (points, points), float64, points = tile + taps - 1.

@@ -20,7 +20,6 @@ from mmdgan.design.spec import Part
 from mmdgan.layers import conditional, linear, normalization
 from mmdgan.layers.initializers import LEAKY_SLOPE, ActivationInitializer, runtime_multiplier
 from mmdgan.layers.layout import channel_axis
-from mmdgan.layers.normalization import Scalar
 from mmdgan.layers.resampling import pool, resample
 
 POOLS = ("max", "avg", "sum")
@@ -170,7 +169,7 @@ class _PartMaker:
         if part.op in ("b", "cb", "bcb", "bn", "cbn", "lrn"):
             return self._channelwise(part, {**named, "data_format": self.data_format})
         if part.op == "k":
-            return Scalar(bound=1.0 if part.spectral else None, **named)
+            return linear.Scalar(bound=1.0 if part.spectral else None, **named)
         options = {
             **named,
             "spectral": self.spectral if part.spectral else None,

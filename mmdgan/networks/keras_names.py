@@ -31,12 +31,14 @@ CLASSES = {
     "mmdgan.layers.initializers": ("ActivationInitializer",),
     "mmdgan.layers.linear": (
         "Bias",
+        "Bounded",
+        "Scalar",
         "SpectralConv2D",
         "SpectralConv2DTranspose",
         "SpectralDense",
         "SpectralSeparableConv2D",
     ),
-    "mmdgan.layers.normalization": ("BatchNorm", "Bounded", "ConditionalBatchNorm", "LocalResponseNorm", "Scalar"),
+    "mmdgan.layers.normalization": ("BatchNorm", "ConditionalBatchNorm", "LocalResponseNorm"),
     "mmdgan.networks.network": ("Network",),
     "mmdgan.training.optimizers": ("Adam", "HeavyBall", "RMSprop"),
 }

@@ -19,9 +19,9 @@ from mmdgan.core.errors import ConfigError, DataError
 from mmdgan.core.types import TensorLike
 from mmdgan.design.architecture import NetworkSpec, parse_architecture, parse_network
 from mmdgan.design.spec import Route
-from mmdgan.layers.base import SPECTRAL_MODES, SpectralLayer
 from mmdgan.layers.initializers import MODES
 from mmdgan.layers.layout import channel_axis
+from mmdgan.layers.linear import SPECTRAL_MODES, SpectralLayer
 from mmdgan.networks.blocks import DefaultBlock, NonLocalBlock, ResidualBlock, batch_shape
 
 PRECISIONS = {

@@ -16,7 +16,7 @@ from mmdgan.core.errors import ConfigError
 from mmdgan.runs.folder import RunFolder
 
 if TYPE_CHECKING:
-    from mmdgan.layers.base import SpectralLayer
+    from mmdgan.layers.linear import SpectralLayer
 
 
 class LayerNorm(NamedTuple):

@@ -17,8 +17,8 @@ from mmdgan.design.architecture import parse_network
 from mmdgan.design.graph import HOWS
 from mmdgan.design.keys import DENSE, KEYS, NON_LOCAL_TYPES, POOLS, RESIDUAL_TYPES, SCALINGS
 from mmdgan.design.layers import BLOCK_OPS
-from mmdgan.layers.base import SPECTRAL_MODES
 from mmdgan.layers.initializers import MODES
+from mmdgan.layers.linear import SPECTRAL_MODES
 from mmdgan.networks.blocks import _KERNEL_LAYERS
 from tests.conformance.built import built
 from tests.conformance.descriptions import LOSSES, NETWORKS, PRESETS

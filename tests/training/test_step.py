@@ -43,7 +43,7 @@ def test_each_spectral_vector_takes_exactly_one_power_iteration_per_step(real):
 def test_the_norm_is_computed_once_per_kernel_and_step(real, monkeypatch):
     calls = []
     monkeypatch.setattr(
-        "mmdgan.layers.base.spectral_norm",
+        "mmdgan.layers.linear.spectral_norm",
         lambda op, *args, **kw: calls.append(op) or spectral.spectral_norm(op, *args, **kw),
     )
     make_gan().step(real)

@@ -218,7 +218,7 @@ def test_penalties_see_the_moving_averages_of_batch_norm(real):
 def test_a_kernel_has_one_norm_per_step_whatever_the_passes(name, real, monkeypatch):
     calls = []
     monkeypatch.setattr(
-        "mmdgan.layers.base.spectral_norm",
+        "mmdgan.layers.linear.spectral_norm",
         lambda op, *args, **kw: calls.append(op) or spectral.spectral_norm(op, *args, **kw),
     )
     gan = make_gan(name, ARCHITECTURE)

@@ -88,7 +88,7 @@ def test_first_gradients(case, monkeypatch):
     golden = trajectory(case)
     at_old_vector = spectral.spectral_norm
     monkeypatch.setattr(
-        "mmdgan.layers.base.spectral_norm", lambda *args, gradient_at, **options: at_old_vector(*args, **options)
+        "mmdgan.layers.linear.spectral_norm", lambda *args, gradient_at, **options: at_old_vector(*args, **options)
     )
     gan = start(golden)
     histograms = gan.inspect(golden["images_uint8_nhwc"][0])["histograms"]
