@@ -75,7 +75,7 @@ def page() -> str:
     Raises:
       ValueError: the catalogue has a loss without a formula here, or a formula is of no loss.
     """
-    from mmdgan.losses.entries import ENTRIES
+    from mmdgan.losses.registry import ENTRIES
 
     if missing := sorted(set(ENTRIES) ^ set(FORMULAS)):
         raise ValueError(f"FORMULAS in docs/generated/losses.py does not agree with the catalogue on {missing}")
@@ -85,15 +85,15 @@ def page() -> str:
 def _section(canonical: str) -> str:
     """One loss: its names, formulas, source, options and variants."""
     from mmdgan.losses import registry
-    from mmdgan.losses.entries import ENTRIES, SCALE_WEIGHT
+    from mmdgan.losses.registry import ENTRIES, SCALE_WEIGHT
 
     entry, loss = ENTRIES[canonical], registry.get(canonical)
     others = [f"`{name}`" for name in entry.aliases if name]
-    lines = [f"### {canonical}", "", f"{entry.summary}.", ""]
+    lines = [f"### {canonical}", "", f"{entry.text}.", ""]
     lines += [f"- `L_G = {FORMULAS[canonical][0]}`", f"- `L_D = {FORMULAS[canonical][1]}`", f"- Source: {entry.source}"]
     if others:
         lines.append(f"- Other names: {', '.join(others)}")
-    options = [f"`{name}` {_shown(value)}" for name, value in entry.defaults.items()]
+    options = [f"`{name}` {_shown(value)}" for name, value in entry.options.items()]
     lines.append(f"- Options: {', '.join(options) or 'none'}")
     size = "1 score" if loss.score_size == 1 else f"{loss.score_size} scores"
     lines.append(f"- The critic gives {size} per image unless `--score_size` says otherwise")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import changed_flags, option
-from mmdgan.core.processes import Children
+from mmdgan.core.processes import Supervisor
 from mmdgan.losses import registry as losses
 from mmdgan.runs.experiment import LOSS_OPTIONS
 from paper.output import FigureOptions
@@ -137,7 +137,7 @@ def train(experiment: Experiment, in_process: bool = False) -> None:
         return
     words = [sys.executable, "-m", "mmdgan", "train", *changed_flags(experiment)]
     print(f"Training {folder}.", flush=True)
-    status = Children().run(words).status
+    status = Supervisor().run(words).status
     if status not in (0, _DIVERGED):
         raise ConfigError(f"training {folder} ended with status {status}; its message is above. Run this again then.")
 

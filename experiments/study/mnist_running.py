@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mmdgan.core.errors import MmdGanError
-from mmdgan.core.processes import Children
+from mmdgan.core.processes import Supervisor
 from mmdgan.core.text import format_value
 from study.mnist_plan import Study, StudyFile, StudyRun, steps_of
 
@@ -32,10 +32,10 @@ def run_study(study: Study) -> list[StudyRun]:
     """
     study.check()
     file = StudyFile(study)
-    children, logs = Children(threads=1), Path(study.out) / "logs"
+    supervisor, logs = Supervisor(threads=1), Path(study.out) / "logs"
     if not study.report_only and any(file.get("calibration", row) is None for row in study.rows):
         print("Measuring what a step of each row costs.", flush=True)
-        _run(children, logs, "calibration", [sys.executable, "-m", "study.mnist_calibrate", *_flags(study)])
+        _run(supervisor, logs, "calibration", [sys.executable, "-m", "study.mnist_calibrate", *_flags(study)])
         file = StudyFile(study)
     runs = planned(study, file)
     if study.report_only:
@@ -49,7 +49,7 @@ def run_study(study: Study) -> list[StudyRun]:
     lock = threading.Lock()
 
     def train(run: StudyRun) -> None:
-        seconds = _run(children, logs, run.name, [sys.executable, "-m", "mmdgan", "train", *run.command()])
+        seconds = _run(supervisor, logs, run.name, [sys.executable, "-m", "mmdgan", "train", *run.command()])
         with lock:
             file.put("seconds", run.name, round((file.get("seconds", run.name) or 0) + seconds, 1))
         print(f"{run.name}: {run.steps:,} steps, {seconds:.0f} s of processor time.", flush=True)
@@ -67,7 +67,7 @@ def run_study(study: Study) -> list[StudyRun]:
         finally:
             for future in futures:
                 future.cancel()
-            children.stop()
+            supervisor.stop()
     if failed and not any(run.records() for run in runs):
         raise failed[0]
     return runs
@@ -99,14 +99,14 @@ def _flags(study: Study) -> list[str]:
     return [f"--{f.name}={format_value(getattr(study, f.name))}" for f in dataclasses.fields(study)]
 
 
-def _run(children: Children, logs: Path, name: str, words: Sequence[str]) -> float:
+def _run(supervisor: Supervisor, logs: Path, name: str, words: Sequence[str]) -> float:
     """Runs a command to its end, its output in a log; returns its processor seconds.
 
     Raises:
         StudyError: it failed.
     """
     log = logs / f"{name}.log"
-    status, seconds = children.run(words, log)
+    status, seconds = supervisor.run(words, log)
     if status:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
         raise StudyError(f"{name} ended with status {status} ({log}): {' / '.join(lines)}")

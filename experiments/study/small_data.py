@@ -21,7 +21,7 @@ from typing import Any
 
 from mmdgan.core.errors import ConfigError, MmdGanError
 from mmdgan.core.options import option
-from mmdgan.core.processes import Children
+from mmdgan.core.processes import Supervisor
 from mmdgan.core.text import format_value, nearest
 from paper.output import FigureOptions, Output, new_figure
 
@@ -233,7 +233,7 @@ def _run(
 ) -> tuple[int, float, Path]:
     """Runs a command, for at most so much processor time; returns its status, the seconds used, and its log."""
     log = Path(options.work) / "logs" / f"{name}.log"
-    return *Children(threads=1).run(command, log, seconds), log
+    return *Supervisor(threads=1).run(command, log, seconds), log
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:

@@ -28,7 +28,7 @@ from mmdgan.core.options import changed_flags, option
 from mmdgan.core.text import nearest, program
 from mmdgan.core.versions import VERSION
 from mmdgan.runs.experiment import Experiment
-from mmdgan.training import signals
+from mmdgan.training import divergence, signals
 from mmdgan.training.signals import WorkerLost
 
 if TYPE_CHECKING:
@@ -298,8 +298,7 @@ def _training_status(error: Exception) -> int | None:
     if isinstance(error, WorkerLost):
         _explain(f"mmdgan: {error}; to go on, run on every worker: {_same_command()}")
         return LOST
-    divergence = sys.modules.get("mmdgan.training.divergence")  # it takes NumPy, which --help does not wait for
-    if divergence is not None and isinstance(error, divergence.Diverged):
+    if isinstance(error, divergence.Diverged):
         advice = "--on_divergence=rollback goes on from the last checkpoint with other random numbers; lower"
         if error.attempts:
             advice = f"It had gone back {error.attempts} times; lower"

@@ -1,4 +1,4 @@
-"""What can be said of devices and workers without TensorFlow: the strategies' names, and whether choices agree."""
+"""Devices and workers, as far as they need no TensorFlow: names of strategies, checks of settings."""
 
 from __future__ import annotations
 

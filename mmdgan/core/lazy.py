@@ -1,13 +1,14 @@
-"""Package faces whose names load on first use."""
+"""Package faces whose names load on first use, and modules that are imported when they are first used."""
 
 from __future__ import annotations
 
 import ast
 import importlib
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 
 def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
@@ -54,3 +55,16 @@ def _homes(source: str) -> dict[str, tuple[str, str]]:
                         if alias.asname:
                             homes[alias.asname] = (statement.module, alias.name)
     return homes
+
+
+class _LazyModule(types.ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    # For modules that declare what must be known without TensorFlow, such as the names of losses: it is imported when
+    # one of its attributes is first read. Annotations do not read it where they are strings; default arguments do.
+    tf = _LazyModule("tensorflow")

@@ -13,10 +13,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import tensorflow as tf
-from tensorflow.python.framework import tensor_util
-
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.lazy import tf
 from mmdgan.core.types import TensorLike
 
 WIDTH, COIN, NOISE_GEN, NOISE_DATA, INTERPOLATION = range(5)
@@ -29,7 +27,7 @@ def uniform(
     seed: TensorLike | None,
     minval: TensorLike = 0,
     maxval: TensorLike = 1,
-    dtype: tf.DType = tf.float32,
+    dtype: Any = "float32",
 ) -> tf.Tensor:
     """Uniform numbers in [minval, maxval), as `tf.random.stateless_uniform` draws them.
 
@@ -50,10 +48,10 @@ def uniform(
     return drawn * (maxval - minval) + minval
 
 
-def normal(shape: TensorLike, seed: TensorLike | None, dtype: tf.DType = tf.float32) -> tf.Tensor:
+def normal(shape: TensorLike, seed: TensorLike | None, dtype: Any = "float32") -> tf.Tensor:
     """Standard normal numbers, as `tf.random.stateless_normal` draws them; arguments as `uniform`."""
     with outside():
-        return tf.random.stateless_normal(_static(shape), seed, dtype=dtype, alg="philox")
+        return tf.random.stateless_normal(_static(shape), seed, dtype=tf.as_dtype(dtype), alg="philox")
 
 
 def stream(seed: TensorLike | None, which: int) -> tf.Tensor:
@@ -98,4 +96,6 @@ def _static(shape: TensorLike) -> Any:
     """The shape as numbers, if draws are made in another graph than the one that the shape may be a tensor of."""
     if getattr(_local, "graph", None) is None:
         return shape
+    from tensorflow.python.framework import tensor_util
+
     return tensor_util.constant_value_as_shape(tf.convert_to_tensor(shape)).as_list()

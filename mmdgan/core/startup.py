@@ -1,4 +1,4 @@
-"""Starting TensorFlow so that a person sees the program's own lines."""
+"""Import TensorFlow without its start-up log lines."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ VERBOSITY = "TF_CPP_MIN_LOG_LEVEL"
 def prepare_tensorflow(
     devices: int | None = None, first: Callable[[], Any] | None = None, deterministic_seed: int | None = None
 ) -> Any:
-    """Imports TensorFlow, and lets it take GPU memory as it needs it, instead of all of it.
+    """Imports TensorFlow, and lets GPU memory grow instead of taking all of it.
 
-    What its C++ parts print while they start is held back, unless TensorFlow fails to start or a person has
-    set TF_CPP_MIN_LOG_LEVEL (which TensorFlow 2.21 itself no longer obeys there).
+    The log lines of its C++ parts are hidden, unless TensorFlow fails to start or TF_CPP_MIN_LOG_LEVEL is set
+    (TensorFlow 2.21 no longer obeys that variable while it starts).
 
     Args:
-      devices: into how many logical devices to split the CPU where no GPU is visible; without effect once TensorFlow
-        has started.
-      first: called before anything else is computed, as strategies of several processes must be.
-      deterministic_seed: makes every operation of this process compute the same bits each time, at some cost; what
-        draws random numbers without a seed of its own takes them from this one. None for whatever is quickest.
+        devices: Number of logical devices to split the CPU into where no GPU is visible; without effect once
+            TensorFlow has started.
+        first: Called before anything is computed, as strategies of several processes require.
+        deterministic_seed: Makes every operation of this process give the same bits each time, at some cost, and seeds
+            what draws random numbers without a seed of its own. None: the fastest operations.
 
     Returns:
-      what `first` returned.
+        The value of `first()`.
     """
     keep_freed_memory()
     chatty = VERBOSITY in os.environ or "tensorflow" in sys.modules
     os.environ.setdefault(VERBOSITY, "2")
-    with _as_is() if chatty else held_back():
+    with contextlib.nullcontext() if chatty else quiet():
         import tensorflow as tf
 
         for device in tf.config.list_physical_devices("GPU"):
@@ -60,26 +60,26 @@ def _split_cpu(devices: int) -> None:
 
     if devices > 1 and not tf.config.list_physical_devices("GPU"):
         [cpu] = tf.config.list_physical_devices("CPU")
-        with contextlib.suppress(RuntimeError):  # it has started; whoever needs the devices counts them
+        with contextlib.suppress(RuntimeError):  # it has started; make_strategy counts the devices
             tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
 
 
 def keep_freed_memory() -> None:
-    """Lets the process keep the memory that a training step frees, for the next step to use (glibc only).
+    """Keeps the memory that a training step frees for the next step (glibc only).
 
-    By default glibc hands large blocks back to the kernel, which zeroes fresh pages for each step anew.
+    By default glibc returns large blocks to the kernel, which zeroes fresh pages for each step.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another system, or another C library
         mallopt = ctypes.CDLL(None).mallopt
-        trim_threshold, top_pad, mmap_max = -1, -2, -4  # the parameters' numbers in malloc.h
+        trim_threshold, top_pad, mmap_max = -1, -2, -4  # numbers of the parameters in malloc.h
         mallopt(trim_threshold, 2**31 - 1)
         mallopt(top_pad, 2**28)
         mallopt(mmap_max, 0)
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
-    """Keeps everything off standard error, C++ code's output too; it is printed if an exception passes."""
+def quiet() -> Iterator[None]:
+    """Keeps everything off standard error, also what C++ code writes; prints it if the block raises."""
     sys.stderr.flush()
     own = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -94,8 +94,3 @@ def held_back() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(own, 2)
             os.close(own)
-
-
-@contextmanager
-def _as_is() -> Iterator[None]:
-    yield

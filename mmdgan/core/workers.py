@@ -1,8 +1,8 @@
-"""Jobs done by worker processes that start at once, end with their parent, and know nothing of its main script.
+"""A pool of worker processes that import only what a job needs, and end with their parent.
 
 The workers of `multiprocessing` import the caller's main script again, which may import TensorFlow, or start the
-conversion a second time where it has no `if __name__ == "__main__"`. These import what the job needs, nothing else.
-A worker reads jobs from its standard input; when that ends, its parent is gone, be it by kill -9, and so is the worker.
+conversion a second time where it has no `if __name__ == "__main__"`. A worker reads jobs from its standard input; when
+that ends, its parent is gone, be it by kill -9, and the worker ends too.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, TypeVar
 
 from mmdgan.core.errors import DataError
+from mmdgan.core.processes import end_workers, start_worker
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -42,22 +43,22 @@ def run_jobs(
     report: Report,
     inherited: Sequence[int] = (),
 ) -> Iterator[tuple[int, Result]]:
-    """Does jobs in several processes; whatever ends the iteration ends the processes.
+    """Does jobs in several processes, which end when the iteration does.
 
     Args:
-        function: (job, report) -> result; a module's, and all three can be pickled. It calls report(n) when n more
-            images are done.
-        jobs: given out in this order.
-        workers: the number of processes.
-        report: is called here with what the workers report, and with 0 from time to time.
-        inherited: file descriptors that the workers hold open as long as they live.
+        function: (job, report) -> result. A module's function; it, jobs and results can be pickled. It calls report(n)
+            when n more images are done.
+        jobs: The jobs, in the order in which they start.
+        workers: Number of processes.
+        report: Called in this process with what the workers report, and with 0 from time to time.
+        inherited: File descriptors that the workers hold open as long as they live.
 
     Yields:
-        (the job's number, its result), as they are done.
+        (the job's number, its result), in the order in which jobs finish.
 
     Raises:
-        DataError: the first that a job raised, or a worker that was killed.
-        RuntimeError: any other error of a job, with the worker's traceback.
+        DataError: A job raised it (the first one), or a worker was killed.
+        RuntimeError: A job raised any other error; the message has the worker's traceback.
     """
     waiting = list(enumerate(jobs))[::-1]
     processes: list[subprocess.Popen] = []
@@ -68,7 +69,7 @@ def run_jobs(
                 process = _start(inherited)
                 processes.append(process)
                 selector.register(_pipes(process)[1], selectors.EVENT_READ, process)
-                _give(process, function, waiting, under_way)
+                _send_next(process, function, waiting, under_way)
             while under_way:
                 for key, _ in selector.select(REPORT_SECONDS):
                     process = key.data
@@ -77,40 +78,26 @@ def run_jobs(
                         report(value)
                         continue
                     yield under_way.pop(process.pid), value
-                    _give(process, function, waiting, under_way)
+                    _send_next(process, function, waiting, under_way)
                 report(0)
         finally:
-            for process in processes:
-                process.kill()
-            for process in processes:
-                process.wait()
-                for pipe in _pipes(process):
-                    pipe.close()
+            end_workers(processes)
 
 
 def _start(inherited: Sequence[int]) -> subprocess.Popen:
-    code = f"import sys; sys.path[:] = {sys.path!r}; from mmdgan.core.workers import work; work()"
-    return subprocess.Popen(
-        [sys.executable, "-c", code],
-        bufsize=0,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        pass_fds=inherited,
-        # Out of reach of Ctrl-C at the terminal: the parent ends them, in order.
-        start_new_session=True,
-        # A source that reads with TensorFlow leaves the GPU to training, and says nothing of having none.
-        env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-    )
+    # A source that reads with TensorFlow leaves the GPU to training, and logs nothing about having none.
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+    return start_worker("mmdgan.core.workers:work", pass_fds=inherited, env=environment)
 
 
 def _pipes(process: subprocess.Popen) -> tuple[Any, Any]:
-    """What a worker reads from, and what it writes to."""
-    assert process.stdin is not None and process.stdout is not None  # `_start` asks for both
+    """A worker's standard input and output."""
+    assert process.stdin is not None and process.stdout is not None  # `start_worker` asks for both
     return process.stdin, process.stdout
 
 
-def _give(process: subprocess.Popen, function: Callable, waiting: list[tuple[int, Any]], under_way: dict) -> None:
-    """Gives the next job to a worker that has none, if there is one."""
+def _send_next(process: subprocess.Popen, function: Callable, waiting: list[tuple[int, Any]], under_way: dict) -> None:
+    """Sends an idle worker the next job, if there is one."""
     if waiting:
         number, job = waiting.pop()
         under_way[process.pid] = number
@@ -167,8 +154,8 @@ def _exactly(stream: BinaryIO, count: int) -> bytes | None:
 
 
 def work() -> None:
-    """A worker process: does jobs until its standard input ends."""
-    # Whatever a library prints goes to standard error; the messages have the former standard output for themselves.
+    """The worker process: does jobs until its standard input ends."""
+    # What libraries print goes to standard error; the former standard output carries the messages alone.
     output = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -176,7 +163,7 @@ def work() -> None:
     try:
         while True:
             _send(output, _done(jobs.get(), output))
-    except BrokenPipeError:  # the parent is gone; an orderly end would wait for the thread that listens to it
+    except BrokenPipeError:  # the parent is gone; sys.exit would wait for the listening thread
         os._exit(0)
 
 
@@ -187,7 +174,7 @@ def _listen(jobs: queue.SimpleQueue[bytes]) -> None:
 
 
 def _done(content: bytes, output: BinaryIO) -> tuple[str, Any]:
-    """Does one job; returns the message that ends it."""
+    """Does one job; returns its last message."""
     unreported, last = 0, time.monotonic()
 
     def report(images: int) -> None:

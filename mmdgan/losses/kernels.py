@@ -1,8 +1,12 @@
-"""Kernel functions on scores, and the mean over pairs of which every MMD loss is made.
+"""Kernel functions on scores, and their means over pairs of scores, which every MMD loss is made of.
 
-Sources: Wang, Sun, Halgamuge, "Improving MMD-GAN Training with Repulsive Loss Function", ICLR 2019,
-section 2 and Eq. S2; Gretton et al., "A Kernel Two-Sample Test", JMLR 2012. Everything is a pure function of
-tensors: float64 inputs stay float64, all others are computed in float32.
+Sources: Wang, Sun, Halgamuge, "Improving MMD-GAN Training with Repulsive Loss Function", ICLR 2019, section 2 and
+Eq. S2; Gretton et al., "A Kernel Two-Sample Test", JMLR 2012. Everything is a pure function of tensors: float64
+inputs stay float64, all others are computed in float32.
+
+Notation of the loss modules: g generated and x data scores, D_ab their squared distances, E the mean over pairs
+i != j, **the cross term included** (Eq. S2). In log tags "xx" is generated-generated, "yy" data-data and "xy"
+generated-data; "_b" marks bounded distances, "/d0" the first member of a mixture.
 """
 
 from __future__ import annotations
@@ -12,15 +16,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import tensorflow as tf
-
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.lazy import tf
 from mmdgan.core.types import TensorLike
-from mmdgan.losses import kernels
-from mmdgan.losses.options import check_option, nearest
-from mmdgan.losses.registry import LossInputs
+from mmdgan.losses.registry import check_option, near_and_valid
 
-KernelFunction = Callable[[tf.Tensor], tf.Tensor]
+KernelFunction = Callable[[Any], Any]
+Logs = dict[str, Any]
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "gaussian": {"sigma": (1.0,)},
@@ -30,29 +32,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 _ROOT_EPSILON = 1e-16
 """Under the root of a squared distance: gradients stay finite at coincident rows."""
-
-
-def as_floats(*arrays: TensorLike) -> list[tf.Tensor]:
-    """Converts arrays to tensors of one dtype: float64 if any of them is float64, else float32."""
-    tensors = [tf.convert_to_tensor(a) for a in arrays]
-    dtype = tf.float64 if any(t.dtype == tf.float64 for t in tensors) else tf.float32
-    return [tf.cast(t, dtype) for t in tensors]
-
-
-def squared_distances(a: TensorLike, b: TensorLike) -> tf.Tensor:
-    """Squared Euclidean distances between the rows of a (M, d) and of b (N, d).
-
-    Computed as ``max(|a|^2 - 2 a.b + |b|^2, 0)``. The maximum only removes rounding below zero: gradients
-    pass where its argument is >= 0, and as no root is taken they are finite at coincident rows, where they
-    vanish. A GPU that multiplies in TensorFloat-32 rounds the factors of ``a.b`` to 10 bits.
-
-    Returns:
-        (M, N), >= 0.
-    """
-    a, b = as_floats(a, b)
-    square_a = tf.reduce_sum(a * a, axis=1)[:, None]
-    square_b = tf.reduce_sum(b * b, axis=1)[None, :]
-    return tf.maximum(square_a - 2.0 * tf.matmul(a, b, transpose_b=True) + square_b, 0.0)
 
 
 def gaussian(distances: tf.Tensor, sigma: float = 1.0) -> tf.Tensor:
@@ -68,44 +47,14 @@ def rational_quadratic(distances: tf.Tensor, alpha: float = 1.0, beta: float = 2
 def laplace(distances: tf.Tensor, sigma: float = 1.0) -> tf.Tensor:
     """Laplace kernel ``exp(-sqrt(D) / (2 sigma^2))`` of squared distances D, any shape.
 
-    The Gaussian kernel with its square forgotten, as codes have it: hence the form of the width.
+    The width has the form that the Gaussian kernel's has, as in published codes that only leave the square out.
     """
-    return tf.exp(tf.sqrt(distances + _ROOT_EPSILON) * (-0.5 / sigma**2))
+    return tf.exp(root(distances) * (-0.5 / sigma**2))
 
 
-def normal_means(
-    squared_radii: tf.Tensor, dimension: tf.Tensor, variance: TensorLike, precision: TensorLike
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean values of the kernel ``exp(-precision D)`` against a normal y ~ N(mean, variance I), in closed form.
-
-    Args:
-        squared_radii: (N,) squared distances of a sample z from the normal's mean.
-        dimension: d, of the radii's dtype.
-        variance: of each coordinate of y.
-        precision: 1 / (2 sigma^2); a number or a scalar.
-
-    Returns:
-        ``E k(z, y)``, averaged over z, and ``E k(y, y')``, scalars.
-    """
-    half = 0.5 * dimension
-    shrink = 1.0 / (1.0 + 2.0 * precision * variance)
-    cross = tf.reduce_mean(shrink**half * tf.exp(-precision * shrink * squared_radii))
-    return cross, (1.0 + 4.0 * precision * variance) ** -half
-
-
-def gaussians(sigmas: Sequence[float]) -> list[KernelFunction]:
-    """One Gaussian kernel function of squared distances per width."""
-    return [functools.partial(gaussian, sigma=s) for s in sigmas]
-
-
-def laplaces(sigmas: Sequence[float]) -> list[KernelFunction]:
-    """One Laplace kernel function of squared distances per width."""
-    return [functools.partial(laplace, sigma=s) for s in sigmas]
-
-
-def rational_quadratics(alphas: Sequence[float], beta: float) -> list[KernelFunction]:
-    """One rational quadratic kernel function of squared distances per exponent."""
-    return [functools.partial(rational_quadratic, alpha=a, beta=beta) for a in alphas]
+def root(distances: tf.Tensor) -> tf.Tensor:
+    """Distances of squared ones, with finite gradients at 0."""
+    return tf.sqrt(distances + _ROOT_EPSILON)
 
 
 def mixture(kernel: str, **options: Any) -> list[KernelFunction]:
@@ -118,49 +67,45 @@ def mixture(kernel: str, **options: Any) -> list[KernelFunction]:
             one member each. ``sigma`` may also be a scalar tensor of the distances' dtype, to be differentiated.
 
     Raises:
-        ConfigError: an unknown kernel or option, or a value that is not a positive number.
+        ConfigError: An unknown kernel or option, or a value that is not a positive number.
     """
     if kernel not in DEFAULTS:
-        raise ConfigError(f"There is no kernel function named {kernel!r}{nearest(kernel, DEFAULTS)}.")
-    values = dict(DEFAULTS[kernel])
-    if "sigma" in values and "variance" in options:
-        options = _with_sigma(kernel, **options)
+        raise ConfigError(f"There is no kernel function named {kernel!r}{near_and_valid(kernel, DEFAULTS)}.")
+    defaults, owner = DEFAULTS[kernel], f"kernel {kernel!r}"
+    if "sigma" in defaults and "variance" in options:
+        if "sigma" in options:
+            raise ConfigError(f"The {owner} was given both sigma and variance = sigma^2: keep one of them.")
+        squares = check_option(owner, "variance", options.pop("variance"), defaults["sigma"])
+        options["sigma"] = [math.sqrt(a) for a in squares]
+    values = dict(defaults)
     for option, value in options.items():
         if option not in values:
-            raise ConfigError(f"The kernel {kernel!r} has no option {option!r}{nearest(option, values)}.")
-        if option == "sigma" and tf.is_tensor(value):
-            values[option] = (value,)
-        else:
-            values[option] = check_option(f"kernel {kernel!r}", option, value, DEFAULTS[kernel][option])
+            raise ConfigError(f"The {owner} has no option {option!r}{near_and_valid(option, values)}.")
+        is_tensor = option == "sigma" and tf.is_tensor(value)
+        values[option] = (value,) if is_tensor else check_option(owner, option, value, defaults[option])
     if kernel == "rational_quadratic":
-        return rational_quadratics(values["alpha"], values["beta"])
-    return (gaussians if kernel == "gaussian" else laplaces)(values["sigma"])
+        return [functools.partial(rational_quadratic, alpha=a, beta=values["beta"]) for a in values["alpha"]]
+    return [functools.partial(gaussian if kernel == "gaussian" else laplace, sigma=s) for s in values["sigma"]]
 
 
-def mean_without_diagonal(matrix: tf.Tensor) -> tf.Tensor:
-    """Mean over the entries i != j of a matrix (M, N): ``(sum - trace) / (M N - min(M, N))``."""
-    shape = tf.shape(matrix)
-    count = shape[0] * shape[1] - tf.minimum(shape[0], shape[1])
-    return (tf.reduce_sum(matrix) - tf.linalg.trace(matrix)) / tf.cast(count, matrix.dtype)
+def normal_means(
+    squared_radii: tf.Tensor, dimension: tf.Tensor, variance: TensorLike, precision: TensorLike
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean values of the kernel ``exp(-precision D)`` against a normal y ~ N(mean, variance I), in closed form.
 
+    Args:
+        squared_radii: (N,) squared distances of a sample z from the normal's mean.
+        dimension: d, in the radii's dtype.
+        variance: Variance of each coordinate of y.
+        precision: 1 / (2 sigma^2); a number or a scalar.
 
-def _with_sigma(kernel: str, variance: Any, **options: Any) -> dict:
-    """The options with sigma in the place of its square."""
-    if "sigma" in options:
-        raise ConfigError(f"The kernel {kernel!r} was given both sigma and variance = sigma^2: keep one of them.")
-    squares = check_option(f"kernel {kernel!r}", "variance", variance, DEFAULTS[kernel]["sigma"])
-    return {**options, "sigma": [math.sqrt(a) for a in squares]}
-
-
-# MERGED mmdgan/losses/kernels.py
-# Pairs of scores: their squared distances, means of kernel values over them, and how these are logged.
-#
-# Notation of the loss modules: g generated and x data scores, D_ab their squared distances, E the mean over
-# pairs i != j, **the cross term included** (Wang et al. 2019, Eq. S2). In log tags "xx" is generated-generated,
-# "yy" data-data and "xy" generated-data.
-
-
-Logs = dict[str, tf.Tensor]
+    Returns:
+        ``E k(z, y)``, averaged over z, and ``E k(y, y')``, scalars.
+    """
+    half = 0.5 * dimension
+    shrink = 1.0 / (1.0 + 2.0 * precision * variance)
+    cross = tf.reduce_mean(shrink**half * tf.exp(-precision * shrink * squared_radii))
+    return cross, (1.0 + 4.0 * precision * variance) ** -half
 
 
 class Pairs(NamedTuple):
@@ -179,17 +124,11 @@ class Pairs(NamedTuple):
         return rep_weights[0] * self.gx - self.gg - rep_weights[1] * self.xx
 
 
-def pair_products(a: TensorLike, b: TensorLike) -> Pairs:
-    """Inner products ``<x, y>`` of the rows of two samples of equal width: the linear kernel."""
-    a, b = kernels.as_floats(a, b)
-    return Pairs(*(tf.matmul(first, second, transpose_b=True) for first, second in ((a, a), (b, b), (a, b))))
-
-
 def score_distances(score_gen: TensorLike, score_data: TensorLike) -> Pairs:
     """Squared distances of generated (B, d) and data scores (B, d).
 
     Raises:
-        ConfigError: fewer than 2 rows, or other shapes.
+        ConfigError: Fewer than 2 rows, or other shapes.
     """
     return pair_distances("score_gen", score_gen, "score_data", score_data, least=2)
 
@@ -198,18 +137,47 @@ def pair_distances(name_a: str, a: TensorLike, name_b: str, b: TensorLike, least
     """Squared distances of the rows of two samples; the names are for messages.
 
     Raises:
-        ConfigError: fewer than `least` rows, or shapes that do not fit.
+        ConfigError: Fewer than `least` rows, or shapes that do not fit.
     """
-    a, b = kernels.as_floats(a, b)
+    a, b = as_floats(a, b)
     check_rows(name_a, a, name_b, b, least)
     return Pairs(squared_distances(a, a), squared_distances(b, b), squared_distances(a, b))
+
+
+def pair_products(a: TensorLike, b: TensorLike) -> Pairs:
+    """Inner products ``<x, y>`` of the rows of two samples of equal width: the linear kernel."""
+    a, b = as_floats(a, b)
+    return Pairs(*(tf.matmul(first, second, transpose_b=True) for first, second in ((a, a), (b, b), (a, b))))
+
+
+def squared_distances(a: TensorLike, b: TensorLike) -> tf.Tensor:
+    """Squared Euclidean distances between the rows of a (M, d) and of b (N, d).
+
+    Computed as ``max(|a|^2 - 2 a.b + |b|^2, 0)``. The maximum only removes rounding below zero: gradients
+    pass where its argument is >= 0, and as no root is taken they are finite at coincident rows, where they
+    vanish. A GPU that multiplies in TensorFloat-32 rounds the factors of ``a.b`` to 10 bits.
+
+    Returns:
+        (M, N), >= 0.
+    """
+    a, b = as_floats(a, b)
+    square_a = tf.reduce_sum(a * a, axis=1)[:, None]
+    square_b = tf.reduce_sum(b * b, axis=1)[None, :]
+    return tf.maximum(square_a - 2.0 * tf.matmul(a, b, transpose_b=True) + square_b, 0.0)
+
+
+def as_floats(*arrays: TensorLike) -> list[tf.Tensor]:
+    """Converts arrays to tensors of one dtype: float64 if any of them is float64, else float32."""
+    tensors = [tf.convert_to_tensor(a) for a in arrays]
+    dtype = tf.float64 if any(t.dtype == tf.float64 for t in tensors) else tf.float32
+    return [tf.cast(t, dtype) for t in tensors]
 
 
 def check_rows(name_a: str, a: tf.Tensor, name_b: str, b: tf.Tensor, least: int) -> None:
     """Refuses shapes that leave no pairs of rows to compare; sizes unknown before the run pass.
 
     Raises:
-        ConfigError: as said.
+        ConfigError: Fewer than `least` rows, or shapes that do not fit.
     """
     for name, rows in ((name_a, a), (name_b, b)):
         if rows.shape.rank not in (None, 2):
@@ -253,6 +221,13 @@ def mixture_mmd2(
     return tf.add_n(terms), logs
 
 
+def mean_without_diagonal(matrix: tf.Tensor) -> tf.Tensor:
+    """Mean over the entries i != j of a matrix (M, N): ``(sum - trace) / (M N - min(M, N))``."""
+    shape = tf.shape(matrix)
+    count = shape[0] * shape[1] - tf.minimum(shape[0], shape[1])
+    return (tf.reduce_sum(matrix) - tf.linalg.trace(matrix)) / tf.cast(count, matrix.dtype)
+
+
 def distance_logs(distances: Pairs) -> Logs:
     """The squared distances as histograms."""
     return {
@@ -260,10 +235,3 @@ def distance_logs(distances: Pairs) -> Logs:
         "squared_dist/dxy": distances.gx,
         "squared_dist/dyy": distances.xx,
     }
-
-
-def with_penalty(loss_dis: tf.Tensor, inputs: LossInputs) -> tf.Tensor:
-    """The critic's loss plus the penalty, if one was passed."""
-    if inputs.dis_penalty is None:
-        return loss_dis
-    return loss_dis + tf.cast(inputs.dis_penalty, loss_dis.dtype)

@@ -2,106 +2,121 @@
 
 Source: the released code of Wang et al. 2019 (spec D). While a running mean of the generator's loss is above a
 threshold, a probability (or the noise) grows, else it shrinks. The state of one step is computed from the state
-before it, which is the one that the step uses. Notation: `mmdgan.losses.kernels`. How each loss function is
-called: `mmdgan.losses.entries.LossEntry`.
+before it, which is the one that the step uses. Notation: `mmdgan.losses.kernels`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from mmdgan.core import random
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.lazy import tf
 from mmdgan.core.random import COIN, NOISE_DATA, NOISE_GEN, stream
 from mmdgan.core.types import TensorLike
-from mmdgan.losses import random_width
-from mmdgan.losses.kernels import (
-    Logs,
-    Pairs,
-    as_floats,
-    distance_logs,
-    gaussians,
-    mixture_mmd2,
-    score_distances,
-    with_penalty,
-)
-from mmdgan.losses.random_width import draw_omega, normal_mmd2, random_mmd2
-from mmdgan.losses.registry import GanLosses, LossInputs
+from mmdgan.losses.kernels import Pairs, as_floats, distance_logs, mixture, mixture_mmd2, score_distances
+from mmdgan.losses.mmd import SIGMAS
+from mmdgan.losses.random_width import OMEGA, RELEASED, draw_omega, normal_mmd2, rand_g, random_mmd2, width
+from mmdgan.losses.registry import GanLosses, LossInputs, loss
 
 DECAY = 0.99
 COIN_RATE, MOST_MIXED = 0.01, 0.5
 NOISE_RATE, MOST_NOISE = 0.001, 1.7183
 """How fast mixing probability and noise level follow the threshold, and their upper bounds; the lower are 0."""
 
+_COIN = {"average": 0.0, "probability": 0.0}
 
+
+def noisy_width(
+    score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, omega: Sequence[float], **_: Any
+) -> tf.Tensor:
+    """The kernel width of `ins_noise` at this seed and state."""
+    return width(*add_noise(score_gen, score_data, inputs), inputs, omega=omega)
+
+
+@loss("mmd_g_mix", "fixed_g_mix", source=RELEASED, state=_COIN)
 def mmd_g_mix(
-    score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, sigma: Sequence[float], mix_threshold: float
+    score_gen: TensorLike,
+    score_data: TensorLike,
+    inputs: LossInputs,
+    *,
+    sigma: Sequence[float] = SIGMAS,
+    mix_threshold: float = 1.0,
 ) -> GanLosses:
-    """L_G = MMD^2 summed over Gaussian widths; L_D = -MMD^2 of the mixed groups."""
-    distances, kernels = score_distances(score_gen, score_data), gaussians(sigma)
+    """fixed_g whose critic sees groups mixed more and more while L_G stays above mix_threshold."""
+    distances, kernels = score_distances(score_gen, score_data), mixture("gaussian", sigma=sigma)
     loss_gen, logs = mixture_mmd2(distances, kernels, inputs.scope)
     mixed, probability = _mixed_distances(score_gen, score_data, inputs)
     of_mixed, logs_mixed = mixture_mmd2(mixed, kernels, inputs.scope, "_mix")
     state = next_coin(inputs.state, loss_gen, mix_threshold)
     logs |= {**logs_mixed, "GANLoss/gen_average": state["average"], "GANLoss/mix_prob": probability}
-    return GanLosses(loss_gen, with_penalty(-of_mixed, inputs), logs | distance_logs(distances), state)
+    return GanLosses(loss_gen, inputs.penalised(-of_mixed), logs | distance_logs(distances), state)
 
 
+@loss("sgm", source=RELEASED, state=_COIN)
 def sgm(
-    score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, sigma: float, mix_threshold: float
+    score_gen: TensorLike,
+    score_data: TensorLike,
+    inputs: LossInputs,
+    *,
+    sigma: float = 1.0,
+    mix_threshold: float = 0.2,
 ) -> GanLosses:
-    """`mmd_g_mix` with one Gaussian."""
+    """mmd_g_mix with one Gaussian."""
     return mmd_g_mix(score_gen, score_data, inputs, sigma=[sigma], mix_threshold=mix_threshold)
 
 
+@loss("rand_g_mix", source=RELEASED, width=width, state=_COIN)
 def rand_g_mix(
     score_gen: TensorLike,
     score_data: TensorLike,
     inputs: LossInputs,
     *,
-    omega: Sequence[float],
-    ref_normal: float,
-    mix_threshold: float,
+    omega: Sequence[float] = OMEGA,
+    ref_normal: float = 1.0,
+    mix_threshold: float = 0.2,
 ) -> GanLosses:
-    """L_G = R(g, x); L_D = N(x) - R of the mixed groups, with R and N of `random_width` at one omega."""
-    terms = _random_terms(score_gen, score_data, inputs, omega, ref_normal, mix_threshold)
-    loss_dis = with_penalty(terms.data_normal - terms.mixed, inputs)
-    return GanLosses(terms.plain, loss_dis, terms.logs, terms.state)
+    """rand_g whose critic sees mixed groups, as mmd_g_mix.
+
+    L_G = R(g, x); L_D = N(x) - R of the mixed groups, with R and N of `random_width` at one omega.
+    """
+    return _mixed_random(score_gen, score_data, inputs, omega, ref_normal, mix_threshold)
 
 
+@loss("sym_rg_mix", source=RELEASED, width=width, state=_COIN)
 def sym_rg_mix(
     score_gen: TensorLike,
     score_data: TensorLike,
     inputs: LossInputs,
     *,
-    omega: Sequence[float],
-    ref_normal: float,
-    mix_threshold: float,
+    omega: Sequence[float] = OMEGA,
+    ref_normal: float = 1.0,
+    mix_threshold: float = 0.2,
 ) -> GanLosses:
-    """L_G = R(g, x) + N(g); L_D = N(x) - R of the mixed groups - N(g)."""
-    terms = _random_terms(score_gen, score_data, inputs, omega, ref_normal, mix_threshold)
-    gen_normal = normal_mmd2(score_gen, terms.distances.gg, terms.omega, ref_normal)
-    loss_dis = with_penalty(terms.data_normal - terms.mixed - gen_normal, inputs)
-    logs = {**terms.logs, "GANLoss/gn": gen_normal}
-    return GanLosses(terms.plain + gen_normal, loss_dis, logs, terms.state)
+    """rand_g_mix that also draws generated scores to the normal: L_G + MMD^2(g, normal).
+
+    L_G = R(g, x) + N(g); L_D = N(x) - R of the mixed groups - N(g).
+    """
+    return _mixed_random(score_gen, score_data, inputs, omega, ref_normal, mix_threshold, symmetric=True)
 
 
+@loss("ins_noise", "instance_noise", source=RELEASED, width=noisy_width, state={"average": 0.0, "level": 0.0})
 def ins_noise(
     score_gen: TensorLike,
     score_data: TensorLike,
     inputs: LossInputs,
     *,
-    omega: Sequence[float],
-    ref_normal: float,
-    mix_threshold: float,
+    omega: Sequence[float] = OMEGA,
+    ref_normal: float = 1.0,
+    mix_threshold: float = 0.2,
 ) -> GanLosses:
-    """`rand_g` on scores with independent Gaussian noise of standard deviation log(1 + level), at most 1."""
+    """rand_g on scores with Gaussian noise that grows while L_G stays above mix_threshold.
+
+    The noise is independent, of standard deviation log(1 + level), at most 1.
+    """
     noisy_gen, noisy_data = add_noise(score_gen, score_data, inputs)
-    losses = random_width.rand_g(noisy_gen, noisy_data, inputs, omega=omega, ref_normal=ref_normal)
+    losses = rand_g(noisy_gen, noisy_data, inputs, omega=omega, ref_normal=ref_normal)
     average, level = _floats(inputs.state, "average", "level")
     state = {
         "average": DECAY * average + (1 - DECAY) * tf.cast(losses.gen, tf.float32),
@@ -109,13 +124,6 @@ def ins_noise(
     }
     logs = {**losses.logs, "GANLoss/gr_average": state["average"], "GANLoss/sigma": tf.math.log1p(level)}
     return losses._replace(logs=logs, state=state)
-
-
-def noisy_width(
-    score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, omega: Sequence[float], **_: Any
-) -> tf.Tensor:
-    """The kernel width of `ins_noise` at this seed and state."""
-    return random_width.width(*add_noise(score_gen, score_data, inputs), inputs, omega=omega)
 
 
 def add_noise(score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs) -> tuple[tf.Tensor, tf.Tensor]:
@@ -159,27 +167,15 @@ def mix(score_gen: tf.Tensor, score_data: tf.Tensor, keep: tf.Tensor) -> tuple[t
     return mixed[:size], mixed[size:]
 
 
-@dataclasses.dataclass(frozen=True)
-class _RandomTerms:
-    """Terms of the random-width losses with mixing: R(g, x), R of the mixed groups, N(x)."""
-
-    distances: Pairs
-    omega: tf.Tensor
-    plain: tf.Tensor
-    mixed: tf.Tensor
-    data_normal: tf.Tensor
-    logs: Logs
-    state: dict[str, tf.Tensor]
-
-
-def _random_terms(
+def _mixed_random(
     score_gen: TensorLike,
     score_data: TensorLike,
     inputs: LossInputs,
     omega: Sequence[float],
     ref_normal: float,
     threshold: float,
-) -> _RandomTerms:
+    symmetric: bool = False,
+) -> GanLosses:
     distances = score_distances(score_gen, score_data)
     omega = draw_omega(inputs.seed, omega, distances.gx.dtype)
     plain, logs = random_mmd2(distances, omega, inputs.scope)
@@ -189,7 +185,12 @@ def _random_terms(
     state = next_coin(inputs.state, plain, threshold)
     logs |= {**logs_mixed, **distance_logs(distances), "GANLoss/gr": plain, "GANLoss/rn": data_normal}
     logs |= {"GANLoss/gr_mix": mixed, "GANLoss/gr_average": state["average"], "GANLoss/mix_prob": probability}
-    return _RandomTerms(distances, omega, plain, mixed, data_normal, logs, state)
+    loss_gen, loss_dis = plain, data_normal - mixed
+    if symmetric:
+        gen_normal = normal_mmd2(score_gen, distances.gg, omega, ref_normal)
+        loss_gen, loss_dis = loss_gen + gen_normal, loss_dis - gen_normal
+        logs["GANLoss/gn"] = gen_normal
+    return GanLosses(loss_gen, inputs.penalised(loss_dis), logs, state)
 
 
 def _mixed_distances(score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs) -> tuple[Pairs, tf.Tensor]:

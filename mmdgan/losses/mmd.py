@@ -1,38 +1,40 @@
 """Maximum mean discrepancy: the statistic, its witness function, and the losses made of it.
 
 Source: Wang, Sun, Halgamuge, "Improving MMD-GAN Training with Repulsive Loss Function", ICLR 2019 (equation
-numbers are its own). Notation and log tags: `mmdgan.losses.kernels`; there "_b" marks the bounded distances and
-"/d0" the first member of a mixture. How each loss function is called: `mmdgan.losses.entries.LossEntry`.
+numbers are its own). Notation and log tags: `mmdgan.losses.kernels`.
 """
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
-
+from mmdgan.core.lazy import tf
 from mmdgan.core.types import TensorLike
-from mmdgan.losses import kernels
 from mmdgan.losses.kernels import (
+    KernelFunction,
     Pairs,
+    as_floats,
     check_rows,
     distance_logs,
-    gaussians,
+    gaussian,
     kernel_means,
     mean_without_diagonal,
+    mixture,
     mixture_mmd2,
     normal_means,
     pair_distances,
     pair_products,
+    root,
     score_distances,
     squared_distances,
-    with_penalty,
 )
-from mmdgan.losses.options import check_option
-from mmdgan.losses.registry import GanLosses, LossInputs
+from mmdgan.losses.registry import GanLosses, LossInputs, check_option, loss
 
-_CRAMER_EPSILON = 1e-16
+SIGMAS = (1.0, math.sqrt(2.0), 2.0, math.sqrt(8.0), 4.0)
+_PAPER = "Wang et al. 2019"
 
 
 def mmd2(
@@ -50,8 +52,8 @@ def mmd2(
         x: (M, d).
         y: (N, d). The unbiased estimators need at least 2 rows of each.
         kernel: "gaussian", "rational_quadratic" or "laplace" (``exp(-|a - b| / (2 sigma^2))``).
-        unbiased: see above.
-        add_dot: this times ``<x, y>`` is added to the sum of kernels, once (Binkowski et al. 2018).
+        unbiased: See above.
+        add_dot: This times ``<x, y>`` is added to the sum of kernels, once (Binkowski et al. 2018).
         **options: ``sigma`` (gaussian and laplace, default 1) or ``variance``, its square; or ``alpha`` and
             ``beta`` (rational quadratic, defaults 1 and 2). Lists of ``sigma``, ``variance`` or ``alpha`` are
             mixtures: the kernels are summed.
@@ -60,11 +62,11 @@ def mmd2(
         A scalar.
 
     Raises:
-        ConfigError: an unknown kernel or option, or shapes that do not fit.
+        ConfigError: An unknown kernel or option, or shapes that do not fit.
     """
     add_dot = check_option("MMD", "add_dot", add_dot, 0.0)
     distances = pair_distances("x", x, "y", y, least=2 if unbiased else 1)
-    total = tf.add_n([_estimate(distances, k, unbiased) for k in kernels.mixture(kernel, **options)])
+    total = tf.add_n([_estimate(distances, k, unbiased) for k in mixture(kernel, **options)])
     return total + add_dot * _estimate(pair_products(x, y), tf.identity, unbiased) if add_dot else total
 
 
@@ -76,16 +78,16 @@ def cramer(x: TensorLike, y: TensorLike, unbiased: bool = True) -> tf.Tensor:
     Args:
         x: (M, d).
         y: (N, d).
-        unbiased: as in `mmd2`.
+        unbiased: As in `mmd2`.
 
     Returns:
         A scalar.
 
     Raises:
-        ConfigError: shapes that do not fit.
+        ConfigError: Shapes that do not fit.
     """
     distances = pair_distances("x", x, "y", y, least=2 if unbiased else 1)
-    return _estimate(distances, lambda squared: -tf.sqrt(squared + _CRAMER_EPSILON), unbiased)
+    return _estimate(distances, lambda squared: -root(squared), unbiased)
 
 
 def mmd2_normal(
@@ -98,29 +100,28 @@ def mmd2_normal(
 
     Args:
         x: (N, d).
-        mean: of the normal: a number, or (d,).
-        variance: v, of each coordinate.
-        sigma: kernel width, or several: the kernels are summed.
-        unbiased: the mean over pairs of x runs over i != j (at least 2 rows) or over all pairs.
+        mean: Mean of the normal: a number, or (d,).
+        variance: v, the variance of each coordinate.
+        sigma: Kernel width, or several: the kernels are summed.
+        unbiased: Whether the mean over pairs of x runs over i != j (at least 2 rows) or over all pairs.
 
     Returns:
         A scalar.
 
     Raises:
-        ConfigError: shapes that do not fit, a width or variance that is not positive.
+        ConfigError: Shapes that do not fit, or a width or variance that is not positive.
     """
     variance = check_option("normal reference", "variance", variance, 1.0)
-    [x] = kernels.as_floats(x)
+    [x] = as_floats(x)
     mean = tf.cast(mean, x.dtype) if tf.is_tensor(mean) else tf.convert_to_tensor(mean, x.dtype)
     check_rows("x", x, "x", x, least=2 if unbiased else 1)
     own = mean_without_diagonal if unbiased else tf.reduce_mean
     distances, from_mean = squared_distances(x, x), tf.reduce_sum(tf.square(x - mean), axis=1)
     size = tf.cast(tf.shape(x)[1], x.dtype)
-    widths = check_option("kernel 'gaussian'", "sigma", sigma, kernels.DEFAULTS["gaussian"]["sigma"])
     terms = []
-    for width in widths:
+    for width in check_option("kernel 'gaussian'", "sigma", sigma, SIGMAS):
         cross, reference = normal_means(from_mean, size, variance, 0.5 / width**2)
-        terms.append(own(kernels.gaussian(distances, width)) + reference - 2.0 * cross)
+        terms.append(own(gaussian(distances, width)) + reference - 2.0 * cross)
     return tf.add_n(terms)
 
 
@@ -133,67 +134,72 @@ def witness(
         z: (N, d), where to evaluate it.
         x: (M, d), e.g. data.
         y: (L, d), e.g. generated.
-        kernel: as in `mmd2`.
-        add_dot: as in `mmd2`.
-        **options: as in `mmd2`; the members of a mixture are summed.
+        kernel: As in `mmd2`.
+        add_dot: As in `mmd2`.
+        **options: As in `mmd2`; the members of a mixture are summed.
 
     Returns:
         (N,)
 
     Raises:
-        ConfigError: as `mmd2`.
+        ConfigError: As `mmd2`.
     """
-    z, x, y = kernels.as_floats(z, x, y)
+    z, x, y = as_floats(z, x, y)
     check_rows("z", z, "x", x, least=1)
     check_rows("z", z, "y", y, least=1)
     to_x, to_y = squared_distances(z, x), squared_distances(z, y)
-    members = kernels.mixture(kernel, **options)
+    members = mixture(kernel, **options)
     total = tf.add_n([tf.reduce_mean(k(to_x), axis=1) - tf.reduce_mean(k(to_y), axis=1) for k in members])
     if not (add_dot := check_option("witness", "add_dot", add_dot, 0.0)):
         return total
     return total + add_dot * tf.linalg.matvec(z, tf.reduce_mean(x, axis=0) - tf.reduce_mean(y, axis=0))
 
 
+@loss("fixed_g", "mmd_g", source=f"{_PAPER}, Eq. 2, 3", zero_sum=True, adds_penalty=True)
 def fixed_g(
     score_gen: TensorLike,
     score_data: TensorLike,
     inputs: LossInputs,
     *,
-    sigma: Sequence[float],
-    add_dot: float,
-    biased: bool,
+    sigma: Sequence[float] = SIGMAS,
+    add_dot: float = 0.0,
+    biased: bool = False,
 ) -> GanLosses:
-    """MMD-rbf (Eq. 2, 3): L_G = MMD^2 summed over Gaussian widths, L_D = -L_G (+ dis_penalty)."""
-    return _attractive(score_gen, score_data, inputs, kernels.gaussians(sigma), add_dot, biased)
+    """MMD-rbf: MMD^2 summed over Gaussian widths sigma; L_D = -L_G."""
+    return _attractive(score_gen, score_data, inputs, mixture("gaussian", sigma=sigma), add_dot, biased)
 
 
+@loss("fixed_t", "mmd_t", source=f"{_PAPER}, section 2; Binkowski et al. 2018", zero_sum=True, adds_penalty=True)
 def fixed_t(
     score_gen: TensorLike,
     score_data: TensorLike,
     inputs: LossInputs,
     *,
-    alpha: Sequence[float],
-    beta: float,
-    add_dot: float,
-    biased: bool,
+    alpha: Sequence[float] = (0.2, 0.5, 1.0, 2.0, 5.0),
+    beta: float = 2.0,
+    add_dot: float = 0.0,
+    biased: bool = False,
 ) -> GanLosses:
-    """MMD-rq: L_G = MMD^2 summed over rational quadratic exponents, L_D = -L_G (+ dis_penalty)."""
-    return _attractive(score_gen, score_data, inputs, kernels.rational_quadratics(alpha, beta), add_dot, biased)
+    """MMD-rq: MMD^2 summed over rational quadratic exponents alpha; L_D = -L_G."""
+    members = mixture("rational_quadratic", alpha=alpha, beta=beta)
+    return _attractive(score_gen, score_data, inputs, members, add_dot, biased)
 
 
+@loss("mgb", source=f"{_PAPER}, Eq. 6", adds_penalty=True)
 def mgb(
     score_gen: TensorLike,
     score_data: TensorLike,
     inputs: LossInputs,
     *,
-    sigma: float,
-    lower_bound: float,
-    upper_bound: float,
-    biased: bool,
+    sigma: float = 1.0,
+    lower_bound: float = 0.25,
+    upper_bound: float = 4.0,
+    biased: bool = False,
 ) -> GanLosses:
-    """MMD-rbf-b (Eq. 6): L_G = MMD^2; L_D = -MMD^2 (+ dis_penalty) of bounded distances.
+    """MMD-rbf-b: one Gaussian, attractive critic loss on bounded distances.
 
-    Pairs of one kind attract at max(D, lower_bound), generated and data repel at min(D, upper_bound).
+    L_D = -MMD^2 (+ dis_penalty): pairs of one kind attract at max(D, lower_bound), generated and data repel at
+    min(D, upper_bound).
     """
     distances = score_distances(score_gen, score_data)
     bounded = Pairs(
@@ -201,53 +207,57 @@ def mgb(
         tf.maximum(distances.xx, lower_bound),
         tf.minimum(distances.gx, upper_bound),
     )
-    [kernel] = gaussians([sigma])
+    kernel = functools.partial(gaussian, sigma=sigma)
     means, logs = kernel_means(distances, kernel, inputs.scope, biased=biased)
     means_b, logs_b = kernel_means(bounded, kernel, inputs.scope, "_b", biased)
-    loss_dis = with_penalty(-means_b.mmd2(), inputs)
+    loss_dis = inputs.penalised(-means_b.mmd2())
     return GanLosses(means.mmd2(), loss_dis, {**logs, **logs_b, **distance_logs(distances)}, inputs.state)
 
 
+@loss("rep", "rep_mmd_g", source=f"{_PAPER}, Eq. 4, 5", penalty_weight=0.1, adds_penalty=True, scalable=True)
 def rep(
     score_gen: TensorLike,
     score_data: TensorLike,
     inputs: LossInputs,
     *,
-    rep_weights: tuple[float, float],
-    sigma: float,
-    biased: bool,
+    rep_weights: tuple[float, float] = (0.0, -1.0),
+    sigma: float = 1.0,
+    biased: bool = False,
 ) -> GanLosses:
-    """MMD-rep (Eq. 4, 5): L_G = MMD^2, L_D = w0 E k_gx - E k_gg - w1 E k_xx, w = (1 - lambda, -lambda).
+    """MMD-rep: one Gaussian, repulsive critic loss E k_xx - E k_gg (rep_weights, rep_lambda).
 
-    A ``dis_penalty`` is added first; with a ``dis_scale`` the critic's loss then is ``(L_D - 1) dis_scale``.
+    L_D = w0 E k_gx - E k_gg - w1 E k_xx with w = (1 - lambda, -lambda). A ``dis_penalty`` is added first; with a
+    ``dis_scale`` the critic's loss then is ``(L_D - 1) dis_scale``.
     """
     distances = score_distances(score_gen, score_data)
-    [kernel] = gaussians([sigma])
+    kernel = functools.partial(gaussian, sigma=sigma)
     means, logs = kernel_means(distances, kernel, inputs.scope, biased=biased)
-    loss_dis = with_penalty(means.repulsion(rep_weights), inputs)
+    loss_dis = inputs.penalised(means.repulsion(rep_weights))
     if inputs.dis_scale is not None:
         loss_dis = (loss_dis - 1.0) * tf.cast(inputs.dis_scale, loss_dis.dtype)
     return GanLosses(means.mmd2(), loss_dis, {**logs, **distance_logs(distances)}, inputs.state)
 
 
+@loss("rmb", "rep_b", "rep_mmd_b", source=f"{_PAPER}, Eq. 7", penalty_weight=0.1, adds_penalty=True, scalable=True)
 def rmb(
     score_gen: TensorLike,
     score_data: TensorLike,
     inputs: LossInputs,
     *,
-    rep_weights: tuple[float, float],
-    sigma: float,
-    lower_bound: float,
-    upper_bound: float,
-    cross_bound: bool,
-    biased: bool,
+    rep_weights: tuple[float, float] = (0.0, -1.0),
+    sigma: float = 1.0,
+    lower_bound: float = 0.25,
+    upper_bound: float = 4.0,
+    cross_bound: bool = False,
+    biased: bool = False,
 ) -> GanLosses:
-    """MMD-rep-b (Eq. 7): `rep` with a critic that sees bounded distances; L_G stays unbounded.
+    """MMD-rep-b: repulsive critic loss on bounded distances, the paper's best.
 
-    Generated pairs are at max(D, lower_bound). Data pairs repel at min(D, upper_bound) if w1 <= 0, else
-    (lambda < 0) attract at max(D, lower_bound). Cross pairs are unbounded as in the released code, unless
-    ``cross_bound`` and lambda < 0: then at min(D, upper_bound), the paper's Eq. 6. A ``dis_penalty`` is added
-    first, then the critic's loss is multiplied by a ``dis_scale`` (without the -1 of `rep`).
+    `rep` with a critic that sees bounded distances; L_G stays unbounded. Generated pairs are at
+    max(D, lower_bound). Data pairs repel at min(D, upper_bound) if w1 <= 0, else (lambda < 0) attract at
+    max(D, lower_bound). Cross pairs are unbounded as in the released code, unless ``cross_bound`` and lambda < 0:
+    then at min(D, upper_bound), the paper's Eq. 6. A ``dis_penalty`` is added first, then the critic's loss is
+    multiplied by a ``dis_scale`` (without the -1 of `rep`).
     """
     distances = score_distances(score_gen, score_data)
     attract = rep_weights[1] > 0
@@ -256,10 +266,10 @@ def rmb(
         tf.maximum(distances.xx, lower_bound) if attract else tf.minimum(distances.xx, upper_bound),
         tf.minimum(distances.gx, upper_bound) if attract and cross_bound else distances.gx,
     )
-    [kernel] = gaussians([sigma])
+    kernel = functools.partial(gaussian, sigma=sigma)
     means, logs = kernel_means(distances, kernel, inputs.scope, biased=biased)
     means_b, logs_b = kernel_means(bounded, kernel, inputs.scope, "_b", biased)
-    loss_dis = with_penalty(means_b.repulsion(rep_weights), inputs)
+    loss_dis = inputs.penalised(means_b.repulsion(rep_weights))
     if inputs.dis_scale is not None:
         loss_dis = loss_dis * tf.cast(inputs.dis_scale, loss_dis.dtype)
     return GanLosses(means.mmd2(), loss_dis, {**logs, **logs_b, **distance_logs(distances)}, inputs.state)
@@ -269,7 +279,7 @@ def _attractive(
     score_gen: TensorLike,
     score_data: TensorLike,
     inputs: LossInputs,
-    members: Sequence[kernels.KernelFunction],
+    members: Sequence[KernelFunction],
     add_dot: float,
     biased: bool,
 ) -> GanLosses:
@@ -280,10 +290,10 @@ def _attractive(
         products = pair_products(score_gen, score_data)
         means, more_logs = kernel_means(products, tf.identity, inputs.scope, "/dot", biased)
         loss_gen, logs = loss_gen + add_dot * means.mmd2(), {**logs, **more_logs}
-    return GanLosses(loss_gen, with_penalty(-loss_gen, inputs), {**logs, **distance_logs(distances)}, inputs.state)
+    return GanLosses(loss_gen, inputs.penalised(-loss_gen), {**logs, **distance_logs(distances)}, inputs.state)
 
 
-def _estimate(distances: Pairs, kernel: kernels.KernelFunction, unbiased: bool) -> tf.Tensor:
+def _estimate(distances: Pairs, kernel: KernelFunction, unbiased: bool) -> tf.Tensor:
     own, cross = (mean_without_diagonal, _cross_mean) if unbiased else (tf.reduce_mean, tf.reduce_mean)
     return Pairs(own(kernel(distances.gg)), own(kernel(distances.xx)), cross(kernel(distances.gx))).mmd2()
 

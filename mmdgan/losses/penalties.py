@@ -1,4 +1,4 @@
-"""What is added to, or divides, a critic's loss to bound its slope: gradient penalties and the Jacobian's scale.
+"""Gradient penalties and the Jacobian's scale: what is added to, or divides, a critic's loss to bound its slope.
 
 Sources: Gulrajani et al. 2017 (Wasserstein), Binkowski et al. 2018 (the penalty on an MMD's witness function),
 Arbel et al. 2018 (the scaled MMD). The original defines them and never calls them (spec D.1). A critic here is
@@ -12,22 +12,20 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import tensorflow as tf
-
 from mmdgan.core import random
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.lazy import tf
 from mmdgan.core.random import INTERPOLATION, stream
 from mmdgan.core.types import TensorLike
 from mmdgan.losses import registry
-from mmdgan.losses.entries import SCALE_WEIGHT
-from mmdgan.losses.kernels import DEFAULTS, as_floats
-from mmdgan.losses.mmd import witness
-from mmdgan.losses.options import check_option, nearest
+from mmdgan.losses.kernels import as_floats
+from mmdgan.losses.mmd import SIGMAS, witness
+from mmdgan.losses.registry import SCALE_WEIGHT, check_option, near_and_valid
 
-Critic = Callable[[tf.Tensor], tf.Tensor]
+Critic = Callable[[Any], Any]
 
 RELEASED_ALPHAS = (0.25, 0.5, 0.9, 2.0, 25.0)
-"""Exponents of fixed_t's witness in the original, which are not those of its loss."""
+"""Exponents of fixed_t's witness in the original, which differ from those of its loss."""
 
 _RELEASED = ("fixed_g", "fixed_t", "rep", "rmb")
 
@@ -58,23 +56,23 @@ def gradient_penalty(
         kind: "wasserstein" or the name of an MMD loss that ends in "_gp", e.g. "rep_gp" or "mmd_g_gp".
         critic: images -> scores (N, d); see the module.
         real: (N, ...) floating-point images (or codes: any shape).
-        generated: as `real`.
+        generated: As `real`.
         score_data: (M, d) the critic's scores of data; by default those of `real`. Not for "wasserstein".
         score_gen: (M, d) the critic's scores of generated samples; by default those of `generated`.
         uniform: N numbers in [0, 1] (any shape, e.g. (N, 1, 1, 1)): the share of `real` in each point; by
             default they are drawn.
-        seed: (2,) integers for what is drawn; by default TensorFlow's global generator draws it.
-        legacy: use the kernels of the original's witness where it has one (fixed_g_gp, fixed_t_gp, rep_gp,
+        seed: (2,) integers for the draws; by default TensorFlow's global generator draws them.
+        legacy: Use the kernels of the original's witness where it has one (fixed_g_gp, fixed_t_gp, rep_gp,
             rmb_gp): Gaussians exp(-D / (2 sigma)) whose sigma is not squared, and `RELEASED_ALPHAS`.
-        **kernel_options: sigma (or variance); or alpha and beta; add_dot; as `catalog.Loss.penalty_kernel` returns
-            them. By default those of the loss. Of a random-width loss without sigma: the loss's own options, such as
-            omega, and the width is drawn.
+        **kernel_options: sigma (or variance); or alpha and beta; add_dot; as `Loss.penalty_kernel` returns them. By
+            default those of the loss. For a random-width loss without sigma: the loss's own options, such as omega,
+            and the width is drawn.
 
     Returns:
         A scalar.
 
     Raises:
-        ConfigError: an unknown kind or option, or shapes that do not fit.
+        ConfigError: An unknown kind or option, or shapes that do not fit.
     """
     loss = _loss_with_penalty(kind)
     real, generated = as_floats(real, generated)
@@ -95,18 +93,18 @@ def jacobian_scale(
     critic: Critic,
     real: TensorLike,
     weight: float = SCALE_WEIGHT,
-    over_replicas: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+    over_replicas: Callable[[Any], Any] = lambda mean: mean,
 ) -> tf.Tensor:
     """``1 / (1 + weight * mean J)`` with J of `jacobian_squared_norms`: the ``dis_scale`` of the "_ds" losses.
 
     Args:
         critic: images -> scores (N, d); see the module.
         real: (N, ...) floating-point images.
-        weight: positive.
-        over_replicas: averages J over what else there is besides `real`: the samples of other replicas.
+        weight: A positive number.
+        over_replicas: Averages the mean of J over the replicas of a training step.
 
     Raises:
-        ConfigError: another weight, or a critic whose number of scores is unknown.
+        ConfigError: A weight that is not positive, or a critic whose number of scores is unknown.
     """
     weight = check_option("Jacobian's scale", "weight", weight, SCALE_WEIGHT)
     return 1.0 / (1.0 + weight * over_replicas(tf.reduce_mean(jacobian_squared_norms(critic, real))))
@@ -123,7 +121,7 @@ def jacobian_squared_norms(critic: Critic, real: TensorLike) -> tf.Tensor:
         (N,)
 
     Raises:
-        ConfigError: a critic whose number of scores d is unknown.
+        ConfigError: A critic whose number of scores d is unknown.
     """
     [real] = as_floats(real)
     with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
@@ -142,7 +140,7 @@ def jacobian_squared_norms(critic: Critic, real: TensorLike) -> tf.Tensor:
 def _loss_with_penalty(kind: str) -> registry.Loss:
     kinds = [name for name in registry.names() if registry.get(name).penalty]
     if kind not in kinds:
-        raise ConfigError(f"There is no gradient penalty of kind {kind!r}{nearest(kind, kinds)}.")
+        raise ConfigError(f"There is no gradient penalty of kind {kind!r}{near_and_valid(kind, kinds)}.")
     return registry.get(kind)
 
 
@@ -186,7 +184,7 @@ def _kernel(
         if name == "rational_quadratic":
             options["alpha"] = RELEASED_ALPHAS
         else:
-            sigmas = check_option("kernel 'gaussian'", "sigma", options["sigma"], DEFAULTS["gaussian"]["sigma"])
+            sigmas = check_option("kernel 'gaussian'", "sigma", options["sigma"], SIGMAS)
             options["sigma"] = [math.sqrt(sigma) for sigma in sigmas]
     if tf.is_tensor(options.get("sigma")):
         options["sigma"] = tf.cast(options["sigma"], score_data.dtype)

@@ -2,8 +2,7 @@
 
 Source: the released code of Wang et al. 2019 (spec D). In each step a mean kernel value omega is drawn, and the
 width is chosen so that the kernel ``exp(-beta D)`` has this mean over generated-data pairs: a width that fits
-the scores at hand. Gradients pass through beta. Notation: `mmdgan.losses.kernels`. How each loss function is
-called: `mmdgan.losses.entries.LossEntry`.
+the scores at hand. Gradients pass through beta. Notation: `mmdgan.losses.kernels`.
 """
 
 from __future__ import annotations
@@ -11,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from mmdgan.core import random
+from mmdgan.core.lazy import tf
 from mmdgan.core.random import WIDTH, stream
 from mmdgan.core.types import TensorLike
 from mmdgan.losses.kernels import (
@@ -26,9 +24,11 @@ from mmdgan.losses.kernels import (
     mean_without_diagonal,
     normal_means,
     score_distances,
-    with_penalty,
 )
-from mmdgan.losses.registry import GanLosses, LossInputs
+from mmdgan.losses.registry import GanLosses, LossInputs, loss
+
+RELEASED = "Wang et al. 2019, released code"
+OMEGA = (0.05, 0.85)
 
 EPSILON = 1e-10
 """Added to the mean distance and to the derivative, as in the original, so that equal scores are no division by 0."""
@@ -36,40 +36,52 @@ EPSILON = 1e-10
 NEWTON_STEPS = 3
 
 BETA_BOUNDS = (0.125, 2.0)
-"""Of rgb: bounds of beta, and (not to be set in the original either) of beta D."""
+"""Bounds of rgb for beta, and (fixed in the original too) for beta D."""
 
 
+def width(
+    score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, omega: Sequence[float], **_: Any
+) -> tf.Tensor:
+    """The kernel width sigma, exp(-D / (2 sigma^2)), that R(g, x) of these scores has at this seed."""
+    return _sigma(_drawn_beta(score_gen, score_data, inputs, omega))
+
+
+def clipped_width(
+    score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, omega: Sequence[float]
+) -> tf.Tensor:
+    """The kernel width of rgb: as `width`, with beta clipped to `BETA_BOUNDS`."""
+    return _sigma(tf.clip_by_value(_drawn_beta(score_gen, score_data, inputs, omega), *BETA_BOUNDS))
+
+
+@loss("rand_g", source=RELEASED, width=width)
 def rand_g(
-    score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, omega: Sequence[float], ref_normal: float
+    score_gen: TensorLike,
+    score_data: TensorLike,
+    inputs: LossInputs,
+    *,
+    omega: Sequence[float] = OMEGA,
+    ref_normal: float = 1.0,
 ) -> GanLosses:
-    """L_G = R(g, x), L_D = N(x) - R(g, x): MMD^2 of both samples, and of the data from a normal around 0."""
+    """MMD^2 at the Gaussian width of a random mean kernel value omega; L_D = MMD^2(x, normal) - L_G.
+
+    L_G = R(g, x), L_D = N(x) - R(g, x) with a normal around 0.
+    """
     distances = score_distances(score_gen, score_data)
     omega = draw_omega(inputs.seed, omega, distances.gx.dtype)
     loss_gen, logs = random_mmd2(distances, omega, inputs.scope)
     from_normal = normal_mmd2(score_data, distances.xx, omega, ref_normal)
     logs |= {"GANLoss/gr": loss_gen, "GANLoss/rn": from_normal, **distance_logs(distances)}
-    return GanLosses(loss_gen, with_penalty(from_normal - loss_gen, inputs), logs, inputs.state)
+    return GanLosses(loss_gen, inputs.penalised(from_normal - loss_gen), logs, inputs.state)
 
 
-def sym_rg(
-    score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, omega: Sequence[float], ref_normal: float
+@loss("rgb", source=RELEASED, penalty_weight=0.1, width=clipped_width)
+def rgb(
+    score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, omega: Sequence[float] = OMEGA
 ) -> GanLosses:
-    """L_G = R(g, x); L_D = (N(x) + N(g)) / 2 - R(g, x) with normals around 0.5 (data) and -0.5 (generated)."""
-    distances = score_distances(score_gen, score_data)
-    omega = draw_omega(inputs.seed, omega, distances.gx.dtype)
-    loss_gen, logs = random_mmd2(distances, omega, inputs.scope)
-    of_data = normal_mmd2(score_data, distances.xx, omega, ref_normal, mean=0.5)
-    of_gen = normal_mmd2(score_gen, distances.gg, omega, ref_normal, mean=-0.5)
-    loss_dis = 0.5 * (of_data + of_gen) - loss_gen
-    logs |= {"GANLoss/gr": loss_gen, "GANLoss/rn": of_data, "GANLoss/gn": of_gen, **distance_logs(distances)}
-    return GanLosses(loss_gen, with_penalty(loss_dis, inputs), logs, inputs.state)
+    """MMD^2 at a random, clipped Gaussian width; L_D = 2 E k_xx - E k_gg - E k_gx, bounded.
 
-
-def rgb(score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, omega: Sequence[float]) -> GanLosses:
-    """L_G = MMD^2 with beta clipped to `BETA_BOUNDS`; L_D = 2 E k_xx - E k_gg - E k_gx on bounded distances.
-
-    The repulsive combination for weights (-1, -2), with the bounds of the attractive loss, as released:
-    beta D of pairs of one kind is at least 0.125, that of generated-data pairs at most 2.
+    L_D is the repulsive combination for weights (-1, -2), with the bounds of the attractive loss, as released: beta D
+    is at least 0.125 for pairs of one kind, at most 2 for generated-data pairs. beta is clipped to `BETA_BOUNDS`.
     """
     distances = score_distances(score_gen, score_data)
     omega = draw_omega(inputs.seed, omega, distances.gx.dtype)
@@ -78,26 +90,32 @@ def rgb(score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, om
     low, high = (bound / beta for bound in BETA_BOUNDS)
     bounded = Pairs(tf.maximum(distances.gg, low), tf.maximum(distances.xx, low), tf.minimum(distances.gx, high))
     means_b, logs_b = kernel_means(bounded, _exponential(beta), inputs.scope, "_b")
-    loss_dis = with_penalty(means_b.repulsion((-1.0, -2.0)), inputs)
+    loss_dis = inputs.penalised(means_b.repulsion((-1.0, -2.0)))
     logs |= {**logs_b, **_width_logs(omega, beta, inputs.scope), **distance_logs(distances)}
     return GanLosses(means.mmd2(), loss_dis, logs, inputs.state)
 
 
-def width(
-    score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, omega: Sequence[float], **_: Any
-) -> tf.Tensor:
-    """The kernel width sigma, exp(-D / (2 sigma^2)), that R(g, x) of these scores has at this seed."""
-    distances = score_distances(score_gen, score_data).gx
-    return _sigma(match_beta(distances, draw_omega(inputs.seed, omega, distances.dtype)))
+@loss("sym_rg", "sym_rand_g", source=RELEASED, width=width)
+def sym_rg(
+    score_gen: TensorLike,
+    score_data: TensorLike,
+    inputs: LossInputs,
+    *,
+    omega: Sequence[float] = OMEGA,
+    ref_normal: float = 1.0,
+) -> GanLosses:
+    """rand_g with data and generated scores drawn to normals around 0.5 and -0.5.
 
-
-def clipped_width(
-    score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, omega: Sequence[float]
-) -> tf.Tensor:
-    """As `width`, of rgb."""
-    distances = score_distances(score_gen, score_data).gx
-    beta = match_beta(distances, draw_omega(inputs.seed, omega, distances.dtype))
-    return _sigma(tf.clip_by_value(beta, *BETA_BOUNDS))
+    L_G = R(g, x); L_D = (N(x) + N(g)) / 2 - R(g, x).
+    """
+    distances = score_distances(score_gen, score_data)
+    omega = draw_omega(inputs.seed, omega, distances.gx.dtype)
+    loss_gen, logs = random_mmd2(distances, omega, inputs.scope)
+    of_data = normal_mmd2(score_data, distances.xx, omega, ref_normal, mean=0.5)
+    of_gen = normal_mmd2(score_gen, distances.gg, omega, ref_normal, mean=-0.5)
+    loss_dis = inputs.penalised(0.5 * (of_data + of_gen) - loss_gen)
+    logs |= {"GANLoss/gr": loss_gen, "GANLoss/rn": of_data, "GANLoss/gn": of_gen, **distance_logs(distances)}
+    return GanLosses(loss_gen, loss_dis, logs, inputs.state)
 
 
 def draw_omega(seed: TensorLike | None, omega: Sequence[float], dtype: tf.DType) -> tf.Tensor:
@@ -122,10 +140,10 @@ def normal_mmd2(
 
     Args:
         scores: z, (B, d).
-        distances: their own squared distances, (B, B).
-        omega: the mean of the kernel between scores and normal.
-        ref_normal: mean squared distance of two draws from the normal.
-        mean: of each coordinate of the normal.
+        distances: Their own squared distances, (B, B).
+        omega: Mean of the kernel between scores and normal.
+        ref_normal: Mean squared distance of two draws from the normal.
+        mean: Mean of each coordinate of the normal.
     """
     scores = tf.cast(as_floats(scores)[0], distances.dtype)
     size = tf.cast(tf.shape(scores)[1], scores.dtype)
@@ -163,6 +181,11 @@ def _newton(beta: tf.Tensor, error_and_slope: Callable[[tf.Tensor], tuple[tf.Ten
         error, slope = error_and_slope(beta)
         beta = beta - error / (slope + EPSILON)
     return beta
+
+
+def _drawn_beta(score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, omega: Sequence[float]) -> tf.Tensor:
+    distances = score_distances(score_gen, score_data).gx
+    return match_beta(distances, draw_omega(inputs.seed, omega, distances.dtype))
 
 
 def _exponential(beta: tf.Tensor) -> KernelFunction:

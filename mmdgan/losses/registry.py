@@ -1,23 +1,48 @@
-"""The losses by their names, with options and defaults, without TensorFlow, so that `--help` is quick.
+"""The losses by their names: how they are registered, found and called.
 
-One entry per loss (`mmdgan.losses.entries`), found by any of its names; the module that computes it is
-imported by the first call.
+A loss is a function with `loss` above it:
+
+    @loss("hinge", source="Miyato et al. 2018, Eq. 16, 17", score_size=1)
+    def hinge(score_gen, score_data, inputs):
+        '''Hinge loss: -s_g; max(1 + s_g, 0) + max(1 - s_x, 0).'''
+
+The first line of its docstring says what it computes, the generator's loss first. Its keyword-only arguments are its
+options with their defaults, the original's. A name that ends in "_gp" adds a
+gradient penalty to the critic's loss (on the witness function of the loss's kernel; `mmdgan.losses.penalties`), one
+that ends in "_ds" scales the critic's loss down where its Jacobian is large. Names, options and score sizes are known
+without TensorFlow, so that `--help` is quick: the modules of losses take `tf` from `mmdgan.core.lazy`.
 """
 
 from __future__ import annotations
 
-import importlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from numbers import Real
+from typing import Any, NamedTuple, TypeVar
 
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.lazy import tf
+from mmdgan.core.text import nearest, table
 from mmdgan.core.types import TensorLike
-from mmdgan.losses.entries import ENTRIES, SCALE_WEIGHT, VARIANTS
-from mmdgan.losses.options import check_option, nearest
+
+F = TypeVar("F", bound=Callable)
+
+SCALE_WEIGHT = 0.1
+"""Weight of the mean squared Jacobian in the scale of the "_ds" losses."""
+
+_VARIANTS = {
+    "gp": (
+        "{name} + {weight:g} * mean (|gradient of its kernel's witness| - 1)^2 for the critic",
+        "Binkowski et al. 2018",
+    ),
+    "ds": ("{name} with the critic's loss scaled by 1 / (1 + {weight:g} E|Jacobian|^2)", "Arbel et al. 2018"),
+}
+"""Summary and source of each kind of variant."""
 
 _KERNEL_OPTIONS = ("sigma", "alpha", "beta")
+_SECOND_FORMS = {"rep_weights": "rep_lambda", "sigma": "variance"}
+"""Options that may be given in another form, which becomes the first one."""
 
 
 class GanLosses(NamedTuple):
@@ -30,7 +55,7 @@ class GanLosses(NamedTuple):
 
 
 class LossInputs(NamedTuple):
-    """What a loss function may use besides the scores; see `Loss.__call__`. ``scope`` begins its log tags."""
+    """What a loss function may use besides the scores; see `Loss.__call__`. Its log tags begin with ``scope``."""
 
     scope: str
     dis_penalty: Any
@@ -38,21 +63,95 @@ class LossInputs(NamedTuple):
     seed: Any
     state: Mapping[str, Any]
 
+    def penalised(self, loss_dis: tf.Tensor) -> tf.Tensor:
+        """The critic's loss plus the penalty, if one was passed."""
+        return loss_dis if self.dis_penalty is None else loss_dis + tf.cast(self.dis_penalty, loss_dis.dtype)
 
-def _all_names() -> dict[str, tuple[str, str]]:
-    """Every name with the loss and the variant it stands for."""
-    found: dict[str, tuple[str, str]] = {}
-    for canonical, entry in ENTRIES.items():
-        own = (canonical, *entry.aliases)
-        found |= dict.fromkeys(own, (canonical, "gp" if entry.needs_penalty else ""))
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a loss before it is computed.
+
+    Attributes:
+        name: Its canonical name.
+        aliases: Its other names.
+        function: Called as ``function(score_gen, score_data, inputs: LossInputs, **options) -> GanLosses``.
+        options: Its options with their defaults; rep_lambda and variance, which become rep_weights and sigma, too.
+        source: Where it comes from.
+        score_size: Default width of the critic's last layer.
+        zero_sum: Whether loss_dis == -loss_gen if nothing is added.
+        penalty_weight: Default weight of its gradient penalty; None if it has no "_gp" variant.
+        needs_penalty: Whether its own name means the variant with penalty.
+        adds_penalty: Whether a penalty is added to the critic's loss although its name does not end in "_gp".
+        scalable: Whether it has a "_ds" variant.
+        width: For random-width losses, ``width(score_gen, score_data, inputs, **options) -> sigma``.
+        state: The state before the first call.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    function: Callable[..., GanLosses]
+    options: Mapping[str, Any]
+    source: str
+    score_size: int = 16
+    zero_sum: bool = False
+    penalty_weight: float | None = 1.0
+    needs_penalty: bool = False
+    adds_penalty: bool = False
+    scalable: bool = False
+    width: Callable[..., Any] | None = None
+    state: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """One line: what it computes, the generator's loss first."""
+        return (self.function.__doc__ or "").partition("\n")[0].rstrip(".")
+
+    def weight(self, variant: str) -> float | None:
+        """Default weight of what a variant adds: "gp", "ds", or "" for the loss itself."""
+        return {"": None, "gp": self.penalty_weight, "ds": SCALE_WEIGHT}[variant]
+
+    def summary(self, variant: str) -> tuple[str, str]:
+        """What the loss or one of its variants computes, and the source."""
+        if not variant or self.needs_penalty:
+            return self.text, self.source
+        text, source = _VARIANTS[variant]
+        return text.format(name=self.name, weight=self.weight(variant)), source
+
+
+ENTRIES: dict[str, Entry] = {}
+"""Every loss by its canonical name."""
+
+_NAMES: dict[str, tuple[Entry, str]] = {}
+"""Every name that `get` accepts: the loss and the variant that it stands for."""
+
+
+def loss(name: str, *aliases: str, source: str, **facts: Any) -> Callable[[F], F]:
+    """Registers the function below it as a loss.
+
+    Args:
+        name: Canonical name.
+        *aliases: Other names.
+        source: Where it comes from.
+        **facts: Further attributes of `Entry`.
+    """
+
+    def register(function: F) -> F:
+        options: dict[str, Any] = {}
+        for option, default in (function.__kwdefaults__ or {}).items():
+            options[option] = default
+            if option in _SECOND_FORMS:
+                options[_SECOND_FORMS[option]] = None
+        entry = ENTRIES[name] = Entry(name, aliases, function, options, source, **facts)
+        own = (name, *aliases)
+        _NAMES.update(dict.fromkeys(own, (entry, "gp" if entry.needs_penalty else "")))
         if entry.penalty_weight is not None:
-            found |= {f"{name}_gp": (canonical, "gp") for name in own}
+            _NAMES.update({f"{each}_gp": (entry, "gp") for each in own})
         if entry.scalable:
-            found |= {f"{name}_ds": (canonical, "ds") for name in own}
-    return found
+            _NAMES.update({f"{each}_ds": (entry, "ds") for each in own})
+        return function
 
-
-_NAMES = _all_names()
+    return register
 
 
 @dataclass(frozen=True)
@@ -60,16 +159,15 @@ class Loss:
     """A pair of losses for generator and critic, ready to be called.
 
     Attributes:
-        name: as it was typed, e.g. "rep_b_gp" (run names use it).
-        canonical: the loss it stands for, e.g. "rmb", without "_gp" or "_ds" (log tags use it).
-        options: every option with the value it resolved to.
-        score_size: width of the critic's last layer unless a person sets another.
-        shares_backward: loss_dis == -loss_gen if no penalty is passed, so that one backward pass serves both.
-        penalty: kind of gradient penalty (`mmdgan.losses.gradient_penalty`) that must be passed as
-            ``dis_penalty``, or None.
-        penalty_weight: default weight: of the penalty, or of the Jacobian in the scale; None if the loss has
-            neither.
-        uses_scale: `mmdgan.losses.jacobian_scale` must be passed as ``dis_scale``.
+        name: The name as it was typed, e.g. "rep_b_gp" (run names use it).
+        canonical: The loss that it stands for, e.g. "rmb", without "_gp" or "_ds" (log tags use it).
+        options: Every option with the value it resolved to.
+        score_size: Width of the critic's last layer unless the user sets another.
+        shares_backward: Whether loss_dis == -loss_gen if no penalty is passed, so that one backward pass serves both.
+        penalty: Kind of gradient penalty (`mmdgan.losses.gradient_penalty`) that must be passed as ``dis_penalty``,
+            or None.
+        penalty_weight: Default weight of the penalty, or of the Jacobian in the scale; None if the loss has neither.
+        uses_scale: Whether `mmdgan.losses.jacobian_scale` must be passed as ``dis_scale``.
     """
 
     name: str
@@ -95,17 +193,16 @@ class Loss:
         Args:
             score_gen: (B, d) critic scores of generated samples.
             score_data: (B, d) critic scores of data.
-            dis_penalty: scalar, already weighted, added to the critic's loss by all losses whose name ends in
-                "_gp", and by wasserstein, fixed_g, fixed_t, mgb and the rep and rmb families; the others do
-                not use it.
-            dis_scale: scalar that multiplies the critic's loss of the rep and rmb families (rep subtracts 1
-                before); the others do not use it.
-            seed: (2,) integers, for losses that draw random numbers; by default TensorFlow's global generator
-                draws it.
-            state: for losses with a memory: the previous call's ``state``, or `initial_state()`.
+            dis_penalty: Scalar, already weighted, added to the critic's loss by all losses whose name ends in "_gp",
+                and by wasserstein, fixed_g, fixed_t, mgb and the rep and rmb families; the others ignore it.
+            dis_scale: Scalar that multiplies the critic's loss of the rep and rmb families (rep subtracts 1 before);
+                the others ignore it.
+            seed: (2,) integers, for losses that draw random numbers; by default TensorFlow's global generator draws
+                it.
+            state: For losses with a memory: the previous call's ``state``, or `initial_state()`.
 
         Raises:
-            ConfigError: shapes that do not fit, or no penalty or scale where the loss needs one.
+            ConfigError: Shapes that do not fit, or no penalty or scale where the loss needs one.
         """
         entry = ENTRIES[self.canonical]
         if self.penalty is not None and dis_penalty is None:
@@ -120,8 +217,8 @@ class Loss:
             )
         if not (entry.adds_penalty or self.penalty):
             dis_penalty = None
-        compute = _load(entry.function)
-        return compute(score_gen, score_data, self._inputs(dis_penalty, dis_scale, seed, state), **self.options)
+        inputs = self._inputs(seed, state)._replace(dis_penalty=dis_penalty, dis_scale=dis_scale)
+        return entry.function(score_gen, score_data, inputs, **self.options)
 
     def initial_state(self) -> dict[str, float]:
         """The state to pass to the first call: empty for losses without a memory."""
@@ -139,8 +236,8 @@ class Loss:
         Args:
             score_gen: (B, d), as in the call.
             score_data: (B, d), as in the call.
-            seed: as in the call: the same seed draws the same width.
-            state: as in the call.
+            seed: As in the call: the same seed draws the same width.
+            state: As in the call.
 
         Returns:
             sigma, or alpha and beta, and add_dot if it is not 0. For random-width losses sigma is the width of this
@@ -148,18 +245,11 @@ class Loss:
             that of the noisy ones. Without MMD: {}.
         """
         if width := ENTRIES[self.canonical].width:
-            inputs = self._inputs(None, None, seed, state)
-            return {"sigma": _load(width)(score_gen, score_data, inputs, **self.options)}
+            return {"sigma": width(score_gen, score_data, self._inputs(seed, state), **self.options)}
         found = {name: self.options[name] for name in _KERNEL_OPTIONS if name in self.options}
         return found | ({"add_dot": self.options["add_dot"]} if self.options.get("add_dot") else {})
 
-    def _inputs(
-        self,
-        dis_penalty: TensorLike | None,
-        dis_scale: TensorLike | None,
-        seed: TensorLike | None,
-        state: Mapping[str, Any] | None,
-    ) -> LossInputs:
+    def _inputs(self, seed: TensorLike | None, state: Mapping[str, Any] | None) -> LossInputs:
         state = self.initial_state() if state is None else state
         if set(state) != set(self.initial_state()):
             wanted, given = (", ".join(map(str, names)) or "nothing" for names in (self.initial_state(), state))
@@ -167,30 +257,29 @@ class Loss:
                 f"The state of the loss {self.name!r} holds {wanted}, not {given}: begin with initial_state(), then "
                 "pass what the last call gave."
             )
-        return LossInputs(self.canonical, dis_penalty, dis_scale, seed, state)
+        return LossInputs(self.canonical, None, None, seed, state)
 
 
 def get(name: str, **options: Any) -> Loss:
     """The loss of that name or alias.
 
     Args:
-        name: one of `names`; "" is the original's other name of "logistic".
-        **options: see `resolve_options`.
+        name: One of `names`; "" is the original's other name of "logistic".
+        **options: See `resolve_options`.
 
     Raises:
-        ConfigError: an unknown name or option (with the nearest valid one), or a value out of range.
+        ConfigError: An unknown name or option (with the nearest valid one), or a value out of range.
     """
-    canonical, variant = _find(name)
-    entry = ENTRIES[canonical]
-    kind = canonical if entry.needs_penalty else f"{canonical}_gp"
+    entry, variant = _find(name)
+    kind = entry.name if entry.needs_penalty else f"{entry.name}_gp"
     return Loss(
         name=name,
-        canonical=canonical,
+        canonical=entry.name,
         options=resolve_options(name, **options),
         score_size=entry.score_size,
         shares_backward=entry.zero_sum and not variant,
         penalty=kind if variant == "gp" else None,
-        penalty_weight=_penalty_weight(canonical, variant),
+        penalty_weight=entry.weight(variant),
         uses_scale=variant == "ds",
     )
 
@@ -200,68 +289,67 @@ def names() -> dict[str, str]:
 
     Aliases follow the name they stand for, then come its variants with gradient penalty and with scale.
     """
-    return {name: "{} ({})".format(*_summary(*found)) for name, found in _NAMES.items() if name}
+    return {name: "{} ({})".format(*entry.summary(variant)) for name, (entry, variant) in _NAMES.items() if name}
 
 
 def canonical_name(name: str) -> str:
     """The loss that an alias or variant stands for, e.g. "rmb" for "rep_b" and for "rep_b_gp".
 
     Raises:
-        ConfigError: an unknown name.
+        ConfigError: An unknown name.
     """
-    return _find(name)[0]
+    return _find(name)[0].name
 
 
 def score_size(name: str) -> int:
     """Default width of the critic's last layer: 16 for MMD losses, 1 for those that judge single samples."""
-    return ENTRIES[canonical_name(name)].score_size
+    return _find(name)[0].score_size
 
 
 def describe() -> str:
     """One line per loss and variant: its names, what it computes (L_G; L_D), where it comes from."""
     rows: dict[tuple[str, str], list[str]] = {}
-    for name, found in _NAMES.items():
-        rows.setdefault(found, []).extend([name] if name else [])
-    cells = [(", ".join(row), *_summary(*found)) for found, row in rows.items()]
-    widths = [max(len(cell[i]) for cell in cells) for i in range(2)]
-    return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}" for a, b, c in cells)
+    for name, (entry, variant) in _NAMES.items():
+        rows.setdefault((entry.name, variant), []).extend([name] if name else [])
+    cells = [(", ".join(row), *ENTRIES[name].summary(variant)) for (name, variant), row in rows.items()]
+    return table(cells, left=range(3))
 
 
 def resolve_options(name: str, **options: Any) -> dict[str, Any]:
     """The options of a loss with their defaults filled in.
 
     Args:
-        name: one of `names`.
+        name: One of `names`.
         **options: None stands for "not given", and may be said of any loss's options.
             sigma: Gaussian width(s): a list for fixed_g and mmd_g_mix, one number for mgb, rep, rmb and sgm; or
-            variance: their squares a, ``exp(-D / (2 a))``, for fixed_g, mgb, rep and rmb.
-            alpha, beta: rational quadratic exponents (a list) and scale, for fixed_t.
+            variance: their squares a, ``exp(-D / (2 a))``.
+            alpha, beta: Rational quadratic exponents (a list) and scale, for fixed_t.
             rep_weights: (w0, w1) with w0 - w1 = 1, for rep and rmb; or
             rep_lambda: the paper's lambda, short for rep_weights (1 - lambda, -lambda).
-            lower_bound, upper_bound: bounds of squared distances, for mgb and rmb.
-            cross_bound: bound the cross term of rmb for lambda < 0 as in Eq. 6 (the released code does not).
-            add_dot: of fixed_g and fixed_t: this times <x, y> is added to the sum of kernels, once.
-            biased: plain means over all pairs, those of a sample with itself too (the V-statistic), for fixed_g,
+            lower_bound, upper_bound: Bounds of squared distances, for mgb and rmb.
+            cross_bound: Bound the cross term of rmb for lambda < 0 as in Eq. 6 (the released code does not).
+            add_dot: Add this times <x, y> to the sum of kernels, once, for fixed_g and fixed_t.
+            biased: Plain means over all pairs, those of a sample with itself too (the V-statistic), for fixed_g,
                 fixed_t, mgb, rep and rmb.
-            omega: mean kernel value of random-width losses: one number, or the range to draw it from.
-            ref_normal: mean squared distance within the reference normal of random-width losses but rgb.
-            mix_threshold: the running loss above which a critic's task is made harder, of the mixing losses
-                and ins_noise.
+            omega: Mean kernel value of random-width losses: one number, or the range to draw it from.
+            ref_normal: Mean squared distance within the reference normal of random-width losses but rgb.
+            mix_threshold: The running loss above which a critic's task is made harder, for the mixing losses and
+                ins_noise.
 
     Returns:
         Every option of this loss; rep_lambda has become rep_weights, and variance sigma.
 
     Raises:
-        ConfigError: as `get`.
+        ConfigError: As `get`.
     """
-    defaults = ENTRIES[canonical_name(name)].defaults
-    known_somewhere = {option for entry in ENTRIES.values() for option in entry.defaults}
+    defaults = _find(name)[0].options
+    known_somewhere = {option for entry in ENTRIES.values() for option in entry.options}
     resolved = dict(defaults)
     for option, value in options.items():
         if value is None and option in known_somewhere:
             continue
         if option not in defaults:
-            known = nearest(option, defaults) if defaults else ": it takes none"
+            known = near_and_valid(option, defaults) if defaults else ": it takes none"
             raise ConfigError(f"The loss {name!r} has no option {option!r}{known}.")
         form = defaults["sigma"] if option == "variance" else defaults[option]
         resolved[option] = check_option(f"loss {name!r}", option, value, form)
@@ -280,28 +368,49 @@ def resolve_options(name: str, **options: Any) -> dict[str, Any]:
     return resolved
 
 
-def _find(name: str) -> tuple[str, str]:
+def check_option(owner: str, option: str, value: Any, default: Any) -> Any:
+    """A value in the form of its default: a bool, a number, or a tuple of numbers (of one, if given alone).
+
+    Args:
+        owner: Whose option it is, for the message: "loss 'rep'".
+        option: Its name. Numbers must be positive but those of rep_weights (two), rep_lambda and mix_threshold;
+            add_dot may be 0; omega is one number between 0 and 1, or two: a range.
+        value: What was given.
+        default: The option's default.
+
+    Raises:
+        ConfigError: Another form, or a number out of range.
+    """
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ConfigError(f"{option} of the {owner} must be True or False, not {value!r}.")
+        return value
+    many = isinstance(default, tuple)
+    values = list(value) if many and isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    if not values or not all(_is_finite_number(v) for v in values):
+        form = "one or more finite numbers" if many else "a finite number"
+        raise ConfigError(f"{option} of the {owner} must be {form}, not {value!r}.")
+    if option == "rep_weights" and len(values) != 2:
+        raise ConfigError(f"rep_weights of the {owner} must be two numbers (w0, w1), not {value!r}.")
+    if option == "add_dot" and min(values) < 0:
+        raise ConfigError(f"add_dot of the {owner} must be 0 or positive, not {value!r}.")
+    if option not in ("rep_weights", "rep_lambda", "mix_threshold", "add_dot") and min(values) <= 0:
+        raise ConfigError(f"{option} of the {owner} must be positive, not {value!r}.")
+    if option == "omega":
+        _check_omega(owner, values)
+    return tuple(float(v) for v in values) if many else float(values[0])
+
+
+def near_and_valid(word: Any, valid: Iterable[str]) -> str:
+    """The end of an error message on an unknown word: the nearest valid one, if any is near, and all."""
+    valid = list(valid)
+    return f"{nearest(word, valid)}; valid are {', '.join(valid)}"
+
+
+def _find(name: str) -> tuple[Entry, str]:
     if not isinstance(name, str) or name not in _NAMES:
-        raise ConfigError(f"There is no loss named {name!r}{nearest(name, names())}.")
+        raise ConfigError(f"There is no loss named {name!r}{near_and_valid(name, names())}.")
     return _NAMES[name]
-
-
-def _load(path: str) -> Any:
-    module, function = path.split(".")
-    return getattr(importlib.import_module(f"mmdgan.losses.{module}"), function)
-
-
-def _penalty_weight(canonical: str, variant: str) -> float | None:
-    return {"": None, "gp": ENTRIES[canonical].penalty_weight, "ds": SCALE_WEIGHT}[variant]
-
-
-def _summary(canonical: str, variant: str) -> tuple[str, str]:
-    """What a loss or variant computes, and its source."""
-    entry = ENTRIES[canonical]
-    if not variant or entry.needs_penalty:
-        return entry.summary, entry.source
-    summary, source = VARIANTS[variant]
-    return summary.format(name=canonical, weight=_penalty_weight(canonical, variant)), source
 
 
 def _weights(name: str, given: Any, resolved: dict[str, Any]) -> tuple[float, float]:
@@ -319,3 +428,15 @@ def _weights(name: str, given: Any, resolved: dict[str, Any]) -> tuple[float, fl
             f"{w0 - w1:g}: use (1 - lambda, -lambda), or pass rep_lambda."
         )
     return w0, w1
+
+
+def _check_omega(owner: str, values: Sequence[Any]) -> None:
+    if len(values) > 2 or max(values) >= 1 or list(values) != sorted(set(values)):
+        raise ConfigError(
+            f"omega of the {owner} is a mean kernel value: give one number between 0 and 1, or two in ascending "
+            f"order from between which it is drawn, not {', '.join(f'{v:g}' for v in values)}."
+        )
+
+
+def _is_finite_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -78,18 +78,7 @@ class RunFacts:
 
     def wanted(self) -> Wanted:
         """What published scores are looked up by."""
-        e = self.experiment
-        weights = e.get("rep_weights")
-        return Wanted(
-            e["data"],
-            e["loss"],
-            e["lr_dis"],
-            e["lr_gen"],
-            self.gain,
-            e["spectral"],
-            self.score_size,
-            weights is None or tuple(weights) == (0.0, -1.0),
-        )
+        return Wanted.of(self.experiment, self.networks[1])
 
     def changed(self) -> dict[str, Any]:
         """The fields of this version that differ from its defaults: what a command must say to make such a run."""

@@ -592,10 +592,10 @@ class Experiment:
         """
         from mmdgan.runs.train import TrainingRun
         from mmdgan.training.callbacks import check as check_callbacks
-        from mmdgan.training.signals import lost_workers_named
+        from mmdgan.training.signals import raising_worker_lost
 
         check_callbacks(callbacks)  # by every worker, lest the others wait for one that refuses
-        with lost_workers_named() if self.strategy == "multi_worker" else nullcontext(), ExitStack() as held:
+        with raising_worker_lost() if self.strategy == "multi_worker" else nullcontext(), ExitStack() as held:
             return TrainingRun(self, held).execute(callbacks)
 
     def aids(self) -> Aids:

@@ -10,12 +10,16 @@ import csv
 import functools
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.losses import registry as losses
+
+if TYPE_CHECKING:
+    from mmdgan.design import NetworkSpec
 
 FILES = ("paper_table1.csv", "paper_results.csv")
 
@@ -90,6 +94,15 @@ class Wanted:
     spectral: str = "pico"
     score_size: int | None = None
     default_weights: bool = True
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any], critic: NetworkSpec) -> Wanted:
+        """What to look up for a resolved experiment's fields and its critic."""
+        gains = [part.gain for layer in critic.layers for part in layer.parts if part.spectral and part.gain]
+        weights = fields.get("rep_weights")
+        named = {name: fields[name] for name in ("data", "loss", "lr_dis", "lr_gen", "spectral")}
+        default = weights is None or tuple(weights) == (0.0, -1.0)
+        return cls(**named, gain=math.prod(gains), score_size=critic.output_shape[0], default_weights=default)
 
 
 def files(path: str | os.PathLike | None = None) -> list[Path]:

@@ -130,7 +130,7 @@ def best_of(scores: Sequence[Mapping[str, Any]], judge: str, steps: Sequence[int
     Returns:
         The best one, of equal ones the first; None if none of them has the score.
     """
-    known = [score for score in scores if score["value"] is not None and _is_judged(score["metric"], judge)]
+    known = [score for score in scores if score["value"] is not None and is_score(score["metric"], judge)]
     alike = [s for s in known if [s.get(key) for key in _COMPARABLE] == [known[-1].get(key) for key in _COMPARABLE]]
     sign = 1 if JUDGES[judge].lower else -1
     rest = [score for score in alike if score["step"] in steps]
@@ -138,8 +138,8 @@ def best_of(scores: Sequence[Mapping[str, Any]], judge: str, steps: Sequence[int
     return None if best is None else Best(best["step"], best["metric"], best["value"])
 
 
-def _is_judged(name: str, judge: str) -> bool:
-    """Whether a score of this name is the one that a judge looks at."""
+def is_score(name: str, judge: str) -> bool:
+    """Whether a score of this name, such as "FD[classifier]", is the one that a key of `JUDGES` stands for."""
     if judge == "swd":
         return name == "SWD mean"
     from mmdgan.metrics.evaluate import score_name

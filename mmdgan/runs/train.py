@@ -76,9 +76,8 @@ class TrainingRun:
 
     def _make_monitor(self) -> Monitor:
         from mmdgan.training import Monitor
-        from mmdgan.training.tensorboard import BystandingMonitor
 
-        return (Monitor if self.replicas.is_chief else BystandingMonitor)(self.folder.logs)
+        return Monitor(self.folder.logs, writes=self.replicas.is_chief)
 
     def _open_data(self) -> ImageData | StoredImages:
         """Opens the images: on the chief, which may write them; then, in the same order, on the other workers."""
@@ -126,7 +125,6 @@ class TrainingRun:
     def _build(self) -> None:
         from mmdgan.data import Pipeline
         from mmdgan.training import Checkpoints, Progress, Trainer
-        from mmdgan.training.tensorboard import BystandingCheckpoints
 
         e, replicas = self.experiment, self.replicas
         seed = divergence.attempt_seed(e.seed, self.attempt)
@@ -136,8 +134,8 @@ class TrainingRun:
 
             layers = weights.assign(self.gan.discriminator, self.critic_weights)
             print(f"The critic's {', '.join(layers)} begin with the weights of {e.critic_weights}.")
-        checkpoints = Checkpoints if replicas.is_chief else BystandingCheckpoints
-        self.checkpoints = checkpoints(self.folder.checkpoints, self.gan.state(), keep=e.keep)
+        state = self.gan.state()
+        self.checkpoints = Checkpoints(self.folder.checkpoints, state, keep=e.keep, writes=replicas.is_chief)
         stream: dict[str, Any] = {
             "seed": seed,
             "data_format": self.gan.generator.data_format,

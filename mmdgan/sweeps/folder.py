@@ -1,8 +1,8 @@
 """A sweep's folder, `<results>/sweeps/<name>/`: which runs there are, and what came of each.
 
 sweep.json      the base experiment and the points
-outcomes/       one JSON file per run that has ended, written at once: finished, diverged, failed or interrupted
-logs/           what each run has printed
+outcomes/       one JSON file per run that has ended: finished, diverged, failed or interrupted
+logs/           output of each run
 <data>/<run>/   the run directories, which `report`, `compare`, `evaluate` and `train` take like any other
 """
 
@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdgan.cli import flags
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.files import write_text
-from mmdgan.core.lock import FILE as LOCK
-from mmdgan.runs.experiment import Experiment
+from mmdgan.core.lock import is_locked
+from mmdgan.core.options import replace_from_text
+from mmdgan.core.text import format_value
+from mmdgan.runs.experiment import IDENTITY, Experiment
 from mmdgan.sweeps.points import Point, identity, sweep_folder
 
 FINISHED, DIVERGED, STOPPED = "finished", "diverged", "stopped"
@@ -37,18 +36,19 @@ class Outcome:
     """What came of a run.
 
     Attributes:
-      run: its name.
-      status: "finished", "diverged", "stopped" (early, by a scheduler), "failed" or "interrupted"; of runs without a
-        record "running" or "waiting".
-      step: steps done; of a diverged run the step at which it was seen.
-      scores: of the last round: each a dictionary with "metric", "value", "spread".
-      seconds: by the clock, of all attempts.
-      processor_seconds: of the processor, of all attempts.
-      error: why it diverged or failed.
-      threads: of TensorFlow.
-      engine: what started it.
-      attempt: how many times it has been started.
-      transient: of a failed run, whether another try may help: it was no mistake of the person.
+        run: Name of the run.
+        status: "finished", "diverged", "stopped" (early, by a scheduler), "failed" or "interrupted"; of runs without a
+            record "running" or "waiting".
+        step: Steps done; of a diverged run the step at which that was seen.
+        scores: Scores of the last round, each a dictionary with "metric", "value", "spread".
+        seconds: Wall-clock time of all attempts.
+        processor_seconds: Processor time of all attempts.
+        training_seconds: The part of it up to the last step of training; kept of runs with a budget alone.
+        error: Why it diverged or failed.
+        threads: Threads of TensorFlow.
+        engine: What started it.
+        attempt: How many times it has been started.
+        transient: Whether another try of a failed run may help, because it was not a mistake of the user.
     """
 
     run: str
@@ -57,6 +57,7 @@ class Outcome:
     scores: tuple[dict[str, Any], ...] = ()
     seconds: float = 0.0
     processor_seconds: float = 0.0
+    training_seconds: float = 0.0
     error: str = ""
     threads: int = 0
     engine: str = ""
@@ -65,7 +66,7 @@ class Outcome:
 
     @property
     def is_result(self) -> bool:
-        """Whether the run is done with, and is not repeated."""
+        """Whether the run has a result: it is not repeated."""
         return self.status in (FINISHED, DIVERGED, STOPPED)
 
     def value(self, metric: str) -> float | None:
@@ -84,7 +85,7 @@ class SweepFolder:
         """The folder that a word of the command line means: itself, a sweep's name, or a sweep's Python file.
 
         Raises:
-          ConfigError: there is no sweep; those that there are are named.
+            ConfigError: There is no such sweep; the existing ones are named.
         """
         path = Path(word)
         if word.endswith(".py"):
@@ -101,14 +102,14 @@ class SweepFolder:
         raise ConfigError(f"there is no sweep {word}: {known}; give its name, its folder, or --results.")
 
     def log(self, run: str) -> Path:
-        """The file of what a run prints."""
+        """The file of a run's output."""
         return self.path / "logs" / f"{run}.log"
 
     def read(self) -> dict[str, Any]:
         """The contents of sweep.json.
 
         Raises:
-          ConfigError: it is damaged, or of another version.
+            ConfigError: It is damaged, or of another version.
         """
         file = self.path / "sweep.json"
         try:
@@ -117,7 +118,7 @@ class SweepFolder:
                 raise ValueError(f"format {held['format']}")
             return held
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{file} is no sweep of this version ({error}); move it aside to begin anew.") from None
+            raise ConfigError(f"{file} is no sweep of this version ({error}); move it aside to begin again.") from None
 
     def points(self) -> list[Point]:
         """The runs, in order, with what sweep.json says of them."""
@@ -126,39 +127,44 @@ class SweepFolder:
         for point in held["points"]:
             values = {name: _tuple(value) for name, value in point["values"].items()}
             experiment = dataclasses.replace(base, **values, results=str(self.path), run_name=point["run"])
-            found.append(Point(point["run"], values, experiment, point["networks"]))
+            found.append(Point(point["run"], values, experiment, point["networks"], point.get("seconds")))
         return found
 
     def begin(self, name: str, metric: str, base: Experiment, points: Sequence[Point]) -> list[Point]:
         """Makes the folder, or adds points to the sweep that is in it.
 
         Args:
-          name, metric: of the sweep.
-          base: its base experiment.
-          points: of `expand`.
+            name: Name of the sweep.
+            metric: Its metric.
+            base: Its base experiment.
+            points: Its runs, of `expand` or `named`.
 
         Returns:
-          The points, under the names of the runs that are already there; runs of earlier points that the sweep
-          no longer has stay where they are, and are not among them.
+            The points, under the names of the runs that are already there. Runs of earlier points that the sweep no
+            longer has stay where they are.
 
         Raises:
-          ConfigError: the base is another one, but for fields that every point sets; or the networks have changed.
+            ConfigError: The base is another one, except for fields that every point sets; the networks have changed; or
+                a run of that name has other settings.
         """
-        base = flags.parse(base, [], usage="").options  # 1 where a number is wanted becomes 1.0, as in the points
+        # 1 where a number is wanted becomes 1.0, as in the points.
+        base = replace_from_text(base, {f.name: format_value(getattr(base, f.name)) for f in dataclasses.fields(base)})
         before = self.points() if (self.path / "sweep.json").is_file() else []
         if before:
             self._check_base(base, [*before, *points])
         known = {json.dumps(identity(point.experiment)): point for point in before}
         renamed = [_as_before(point, known.get(json.dumps(identity(point.experiment)))) for point in points]
+        by_name = {point.run: point for point in before}
+        for point in renamed:
+            if point.run in by_name:
+                self._check_same(point, by_name[point.run])
         merged = {point.run: point for point in [*before, *renamed]}
         held = {
             "format": _FORMAT,
             "name": name,
             "metric": metric,
             "base": dataclasses.asdict(base),
-            "points": [
-                {"run": point.run, "values": point.values, "networks": point.networks} for point in merged.values()
-            ],
+            "points": [_held(point) for point in merged.values()],
         }
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -185,6 +191,18 @@ class SweepFolder:
                 "another --results; points may be added, what all runs share may not change."
             )
 
+    def _check_same(self, point: Point, before: Point) -> None:
+        """Refuses a point with the name of a run that has other settings than those that may change on resuming."""
+        old, new = (dataclasses.asdict(one.experiment.resolved()) for one in (before, point))
+        differing = [f"{n} ({old[n]} there, {new[n]} now)" for n in IDENTITY if old[n] != new[n]]
+        if before.networks != point.networks:
+            differing.insert(0, f"networks ({old['architecture']} there, {new['architecture']} now)")
+        if differing:
+            raise ConfigError(
+                f"{self.path} holds {point.run} with other settings: {'; '.join(differing)}. Give another folder, or "
+                "move that one aside."
+            )
+
     def outcome(self, run: str) -> Outcome | None:
         """The record of a run that has ended, or None."""
         file = self.path / "outcomes" / f"{run}.json"
@@ -199,10 +217,18 @@ class SweepFolder:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps(dataclasses.asdict(outcome), indent=1) + "\n")
 
+    def is_done(self, point: Point) -> bool:
+        """Whether a run has its result: it diverged, was stopped, or has had all its steps or its processor time."""
+        known = self.outcome(point.run)
+        if known is None or not known.is_result:
+            return False
+        enough = point.seconds is not None and known.training_seconds >= point.seconds
+        return known.status != FINISHED or enough or known.step >= point.experiment.max_step
+
     def state(self, point: Point) -> Outcome:
-        """What is known of a run now, a record or not."""
+        """What is known of a run now, with or without a record."""
         folder = point.experiment.folder().path
-        if _is_locked(folder / LOCK):
+        if is_locked(folder):
             return Outcome(point.run, RUNNING)
         known = self.outcome(point.run)
         if known is not None:
@@ -218,6 +244,12 @@ def counts(outcomes: Iterable[Outcome]) -> str:
     """How many runs are in which state: "3 finished, 1 diverged, 4 waiting"."""
     states = [outcome.status for outcome in outcomes]
     return ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
+
+
+def _held(point: Point) -> dict[str, Any]:
+    """What sweep.json holds of a point."""
+    limit = {} if point.seconds is None else {"seconds": point.seconds}
+    return {"run": point.run, "values": point.values, "networks": point.networks, **limit}
 
 
 def _as_before(point: Point, before: Point | None) -> Point:
@@ -241,18 +273,3 @@ def _restored(held: Mapping[str, Any]) -> Experiment:
 
 def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _is_locked(file: Path) -> bool:
-    """Whether a process holds a run directory's lock."""
-    try:
-        descriptor = os.open(file, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return False
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""The local engine: some worker processes, one run at a time each (see worker.py)."""
+"""The local engine: worker processes, each with one run at a time (worker.py)."""
 
 from __future__ import annotations
 
@@ -12,26 +12,30 @@ import subprocess
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import fields_with
-from mmdgan.core.processes import environment
+from mmdgan.core.processes import end_workers, environment, start_worker
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps import worker
 from mmdgan.sweeps.folder import FAILED, INTERRUPTED, Outcome, SweepFolder
 from mmdgan.sweeps.points import Point
-from mmdgan.sweeps.progress import SweepProgress
 from mmdgan.training import signals
+
+if TYPE_CHECKING:
+    from mmdgan.sweeps.run import SweepProgress
 
 _SELECT_SECONDS = 0.25
 
 
 class SweepInterrupted(signals.Interrupted):
-    """A sweep stopped by a signal; what was under way has saved its checkpoint."""
+    """A sweep stopped by a signal; the runs under way have saved their checkpoints."""
 
-    def __init__(self, number: int, done: int, total: int) -> None:
+    def __init__(self, number: int, folder: SweepFolder, points: Sequence[Point]) -> None:
         super().__init__(0, number)
-        self._sentence = f"the sweep was interrupted after {done} of {total} runs; those under way are saved"
+        done = sum(map(folder.is_done, points))
+        self._sentence = f"the sweep was interrupted after {done} of {len(points)} runs; those under way are saved"
 
     def __str__(self) -> str:
         return self._sentence
@@ -60,19 +64,19 @@ def run_local(
     """Does the runs of a sweep that are not done yet, several at a time.
 
     Args:
-      folder: the sweep's, begun.
-      points: all its runs; those with a result are passed over.
-      progress: is told of every run that ends.
-      jobs: runs at a time.
-      threads: of TensorFlow, per run.
-      retries: how often a run whose process dies, or that fails with another error than a mistake of the person, is
-        tried again at once, from its checkpoint.
+        folder: Folder of the sweep, begun.
+        points: All its runs; those with a result are skipped.
+        progress: Gets every run that ends.
+        jobs: Runs at a time.
+        threads: Threads of TensorFlow per run.
+        retries: How often a run whose process dies, or that fails other than by a mistake of the user, is tried again
+            at once, from its checkpoint.
 
     Raises:
-      MmdGanError: the images or the features of the scores cannot be had; nothing has been started then.
-      SweepInterrupted: by a signal, after all runs under way have saved their state.
+        MmdGanError: The images or the features of the scores are not available; nothing has been started then.
+        SweepInterrupted: By a signal, after all runs under way have saved their state.
     """
-    waiting = deque(point for point in points if not is_done(folder, point))
+    waiting = deque(point for point in points if not folder.is_done(point))
     if not waiting:
         return
     with signals.collected() as received:
@@ -85,21 +89,32 @@ def run_local(
         finally:
             pool.end()
         if received:
-            done = sum(is_done(folder, point) for point in points)
-            raise SweepInterrupted(received[0], done, len(points))
+            raise SweepInterrupted(received[0], folder, points)
+
+
+def run_here(folder: SweepFolder, points: Sequence[Point], progress: SweepProgress) -> None:
+    """Does the runs of a sweep that are not done yet in this process; arguments and errors as of `run_local`."""
+    for point in points:
+        if folder.is_done(point):
+            continue
+        attempt = before.attempt + 1 if (before := folder.outcome(point.run)) else 1
+        outcome = worker.run_job(point.experiment, folder.path, point.run, 0, "here", attempt, point.seconds)
+        progress.ended(outcome)
+        if outcome.status == INTERRUPTED:
+            raise SweepInterrupted(signal.SIGINT, folder, points)
 
 
 def check_data(folder: SweepFolder, points: Sequence[Point], threads: int, received: list[int]) -> None:
-    """Looks for the images and the features of all runs, in a process of its own.
+    """Checks that the images and the features of all runs are available, in a process of its own.
 
     Args:
-      folder: of the sweep.
-      points: the runs that are to come.
-      threads: of TensorFlow.
-      received: signals that have come; it ends after one.
+        folder: Folder of the sweep.
+        points: The runs to come.
+        threads: Threads of TensorFlow.
+        received: Signals received so far; the check ends after one.
 
     Raises:
-      ConfigError: they cannot be had.
+        ConfigError: They are not available.
     """
     pool = _Pool(folder, threads, 0, None)
     try:
@@ -107,12 +122,6 @@ def check_data(folder: SweepFolder, points: Sequence[Point], threads: int, recei
         pool.check([point.experiment for point in points], received)
     finally:
         pool.end()
-
-
-def is_done(folder: SweepFolder, point: Point) -> bool:
-    """Whether a run has a result, and is not repeated."""
-    known = folder.outcome(point.run)
-    return known is not None and known.is_result
 
 
 class _Pool:
@@ -127,15 +136,7 @@ class _Pool:
     def start(self) -> _Slot:
         """Starts one more worker."""
         with self._folder.log(f"worker-{len(self._slots)}").open("ab") as log:
-            process = subprocess.Popen(
-                worker.command(),
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,  # out of reach of Ctrl-C at the terminal: we end them, in order
-                env=environment(self._threads),
-            )
+            process = start_worker("mmdgan.sweeps.worker:work", stderr=log, env=environment(self._threads))
         slot = _Slot(process)
         self._slots.append(slot)
         assert process.stdout is not None
@@ -144,14 +145,11 @@ class _Pool:
 
     def end(self) -> None:
         """Ends all workers, and with them whatever they are doing."""
-        for slot in self._slots:
-            slot.process.kill()
-        for slot in self._slots:
-            _close(slot)
+        end_workers(slot.process for slot in self._slots)
         self._selector.close()
 
     def check(self, experiments: Sequence[Experiment], received: list[int]) -> None:
-        """Looks for the images and the features of all runs, before the first one starts."""
+        """Checks the images and the features of all runs, before the first one starts."""
         kinds: dict[str, Experiment] = {}
         for experiment in experiments:
             kinds.setdefault(
@@ -173,7 +171,7 @@ class _Pool:
 
     def run(self, waiting: deque[Point], received: list[int]) -> None:
         """Gives out the runs; returns when they are done, or after a signal when those under way have ended."""
-        told = False
+        stopping = False
         for slot in self._slots:
             self._give(slot, waiting, received)
         while any(slot.point for slot in self._slots):
@@ -184,11 +182,11 @@ class _Pool:
                 self._ended(slot, status, waiting, received)
                 if slot.dead:
                     self._slots.remove(slot)
-                    _close(slot)
+                    end_workers([slot.process])
                     slot = self.start()
                 self._give(slot, waiting, received)
-            if received and not told:
-                told = True
+            if received and not stopping:
+                stopping = True
                 for slot in self._slots:
                     if slot.point is not None:
                         slot.process.send_signal(signal.SIGTERM)
@@ -201,17 +199,16 @@ class _Pool:
         point = waiting.popleft()
         before = self._folder.outcome(point.run)
         slot.point, slot.attempt = point, (before.attempt if before else 0) + 1
-        line = worker.run_line(point.experiment, self._folder, point.run, self._threads, "local", slot.attempt)
-        self._send(slot, line)
+        self._send(slot, worker.run_line(point, self._folder, self._threads, "local", slot.attempt))
 
     def _send(self, slot: _Slot, line: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError):  # it has died: its output's end will tell
+        with contextlib.suppress(BrokenPipeError):  # it has died: the end of its output will tell
             assert slot.process.stdin is not None
             while line:
                 line = line[slot.process.stdin.write(line) :]
 
     def _listen(self) -> None:
-        """Takes in what the workers say, for a moment."""
+        """Reads what the workers say, for a moment."""
         for key, _ in self._selector.select(_SELECT_SECONDS):
             received = os.read(key.fd, 65536)
             key.data.text += received
@@ -220,7 +217,7 @@ class _Pool:
                 key.data.dead = True
 
     def _answer(self, slot: _Slot) -> int | None:
-        """The status of the job that a worker has ended; minus the signal that killed it; None if there is none yet."""
+        """The status of a worker's job, or minus the signal that killed it; None if it has not ended."""
         while b"\n" in slot.text:
             line, slot.text = slot.text.split(b"\n", 1)
             if "status" in (answer := json.loads(line)):
@@ -228,14 +225,14 @@ class _Pool:
         return (slot.process.wait() or 1) if slot.dead else None
 
     def _ended(self, slot: _Slot, status: int, waiting: deque[Point], received: list[int]) -> None:
-        """Makes what belongs to the end of a run: its record, the line, another try."""
+        """Ends a run: completes its record, reports it, queues another try."""
         point = slot.point
         assert point is not None and self._progress is not None  # a run has ended
         outcome = self._folder.outcome(point.run)
         if outcome is None or outcome.attempt != slot.attempt:
             outcome = self._died(point, status, slot.attempt, outcome)
         tries = self._tries[point.run] = self._tries.get(point.run, 0) + 1
-        # A run that was stopped, though nobody has stopped the sweep, is as good as one that was killed.
+        # A run that was stopped, while nobody has stopped the sweep, counts as killed.
         lost = outcome.transient if outcome.status == FAILED else outcome.status == INTERRUPTED and not received
         again = lost and tries <= self._retries
         if again:
@@ -255,10 +252,3 @@ class _Pool:
         )
         self._folder.write(outcome)
         return outcome
-
-
-def _close(slot: _Slot) -> None:
-    slot.process.wait()
-    for pipe in (slot.process.stdin, slot.process.stdout):
-        assert pipe is not None
-        pipe.close()

@@ -16,10 +16,9 @@ from mmdgan.core.text import format_value, nearest
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps.spec import Sweep
 
-PLACES = frozenset(name for scope in ("place", "machine", "call") for name in fields_with(Experiment, scope=scope))
-"""Fields that say where things are and how to begin: the same run on another machine may have others."""
+_OWN = frozenset(("results", "run_name", *fields_with(Experiment, scope="call"))) - {"devices"}
+"""Fields that the sweep sets itself."""
 
-_FIXED = frozenset(("results", "run_name", *fields_with(Experiment, scope="call"))) - {"devices"}
 _LONGEST_NAME = 180
 
 
@@ -27,20 +26,22 @@ class Point(NamedTuple):
     """One run of a sweep.
 
     Attributes:
-      run: its name, which is its directory's.
-      values: the fields in which it differs from the base.
-      experiment: all of it, with `results` and `run_name` set.
-      networks: a digest of the dictionaries of its networks.
+        run: Name of the run and of its directory.
+        values: The fields in which it differs from the base.
+        experiment: All fields, with `results` and `run_name` set.
+        networks: Digest of the dictionaries of its networks.
+        seconds: Processor time for its training; None: `max_step` alone ends it.
     """
 
     run: str
     values: dict[str, Any]
     experiment: Experiment
     networks: str
+    seconds: float | None = None
 
 
 def sweep_folder(name: str, results: str) -> Path:
-    """Where the runs of a sweep and what came of them are."""
+    """The folder of a sweep's runs and outcomes."""
     return Path(results) / "sweeps" / name
 
 
@@ -48,12 +49,13 @@ def expand(sweep: Sweep, results: str | None = None, data_root: str | None = Non
     """All runs of a sweep, checked.
 
     Args:
-      sweep: what to run.
-      results, data_root: instead of the base's.
+        sweep: What to run.
+        results: Replaces the base's `results`.
+        data_root: Replaces the base's `data_root`.
 
     Raises:
-      ConfigError: a field that does not exist or cannot vary, a value that is not valid, the same run twice; it names
-        the point and the field.
+        ConfigError: A field that does not exist or cannot vary, a value that is not valid, the same run twice; it names
+            the point and the field.
     """
     base = dataclasses.replace(sweep.base, data_root=data_root or sweep.base.data_root)
     folder = sweep_folder(sweep.name, results or base.results)
@@ -62,19 +64,36 @@ def expand(sweep: Sweep, results: str | None = None, data_root: str | None = Non
     points: dict[str, Point] = {}
     for number, values in enumerate(sweep.values(), 1):
         where = f"sweep {sweep.name}, point {number} ({shown(values) or 'the base'})"
-        experiment = _experiment(where, base, values)
+        experiment = _changed(where, base, values)
         values = {name: getattr(experiment, name) for name in values}
         run = run_name(values)
-        experiment = dataclasses.replace(experiment, results=str(folder), run_name=run)
-        try:
-            experiment.resolved()
-            digest = _digest(experiment.networks()[0])
-        except MmdGanError as error:
-            raise ConfigError(f"{where}: {error}") from error
         if run in points:
             raise ConfigError(f"{where}: this run comes twice; leave one out.")
-        points[run] = Point(run, values, experiment, digest)
+        points[run] = _point(where, run, values, experiment, folder, sweep.seconds)
     return list(points.values())
+
+
+def named(
+    experiments: Mapping[str, Experiment], folder: Path, seconds: float | Mapping[str, float] | None = None
+) -> list[Point]:
+    """Runs of experiments that need not have anything in common, under names of their own.
+
+    Args:
+        experiments: Name of each run -> its experiment.
+        folder: The sweep's.
+        seconds: Processor time for the training of each, or of each by its name.
+
+    Raises:
+        ConfigError: A value that is not valid; it names the run and the field.
+    """
+    points = []
+    for run, experiment in experiments.items():
+        given = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
+        default = Experiment()
+        values = {n: value for n, value in given.items() if n not in _OWN and value != getattr(default, n)}
+        limit = seconds[run] if isinstance(seconds, Mapping) else seconds
+        points.append(_point(run, run, values, experiment, folder, limit))
+    return points
 
 
 def run_name(values: Mapping[str, Any]) -> str:
@@ -87,23 +106,35 @@ def run_name(values: Mapping[str, Any]) -> str:
 
 
 def shown(values: Mapping[str, Any]) -> str:
-    """A point as a person reads it: "rep_lambda=-1, lr_dis=0.0001"."""
+    """A point in a message: "rep_lambda=-1, lr_dis=0.0001"."""
     return ", ".join(f"{name}={format_value(_plain(value))}" for name, value in values.items())
 
 
 def identity(experiment: Experiment) -> dict[str, Any]:
-    """What makes two runs the same run: all fields but those that say where things are; JSON-able."""
-    held = dataclasses.asdict(experiment)
-    return json.loads(json.dumps({name: value for name, value in held.items() if name not in PLACES}))
+    """What makes two runs of a sweep the same run, as JSON holds it: all fields but places and those of one call."""
+    held = json.loads(json.dumps(dataclasses.asdict(experiment)))
+    return {name: held[name] for name in fields_with(Experiment, scope="run")}
 
 
-def _experiment(where: str, base: Experiment, values: Mapping[str, Any]) -> Experiment:
+def _point(
+    where: str, run: str, values: dict[str, Any], experiment: Experiment, folder: Path, seconds: float | None
+) -> Point:
+    experiment = dataclasses.replace(experiment, results=str(folder), run_name=run)
+    try:
+        experiment.resolved()
+        digest = _digest(experiment.networks()[0])
+    except MmdGanError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return Point(run, values, experiment, digest, seconds)
+
+
+def _changed(where: str, base: Experiment, values: Mapping[str, Any]) -> Experiment:
     """The base with some fields changed, each as its flag would: 1 becomes 1.0 where a number is wanted."""
     known = [field.name for field in dataclasses.fields(Experiment)]
     for name in values:
         if name not in known:
             raise ConfigError(f"{where}: an experiment has no field {name!r}{nearest(str(name), known)}.")
-        if name in _FIXED:
+        if name in _OWN:
             raise ConfigError(f"{where}: {name} cannot vary within a sweep; leave it out.")
     try:
         return replace_from_text(base, {name: format_value(_plain(value)) for name, value in values.items()})

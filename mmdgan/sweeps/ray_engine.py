@@ -19,18 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.processes import environment
+from mmdgan.core.processes import end_workers, environment, start_worker
 from mmdgan.sweeps import worker
 from mmdgan.sweeps.folder import FAILED, INTERRUPTED, RUNNING, STOPPED, Outcome, SweepFolder
-from mmdgan.sweeps.local import SweepInterrupted, check_data, is_done
+from mmdgan.sweeps.local import SweepInterrupted, check_data
 from mmdgan.sweeps.points import Point
-from mmdgan.sweeps.progress import SweepProgress
-from mmdgan.sweeps.table import lower_is_better
+from mmdgan.sweeps.table import is_score, lower_is_better
 from mmdgan.training import signals
 
 if TYPE_CHECKING:
-    from mmdgan.cli.sweep import SweepOptions
-    from mmdgan.sweeps.spec import Sweep
+    from mmdgan.sweeps.run import EngineOptions, SweepProgress
 
 _POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 120.0
@@ -39,7 +37,7 @@ _STOP = "stop"
 
 @dataclasses.dataclass(frozen=True)
 class _Task:
-    """What a trial needs to know besides its point's number; sent to it by Ray."""
+    """What a trial needs besides the number of its point; sent to it by Ray."""
 
     folder: Path
     points: tuple[Point, ...]
@@ -52,28 +50,28 @@ def run_ray(
     folder: SweepFolder,
     points: Sequence[Point],
     progress: SweepProgress,
-    sweep: Sweep,
-    options: SweepOptions,
+    metric: str,
+    options: EngineOptions,
     threads: int,
 ) -> None:
     """Does the runs of a sweep that are not done yet as trials of Ray Tune.
 
     Args:
-      folder: the sweep's, begun; all machines of the cluster must see it under the same path.
-      points: all its runs; those with a result are passed over.
-      progress: is told of every run that ends.
-      sweep: for the metric.
-      options: engine's flags: jobs, retries, ray_address, scheduler, cpus, gpus.
-      threads: of TensorFlow, per run.
+        folder: Folder of the sweep, begun; all machines of the cluster must see it under the same path.
+        points: All its runs; those with a result are skipped.
+        progress: Gets every run that ends.
+        metric: The metric by which a scheduler judges runs.
+        options: jobs, retries, ray_address, scheduler, cpus, gpus.
+        threads: Threads of TensorFlow per run.
 
     Raises:
-      ConfigError: Ray is not installed, a cluster that does not answer, a scheduler without scores to judge by.
-      SweepInterrupted: by a signal, after the runs under way have saved their state.
+        ConfigError: Ray is not installed, a cluster does not answer, or a scheduler has no scores to judge by.
+        SweepInterrupted: By a signal, after the runs under way have saved their state.
     """
     ray, tune = _import_ray()
     folder = SweepFolder(folder.path.resolve())
-    waiting = [_anchored(point, folder) for point in points if not is_done(folder, point)]
-    scheduler = _scheduler(options.scheduler, sweep, waiting)
+    waiting = [_anchored(point, folder) for point in points if not folder.is_done(point)]
+    scheduler = _scheduler(options.scheduler, metric, waiting)
     if not waiting:
         return
     stop = folder.path / _STOP
@@ -84,13 +82,13 @@ def run_ray(
         _connect(ray, options)
         try:
             watcher = _watcher(tune, folder, waiting, progress, received)
-            task = _Task(folder.path, tuple(waiting), threads, sweep.metric, os.getcwd())
+            task = _Task(folder.path, tuple(waiting), threads, metric, os.getcwd())
             _tuner(tune, task, options, scheduler, watcher).fit()
         finally:
             stop.unlink(missing_ok=True)
             ray.shutdown()
         if received:
-            raise SweepInterrupted(received[0], sum(is_done(folder, point) for point in points), len(points))
+            raise SweepInterrupted(received[0], folder, points)
 
 
 def _import_ray() -> tuple[Any, Any]:
@@ -105,7 +103,7 @@ def _import_ray() -> tuple[Any, Any]:
         raise ConfigError(
             "engine is ray, but Ray Tune is not installed: pip install 'mmdgan[ray]', or give --engine=local."
         ) from error
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # tracebacks of what is tried again, or told below
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # tracebacks of what is tried again, or reported below
     return ray, tune
 
 
@@ -116,7 +114,7 @@ def _anchored(point: Point, folder: SweepFolder) -> Point:
     return point._replace(experiment=experiment)
 
 
-def _connect(ray: Any, options: SweepOptions) -> None:
+def _connect(ray: Any, options: EngineOptions) -> None:
     """Starts Ray on this machine, or joins a cluster."""
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     try:
@@ -129,7 +127,7 @@ def _connect(ray: Any, options: SweepOptions) -> None:
         raise ConfigError(f"ray_address: there is no cluster at {options.ray_address} ({reason}).") from error
 
 
-def _scheduler(name: str, sweep: Sweep, points: Sequence[Point]) -> Any:
+def _scheduler(name: str, metric: str, points: Sequence[Point]) -> Any:
     """Ray's scheduler of a name; None for none."""
     if name == "none" or not points:
         return None
@@ -141,8 +139,8 @@ def _scheduler(name: str, sweep: Sweep, points: Sequence[Point]) -> Any:
         )
     from mmdgan.runs.scores import JUDGES
 
-    if sweep.metric not in JUDGES or not all(JUDGES[sweep.metric].metric in p.experiment.metrics for p in points):
-        raise ConfigError(f"scheduler is {name}, but metric {sweep.metric} is not among the base's metrics; add it.")
+    if metric not in JUDGES or not all(JUDGES[metric].metric in p.experiment.metrics for p in points):
+        raise ConfigError(f"scheduler is {name}, but metric {metric} is not among the base's metrics; add it.")
     from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule
 
     first = min(point.experiment.stops()[0] for point in points)
@@ -152,7 +150,7 @@ def _scheduler(name: str, sweep: Sweep, points: Sequence[Point]) -> Any:
     return ASHAScheduler(time_attr="step", max_t=longest, grace_period=min(first, longest), reduction_factor=2)
 
 
-def _tuner(tune: Any, task: _Task, options: SweepOptions, scheduler: Any, watcher: Any) -> Any:
+def _tuner(tune: Any, task: _Task, options: EngineOptions, scheduler: Any, watcher: Any) -> Any:
     """The Tuner whose trials are the points of a task."""
     resources = {"cpu": options.cpus or task.threads, "gpu": options.gpus}
     judged = {}
@@ -173,7 +171,7 @@ def _tuner(tune: Any, task: _Task, options: SweepOptions, scheduler: Any, watche
 
 
 def _trial(config: dict[str, Any], task: _Task) -> None:
-    """One run, in a process of Ray: starts a worker, reports each round's score, and what came of it at the end."""
+    """One run, in a process of Ray: starts a worker, reports the score of each round and the outcome."""
     from ray import tune
 
     folder, point = SweepFolder(task.folder), task.points[config["number"]]
@@ -185,26 +183,17 @@ def _trial(config: dict[str, Any], task: _Task) -> None:
     attempt = (before.attempt if before else 0) + 1
     folder.log("ray").parent.mkdir(parents=True, exist_ok=True)
     with folder.log("ray").open("ab") as log:
-        process = subprocess.Popen(
-            worker.command(),
-            bufsize=0,
-            cwd=task.directory,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-            env=environment(task.threads),
+        process = start_worker(
+            "mmdgan.sweeps.worker:work", cwd=task.directory, stderr=log, env=environment(task.threads)
         )
     assert process.stdin is not None and process.stdout is not None
     try:
-        line = worker.run_line(point.experiment, folder, point.run, task.threads, "ray", attempt)
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(line)
+            process.stdin.write(worker.run_line(point, folder, task.threads, "ray", attempt))
         os.set_blocking(process.stdout.fileno(), False)
         _follow(process, folder, point, task.metric, tune.report)
     finally:
-        process.kill()
-        process.wait()
+        end_workers([process])
     outcome = folder.outcome(point.run)
     if outcome is None or outcome.attempt != attempt:
         raise RuntimeError(f"the process of {point.run} died; see {folder.log(point.run)}")
@@ -214,19 +203,19 @@ def _trial(config: dict[str, Any], task: _Task) -> None:
 
 
 def _wait_for_lock(folder: SweepFolder, point: Point) -> None:
-    """Lets a former start of this run end, if there is one left."""
+    """Waits until an earlier start of this run has ended, if there is one."""
     give_up = time.monotonic() + _PATIENCE_SECONDS
     while folder.state(point).status == RUNNING and time.monotonic() < give_up:
         time.sleep(_POLL_SECONDS)
 
 
 def _follow(process: subprocess.Popen, folder: SweepFolder, point: Point, metric: str, report: Any) -> None:
-    """Waits until the worker has answered or died; reports rounds, hands a stop on."""
+    """Waits until the worker has answered or died; reports rounds, passes a stop on."""
     assert process.stdout is not None
-    text, reported, told, last = b"", 0, False, point.experiment.max_step
+    text, reported, stopping, last = b"", 0, False, point.experiment.max_step
     while True:
-        if not told and (folder.path / _STOP).exists():
-            told = True
+        if not stopping and (folder.path / _STOP).exists():
+            stopping = True
             process.terminate()
         with contextlib.suppress(BlockingIOError):
             text += os.read(process.stdout.fileno(), 65536) or b""
@@ -242,14 +231,12 @@ def _follow(process: subprocess.Popen, folder: SweepFolder, point: Point, metric
 
 def _round_scores(point: Point, metric: str) -> list[tuple[int, float]]:
     """(step, score) of the run's rounds so far."""
-    from mmdgan.sweeps.table import is_score
-
     records = point.experiment.folder().records()
     return [(r["step"], r["value"]) for r in records if r["by"] == "train" and is_score(r["metric"], metric)]
 
 
 def _last_score(point: Point, metric: str) -> float:
-    """The newest score; of a run without one the worst there is, which a scheduler understands."""
+    """The newest score; the worst possible value for a run without one, which a scheduler understands."""
     scores = [value for _, value in _round_scores(point, metric) if value is not None]
     return scores[-1] if scores else float("inf" if lower_is_better(metric) else "-inf")
 
@@ -257,7 +244,7 @@ def _last_score(point: Point, metric: str) -> float:
 def _watcher(
     tune: Any, folder: SweepFolder, points: Sequence[Point], progress: SweepProgress, received: list[int]
 ) -> Any:
-    """A Tune callback that prints the line of every run that ends, and hands signals on."""
+    """A Tune callback that reports every run that ends, and passes signals on."""
 
     class Watcher(tune.Callback):
         def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:

@@ -3,12 +3,12 @@
     SWEEP = Sweep(
         name="figure3",
         base=Experiment(data="cifar10", max_step=100_000),
-        zip={"loss": ["rep", "rep_b"], "cross_bound": [False, True]},       side by side: 2 combinations
+        zip={"loss": ["rep", "rep_b"], "cross_bound": [False, True]},       in pairs: 2 combinations
         grid={"rep_lambda": [-1, 0, 1], "lr_dis": [1e-4, 1e-3]},            each with each: 6 combinations
     )
 
-`points` (a list of dictionaries), `zip`, `grid` and the `trials` drawn from `space` are multiplied with one another;
-the first varies slowest. The same file gives the same runs in the same order, whichever engine does them.
+`points` (a list of dictionaries), `zip`, `grid` and the `trials` drawn from `space` are multiplied; the first varies
+slowest. The same file gives the same runs in the same order, with either engine.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from mmdgan.core.errors import ConfigError, MmdGanError
 from mmdgan.runs.experiment import Experiment
 
 DIGITS = 4
-"""Significant digits of a drawn number: a run's name tells all of it."""
+"""Significant digits of a drawn number, so that a run's name tells all of it."""
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """Where a field's value is drawn from; made by `uniform`, `loguniform`, `integers` or `choice`.
+    """The distribution that values of a field are drawn from; made by `uniform`, `loguniform`, `integers` or `choice`.
 
     Attributes:
-      kind: the function that made it.
-      options: its arguments.
+        kind: Name of the function that made it.
+        options: Arguments of that function.
     """
 
     kind: str
@@ -90,15 +90,17 @@ class Sweep:
     """Many runs of one experiment.
 
     Attributes:
-      name: of the sweep's folder, `<results>/sweeps/<name>`.
-      base: what all runs share.
-      grid: field -> its values; all combinations.
-      zip: field -> its values, as many of each field; taken side by side.
-      points: combinations in full, field -> value each.
-      space: field -> distribution.
-      trials: how many points to draw from `space`.
-      seed: of the draws.
-      metric: the score that `table` and `best` show: a metric such as "fid", or a score's name.
+        name: Name of the sweep's folder, `<results>/sweeps/<name>`.
+        base: What all runs share.
+        grid: Field -> its values; all combinations.
+        zip: Field -> its values, equally many of each field; taken in pairs.
+        points: Combinations in full, each field -> value.
+        space: Field -> distribution.
+        trials: How many points to draw from `space`.
+        seed: Seed of the draws.
+        metric: The score that `table` and `best` show: a metric such as "fid", or a score's name.
+        seconds: Processor time for the training of each run, which ends when it is used up; samples and scores are made
+            of the step that it has reached, and are not part of it. None: training ends at `max_step` alone.
     """
 
     name: str
@@ -110,9 +112,10 @@ class Sweep:
     trials: int = 0
     seed: int = 0
     metric: str = "fid"
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
-        """Checks the form; ConfigError says what is wrong. The points themselves are checked by `expand`."""
+        """Checks the form; `expand` checks the points."""
         if not re.fullmatch(r"[\w.+-]+", self.name) or self.name.startswith("."):
             raise ConfigError(
                 f"sweep: name is {self.name!r}; give letters, digits and - _ + . alone: it names a folder."
@@ -136,10 +139,11 @@ class Sweep:
                 f"sweep {self.name}: trials is {self.trials} and space has {len(self.space)} fields; trials says how "
                 "many points to draw from the space."
             )
+        if self.seconds is not None and not 0 < self.seconds < math.inf:
+            raise ConfigError(f"sweep {self.name}: seconds is {self.seconds}; give a positive number, or None.")
         self._check_twice()
 
     def _check_twice(self) -> None:
-        """Refuses a field that two parts of the sweep set."""
         listed = dict.fromkeys(name for point in self.points for name in point)
         names = [name for part in (listed, self.zip, self.grid, self.space) for name in part]
         if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -156,7 +160,7 @@ class Sweep:
             yield {name: value for part in parts for name, value in part.items()}
 
     def _drawn(self) -> list[dict[str, Any]]:
-        """The points of the search space: the first n of a longer search are those of a shorter one."""
+        """The points of the search space; a longer search begins with those of a shorter one."""
         numbers = random.Random(self.seed)
         draws = [{name: source.draw(numbers) for name, source in self.space.items()} for _ in range(self.trials)]
         return draws or [{}]
@@ -166,7 +170,7 @@ def load(path: str | os.PathLike) -> Sweep:
     """The sweep that a Python file calls SWEEP.
 
     Raises:
-      ConfigError: no such file, an error in it, or no SWEEP.
+        ConfigError: No such file, an error in it, or no SWEEP.
     """
     path = Path(path)
     if not path.is_file():

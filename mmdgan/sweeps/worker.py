@@ -1,12 +1,12 @@
 """A worker process of a sweep: does one run after another, each in a process of its own.
 
-The worker imports TensorFlow and never starts it; for each run it forks, and the child begins as a fresh process
-would, but without the seconds that importing takes. So a run computes what `train` would, bit for bit, and what it
-leaves behind, in memory and in TensorFlow's global state, ends with it.
+The worker imports TensorFlow and never starts it. It forks for each run, and the child begins as a fresh process would,
+without the seconds that importing takes. So a run computes what `train` would, bit for bit, and what it leaves in
+memory and in TensorFlow's global state ends with it.
 
 Jobs come as lines of JSON on standard input, answers go as lines to standard output. When standard input ends, the
 parent is gone, be it by kill -9: the worker ends, and with it its child, which holds the end of a pipe to it.
-SIGTERM goes on to the child, which finishes its step, saves its checkpoint and ends.
+SIGTERM is passed on to the child, which finishes its step, saves its checkpoint and ends.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import dataclasses
 import json
 import math
 import os
-import resource
 import select
 import signal
 import sys
@@ -30,48 +29,68 @@ from typing import Any, NoReturn
 from mmdgan.core.errors import MmdGanError
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps.folder import DIVERGED, FAILED, FINISHED, INTERRUPTED, Outcome, SweepFolder
+from mmdgan.sweeps.points import Point
 
 _POLL_SECONDS = 0.1
 
 
-def command() -> list[str]:
-    """The command that starts a worker."""
-    return [
-        sys.executable,
-        "-c",
-        f"import sys; sys.path[:] = {sys.path!r}; from mmdgan.sweeps.worker import work; work()",
-    ]
-
-
-def run_job(experiment: Experiment, folder: Path, run: str, threads: int, engine: str, attempt: int) -> Outcome:
-    """Has a run done in this process, up to its end, and leaves the record of what came of it.
+def run_job(
+    experiment: Experiment,
+    folder: Path,
+    run: str,
+    threads: int,
+    engine: str,
+    attempt: int,
+    limit: float | None = None,
+) -> Outcome:
+    """Does a run in this process and writes its record.
 
     Args:
-      experiment: what to train.
-      folder: of the sweep.
-      run: the run's name.
-      threads, engine, attempt: for the record.
+        experiment: What to train.
+        folder: Folder of the sweep.
+        run: Name of the run.
+        threads: Recorded.
+        engine: Recorded.
+        attempt: Recorded.
+        limit: Processor time for all attempts' training; None: `max_step` alone ends it.
     """
-    sweep, began = SweepFolder(folder), time.monotonic()
+    sweep, begun, used = SweepFolder(folder), time.monotonic(), time.process_time()
     before = sweep.outcome(run) or Outcome(run, INTERRUPTED)
-    found = _trained(experiment)
-    used = resource.getrusage(resource.RUSAGE_SELF)
+    budget = None if limit is None else _budget(limit - before.training_seconds)
+    found = _train(experiment, [] if budget is None else [budget])
     outcome = Outcome(
         run=run,
-        seconds=round(before.seconds + time.monotonic() - began, 3),
-        processor_seconds=round(before.processor_seconds + used.ru_utime + used.ru_stime, 3),
+        seconds=round(before.seconds + time.monotonic() - begun, 3),
+        processor_seconds=round(before.processor_seconds + time.process_time() - used, 3),
+        training_seconds=0.0 if budget is None else round(before.training_seconds + budget.used, 3),
         threads=threads,
         engine=engine,
         attempt=attempt,
         **found,
     )
     sweep.write(outcome)
-    tell_tensorboard(sweep)
+    write_hparams(sweep)
     return outcome
 
 
-def tell_tensorboard(sweep: SweepFolder) -> None:
-    """Gives `tensorboard --logdir` of the sweep a table of the fields that vary in it, beside scores and losses."""
+def _budget(seconds: float) -> Any:
+    """A Keras callback that ends the training when this process has used so much more processor time."""
+    import keras
+
+    begun = time.process_time()
+
+    class Budget(keras.callbacks.Callback):
+        used = 0.0
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.used = time.process_time() - begun
+            self.model.stop_training |= self.used >= seconds
+
+    return Budget()
+
+
+def write_hparams(sweep: SweepFolder) -> None:
+    """Gives `tensorboard --logdir` of the sweep a table of the fields that vary in it, with scores and losses."""
     import tensorflow as tf
 
     from mmdgan.training import tensorboard
@@ -87,10 +106,10 @@ def tell_tensorboard(sweep: SweepFolder) -> None:
 
 
 def check_job(experiment: Experiment) -> None:
-    """Finds out whether the images and the features of the scores can be had; trains the classifier if need be.
+    """Checks that the images and the features of the scores are available; trains the classifier if it is needed.
 
     Raises:
-      MmdGanError: they cannot.
+        MmdGanError: They are not.
     """
     from mmdgan.core.startup import prepare_tensorflow
     from mmdgan.runs.scoring import Scorer
@@ -102,13 +121,13 @@ def check_job(experiment: Experiment) -> None:
         scorer.extractor.protocol()  # once, before several runs would each train a classifier of their own
 
 
-def _trained(experiment: Experiment) -> dict[str, Any]:
+def _train(experiment: Experiment, callbacks: list[Any]) -> dict[str, Any]:
     """Trains; returns the status, the step, the scores and the error of the record."""
     from mmdgan.training.divergence import Diverged
     from mmdgan.training.signals import Interrupted
 
     try:
-        done = experiment.run()
+        done = experiment.run(callbacks) if callbacks else experiment.run()
     except Diverged as error:
         return {"status": DIVERGED, "step": error.step, "error": f"{error.name} is {error.value:.6g}"}
     except Interrupted as error:
@@ -153,7 +172,7 @@ class _Worker:
         self._ended = False
 
     def stop(self, _number: int, _frame: object) -> None:
-        """Hands SIGTERM on to the child."""
+        """Passes SIGTERM on to the child."""
         if self._child is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._child, signal.SIGTERM)
@@ -176,7 +195,7 @@ class _Worker:
     def do(self, job: Mapping[str, Any]) -> int:
         """Does a job in a child; returns its exit status, or minus the signal that killed it."""
         lifeline = os.pipe()
-        # A signal that came between the fork and the note of the child's number would be lost.
+        # A signal between the fork and the assignment of the child's number would be lost.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         self._child = os.fork()
         if self._child == 0:
@@ -230,9 +249,13 @@ def _end_with(descriptor: int) -> None:
 
 
 def _do(job: Mapping[str, Any]) -> int:
-    experiment = experiment_of(job["experiment"])
+    fields: Any = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in job["experiment"].items()
+    }
+    experiment = Experiment(**fields)
     if job["kind"] == "run":
-        run_job(experiment, Path(job["folder"]), job["run"], job["threads"], job["engine"], job["attempt"])
+        recorded = {name: job[name] for name in ("run", "threads", "engine", "attempt", "limit")}
+        run_job(experiment, Path(job["folder"]), **recorded)
         return 0
     try:
         check_job(experiment)
@@ -242,32 +265,20 @@ def _do(job: Mapping[str, Any]) -> int:
     return 0
 
 
-def experiment_of(held: Mapping[str, Any]) -> Experiment:
-    """An experiment from what JSON made of its fields."""
-    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in held.items()}
-    return Experiment(**fields)
-
-
-def run_line(experiment: Experiment, folder: SweepFolder, run: str, threads: int, engine: str, attempt: int) -> bytes:
+def run_line(point: Point, folder: SweepFolder, threads: int, engine: str, attempt: int) -> bytes:
     """The line that tells a worker to do a run."""
-    job = {
-        "kind": "run",
-        "experiment": dataclasses.asdict(experiment),
-        "folder": str(folder.path),
-        "run": run,
-        "log": str(folder.log(run)),
-        "threads": threads,
-        "engine": engine,
-        "attempt": attempt,
-    }
-    return json.dumps(job).encode() + b"\n"
+    recorded = {"run": point.run, "threads": threads, "engine": engine, "attempt": attempt, "limit": point.seconds}
+    return _line("run", point.experiment, folder.log(point.run), folder=str(folder.path), **recorded)
 
 
 def check_line(experiment: Experiment, folder: SweepFolder) -> bytes:
-    """The line that tells a worker to look for the images and the features; it answers with status 0, 2 or another."""
-    log, answer = folder.log("data"), folder.path / "logs" / "data.error"
-    held = dataclasses.asdict(experiment)
-    return json.dumps({"kind": "check", "experiment": held, "log": str(log), "answer": str(answer)}).encode() + b"\n"
+    """The line that tells a worker to look for images and features; it answers with status 0, 2 or another."""
+    return _line("check", experiment, folder.log("data"), answer=str(folder.path / "logs" / "data.error"))
+
+
+def _line(kind: str, experiment: Experiment, log: Path, **more: Any) -> bytes:
+    job = {"kind": kind, "experiment": dataclasses.asdict(experiment), "log": str(log), **more}
+    return json.dumps(job).encode() + b"\n"
 
 
 def _import_all() -> None:

@@ -73,27 +73,34 @@ class Checkpoints:
     """The checkpoints of one run: saves its state, keeps the newest few, restores any of them."""
 
     def __init__(
-        self, folder: str | os.PathLike, state: Mapping[str, tf.Variable | keras.Variable], keep: int = 2
+        self,
+        folder: str | os.PathLike,
+        state: Mapping[str, tf.Variable | keras.Variable],
+        keep: int = 2,
+        writes: bool = True,
     ) -> None:
         """Nothing is read or written yet.
 
         Args:
-          folder: made by the first save if missing.
-          state: everything that a checkpoint holds, by name (`GanStep.state()`).
-          keep: how many of the newest checkpoints stay, at least 1; permanent ones and the best stay besides.
+            folder: Folder of the checkpoints; the first save makes it if it is missing.
+            state: Everything that a checkpoint holds, by name (`GanStep.state()`).
+            keep: Number of newest checkpoints that stay, at least 1; permanent ones and the best stay too.
+            writes: False on workers that are not the chief, which saves and restores for all: they see no checkpoint
+                and save none.
 
         Raises:
-          ConfigError: `keep` is less than 1.
+            ConfigError: `keep` is less than 1.
         """
         if keep < 1:
             raise ConfigError(f"keep is {keep}; give the number of newest checkpoints that stay, at least 1.")
         self.folder = Path(folder)
         self.keep = keep
+        self.writes = writes
         self._variables = {name: _tensorflow_variable(variable) for name, variable in state.items()}
 
     def steps(self) -> list[int]:
         """The steps of the complete checkpoints, ascending."""
-        return saved_steps(self.folder)
+        return saved_steps(self.folder) if self.writes else []
 
     def latest(self) -> int | None:
         """The step of the newest checkpoint, or None."""
@@ -115,6 +122,8 @@ class Checkpoints:
           CheckpointError: it cannot be written (disk full, read-only folder); earlier ones are unharmed.
         """
         prefix = self._write(f"ckpt-{step}", _keep_marker(step) if permanent else None)
+        if not self.writes:
+            return prefix
         steps = self.steps()
         marked = (s for s in steps if any((self.folder / mark(s)).exists() for mark in (_keep_marker, _best_marker)))
         self._remove_others({step, *steps[-self.keep :], *marked})
@@ -270,6 +279,8 @@ class Checkpoints:
                 file.unlink()
 
     def _write(self, name: str, marker: str | None, values: Mapping[str, tf.Tensor] | None = None) -> Path:
+        if not self.writes:
+            return self.folder / name
         import tensorflow as tf
 
         state = self._variables if values is None else {key: tf.Variable(value) for key, value in values.items()}

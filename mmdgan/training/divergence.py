@@ -2,7 +2,7 @@
 
 A run goes back at most `MOST_ROLLBACKS` times, each time with other random numbers: those of `attempt_seed`. Each
 divergence is a line in the run's `divergences.jsonl`, by which a resumed run knows which attempt it is in. This module
-does not import TensorFlow.
+imports neither TensorFlow nor NumPy.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 LIMIT = 30_000.0
 """A loss beyond this has diverged: the limit of the original's debug mode (original.md E.6)."""
@@ -49,6 +47,8 @@ class Diverged(Exception):
 
 def attempt_seed(seed: int, attempt: int) -> int:
     """The seed of a run's random numbers and data order after it has gone back `attempt` times."""
+    import numpy as np
+
     return seed if attempt == 0 else int(np.random.SeedSequence([seed, attempt]).generate_state(1)[0])
 
 
@@ -59,6 +59,8 @@ def look(step: int, inspected: Mapping[str, Mapping[str, Any]]) -> dict[str, Any
       "step"; "sigma", by kernel (of several norms, the least and the largest); "scores" of "data" and "gen": min, mean,
       max.
     """
+    import numpy as np
+
     found = {**inspected.get("scalars", {}), **inspected.get("histograms", {})}
     norms = {tag: np.asarray(value) for tag, value in found.items() if tag.startswith("kernel_norm/")}
     scores = {who: np.asarray(found[tag], np.float64) for tag, who in _SCORES.items() if tag in found}

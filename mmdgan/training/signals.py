@@ -1,4 +1,4 @@
-"""Signals that stop training in order: the step under way is finished and the state is saved.
+"""What ends training from outside: signals, after which the step is finished and the state is saved; lost workers.
 
 SIGINT is Ctrl-C; SIGTERM is what systemd, Kubernetes and Slurm send before they kill; SIGHUP is a terminal that has
 gone; SIGUSR1 and SIGUSR2 are what Slurm's `--signal` can send some minutes before a time limit. The exit status is
@@ -66,17 +66,17 @@ def collected() -> Iterator[list[int]]:
 
 
 class WorkerLost(Exception):
-    """Training stopped because another worker is gone; begun again, all go on from the newest checkpoint."""
+    """Training stopped because another worker is gone; restarted, all workers resume from the newest checkpoint."""
 
 
 @contextmanager
-def lost_workers_named() -> Iterator[None]:
-    """Within the block, on one of several workers, an error of TensorFlow's connections becomes a `WorkerLost`."""
+def raising_worker_lost() -> Iterator[None]:
+    """Turns an error of TensorFlow's connections to other workers into a `WorkerLost`."""
     try:
         yield
     except Exception as error:
         tf = sys.modules.get("tensorflow")
-        if tf is None:  # an error before TensorFlow is none of its own
+        if tf is None:  # then it is not an error of TensorFlow
             raise
         kinds = (
             tf.errors.UnavailableError,

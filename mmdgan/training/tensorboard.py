@@ -19,7 +19,6 @@ import tensorflow as tf
 from mmdgan.core.errors import ConfigError
 from mmdgan.pictures.grid import image_grid
 from mmdgan.sampling import to_uint8
-from mmdgan.training.checkpoints import Checkpoints
 from mmdgan.training.event_files import Scalars, read_scalars
 
 __all__ = ["Monitor", "Scalars", "read_scalars"]
@@ -33,13 +32,15 @@ class Monitor:
     Every method that writes raises a ConfigError when the folder cannot be written (disk full, read-only).
     """
 
-    def __init__(self, log_dir: str | os.PathLike) -> None:
+    def __init__(self, log_dir: str | os.PathLike, writes: bool = True) -> None:
         """Nothing is written before the first call.
 
         Args:
-          log_dir: made if missing; event files that are there stay.
+            log_dir: Folder of the event files; made if missing, and existing files stay.
+            writes: False drops everything, as on workers that are not the chief.
         """
         self.log_dir = Path(log_dir)
+        self.writes = writes
         self._writer: tf.summary.SummaryWriter | None = None
 
     def write(self, step: int, inspected: Mapping[str, Mapping[str, Any]]) -> None:
@@ -79,7 +80,8 @@ class Monitor:
     def hparams(self, values: Mapping[str, Any], metrics: Sequence[str], **options: Any) -> None:
         """Tells TensorBoard's HParams tab what the run is; as `mmdgan.training.tensorboard.write_run`."""
         with self._told():
-            write_run(self.log_dir, values, metrics, **options)
+            if self.writes:
+                write_run(self.log_dir, values, metrics, **options)
 
     def close(self) -> None:
         """Ends the event file; a later call begins a new one."""
@@ -93,7 +95,8 @@ class Monitor:
         """Within the block summaries go to the event file, which has them when it ends."""
         with self._told():
             if self._writer is None:
-                self._writer = tf.summary.create_file_writer(str(self.log_dir))
+                folder = str(self.log_dir)
+                self._writer = tf.summary.create_file_writer(folder) if self.writes else tf.summary.create_noop_writer()
             with self._writer.as_default():  # flushes at its end
                 yield
 
@@ -124,44 +127,6 @@ def _buckets(values: np.ndarray) -> np.ndarray:
         return np.array([[low - 0.5, low + 0.5, values.size]], np.float64)
     counts, edges = np.histogram(values, _BUCKETS, range=(low, high))
     return np.stack([edges[:-1], edges[1:], counts], axis=1).astype(np.float64)
-
-
-# MERGED mmdgan/training/tensorboard.py
-# What a worker that is not the chief has instead of the chief's checkpoints and TensorBoard: it writes nothing.
-#
-# It makes the same checks at the same steps, so that all workers find a diverged run at once.
-
-
-class BystandingCheckpoints(Checkpoints):
-    """Checkpoints that are never there: the chief restores and saves for all."""
-
-    def steps(self) -> list[int]:
-        return []
-
-    def save(self, step: int, permanent: bool = False) -> Path:
-        return self.folder / f"ckpt-{step}"
-
-    def save_aside(self, name: str, values: Mapping[str, Any] | None = None) -> Path:
-        return self.folder / name
-
-
-class BystandingMonitor(Monitor):
-    """A monitor that drops what it is given."""
-
-    def scalars(self, step: int, values: Mapping[str, Any]) -> None:
-        pass
-
-    def histograms(self, step: int, values: Mapping[str, Any]) -> None:
-        pass
-
-    def images(self, step: int, values: Mapping[str, Any]) -> None:
-        pass
-
-    def text(self, tag: str, markdown: str, step: int = 0) -> None:
-        pass
-
-    def hparams(self, values: Mapping[str, Any], metrics: Sequence[str], **options: Any) -> None:
-        pass
 
 
 # MERGED mmdgan/training/tensorboard.py

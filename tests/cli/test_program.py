@@ -21,6 +21,7 @@ from mmdgan.core.text import format_value
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
 from tests.conftest import PROJECT, script_environment
+from tests.helpers import signals
 
 CIFAR_SCRIPT = str(PROJECT / "experiments" / "my_test_cifar.py")
 
@@ -327,11 +328,24 @@ def test_signals_outside_the_steps_say_how_to_go_on_too(capsys, sent, status):
     def scoring(argv):
         signal.raise_signal(sent)
 
-    with pytest.raises(SystemExit) as stop:
+    with signals.handled(sent, signals.default_handler(sent)), pytest.raises(SystemExit) as stop:
         program.run_main(scoring, [])
     assert stop.value.code == status
     assert "interrupted; to go on: python" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is former
+
+
+def test_under_nohup_a_hang_up_stops_nothing(capsys):
+    """Neither outside of the steps (here) nor within them (tests/training/test_trainer.py)."""
+
+    def scoring(argv):
+        signal.raise_signal(signal.SIGHUP)
+        print("scored")
+        return 0
+
+    with signals.handled(signal.SIGHUP, signal.SIG_IGN), pytest.raises(SystemExit) as stop:
+        program.run_main(scoring, [])
+    assert stop.value.code == 0 and capsys.readouterr().out == "scored\n"
 
 
 def test_other_errors_keep_their_traceback():
@@ -347,6 +361,6 @@ def test_tensorflow_starts_without_chatter(run_script, monkeypatch):
     code = "from mmdgan.startup import prepare_tensorflow; prepare_tensorflow(); import tensorflow; print('up')"
     done = run_script("-c", code)
     assert done.stdout == "up\n" and done.stderr == ""
-    failing = "import os\nfrom mmdgan.startup import held_back\nwith held_back():\n    os.write(2, b'why')\n"
+    failing = "import os\nfrom mmdgan.startup import quiet\nwith quiet():\n    os.write(2, b'why')\n"
     assert run_script("-c", failing).stderr == ""
     assert run_script("-c", failing + "    raise SystemExit(1)").stderr == "why"

@@ -66,7 +66,7 @@ def test_mean_without_diagonal_against_a_loop(shape):
 @pytest.mark.parametrize(
     ("kernel", "options", "words"),
     [
-        ("gausian", {}, "did you mean 'gaussian'"),
+        ("gausian", {}, r"'gausian' \(did you mean gaussian\?\); valid are gaussian, rational_quadratic, laplace"),
         ("gaussian", {"alpha": 1.0}, "no option 'alpha'"),
         ("gaussian", {"sigma": [1.0, 0.0]}, "must be positive"),
         ("gaussian", {"sigma": []}, "one or more finite numbers"),

@@ -246,7 +246,7 @@ def test_one_backward_pass_per_score():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: penalty("rep"), "no gradient penalty of kind 'rep': did you mean 'rep_gp'"),
+        (lambda: penalty("rep"), r"no gradient penalty of kind 'rep' \(did you mean rep_gp\?\)"),
         (lambda: penalty("hinge_gp"), "no gradient penalty of kind 'hinge_gp'"),
         (lambda: penalty("rep_gp", alpha=1.0), "'gaussian' has no option 'alpha'"),
         (lambda: penalty("wasserstein", sigma=1.0), "'wasserstein' has no option 'sigma'"),

@@ -22,6 +22,7 @@ from mmdgan.training.progress import Progress
 from mmdgan.training.signals import STOPPING
 from mmdgan.training.tensorboard import Monitor, read_scalars
 from mmdgan.training.trainer import Diverged, Interrupted, Trainer
+from tests.helpers import signals
 from tests.helpers.fake_gan import FakeGan, small_pipeline
 
 
@@ -226,14 +227,15 @@ def test_training_before_existing_checkpoints_is_refused(tmp_path):
 
 @pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_finishes_the_step_and_saves(tmp_path, number):
-    before = [signal.getsignal(stopping) for stopping in STOPPING]
     gan = FakeGan(at={7: lambda: os.kill(os.getpid(), number)})
     trainer = trainer_of(gan, tmp_path)
-    with pytest.raises(Interrupted, match="after step 7") as stop:
-        trainer.fit(30)
+    with signals.handled(number, signals.default_handler(number)):
+        before = [signal.getsignal(stopping) for stopping in STOPPING]
+        with pytest.raises(Interrupted, match="after step 7") as stop:
+            trainer.fit(30)
+        assert [signal.getsignal(stopping) for stopping in STOPPING] == before
     assert (stop.value.step, stop.value.signal) == (7, number)
     assert trainer.checkpoints.steps() == [7]
-    assert [signal.getsignal(stopping) for stopping in STOPPING] == before
     whole = FakeGan()
     trainer_of(whole).fit(7)
     assert_same(gan.state(), values(whole.state()))
@@ -252,13 +254,10 @@ def test_a_second_interrupt_does_not_wait(tmp_path):
 
 def test_a_hang_up_that_is_ignored_stays_so(tmp_path):
     """As under nohup."""
-    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
+    with signals.handled(signal.SIGHUP, signal.SIG_IGN):
         trainer = trainer_of(FakeGan(at={7: lambda: os.kill(os.getpid(), signal.SIGHUP)}), tmp_path)
         assert trainer.fit(9)["step"] == 9
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, former)
 
 
 def test_a_terminal_that_has_gone_does_not_keep_the_state_from_being_saved(tmp_path):

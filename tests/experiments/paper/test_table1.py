@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.processes import Children, Ended
+from mmdgan.core.processes import Exit, Supervisor
 from mmdgan.design.architecture import load_architecture, with_score_size
 from mmdgan.report.facts import RunFacts
 from mmdgan.runs.experiment import Experiment
@@ -236,9 +236,9 @@ def test_children_are_the_ordinary_command_and_diverged_runs_are_not_repeated(
 
     def run(self, words):
         calls.append(words)
-        return Ended(status["status"], 0.0)
+        return Exit(status["status"], 0.0)
 
-    monkeypatch.setattr(Children, "run", run)
+    monkeypatch.setattr(Supervisor, "run", run)
     experiment = Experiment(loss="rep", data="sample", seed=4, run_name="lost", architecture=tiny_architecture)
     folder = write_run("sample/lost", "rep", 4)
     experiment = dataclasses.replace(experiment, results=str(folder.parent.parent), max_step=10)

@@ -11,7 +11,7 @@ import pytest
 
 from mmdgan.cli.flags import parse
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.processes import Children
+from mmdgan.core.processes import Supervisor
 from mmdgan.pictures.grid import save_png
 from mmdgan.report.blocks import Section, Text
 from study import mnist_running
@@ -116,9 +116,9 @@ def fake_training(monkeypatch, body):
     """Replaces what a run's process does."""
     monkeypatch.setattr(mnist_running.StudyRun, "command", lambda run: [run.name])
     monkeypatch.setattr(mnist_running.sys, "executable", sys.executable)
-    real = Children.run
+    real = Supervisor.run
     monkeypatch.setattr(
-        Children, "run", lambda self, words, log: real(self, [sys.executable, "-c", body, words[-1]], log)
+        Supervisor, "run", lambda self, words, log: real(self, [sys.executable, "-c", body, words[-1]], log)
     )
 
 

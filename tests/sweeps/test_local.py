@@ -19,7 +19,7 @@ from mmdgan.core.processes import THREAD_VARIABLES, environment
 from mmdgan.sweeps.folder import Outcome, SweepFolder
 from mmdgan.sweeps.points import expand
 from mmdgan.sweeps.spec import Sweep, load
-from mmdgan.sweeps.worker import tell_tensorboard
+from mmdgan.sweeps.worker import write_hparams
 from tests.cli.test_program import _status
 from tests.conftest import script_environment
 from tests.helpers.hparams_table import hparams_table
@@ -83,7 +83,7 @@ def test_a_run_without_scores_takes_no_column_from_the_others(tiny_architecture,
     first, second = folder.begin("tiny", "swd", base, expand(sweep))
     folder.write(Outcome(first.run, "finished", 4, ({"metric": "SWD mean", "value": 0.5, "spread": None},)))
     folder.write(Outcome(second.run, "diverged", 1))
-    tell_tensorboard(folder)
+    write_hparams(folder)
     assert hparams_table(folder.path)[:2] == (["lr_dis"], ["scores/SWD mean", "GANLoss/gen", "GANLoss/dis"])
 
 

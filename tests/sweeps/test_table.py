@@ -14,8 +14,9 @@ from mmdgan.core.errors import ConfigError
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps.folder import Outcome
 from mmdgan.sweeps.points import expand
+from mmdgan.sweeps.published_table import own_cells, published_text
 from mmdgan.sweeps.spec import Sweep
-from mmdgan.sweeps.table import best, csv_text, own_cells, pivot, published_text, table_rows
+from mmdgan.sweeps.table import best, csv_text, pivot, table_rows
 from tests.cli.test_program import _status
 
 

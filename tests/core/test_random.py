@@ -1,4 +1,4 @@
-"""The losses' random numbers are a function of the seed and the stream."""
+"""Random numbers are a function of the seed and the stream."""
 
 import numpy as np
 import pytest
