@@ -21,8 +21,9 @@ from mmdgan.report import protocol
 from mmdgan.report.facts import RunFacts, run_folders
 from mmdgan.runs import published
 from mmdgan.runs.experiment import IDENTITY, LOSS_OPTIONS
+from mmdgan.training import divergence
 from paper.output import Output, new_figure
-from paper.trained import METHODS, TrainedOptions, experiment_of, is_diverged, method_of, train
+from paper.trained import METHODS, TrainedOptions, experiment_of, method_of, train
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -200,7 +201,9 @@ def _of(results: list[Result], method: str) -> list[Result]:
 
 def _result(facts: RunFacts, method: str) -> Result:
     """A run with what became of it."""
-    if is_diverged(facts.folder.path):
+    # A run that went back and trained on has not diverged.
+    diverged = divergence.records(facts.folder.path)
+    if diverged and diverged[-1].get("action") == "stop":
         return Result(facts, method, DIVERGED, {})
     records = [r for r in facts.folder.records() if r["step"] == facts.experiment["max_step"]]
     scores = {record["metric"]: record for record in records if record.get("by") != "abandoned"}
@@ -290,25 +293,14 @@ def _real(results: list[Result], metrics: Sequence[str]) -> dict[str, float]:
 def _trained(options: TableOptions) -> list[RunFacts]:
     """The runs that the flags ask for; what is missing is trained first, seed by seed."""
     pairs = [_pair(text) for text in options.learning_rates] or [(options.lr_dis, options.lr_gen)]
-    facts = []
-    for seed in options.seeds:
-        for dis, gen in pairs:
-            for method in options.methods:
-                experiment = experiment_of(
-                    options,
-                    method,
-                    seed,
-                    lr_dis=dis,
-                    lr_gen=gen,
-                    metrics=options.metrics,
-                    features=options.features,
-                    inception=options.inception,
-                    score_count=options.score_count or (512 if options.quick else None),
-                    run_name=f"table1_{method}_{dis:.0e}_{gen:.0e}_seed{seed}",
-                )
-                train(experiment, in_process=options.quick)
-                facts.append(RunFacts.of(experiment.folder()))
-    return facts
+    shared: dict[str, Any] = {name: getattr(options, name) for name in ("metrics", "features", "inception")}
+    shared["score_count"] = options.score_count or (512 if options.quick else None)
+    asked = itertools.product(options.seeds, pairs, options.methods)
+    experiments = [
+        experiment_of(options, method, seed=seed, lr_dis=dis, lr_gen=gen, **shared)
+        for seed, (dis, gen), method in asked
+    ]
+    return [RunFacts.of(point.experiment.folder()) for point, _ in train(options, "table1", experiments)]
 
 
 def _pair(text: str) -> tuple[float, float]:

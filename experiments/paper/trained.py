@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mmdgan.core.errors import ConfigError
-from mmdgan.core.options import changed_flags, option
-from mmdgan.core.processes import Supervisor
+from mmdgan.core.errors import ConfigError, DataError
+from mmdgan.core.options import option
+from mmdgan.core.shuffling import permutation
+from mmdgan.core.startup import prepare_tensorflow
+from mmdgan.data.order import REAL_IMAGES
 from mmdgan.losses import registry as losses
-from mmdgan.runs.experiment import LOSS_OPTIONS
+from mmdgan.report.facts import RunFacts, run_folders
+from mmdgan.runs.experiment import LOSS_OPTIONS, Experiment
+from mmdgan.runs.train import open_data
+from mmdgan.sweeps.folder import DIVERGED, Outcome
+from mmdgan.sweeps.points import Point, sweep_folder
+from mmdgan.sweeps.run import EngineOptions, train_missing
 from paper.output import FigureOptions
-
-if TYPE_CHECKING:
-    from mmdgan.report.facts import RunFacts
-    from mmdgan.runs.experiment import Experiment
 
 METHODS = {
     "logistic": "non-saturating",
@@ -30,8 +31,6 @@ METHODS = {
     "rep_b": "MMD-rep-b",
 }
 """The methods of the paper's Table 1, in its order: our name of the loss, and the paper's name of the method."""
-
-_DIVERGED = 3  # exit status of `train`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,107 +54,72 @@ class TrainedOptions(FigureOptions):
     )
 
 
-def experiment_of(options: TrainedOptions, loss: str, seed: int | None = None, **changes: Any) -> Experiment:
+def experiment_of(options: TrainedOptions, loss: str, **changes: Any) -> Experiment:
     """The run that a figure trains for a loss where none was given; by default without scores.
 
     Args:
-      options: the figure's.
-      loss: its name.
-      seed: of the run; the figure's by default.
-      changes: further fields of the experiment.
+        options: The figure's.
+        loss: Name of the loss.
+        changes: Further fields of the experiment.
     """
-    from mmdgan.runs.experiment import Experiment
-
     quick, data = options.quick, options.data
-    seed = options.seed if seed is None else seed
-    rates = f"{changes.get('lr_dis', options.lr_dis):.0e}_{changes.get('lr_gen', options.lr_gen):.0e}"
-    return Experiment(
-        **{
-            "architecture": options.architecture or ("sample/DCGAN_SMALL" if data == "sample" else f"{data}/DCGAN"),
-            "data": data,
-            "data_root": options.data_root or "Data",
-            "loss": loss,
-            "seed": seed,
-            "batch_size": options.batch_size or (16 if quick else 64),
-            "lr_dis": options.lr_dis,
-            "lr_gen": options.lr_gen,
-            "max_step": options.max_step or (20 if quick else 2000),
-            "rounds": 1,
-            "grid": (10, 10),
-            "metrics": (),
-            "results": options.results or (str(Path(options.out, "quick_runs")) if quick else "Results"),
-            "run_name": f"figures_{loss}_{rates}_seed{seed}",
-            **changes,
-        }
-    )
+    fields: dict[str, Any] = {
+        "architecture": options.architecture or ("sample/DCGAN_SMALL" if data == "sample" else f"{data}/DCGAN"),
+        "data": data,
+        "data_root": options.data_root or "Data",
+        "loss": loss,
+        "seed": options.seed,
+        "batch_size": options.batch_size or (16 if quick else 64),
+        "lr_dis": options.lr_dis,
+        "lr_gen": options.lr_gen,
+        "max_step": options.max_step or (20 if quick else 2000),
+        "rounds": 1,
+        "grid": (10, 10),
+        "metrics": (),
+    }
+    return Experiment(**{**fields, **changes})
 
 
 def given_or_trained(options: TrainedOptions, names: tuple[str, ...]) -> list[RunFacts]:
     """The runs that were given; without any, those of these losses, trained as far as they are missing.
 
     Raises:
-      ConfigError: a directory that is no run; a training that ended without a checkpoint of its last step.
+        ConfigError: A directory that is not a run; a training that failed or diverged.
     """
-    from mmdgan.core.startup import prepare_tensorflow
-    from mmdgan.report.facts import RunFacts, run_folders
-
     prepare_tensorflow()
     if options.runs:
         return [RunFacts.of(folder) for folder in run_folders(list(options.runs))]
-    found = []
-    for name in names:
-        experiment = experiment_of(options, name)
-        train(experiment, in_process=options.quick)
-        if is_diverged(folder := experiment.folder().path):
-            raise ConfigError(f"{folder} has diverged, and a figure needs it: give another --seed, or lower rates.")
-        found.append(RunFacts.of(folder))
-    return found
+    outcomes = train(options, "figures", [experiment_of(options, name) for name in names])
+    for point, outcome in outcomes:
+        if outcome.status == DIVERGED:
+            raise ConfigError(
+                f"{point.experiment.folder().path} has diverged, and a figure needs it: give another --seed, or lower "
+                "rates."
+            )
+    return [RunFacts.of(point.experiment.folder()) for point, _ in outcomes]
 
 
-def train(experiment: Experiment, in_process: bool = False) -> None:
-    """Trains a run unless it is finished or has diverged; an unfinished one is resumed.
+def train(options: TrainedOptions, prefix: str, experiments: Sequence[Experiment]) -> list[tuple[Point, Outcome]]:
+    """Trains the runs that are neither finished nor diverged, by the sweep RESULTS/sweeps/PREFIX.
 
     Args:
-      experiment: with a run name.
-      in_process: here, for tiny runs; else by `python -m mmdgan train` in a process of its own, as one would by hand.
+        options: The figure's; with --quick the runs are so short that they are trained in this process.
+        prefix: Name of the sweep, with which the names of its runs begin.
+        experiments: One of each loss, pair of learning rates and seed.
 
     Raises:
-      ConfigError: the child ended with an error, which it has printed.
-      KeyboardInterrupt: this process was interrupted; the child has saved its state before.
+        ConfigError: A training failed.
+        SweepInterrupted: This process was interrupted; the run under way has saved its state.
     """
-    folder = experiment.folder().path
-    if is_diverged(folder) or is_finished(experiment):
-        print(f"{folder} is there{' (diverged)' if is_diverged(folder) else ''}.", flush=True)
-        return
-    if in_process:
-        from mmdgan.training.divergence import Diverged
-
-        try:
-            experiment.run()
-        except Diverged as error:
-            print(f"{folder}: {error}.", flush=True)
-        return
-    words = [sys.executable, "-m", "mmdgan", "train", *changed_flags(experiment)]
-    print(f"Training {folder}.", flush=True)
-    status = Supervisor().run(words).status
-    if status not in (0, _DIVERGED):
-        raise ConfigError(f"training {folder} ended with status {status}; its message is above. Run this again then.")
-
-
-def is_diverged(folder: str | os.PathLike) -> bool:
-    """Whether a run stopped by divergence; one that went back and trained on did not."""
-    from mmdgan.training.divergence import records
-
-    found = records(Path(folder))
-    return bool(found) and found[-1].get("action") == "stop"
-
-
-def is_finished(experiment: Experiment) -> bool:
-    """Whether a run has its last step: the checkpoint, and the scores if any are wanted."""
-    folder = experiment.folder()
-    if not folder.config_file.is_file() or experiment.max_step not in folder.steps():
-        return False
-    return not experiment.metrics or any(record["step"] == experiment.max_step for record in folder.records())
+    results = options.results or (str(Path(options.out, "quick_runs")) if options.quick else "Results")
+    runs = {f"{prefix}_{e.loss}_{e.lr_dis:.0e}_{e.lr_gen:.0e}_seed{e.seed}": e for e in experiments}
+    outcomes = train_missing(
+        sweep_folder(prefix, results), runs, EngineOptions(jobs=1), in_process=options.quick, say=print
+    )
+    for point, outcome in outcomes:
+        if not outcome.is_result:
+            raise ConfigError(f"training {point.experiment.folder().path}: {outcome.error}")
+    return outcomes
 
 
 def method_of(facts: RunFacts) -> str | None:
@@ -202,14 +166,12 @@ def _settings(facts: RunFacts) -> list[str]:
 
 
 def open_images(facts: RunFacts, data_root: str | None = None) -> Any:
-    """A run's data set, read as it is needed; DataError where it is not at hand.
+    """A run's data set, read as it is needed; DataError where it is not available.
 
     Args:
-      facts: of the run.
-      data_root: another place than the run's own.
+        facts: The run.
+        data_root: Replaces the run's own place of data sets.
     """
-    from mmdgan.runs.train import open_data
-
     experiment = facts.folder.experiment()
     return open_data(dataclasses.replace(experiment, data_root=data_root or experiment.data_root), "stream")
 
@@ -218,11 +180,8 @@ def real_images(facts: RunFacts, count: int, seed: int, data_root: str | None = 
     """Images of a run's data set, as scores choose them: their numbers (N,), uint8 (N, H, W, C), labels (N,) or None.
 
     Raises:
-      DataError: the data set is not at hand, or smaller.
+        DataError: The data set is not available, or smaller.
     """
-    from mmdgan.core.errors import DataError
-    from mmdgan.core.shuffling import permutation
-    from mmdgan.data.order import REAL_IMAGES
     from mmdgan.data.pipeline import channels_last
 
     data = open_images(facts, data_root)

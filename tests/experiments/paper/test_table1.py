@@ -7,16 +7,15 @@ import dataclasses
 import itertools
 import json
 import math
-import sys
 from pathlib import Path
 
 import pytest
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.processes import Exit, Supervisor
 from mmdgan.design.architecture import load_architecture, with_score_size
 from mmdgan.report.facts import RunFacts
 from mmdgan.runs.experiment import Experiment
+from mmdgan.sweeps import worker
 from paper import trained
 from paper.table1 import TableOptions, collect, make, markdown, paper_scores, rank_correlation
 from paper.trained import method_of
@@ -228,30 +227,31 @@ def test_quick_trains_scores_and_resumes_without_repeating(tiny_architecture, tm
     assert make(options).files[-1].read_bytes() == text
 
 
-def test_children_are_the_ordinary_command_and_diverged_runs_are_not_repeated(
-    write_run, monkeypatch, tiny_architecture
-):
-    calls = []
-    status = {"status": 3}
+def test_what_is_trained_is_a_sweep_whose_diverged_runs_are_not_repeated(monkeypatch, tiny_architecture, tmp_path):
+    asked, ends = [], {"rep": "diverged", "hinge": "finished"}
 
-    def run(self, words):
-        calls.append(words)
-        return Exit(status["status"], 0.0)
+    def fake_training(experiment, _):
+        asked.append(experiment)
+        folder = experiment.folder()
+        folder.path.mkdir(parents=True)
+        folder.config_file.write_text(json.dumps(experiment.config()))
+        return {"status": ends[experiment.loss], "step": 2, "error": "no room"}
 
-    monkeypatch.setattr(Supervisor, "run", run)
-    experiment = Experiment(loss="rep", data="sample", seed=4, run_name="lost", architecture=tiny_architecture)
-    folder = write_run("sample/lost", "rep", 4)
-    experiment = dataclasses.replace(experiment, results=str(folder.parent.parent), max_step=10)
-    trained.train(experiment)
-    assert calls[0][:4] == [sys.executable, "-m", "mmdgan", "train"]
-    from mmdgan.cli.flags import parse
-
-    assert parse(Experiment(), calls[0][4:], usage="").options == experiment
-    (folder / "divergences.jsonl").write_text('{"action": "stop"}\n')
-    trained.train(experiment)
-    assert len(calls) == 1
-    (folder / "divergences.jsonl").write_text('{"action": "rollback"}\n')
-    status["status"] = 2
-    with pytest.raises(ConfigError, match="ended with status 2"):
-        trained.train(experiment)
-    assert len(calls) == 2
+    monkeypatch.setattr(worker, "_train", fake_training)
+    monkeypatch.setattr(worker, "write_hparams", lambda _: None)
+    options = TableOptions(
+        out=str(tmp_path), quick=True, architecture=tiny_architecture, max_step=2, learning_rates=("1e-3/2e-3",),
+        seeds=(4,), methods=("rep", "hinge"), metrics=("fid",), features="classifier",
+    )  # fmt: skip
+    for _ in range(2):
+        make(options)
+    [rep, hinge] = asked
+    assert (rep.loss, rep.seed, rep.lr_dis, rep.lr_gen, rep.metrics) == ("rep", 4, 1e-3, 2e-3, ("fid",))
+    folder = tmp_path / "quick_runs" / "sweeps" / "table1"
+    assert rep.folder().path == folder / "sample" / "table1_rep_1e-03_2e-03_seed4"
+    figures = dataclasses.replace(options, methods=(), batch_size=8)
+    with pytest.raises(ConfigError, match="figures_rep_5e-04_2e-04_seed0 has diverged, and a figure needs it"):
+        trained.given_or_trained(figures, ("rep",))
+    ends["hinge"] = "failed"
+    with pytest.raises(ConfigError, match="training .*figures_hinge.*: no room"):
+        trained.given_or_trained(figures, ("hinge",))
