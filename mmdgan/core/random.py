@@ -1,16 +1,14 @@
-"""Streams of random numbers of one step: each a function of the step's seed (design decision 5).
+"""Streams of random numbers, each a function of the step's seed (design decision 5), under XLA too.
 
-The same seed gives the same numbers wherever they are needed, so that a penalty can use the kernel width that
-the loss draws. The algorithm is named because TensorFlow's own choice depends on the device. XLA on a CPU (2.21)
-reads Philox's counter differently and gives other numbers for the same seed: `drawn_outside` keeps draws out of what
-it compiles.
+The same seed gives the same numbers wherever they are needed, so that a penalty can use the kernel width that the loss
+draws. The algorithm is named because TensorFlow's own choice depends on the device.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mmdgan.core.errors import ConfigError
@@ -32,10 +30,10 @@ def uniform(
     """Uniform numbers in [minval, maxval), as `tf.random.stateless_uniform` draws them.
 
     Args:
-        shape: static within `drawn_outside`.
+        shape: Shape of the result; static within `Compiled`.
         seed: (2,) integers.
-        minval, maxval: numbers or tensors; of integers, numbers.
-        dtype: of the result.
+        minval, maxval: Bounds; for integers they are numbers, else numbers or tensors.
+        dtype: Type of the result.
     """
     dtype = tf.as_dtype(dtype)
     bounds = (minval, maxval) if dtype.is_integer else (0, 1)
@@ -59,7 +57,7 @@ def stream(seed: TensorLike | None, which: int) -> tf.Tensor:
 
     Args:
         seed: (2,) integers; None draws a seed from TensorFlow's global generator.
-        which: one of this module's constants.
+        which: Number of the stream, such as `WIDTH`.
     """
     with outside():
         if seed is None:
@@ -70,30 +68,45 @@ def stream(seed: TensorLike | None, which: int) -> tf.Tensor:
         return tf.random.experimental.stateless_fold_in(seed, which)
 
 
-@contextlib.contextmanager
-def drawn_outside() -> Iterator[None]:
-    """Within the block, a function that is traced draws its numbers in the graph that is current here, not its own.
+class Compiled:
+    """A function of tensors that XLA compiles, but for its random numbers; to be called within a `tf.function`.
 
-    Seeds must be tensors of that graph too: made under `outside`.
+    XLA on a CPU (2.21) reads Philox's counter differently and gives other numbers for the same seed. So this module's
+    functions draw them in the graph that calls the compiled function. Seeds and shapes must be made there too: under
+    `outside`.
+
+    Args:
+        function: Returns (tensors in any structure, anything that does not change from call to call).
     """
-    before = getattr(_local, "graph", None)
-    _local.graph = tf.compat.v1.get_default_graph()
-    try:
-        yield
-    finally:
-        _local.graph = before
+
+    def __init__(self, function: Callable[..., tuple[Any, Any]]):
+        self._constant: Any = None
+
+        def tensors(*args: Any) -> Any:
+            result, self._constant = function(*args)
+            return result
+
+        self._compiled = tf.function(tensors, autograph=False, jit_compile=True)
+
+    def __call__(self, *args: Any) -> tuple[Any, Any]:
+        before = getattr(_local, "graph", None)
+        _local.graph = tf.compat.v1.get_default_graph()
+        try:
+            return self._compiled(*args), self._constant
+        finally:
+            _local.graph = before
 
 
 @contextlib.contextmanager
 def outside() -> Iterator[None]:
-    """Within the block, operations are added where random numbers are drawn: usually just here."""
+    """Adds the block's operations where random numbers are drawn: in the present graph, or outside of a `Compiled`."""
     graph = getattr(_local, "graph", None)
     with contextlib.nullcontext() if graph is None else graph.as_default():
         yield
 
 
 def _static(shape: TensorLike) -> Any:
-    """The shape as numbers, if draws are made in another graph than the one that the shape may be a tensor of."""
+    """The shape as numbers, within `Compiled`: a tensor of the compiled graph cannot be used outside of it."""
     if getattr(_local, "graph", None) is None:
         return shape
     from tensorflow.python.framework import tensor_util

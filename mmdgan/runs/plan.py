@@ -36,7 +36,7 @@ def check(e: Experiment) -> None:
     check_devices(e.strategy, e.devices, e.workers, e.worker_index)
     _check_scores(e)
     _check_loss(e)
-    e.aids().check_beside(imbalanced_update=e.imbalanced_update, jit=e.jit, critic_learns=_critic_learns(e))
+    e.aids().check_with(imbalanced_update=e.imbalanced_update, jit=e.jit, critic_learns=_critic_learns(e))
     _check_data(e)
     _check_networks(e)
 

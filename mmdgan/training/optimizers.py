@@ -1,4 +1,4 @@
-"""The original's four optimisers (spec E.3), as Keras optimisers.
+"""How the players are updated: the original's four optimisers (spec E.3) as Keras optimisers, with what goes with them.
 
 | name | rule |
 |---|---|
@@ -8,12 +8,16 @@
 | momentum | heavy ball 0.9, the same schedule; the learning rate multiplies the accumulated velocity |
 
 `end_lr` has no effect on adam and rmsprop, whose rates are constant.
+
+With them: learning rates that fall with the global step, which player a step updates (spec E.4), clipped gradients, and
+the loss scale of float16.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -26,6 +30,13 @@ NAMES = ("adam", "rmsprop", "sgd", "momentum")
 SCHEDULE_STEPS = 100_000
 DECAY_RATE = 0.96
 
+DYNAMIC = "dynamic"
+_ALWAYS_BEFORE, _THRESHOLD = 1000, 0.1  # of the dynamic schedule
+
+INITIAL_SCALE = 2.0**15
+LARGEST_SCALE = 2.0**100
+GROWTH_STEPS = 2000
+
 
 def make_optimizer(
     name: str,
@@ -36,13 +47,13 @@ def make_optimizer(
     """Builds the optimiser of that name.
 
     Args:
-        name: one of `NAMES`, in any case.
-        learning_rate: positive; at step 0 for the scheduled ones.
-        end_lr: rate at step 100,000 of sgd and momentum.
-        schedule: takes the place of the optimiser's own rates, whichever it is.
+        name: One of `NAMES`, in any case.
+        learning_rate: Positive rate; of sgd and momentum the rate at step 0.
+        end_lr: Rate of sgd and momentum at step 100,000.
+        schedule: Replaces the rates of any of them.
 
     Raises:
-        ConfigError: an unknown name, or a rate that is not positive.
+        ConfigError: An unknown name, or a rate that is not positive.
     """
     kind = str(name).lower()
     if kind not in NAMES:
@@ -59,12 +70,52 @@ def make_optimizer(
     return HeavyBall(schedule, momentum=0.9)
 
 
+def scheduled_optimizer(
+    name: str, learning_rate: float, *, end_lr: float, aids: Aids, global_step: tf.Variable
+) -> keras.optimizers.Optimizer:
+    """The optimiser of that name with the learning rate that the aids ask for; arguments as of `make_optimizer`."""
+    if aids.lr_schedule == "original":
+        return make_optimizer(name, learning_rate, end_lr)
+    schedule = None  # a constant rate, of sgd and momentum too
+    if aids.falls and aids.lr_steps is not None:
+        schedule = Falling(aids.lr_schedule, learning_rate, end_lr, aids.lr_steps, global_step)
+    return make_optimizer(name, learning_rate, learning_rate, schedule)
+
+
 def decay_schedule(learning_rate: float, end_lr: float) -> keras.optimizers.schedules.LearningRateSchedule:
     """Exponential decay that reaches `end_lr` at step 100,000; constant if both rates are equal."""
     if learning_rate == end_lr:
         return keras.optimizers.schedules.ExponentialDecay(learning_rate, 1, 1.0)
     steps = round(SCHEDULE_STEPS * math.log(DECAY_RATE) / math.log(end_lr / learning_rate))
     return keras.optimizers.schedules.ExponentialDecay(learning_rate, steps, DECAY_RATE)
+
+
+class Falling(keras.optimizers.schedules.LearningRateSchedule):
+    """A rate that falls from `start` at step 0 to `end` at step `steps`: linearly, or as half a cosine.
+
+    Source of the cosine: Loshchilov and Hutter 2017, Eq. 5. The step is the global one: an optimiser's own count of
+    updates differs from it where one network is updated more often than the other.
+
+    Args:
+        kind: "linear" or "cosine".
+        start: Rate at step 0.
+        end: Rate from step `steps` on.
+        steps: Number of steps over which it falls.
+        global_step: Number of steps taken.
+    """
+
+    def __init__(self, kind: str, start: float, end: float, steps: int, global_step: tf.Variable) -> None:
+        super().__init__()
+        self._kind, self._start, self._end, self._steps = kind, float(start), float(end), int(steps)
+        self._global_step = global_step
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        share = tf.minimum(tf.cast(self._global_step, tf.float64) / self._steps, 1.0)
+        left = 1.0 - share if self._kind == "linear" else (1.0 + tf.cos(math.pi * share)) / 2.0
+        return tf.cast(self._end + (self._start - self._end) * left, tf.float32)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"kind": self._kind, "start": self._start, "end": self._end, "steps": self._steps}
 
 
 @keras.saving.register_keras_serializable(package="mmdgan")
@@ -115,49 +166,126 @@ class HeavyBall(keras.optimizers.SGD):
         variable.assign(variable - tf.cast(learning_rate, variable.dtype) * accumulator)
 
 
+class UpdateSchedule:
+    """Decides before each step whether the critic and the generator are updated (spec E.4).
+
+    Args:
+        imbalanced_update: None: both at every step. (p_dis, p_gen), one of them 1: at global step n a network is
+            updated if n mod p == 0. 'dynamic': the generator at every step; the critic at each of the first 1,000,
+            and then with probability 0.1 / max(loss_gen of the step before, 0.1) (spec D.2, quirk 38).
+
+    Raises:
+        ConfigError: Anything else.
+    """
+
+    def __init__(self, imbalanced_update: Sequence[int] | str | None):
+        self._periods = None
+        self._loss_gen: tf.Variable | None = None
+        if isinstance(imbalanced_update, str) and imbalanced_update == DYNAMIC:
+            self._loss_gen = tf.Variable(0.0, trainable=False, name="loss_gen")
+        elif imbalanced_update is not None:
+            self._periods = _periods(imbalanced_update)
+
+    @property
+    def constant(self) -> bool:
+        """Whether both networks are updated at every step."""
+        return self._periods is None and self._loss_gen is None
+
+    def state(self) -> dict[str, tf.Variable]:
+        """Returns what a checkpoint must hold: the generator's last loss, if decisions depend on it."""
+        return {} if self._loss_gen is None else {"schedule/loss_gen": self._loss_gen}
+
+    def updates(self, step: tf.Variable, uniform: Callable[[], tf.Tensor]) -> tuple[bool, bool]:
+        """Returns whether (critic, generator) are updated at this step.
+
+        Args:
+            step: Number of steps taken so far; read only if the decision depends on it, because reading waits for the
+                device.
+            uniform: Draws this step's number from U(0, 1).
+        """
+        if self._periods is not None:
+            number = int(step.numpy())
+            return number % self._periods[0] == 0, number % self._periods[1] == 0
+        if self._loss_gen is None or int(step.numpy()) < _ALWAYS_BEFORE:
+            return True, True
+        return float(uniform()) < _THRESHOLD / max(float(self._loss_gen.numpy()), _THRESHOLD), True
+
+    def observe(self, loss_gen: tf.Tensor) -> None:
+        """Remembers the generator's loss of the present step."""
+        if self._loss_gen is not None:
+            self._loss_gen.assign(tf.cast(loss_gen, self._loss_gen.dtype))
+
+
+def _periods(imbalanced_update: Sequence[int] | str) -> tuple[int, int] | None:
+    several = isinstance(imbalanced_update, Iterable) and not isinstance(imbalanced_update, str)
+    periods: tuple[Any, ...] = tuple(imbalanced_update) if several else ()
+    whole = all(isinstance(p, Integral) and int(p) >= 1 for p in periods)
+    if len(periods) != 2 or not whole or 1 not in periods:
+        raise ConfigError(
+            f"imbalanced_update must be two periods (critic, generator), one of them 1, or {DYNAMIC!r}; "
+            f"got {imbalanced_update!r}."
+        )
+    return None if math.prod(periods) == 1 else periods
+
+
+def clipped(gradients: Sequence[tf.Tensor], limit: float) -> list[tf.Tensor]:
+    """Gradients of one player, scaled down so that their global norm is at most `limit` (Pascanu et al. 2013).
+
+    Args:
+        gradients: One for each variable, the same ones on all replicas.
+        limit: Largest root of the sum of all squares.
+    """
+    norm = tf.linalg.global_norm(gradients)
+    factor = limit / tf.maximum(norm, limit)
+    return [gradient * tf.cast(factor, gradient.dtype) for gradient in gradients]
+
+
+class LossScale:
+    """Dynamic loss scaling: keeps float16 gradients from vanishing, and skips the updates of those that overflow.
+
+    float16 has no positive number below 6e-8, and gradients of MMD losses are often smaller. Losses are multiplied by a
+    scale before they are differentiated, and gradients divided by it (Micikevicius et al. 2018). The scale doubles
+    after `GROWTH_STEPS` steps without overflow and halves at an overflow; a step that overflows changes nothing else
+    but the number of steps. Both players share the scale, because one forward pass serves them.
+
+    Attributes:
+        scale: The present factor (tf.Variable, float32), at least 1.
+        good_steps: Number of steps without overflow since the scale changed (tf.Variable, int64).
+    """
+
+    def __init__(self) -> None:
+        self.scale = tf.Variable(INITIAL_SCALE, trainable=False, name="scale")
+        self.good_steps = tf.Variable(0, dtype=tf.int64, trainable=False, name="good_steps")
+
+    def state(self) -> dict[str, tf.Variable]:
+        """Returns what a checkpoint must hold."""
+        return {"loss_scale/scale": self.scale, "loss_scale/good_steps": self.good_steps}
+
+    def unscaled(self, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Returns the gradients of scaled losses, divided by the scale."""
+        inverse = 1 / self.scale  # a power of two: exact
+        return [gradient * tf.cast(inverse, gradient.dtype) for gradient in gradients]
+
+    def update_if_finite(self, gradients: Sequence[tf.Tensor], update: Callable[[], None]) -> None:
+        """Calls `update` if all gradients are finite, and adapts the scale."""
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
+
+        def good() -> Any:
+            update()
+            steps = self.good_steps + 1
+            grow = steps >= GROWTH_STEPS
+            self.scale.assign(tf.where(grow, tf.minimum(self.scale * 2, LARGEST_SCALE), self.scale))
+            self.good_steps.assign(tf.where(grow, tf.zeros_like(steps), steps))
+            return tf.constant(True)
+
+        def overflow() -> Any:
+            self.scale.assign(tf.maximum(self.scale / 2, 1.0))
+            self.good_steps.assign(0)
+            return tf.constant(False)
+
+        tf.cond(finite, good, overflow)
+
+
 def _handle(variable: tf.Variable) -> tf.Tensor:
     """The resource of a tf.Variable, or of the one inside a Keras variable."""
     return variable.value.handle if isinstance(variable, keras.Variable) else variable.handle
-
-
-# MERGED mmdgan/training/optimizers.py
-# Learning rates that fall with the global step: linearly, or as half a cosine (Loshchilov and Hutter 2017, Eq. 5).
-#
-# An optimiser's own count of updates is not the step where one network is updated more often than the other.
-
-
-class Falling(keras.optimizers.schedules.LearningRateSchedule):
-    """From `start` at step 0 to `end` at step `steps`, and `end` from then on.
-
-    Args:
-        kind: "linear" or "cosine".
-        start: the rate at step 0.
-        end: the rate at step `steps`.
-        steps: how long it falls.
-        global_step: the number of steps taken.
-    """
-
-    def __init__(self, kind: str, start: float, end: float, steps: int, global_step: tf.Variable) -> None:
-        super().__init__()
-        self._kind, self._start, self._end, self._steps = kind, float(start), float(end), int(steps)
-        self._global_step = global_step
-
-    def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        share = tf.minimum(tf.cast(self._global_step, tf.float64) / self._steps, 1.0)
-        left = 1.0 - share if self._kind == "linear" else (1.0 + tf.cos(math.pi * share)) / 2.0
-        return tf.cast(self._end + (self._start - self._end) * left, tf.float32)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"kind": self._kind, "start": self._start, "end": self._end, "steps": self._steps}
-
-
-def scheduled_optimizer(
-    name: str, learning_rate: float, *, end_lr: float, aids: Aids, global_step: tf.Variable
-) -> keras.optimizers.Optimizer:
-    """The optimiser of that name with the learning rate that the aids ask for; arguments as of `make_optimizer`."""
-    if aids.lr_schedule == "original":
-        return make_optimizer(name, learning_rate, end_lr)
-    schedule = None  # then a constant rate, of sgd and momentum too
-    if aids.falls and aids.lr_steps is not None:
-        schedule = Falling(aids.lr_schedule, learning_rate, end_lr, aids.lr_steps, global_step)
-    return make_optimizer(name, learning_rate, learning_rate, schedule)

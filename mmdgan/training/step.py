@@ -1,76 +1,121 @@
-"""One simultaneous update of both players (spec E.2, E.4), with the penalties of D.1.
+"""One step of GAN training: both networks are updated from one forward pass (spec E.2, E.4; penalties: D.1).
 
-The generator runs once; the critic sees real and generated images with the same effective kernels; both gradients
-come from that one forward pass (`mmdgan.training.forward`) and both updates are applied. Every quantity is computed
-from the values before the step: weights, moving averages and spectral vectors change only after the gradients are
-known.
+`GanStep` reads in the order of a step: what it computes (`_forward`, `_gradients`), how that is applied (`_update`),
+how it is compiled (`_train`), and what TensorBoard shows of it (`_inspect`).
 
-Several replicas take equal parts of the batch. Scores are gathered, so that each computes the loss of the whole batch,
-and statistics of batch normalisation are those of the whole batch: R replicas of B / R images are one device of B. Each
-replica differentiates its own copy of the loss; the mean of the replicas' gradients is then the gradient of the loss,
-because what they tell one another is differentiated too (`mmdgan.core.replicas`).
+The generator runs once. The critic sees real and generated images with the same effective kernels, and both gradients
+come from that one forward pass. Penalties run the critic once more, in inference mode but with the same effective
+kernels, so that a kernel has one spectral norm per step. Every quantity is computed from the values before the step:
+weights, moving averages and spectral vectors change only after the gradients are known.
+
+Several replicas take equal parts of the batch. Scores are gathered, so that each replica computes the loss of the whole
+batch, and batch normalisation takes the statistics of the whole batch: R replicas of B / R images make the step of one
+device with B. Each replica differentiates its own copy of the loss; the mean of their gradients is the gradient of the
+loss, because the reductions between them are differentiated too (`mmdgan.core.replicas`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import tensorflow as tf
 
-from mmdgan import tf1
+from mmdgan import losses, tf1
 from mmdgan.core import random, replicas
 from mmdgan.core.devices import REPLICA_LOSSES, check_one_replica
-from mmdgan.core.errors import ConfigError
+from mmdgan.core.errors import ConfigError, DataError
 from mmdgan.core.types import TensorLike
+from mmdgan.layers import scope
+from mmdgan.losses.penalties import jacobian_squared_norms
 from mmdgan.losses.registry import Loss
+from mmdgan.networks.blocks import batch_shape
 from mmdgan.networks.network import Network, check_labels
-from mmdgan.training import execution, inspection
-from mmdgan.training.aids import ada, critic_terms
+from mmdgan.training.aids import ada
+from mmdgan.training.aids.augment import GENERATED, REAL, CriticInput
 from mmdgan.training.aids.ema import WeightAverage
 from mmdgan.training.aids.settings import Aids
 from mmdgan.training.distribution import Replicas
-from mmdgan.training.forward import LOSS, UPDATE, ForwardPass, batch_size, channels_last
-from mmdgan.training.optimizers import scheduled_optimizer
-from mmdgan.training.schedule import UpdateSchedule
+from mmdgan.training.optimizers import LossScale, UpdateSchedule, clipped, scheduled_optimizer
+
+CODES, LABELS, LOSS, INTERPOLATION, UPDATE, VIEW = range(6)
+"""Streams of random numbers within one step."""
 
 
-class GanStep(ForwardPass):
+@dataclasses.dataclass
+class Forward:
+    """One forward pass of both networks on a replica, with what is needed to differentiate and to log it.
+
+    Attributes:
+        tape: Persistent; it has recorded the pass.
+        losses: Result of the loss function.
+        loss_dis: Loss of the critic, with the penalty R1.
+        r1: The penalty R1; None without it.
+        regularisers: Penalties and scales, reported with the losses.
+        state: State that the loss was given.
+        real, generated: (n, ...) images of this replica, before augmentation.
+        score_gen, score_data: Scores that the loss saw: of this replica's images, or of all replicas'.
+        own_scores: Scores (generated, real) of this replica's images.
+        sigmas: Spectral norm of each layer.
+        updates: (variable, next value) of moving averages and spectral vectors.
+    """
+
+    tape: tf.GradientTape
+    losses: Any
+    loss_dis: tf.Tensor
+    r1: tf.Tensor | None
+    regularisers: dict[str, tf.Tensor]
+    state: dict[str, tf.Tensor]
+    real: tf.Tensor
+    generated: tf.Tensor
+    score_gen: tf.Tensor
+    score_data: tf.Tensor
+    own_scores: tuple[tf.Tensor, tf.Tensor]
+    sigmas: dict[str, tf.Tensor]
+    updates: list[tuple[Any, tf.Tensor]]
+
+
+class GanStep(tf.Module):
     """Both networks with their loss and optimisers, and the step that trains them.
 
     Built, like the networks, within the scope of a `tf.distribute.Strategy`, it trains on all of its replicas.
 
     Args:
-        generator: from `mmdgan.build_generator`.
-        discriminator: the critic, from `mmdgan.build_discriminator`.
-        loss: from `mmdgan.losses.get`, or a loss name.
-        lr_dis: learning rate of the critic.
-        lr_gen: learning rate of the generator.
+        generator: The generator, from `mmdgan.build_generator`.
+        discriminator: The critic, from `mmdgan.build_discriminator`.
+        loss: A loss from `mmdgan.losses.get`, or its name.
+        lr_dis: Learning rate of the critic.
+        lr_gen: Learning rate of the generator.
         optimizer: 'adam', 'rmsprop', 'sgd' or 'momentum', or a pair of names (critic, generator).
-        end_lr: rate of sgd and momentum at step 100,000.
-        imbalanced_update: (p_dis, p_gen) or 'dynamic', as in `mmdgan.training.schedule`; None: both at every step.
-        penalty_weight: multiplies the loss's gradient penalty, or the squared Jacobian in the scale of the `_ds`
+        end_lr: Learning rate of sgd and momentum at step 100,000.
+        imbalanced_update: (p_dis, p_gen) or 'dynamic' (`mmdgan.training.optimizers.UpdateSchedule`); None updates both
+            at every step.
+        penalty_weight: Weight of the loss's gradient penalty, or of the squared Jacobian in the scale of the `_ds`
             losses; None: the loss's own default.
-        legacy: compute penalties with the released witness (`mmdgan.losses.gradient_penalty`).
-        seed: of codes, labels and the loss's own random numbers; these are functions of (seed, step).
-        replica_losses: "gathered": the loss of the scores of all replicas; "local": each replica's loss is that of its
-            own samples, with batch statistics of its own, and gradients and moving averages are averaged (towers).
-        jit: whether XLA compiles the networks, the loss and their gradients; on one device.
-        fixed_critic: the critic is a fixed function of each image: it runs in inference mode (batch normalisation by
-            its moving averages), and no step changes its weights, moving averages or spectral vectors. A critic
-            without weights always is.
-        aids: the training aids; by default none.
+        legacy: Whether penalties use the released witness (`mmdgan.losses.gradient_penalty`).
+        seed: Seed of codes, labels and the loss's random numbers, which are functions of (seed, step).
+        replica_losses: "gathered": the loss of the scores of all replicas; "local": each replica takes the loss of its
+            own samples, with its own batch statistics, and gradients and moving averages are averaged (towers).
+        jit: Whether XLA compiles the networks, the loss and their gradients; on one device.
+        fixed_critic: Freezes the critic: it runs in inference mode, and no step changes its weights, moving averages or
+            spectral vectors. A critic without weights is always frozen.
+        aids: The training aids; none by default.
 
     Attributes:
-        iterations: number of steps taken (tf.Variable, int64): the original's global step.
-        replicas: what takes the steps.
-        average: of the generator's weights, if the aids ask for it, else None.
-        ada: what adapts the probability of augmentation, if the aids ask for it, else None.
-        loss_scale: the dynamic scale of the losses of float16 networks, on one device, else None.
+        iterations: Number of steps taken (tf.Variable, int64): the original's global step.
+        replicas: The replicas that take the steps.
+        gathers: Whether the loss is that of the scores of all replicas.
+        average: Average of the generator's weights; None without it.
+        ada: Adapts the probability of augmentation; None without it.
+        loss_scale: Dynamic scale of the losses of float16 networks, on one device; None otherwise.
+        loss_state: Variables that the loss keeps from step to step, by name.
 
     Raises:
-        ConfigError: an unknown optimiser or loss, a schedule that is none, a penalty's weight for a loss without
-            one, networks of different numbers of classes, or networks built outside of the strategy's scope.
+        ConfigError: An unknown optimiser or loss, an invalid schedule, a penalty weight for a loss without penalty,
+            networks with different numbers of classes, or networks built outside of the strategy's scope.
     """
 
     def __init__(
@@ -92,41 +137,77 @@ class GanStep(ForwardPass):
         fixed_critic: bool = False,
         aids: Aids | None = None,
     ):
-        from mmdgan import losses
-
+        super().__init__(name="gan_step")
         if replica_losses not in REPLICA_LOSSES:
             raise ConfigError(f"replica_losses is {replica_losses!r}; give one of {', '.join(REPLICA_LOSSES)}.")
-        super().__init__(
-            generator,
-            discriminator,
-            losses.get(loss) if loss is None or isinstance(loss, str) else loss,
-            penalty_weight=penalty_weight,
-            legacy=legacy,
-            seed=seed,
-            gathers=replica_losses == "gathered",
-            fixed_critic=fixed_critic,
-            aids=aids or Aids(),
-        )
+        loss = losses.get(loss) if loss is None or isinstance(loss, str) else loss
+        _check_pair(generator, discriminator)
+        self.generator = generator
+        self.discriminator = discriminator
+        self.loss = loss
+        self.penalty_weight = _penalty_weight(loss, penalty_weight)
+        self.legacy = legacy
+        self.seed = int(seed)
+        self.gathers = replica_losses == "gathered"
+        self.fixed_critic = fixed_critic or not discriminator.trainable_variables
+        if self.fixed_critic and (loss.penalty or loss.uses_scale):
+            raise ConfigError(
+                f"The loss {loss.name!r} regularises the critic, but this critic does not learn: choose a loss "
+                "without penalty and scale."
+            )
+        self.loss_scale = LossScale() if "fp16" in (generator.precision, discriminator.precision) else None
+        self.iterations = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_step")
+        self.aids = aids = aids or Aids()
+        self.ada = None if aids.ada is None else ada.AdaptiveProbability(aids.ada, aids.ada_images)
+        self._critic_input = self._make_critic_input()
+        self.loss_state = {
+            name: tf.Variable(value, trainable=False, name=name) for name, value in loss.initial_state().items()
+        }
+        self._substep = 0  # number of the critic's update, before the one that updates both players
         self.schedule = UpdateSchedule(imbalanced_update)
-        self.aids.check_beside(imbalanced_update=imbalanced_update, jit=jit, critic_learns=not self.fixed_critic)
+        aids.check_with(imbalanced_update=imbalanced_update, jit=jit, critic_learns=not self.fixed_critic)
         self.replicas = Replicas.current()
         self.replicas.check_variables([v.value for net in self._networks for v in net.variables])
         check_one_replica(1, jit, generator.precision, self.replicas.count)
         names = (optimizer, optimizer) if isinstance(optimizer, str) else tuple(optimizer)
         if len(names) != 2:
             raise ConfigError(f"optimizer must be one name or two (critic, generator), not {optimizer!r}.")
-        rates = {"end_lr": end_lr, "aids": self.aids, "global_step": self.iterations}
+        rates = {"end_lr": end_lr, "aids": aids, "global_step": self.iterations}
         self.optimizer_dis = scheduled_optimizer(names[0], lr_dis, **rates)
         self.optimizer_gen = scheduled_optimizer(names[1], lr_gen, **rates)
         self.optimizer_dis.build(discriminator.trainable_variables)
         self.optimizer_gen.build(generator.trainable_variables)
-        self.average = None if self.aids.ema is None else WeightAverage(generator, self.aids.ema)
-        self._compute = execution.Compiled(self._differentiate) if jit else self._differentiate
+        self.average = None if aids.ema is None else WeightAverage(generator, aids.ema)
+        self._compute = random.Compiled(self._differentiate) if jit else self._differentiate
+
+    def _make_critic_input(self) -> CriticInput | None:
+        if not self.aids.augment and self.aids.instance_noise is None:
+            return None
+        critic, probability = self.discriminator, None if self.ada is None else self.ada.probability
+        return CriticInput(self.aids, critic.data_format, critic.spec.input_shape, self.iterations, probability)
+
+    @property
+    def code_size(self) -> int:
+        """Length of a latent code."""
+        return self.generator.spec.input_shape[0]
+
+    @property
+    def num_class(self) -> int:
+        """Number of classes; below 2 the networks are unconditional."""
+        return self.generator.spec.num_class
 
     @property
     def sampling_generator(self) -> Network:
-        """The generator that samples and scores are made with: the averaged one, if there is one."""
+        """The generator for samples and scores: the averaged one if there is one."""
         return self.generator if self.average is None else self.average.network
+
+    @property
+    def _networks(self) -> tuple[Network, Network]:
+        return self.generator, self.discriminator
+
+    @property
+    def _learning(self) -> tuple[Network, ...]:
+        return self._networks[:1] if self.fixed_critic else self._networks
 
     def step(
         self,
@@ -139,7 +220,7 @@ class GanStep(ForwardPass):
 
         Args:
             real: (B, H, W, C) or (B, C, H, W) as the networks' data format; uint8, or float in [-1, 1]. With several
-                workers each gives its own equal part of the batch, here and in what follows.
+                workers each gives its own equal part of the batch, here and below.
             codes: (B, code) latent codes; by default standard normal, a function of (seed, step).
             labels: (B, 1) int classes of `real`; needed by conditional critics only. With `critic_steps` c of the aids,
                 `real` and `labels` are of c B images, those of the update of both players last.
@@ -150,7 +231,7 @@ class GanStep(ForwardPass):
             for the critic's loss: dis_penalty (weighted) or dis_scale.
 
         Raises:
-            DataError: images of another shape or type, or no labels for a conditional critic.
+            DataError: Images of another shape or type, or no labels for a conditional critic.
         """
         self._check_label_values(labels, labels_gen)
         update = self.schedule.updates(self.iterations, lambda: random.uniform((), self._seed(UPDATE)))
@@ -164,11 +245,11 @@ class GanStep(ForwardPass):
             labels: (K, B, 1) int classes of `real`, for conditional critics.
 
         Returns:
-            What `step` returns, one number for each step: (K,).
+            The results of `step`, one number for each step: (K,).
 
         Raises:
-            ConfigError: a schedule that decides before each step whether to update a network.
-            DataError: as `step`.
+            ConfigError: A schedule that decides before each step whether to update a network.
+            DataError: As `step`.
         """
         if not self.schedule.constant:
             raise ConfigError(
@@ -181,15 +262,15 @@ class GanStep(ForwardPass):
     def inspect(
         self, real: TensorLike, labels: TensorLike | None = None, num_images: int = 8
     ) -> dict[str, dict[str, tf.Tensor]]:
-        """Looks at one batch as the step would, and changes nothing.
+        """Computes statistics of one batch as the step would, and changes nothing (spec E.7).
 
         Args:
-            real: as in `step`.
-            labels: as in `step`.
-            num_images: how many real and generated images to return.
+            real: As in `step`.
+            labels: As in `step`.
+            num_images: Number of real and of generated images to return.
 
         Returns:
-            "scalars", "histograms" and "images", each a dict by the original's tags (spec E.7).
+            "scalars", "histograms" and "images", each a dict by the original's tags.
         """
         self._check_label_values(labels)
         return self._inspect(real, labels, num_images)
@@ -199,45 +280,236 @@ class GanStep(ForwardPass):
         self._check_label_values(labels)
         return self._generate(codes, labels)
 
-    @tf.function(autograph=False, reduce_retracing=True)
-    def _generate(self, codes: TensorLike | None, labels: TensorLike | None) -> tf.Tensor:
-        return channels_last(self._generator(codes, labels, training=False), self.generator.data_format)
-
     def state(self) -> dict[str, tf.Variable]:
         """Returns every variable that a checkpoint must hold, under the original's names."""
         state = {tf1.original_name(v): v.value for net in self._networks for v in net.variables}
-        for optimizer, net, index in ((self.optimizer_dis, *_DIS), (self.optimizer_gen, *_GEN)):
-            network = getattr(self, net)
-            state |= tf1.slot_variables(optimizer, network, index)
+        state |= tf1.slot_variables(self.optimizer_dis, self.discriminator, 0)
+        state |= tf1.slot_variables(self.optimizer_gen, self.generator, 1)
         state |= {f"loss/{name}": variable for name, variable in self.loss_state.items()}
-        scale = {} if self.loss_scale is None else self.loss_scale.state()
-        average = {} if self.average is None else self.average.state()
-        adapted = {} if self.ada is None else self.ada.state()
-        return state | self.schedule.state() | scale | average | adapted | {"global_step": self.iterations}
+        for part in (self.schedule, self.loss_scale, self.average, self.ada):
+            state |= {} if part is None else part.state()
+        return state | {"global_step": self.iterations}
 
-    @tf.function(autograph=False)
-    def _train(
+    # What a step computes from the values before it.
+
+    def _differentiate(
+        self, real: TensorLike, codes: TensorLike | None, labels: TensorLike | None, labels_gen: TensorLike | None
+    ) -> tuple[tuple, list]:
+        """Returns a replica's (losses, regularisers, gradients, next values, next state) and the values' variables."""
+        forward = self._forward(real, codes, labels, labels_gen)
+        computed = {"loss_gen": forward.losses.gen, "loss_dis": forward.loss_dis}
+        if self.ada is not None:
+            scores = forward.score_gen, forward.score_data
+            computed["ada_r"] = ada.overfitting(self.loss, *scores, self._seed(LOSS), forward.state)
+            computed["ada_p"] = tf.convert_to_tensor(self.ada.probability)
+        pairs = forward.updates
+        if self._substep:  # the generator stays as it is
+            critics = {id(variable) for variable in self.discriminator.variables}
+            pairs = [(variable, value) for variable, value in pairs if id(variable) in critics]
+        updates = [value for _, value in pairs]
+        results = computed, forward.regularisers, self._gradients(forward), updates, forward.losses.state
+        return results, [variable for variable, _ in pairs]
+
+    def _forward(
         self,
         real: TensorLike,
         codes: TensorLike | None,
         labels: TensorLike | None,
         labels_gen: TensorLike | None,
-        update_dis: bool,
-        update_gen: bool,
-    ) -> Any:
-        *before, batch = critic_terms.batches_of_step(self.aids.critic_steps, real, labels)
-        try:
-            for number, (images, classes) in enumerate(before, 1):
-                self._substep = number
-                self._update(images, None, classes, None, True, False)
-        finally:
-            self._substep = 0
-        losses = self._update(batch[0], codes, batch[1], labels_gen, update_dis, update_gen)
-        if self.ada is not None:
-            self.ada.update(losses["ada_r"], batch_size(real) * self.replicas.workers)
-        self.schedule.observe(losses["loss_gen"])
-        self.iterations.assign_add(1)
-        return losses
+        watch_images: bool = False,
+    ) -> Forward:
+        """Runs both networks and the loss on this replica's images under a persistent tape; changes no variable."""
+        real = _checked_images(real, self.discriminator)
+        codes, labels_gen = self._draw(batch_size(real), codes, labels_gen)
+        labels = _checked_labels(labels, self.discriminator)
+        state = {name: tf.convert_to_tensor(variable) for name, variable in self.loss_state.items()}
+        with (
+            tf.GradientTape(persistent=True) as tape,
+            scope.deferred_updates() as averages,
+            scope.synchronised_statistics(self.gathers),
+        ):
+            if watch_images:
+                tape.watch(real)
+            norms = self._norms()
+            with scope.shared_kernels({id(layer): norm[0] for layer, norm in norms.items()}):
+                generated = self._generator(codes, labels_gen, training=True)
+                seen = self._seen(real, REAL), self._seen(generated, GENERATED)
+                own_scores = self._scores(*seen, labels, labels_gen)
+                score_gen, score_data = self._gathered(*own_scores)
+                regularisers = self._regularisers(*seen, labels, score_gen, score_data, state)
+                r1 = self._r1(seen[0], labels)
+            computed = self.loss(score_gen, score_data, seed=self._seed(LOSS), state=state, **regularisers)
+            loss_dis = computed.dis if r1 is None else computed.dis + r1
+        learns = set(self._spectral_layers(*self._learning))
+        vectors = [(layer.in_rand, norm[2]) for layer, norm in norms.items() if layer in learns and norm[2] is not None]
+        names = {layer: name for net in self._networks for name, layer in net.spectral_layers().items()}
+        # Moving averages are alike on all replicas if batch statistics are; else their mean is taken.
+        values = self._over_replicas([value for _, value in averages])
+        return Forward(
+            tape=tape,
+            losses=computed,
+            loss_dis=loss_dis,
+            r1=r1,
+            regularisers=regularisers if r1 is None else {**regularisers, "r1": r1},
+            state=state,
+            real=real,
+            generated=generated,
+            score_gen=score_gen,
+            score_data=score_data,
+            own_scores=own_scores,
+            sigmas={names[layer]: norm[1] for layer, norm in norms.items()},
+            updates=[(variable, value) for (variable, _), value in zip(averages, values, strict=True)] + vectors,
+        )
+
+    def _norms(self) -> dict:
+        """Effective kernel, spectral norm and next vector of each layer with a norm."""
+        learning = {layer: layer.normalise(gradient_at="next") for layer in self._spectral_layers(*self._learning)}
+        fixed = [net for net in self._networks if net not in self._learning]
+        return learning | {layer: layer.normalise() for layer in self._spectral_layers(*fixed)}
+
+    def _spectral_layers(self, *networks: Network) -> list:
+        return [layer for net in networks for layer in net.spectral_layers().values()]
+
+    def _generator(self, codes: TensorLike | None, labels: TensorLike | None, training: bool) -> tf.Tensor:
+        inputs = codes if labels is None else {"x": codes, "y": labels}
+        return self.generator(inputs, training=training)
+
+    def _critic(self, images: TensorLike, labels: TensorLike | None, training: bool = True) -> tf.Tensor:
+        inputs = images if labels is None else {"x": images, "y": labels}
+        return self.discriminator(inputs, training=training and not self.fixed_critic)
+
+    def _inference_critic(self, labels: TensorLike | None) -> Callable[[tf.Tensor], tf.Tensor]:
+        return lambda images: self._critic(images, labels, training=False)
+
+    def _seen(self, images: tf.Tensor, stream: int) -> tf.Tensor:
+        """This replica's images as the critic sees them: with augmentation and noise."""
+        if self._critic_input is None:
+            return images
+        return self._critic_input(images, stream, lambda: self._seed(VIEW), self._drawn)
+
+    def _scores(
+        self, real: TensorLike, generated: TensorLike, labels: TensorLike | None, labels_gen: TensorLike | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores of generated and of real images.
+
+        Computed separately, so that the generator's gradient does not pay for the real half; in one batch, real first,
+        where batch normalisation in the critic makes the samples depend on one another.
+        """
+        if self.fixed_critic or not self.discriminator.couples_batch():
+            return self._critic(generated, labels_gen), self._critic(real, labels)
+        images = tf.concat([real, generated], 0)
+        both = None if labels is None else tf.concat([labels, labels_gen], 0)
+        scores = self._critic(images, both)
+        return scores[tf.shape(real)[0] :], scores[: tf.shape(real)[0]]
+
+    def _gathered(self, *scores: tf.Tensor) -> list[tf.Tensor]:
+        """The scores that the loss sees, of this replica's scores (n, d): those of all replicas, if it gathers."""
+        if not self.gathers or replicas.replica_count() == 1:
+            return list(scores)
+        return tf.split(replicas.gather_rows(tf.concat(scores, 1)), len(scores), axis=1)
+
+    def _regularisers(
+        self,
+        real: TensorLike,
+        generated: TensorLike,
+        labels: TensorLike | None,
+        score_gen: TensorLike,
+        score_data: TensorLike,
+        state: Mapping[str, Any],
+    ) -> dict[str, tf.Tensor]:
+        """The loss's further arguments by name: {} for most losses (spec D.1).
+
+        The critic runs in inference mode; interpolates between real and generated images keep the real labels.
+        """
+        critic = self._inference_critic(labels)
+        if self.loss.uses_scale:
+            weight: Any = self.penalty_weight  # never None with a scale
+            mean = replicas.mean_over_replicas if self.gathers else tf.identity
+            return {"dis_scale": losses.jacobian_scale(critic, real, weight, mean)}
+        if self.loss.penalty is None:
+            return {}
+        count = batch_size(real)
+        penalty = losses.gradient_penalty(
+            self.loss.penalty,
+            critic,
+            real,
+            generated,
+            score_data,
+            score_gen,
+            self._drawn(count, lambda total: random.uniform((total, 1, 1, 1), self._seed(INTERPOLATION))),
+            legacy=self.legacy,
+            **self.loss.penalty_kernel(score_gen, score_data, self._seed(LOSS), state),
+        )
+        if self.gathers:
+            penalty = replicas.mean_over_replicas(penalty)
+        return {"dis_penalty": self.penalty_weight * penalty}
+
+    def _r1(self, real: TensorLike, labels: TensorLike | None) -> tf.Tensor | None:
+        """The penalty R1, ``gamma / 2 mean |J|_F^2`` of the critic's Jacobian (Mescheder et al. 2018, Eq. 9).
+
+        For d > 1 scores the squared norm of the gradient becomes that of the Jacobian: the sum over the scores. The
+        witness, the other scalar that could take the score's place, is flat where all kernel values are near 0, so that
+        a penalty on it does not bound a critic that has moved its scores far apart. One backward pass for each score.
+        """
+        gamma = self.aids.r1
+        if gamma is None:
+            return None
+        penalty = gamma / 2 * tf.reduce_mean(jacobian_squared_norms(self._inference_critic(labels), real))
+        return replicas.mean_over_replicas(penalty) if self.gathers else penalty
+
+    def _gradients(self, forward: Forward) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """Gradients of each player's loss for its own variables: (critic's, generator's); none of a fixed critic."""
+        dis, gen = self.discriminator.trainable_variables, self.generator.trainable_variables
+        dis, gen = [v.value for v in dis], [v.value for v in gen]
+        computed = forward.losses
+
+        def gradients(loss: tf.Tensor, variables: Sequence[tf.Variable]) -> Any:
+            scale = self.loss_scale
+            zero = tf.UnconnectedGradients.ZERO
+            found = forward.tape.gradient(loss, variables, None if scale is None else scale.scale, zero)
+            return found if scale is None else scale.unscaled(found)
+
+        if self.fixed_critic:
+            return [], gradients(computed.gen, gen)
+        if self._substep:
+            return gradients(forward.loss_dis, dis), []
+        if self.loss.shares_backward:
+            # loss_dis is -loss_gen exactly: one backward pass through the critic serves both players.
+            both = gradients(computed.gen, dis + gen)
+            critics = [-gradient for gradient in both[: len(dis)]]
+            if forward.r1 is not None:
+                critics = [a + b for a, b in zip(critics, gradients(forward.r1, dis), strict=True)]
+            return critics, both[len(dis) :]
+        return gradients(forward.loss_dis, dis), gradients(computed.gen, gen)
+
+    def _draw(
+        self, count: TensorLike, codes: TensorLike | None = None, labels: TensorLike | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Returns (codes, labels) of this step and replica; draws those that are not given."""
+        if codes is None:
+            codes = self._drawn(count, lambda n: random.normal((n, self.code_size), self._seed(CODES)))
+        if self.num_class < 2:
+            return tf.convert_to_tensor(codes), None
+        if labels is None:
+            drawn = {"minval": 0, "maxval": self.num_class, "dtype": tf.int32}
+            labels = self._drawn(count, lambda n: random.uniform((n, 1), self._seed(LABELS), **drawn))
+        return tf.convert_to_tensor(codes), tf.cast(labels, tf.int32)
+
+    def _drawn(self, count: TensorLike, draw: Callable[[Any], tf.Tensor]) -> tf.Tensor:
+        """This replica's rows of random numbers that are drawn for the samples of all replicas."""
+        return replicas.own_rows(draw(count * replicas.replica_count()), count)
+
+    def _over_replicas(self, values: Any) -> Any:
+        """Values of the loss over all replicas: they are alike if scores are gathered, else their mean is taken."""
+        return values if self.gathers else replicas.mean_over_replicas(values)
+
+    def _seed(self, stream: int) -> tf.Tensor:
+        """A stateless seed for one stream of random numbers at the present step."""
+        with random.outside():
+            seed = tf.stack([tf.constant(self.seed * 8 + stream, tf.int64), self.iterations])
+            return tf.random.experimental.stateless_fold_in(seed, self._substep) if self._substep else seed
+
+    # How that is applied.
 
     def _update(
         self,
@@ -248,18 +520,18 @@ class GanStep(ForwardPass):
         update_dis: bool,
         update_gen: bool,
     ) -> Any:
-        """One update of both players, or of one; returns the losses before it."""
+        """Updates both players or one; returns the losses before that."""
         variables: list = []
 
         def learn(*batch: Any) -> Any:
-            computed, variables[:] = self._compute(*map(self.replicas.share, batch))
-            losses, regularisers, gradients, updates, state = computed
+            results, variables[:] = self._compute(*map(self.replicas.share, batch))
+            computed, regularisers, gradients, updates, state = results
             if self.loss_scale is None:
                 self._apply(gradients, update_dis, update_gen)
-            losses, state = self._of_all_replicas(({**losses, **regularisers}, state))
-            return losses, state, updates, () if self.loss_scale is None else gradients
+            computed, state = self._over_replicas(({**computed, **regularisers}, state))
+            return computed, state, updates, () if self.loss_scale is None else gradients
 
-        losses, state, values, gradients = self.replicas.run(learn, real, codes, labels, labels_gen)
+        computed, state, values, gradients = self.replicas.run(learn, real, codes, labels, labels_gen)
 
         def update() -> None:
             if self.loss_scale is not None:
@@ -275,60 +547,206 @@ class GanStep(ForwardPass):
             update()
         else:
             self.loss_scale.update_if_finite(tf.nest.flatten(gradients), update)
-        return losses
+        return computed
 
     def _apply(self, gradients: Sequence[Sequence[tf.Tensor]], update_dis: bool, update_gen: bool) -> None:
         """Updates the critic and the generator by the mean of the replicas' gradients; Keras applies their sum."""
-        count = replicas.replica_count()
+        count, limit = replicas.replica_count(), self.aids.clip_norm
         players = (
             (update_dis, self.optimizer_dis, self.discriminator),
             (update_gen, self.optimizer_gen, self.generator),
         )
         for (wanted, optimizer, network), values in zip(players, gradients, strict=True):
             if wanted and values:
-                if self.aids.clip_norm is not None:
-                    values = critic_terms.clipped_mean(values, self.aids.clip_norm)
+                if limit is not None:
+                    values = clipped(replicas.mean_over_replicas(list(values)), limit)
                 values = values if count == 1 else [gradient / count for gradient in values]
                 optimizer.apply(values, network.trainable_variables)
+
+    # How that is compiled.
+
+    @tf.function(autograph=False)
+    def _train(
+        self,
+        real: TensorLike,
+        codes: TensorLike | None,
+        labels: TensorLike | None,
+        labels_gen: TensorLike | None,
+        update_dis: bool,
+        update_gen: bool,
+    ) -> Any:
+        *before, batch = self._batches(real, labels)
+        try:
+            for number, (images, classes) in enumerate(before, 1):
+                self._substep = number
+                self._update(images, None, classes, None, True, False)
+        finally:
+            self._substep = 0
+        computed = self._update(batch[0], codes, batch[1], labels_gen, update_dis, update_gen)
+        if self.ada is not None:
+            self.ada.update(computed["ada_r"], batch_size(real) * self.replicas.workers)
+        self.schedule.observe(computed["loss_gen"])
+        self.iterations.assign_add(1)
+        return computed
 
     @tf.function(autograph=False)
     def _train_several(self, real: TensorLike, labels: TensorLike | None) -> Any:
         one = [None if batch is None else batch[0] for batch in (real, labels)]
         like = self._train.get_concrete_function(one[0], None, one[1], None, True, True).structured_outputs
-        return execution.repeated(lambda x, y: self._train(x, None, y, None, True, True), like, real, labels)
+        return repeated(lambda x, y: self._train(x, None, y, None, True, True), like, real, labels)
 
-    def _differentiate(
-        self, real: TensorLike, codes: TensorLike | None, labels: TensorLike | None, labels_gen: TensorLike | None
-    ) -> tuple[tuple, list]:
-        """What a step computes from the values before it, and the variables whose next values `updates` are."""
-        forward = self._forward(real, codes, labels, labels_gen)
-        losses = {"loss_gen": forward.losses.gen, "loss_dis": forward.loss_dis}
-        if self.ada is not None:
-            scores = forward.score_gen, forward.score_data
-            losses["ada_r"] = ada.overfitting(self.loss, *scores, self._seed(LOSS), forward.state)
-            losses["ada_p"] = tf.convert_to_tensor(self.ada.probability)
-        pairs = forward.updates
-        if self._substep:  # of the generator nothing changes
-            critics = {id(variable) for variable in self.discriminator.variables}
-            pairs = [(variable, value) for variable, value in pairs if id(variable) in critics]
-        updates = [value for _, value in pairs]
-        computed = losses, forward.regularisers, self._gradients(forward), updates, forward.losses.state
-        return computed, [variable for variable, _ in pairs]
+    @tf.function(autograph=False, reduce_retracing=True)
+    def _generate(self, codes: TensorLike | None, labels: TensorLike | None) -> tf.Tensor:
+        return channels_last(self._generator(codes, labels, training=False), self.generator.data_format)
 
-    @tf.function(autograph=False)
-    def _inspect(self, real: TensorLike, labels: TensorLike | None, num_images: int) -> Any:
-        def look(real: TensorLike, labels: TensorLike | None) -> Any:
-            images, classes = critic_terms.batches_of_step(self.aids.critic_steps, real, labels)[-1]
-            return inspection.look(self, self.replicas.share(images), self.replicas.share(classes), num_images)
-
-        return self.replicas.run(look, real, labels)
+    def _batches(self, real: tf.Tensor, labels: tf.Tensor | None) -> list[tuple[tf.Tensor, tf.Tensor | None]]:
+        """The batches (images, labels) of one step's critic updates, the last of which updates the generator too."""
+        count = self.aids.critic_steps
+        if count == 1:
+            return [(real, labels)]
+        real = tf.convert_to_tensor(real)
+        if real.shape[0] is None or real.shape[0] % count:
+            raise ConfigError(
+                f"critic_steps is {count}, but a step was given {real.shape[0]} images; give a batch for each update."
+            )
+        parts = tf.split(real, count)
+        return list(zip(parts, [None] * count if labels is None else tf.split(labels, count), strict=True))
 
     def _check_label_values(self, *given: TensorLike | None) -> None:
-        """Refuses labels that a compiled step could not name: of another type, or of a class that does not exist."""
+        """Refuses labels outside of the compiled step, which cannot see their values."""
         for labels in given:
             if labels is not None and self.num_class >= 2:
                 check_labels(labels, self.num_class, "this step")
 
+    # What TensorBoard shows of it.
 
-_DIS = ("discriminator", 0)
-_GEN = ("generator", 1)
+    @tf.function(autograph=False)
+    def _inspect(self, real: TensorLike, labels: TensorLike | None, num_images: int) -> Any:
+        def inspect(real: TensorLike, labels: TensorLike | None) -> Any:
+            real, labels = self._batches(real, labels)[-1]
+            return self._statistics(self.replicas.share(real), self.replicas.share(labels), num_images)
+
+        return self.replicas.run(inspect, real, labels)
+
+    def _statistics(self, real: TensorLike, labels: TensorLike | None, num_images: int) -> dict[str, dict]:
+        """The result of `inspect`, of this replica's images."""
+        forward = self._forward(real, None, labels, None, watch_images=True)
+        generated = self._generator(*self._draw(num_images), training=False)
+        computed, logs = self._over_replicas(((forward.losses.gen, forward.loss_dis), forward.losses.logs))
+        logs = {
+            **logs,
+            "GANLoss/gen": computed[0],
+            "GANLoss/dis": computed[1],
+            **{f"GANLoss/{name}": value for name, value in self._over_replicas(forward.regularisers).items()},
+            **{f"kernel_norm/{name}": sigma for name, sigma in forward.sigmas.items()},
+            "learning_rate/dis": self.optimizer_dis.learning_rate,
+            "learning_rate/gen": self.optimizer_gen.learning_rate,
+            **({} if self.loss_scale is None else {"loss_scale": self.loss_scale.scale}),
+        }
+        logs = {tag: tf.convert_to_tensor(value) for tag, value in logs.items()}
+        real, generated = (channels_last(x, self.discriminator.data_format) for x in (forward.real, generated))
+        # A kernel with classes has several norms under one tag.
+        norms = {tag: value for tag, value in logs.items() if value.shape.rank != 0}
+        return {
+            "scalars": {tag: value for tag, value in logs.items() if value.shape.rank == 0},
+            "histograms": norms | self._histograms(forward),
+            "images": {"Ir": real[:num_images], "Ig": tf.clip_by_value(generated, -1, 1)},
+        }
+
+    def _histograms(self, forward: Forward) -> dict[str, tf.Tensor]:
+        histograms = {"x/sx": forward.score_data, "x/sg": forward.score_gen, "x/x_gen": forward.generated}
+        score_gen, score_data = forward.own_scores
+        scored = (("x/g_x_norm", score_data, forward.real), ("x/g_gen_norm", score_gen, forward.generated))
+        for tag, scores, images in scored:
+            gradient = forward.tape.gradient(scores, images)
+            norms = tf.norm(tf.reshape(gradient, (tf.shape(gradient)[0], -1)), axis=1)
+            histograms[tag] = replicas.gather_rows(norms)
+        means = replicas.mean_over_replicas(self._gradients(forward))
+        for network, values in zip((self.discriminator, self.generator), means, strict=True):
+            if not values:  # a fixed critic
+                continue
+            for variable, gradient in zip(network.trainable_variables, values, strict=True):
+                name = tf1.original_name(variable)
+                histograms[name] = tf.convert_to_tensor(variable)
+                histograms[f"grad_{name}"] = gradient
+        return histograms
+
+
+def repeated(step: Callable[..., Mapping[str, tf.Tensor]], like: Mapping[str, tf.Tensor], *batches: Any) -> dict:
+    """Takes one step per entry of the first axis of `batches`, in order, within one graph.
+
+    Args:
+        step: Takes one entry of each batch, and changes state.
+        like: A result of `step`, or tensors of the same types.
+        batches: Tensors; None where the step takes None.
+
+    Returns:
+        The results of the steps, stacked.
+    """
+    given = [batch for batch in batches if batch is not None]
+
+    def one(entries: Any) -> Any:
+        entries = iter(entries)
+        return dict(step(*(None if batch is None else next(entries) for batch in batches)))
+
+    signature = {name: tf.TensorSpec(value.shape, value.dtype) for name, value in like.items()}
+    # In order: each step begins from what the one before has left.
+    return tf.map_fn(one, given, fn_output_signature=signature, parallel_iterations=1)
+
+
+def batch_size(images: tf.Tensor) -> int | tf.Tensor:
+    """The number of images; an int where it is known, by which layers choose algorithms."""
+    return images.shape[0] or tf.shape(images)[0]
+
+
+def channels_last(images: tf.Tensor, data_format: str) -> tf.Tensor:
+    """Images (N, H, W, C) of images in `data_format`; points (N, d) stay as they are."""
+    return tf.transpose(images, (0, 2, 3, 1)) if data_format == "channels_first" and len(images.shape) == 4 else images
+
+
+def _checked_images(real: TensorLike, critic: Network) -> tf.Tensor:
+    """Real images as floats in [-1, 1]: uint8 by v / 127.5 - 1; floats change their type only."""
+    real = tf.convert_to_tensor(real)
+    if real.dtype == tf.uint8:
+        real = tf.cast(real, critic.variable_dtype) / 127.5 - 1
+    elif not real.dtype.is_floating:
+        raise DataError(f"Images must be uint8 (0 to 255) or floating-point in [-1, 1], not {real.dtype.name}.")
+    real = tf.cast(real, critic.variable_dtype)
+    expected = batch_shape(critic.spec.input_shape, critic.data_format)
+    if not real.shape.is_compatible_with(expected):
+        raise DataError(f"Real images must have shape {expected} for this critic, not {tuple(real.shape)}.")
+    return real
+
+
+def _checked_labels(labels: TensorLike | None, critic: Network) -> tf.Tensor | None:
+    """Labels of real images; None for unconditional networks."""
+    num_class = critic.spec.num_class
+    if labels is None and critic.conditional:
+        raise DataError(
+            f"The critic is conditional on {num_class} classes and was given images alone: pass their labels too, "
+            "int (B, 1)."
+        )
+    return None if labels is None or num_class < 2 else tf.cast(labels, tf.int32)
+
+
+def _penalty_weight(loss: Loss, given: float | None) -> float | None:
+    """The weight of a loss's penalty or scale; None for a loss that has neither."""
+    if given is not None and loss.penalty_weight is None:
+        raise ConfigError(
+            f"penalty_weight is {given}, but the loss {loss.name!r} has no penalty to weigh; leave it out."
+        )
+    if given is not None and not (isinstance(given, Real) and 0 < given < math.inf):
+        raise ConfigError(f"penalty_weight is {given!r}; give a positive number.")
+    return loss.penalty_weight if given is None else float(given)
+
+
+def _check_pair(generator: Network, discriminator: Network) -> None:
+    """Refuses two networks of different data formats or numbers of classes."""
+    formats = generator.data_format, discriminator.data_format
+    if formats[0] != formats[1]:
+        raise ConfigError(f"The generator is {formats[0]} and the critic {formats[1]}: build both in one data_format.")
+    counts = [network.spec.num_class if network.spec.num_class >= 2 else 0 for network in (generator, discriminator)]
+    if counts[0] != counts[1]:
+        raise ConfigError(
+            f"The generator has {counts[0]} classes and the critic {counts[1]}: build both with the same num_class."
+        )

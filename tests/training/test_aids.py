@@ -10,8 +10,9 @@ import tensorflow as tf
 from mmdgan import design
 from mmdgan.core import random
 from mmdgan.core.errors import ConfigError
+from mmdgan.layers import scope
 from mmdgan.runs.experiment import Experiment
-from mmdgan.training import forward as forward_module
+from mmdgan.training import step as step_module
 from mmdgan.training.aids.augment import augment, draw_numbers
 from mmdgan.training.aids.settings import KINDS, Aids
 from mmdgan.training.distribution import make_strategy
@@ -43,7 +44,7 @@ def eagerly():
 
 
 def seeds(gan, whose, what):
-    seed = gan._seed(forward_module.VIEW)
+    seed = gan._seed(step_module.VIEW)
     return random.stream(random.stream(seed, whose), what)
 
 
@@ -51,7 +52,7 @@ def seeds(gan, whose, what):
 def test_the_critic_sees_changed_images_with_noise_real_and_generated_by_numbers_of_their_own(data_format, eagerly):
     gan = small_gan("rep", aids=Aids(augment=KINDS, instance_noise=(0.3, 8)))
     gan.iterations.assign(2)
-    gan._view._data_format = data_format
+    gan._critic_input._data_format = data_format
     x = tf.cast(images(BATCH), tf.float32) / 127.5 - 1
     seen = []
     for whose in (0, 1):
@@ -85,10 +86,10 @@ def test_both_gradients_pass_through_the_changes(loss, eagerly):
         for whose in (0, 1)
     ]
     players = gan.discriminator, gan.generator
-    with tf.GradientTape(persistent=True) as tape, forward_module.scope.deferred_updates():
+    with tf.GradientTape(persistent=True) as tape, scope.deferred_updates():
         layers = gan.discriminator.spectral_layers().values()
         kernels = {id(layer): layer.normalise(gradient_at="next")[0] for layer in layers}
-        with forward_module.scope.shared_kernels(kernels):
+        with scope.shared_kernels(kernels):
             real = changes[0](x)
             score_gen = gan.discriminator(changes[1](gan.generator(CODES, training=True)), training=True)
             score_data = gan.discriminator(real, training=True)
@@ -157,7 +158,7 @@ def test_several_critic_updates_take_a_batch_each_and_leave_the_generator(eagerl
     gan = small_gan("rep", lr=0.1, aids=Aids(critic_steps=2))
     twin = small_gan("rep", lr=0.1)
     batch, start = images(2 * BATCH), values(twin)
-    seed = tf.random.experimental.stateless_fold_in(gan._seed(forward_module.CODES), 1)
+    seed = tf.random.experimental.stateless_fold_in(gan._seed(step_module.CODES), 1)
     told = gan.step(batch, codes=CODES)
     twin.step(batch[:BATCH], codes=random.normal((BATCH, 5), seed))
     for name, variable in twin.state().items():
@@ -274,8 +275,8 @@ def test_the_dry_run_tells_the_aids_and_resolves_the_end_of_the_rates(experiment
         ({"r1": 0.0}, "r1 is 0.0; give a positive number"),
         ({"clip_norm": -1.0}, "clip_norm is -1.0; give a positive number"),
         ({"critic_steps": 0}, "critic_steps is 0"),
-        ({"critic_steps": 2, "imbalanced_update": (1, 2)}, "critic_steps is 2 beside imbalanced_update"),
-        ({"critic_steps": 2, "jit": True}, "critic_steps is 2 beside jit"),
+        ({"critic_steps": 2, "imbalanced_update": (1, 2)}, "critic_steps is 2 with imbalanced_update"),
+        ({"critic_steps": 2, "jit": True}, "critic_steps is 2 with jit"),
         ({"lr_schedule": "step"}, "lr_schedule is step; the valid values are original, constant, linear, cosine"),
         ({"lr_steps": 5}, "lr_steps is 5, but lr_schedule is original"),
         ({"lr_steps": 0, "lr_schedule": "linear"}, "lr_steps is 0; give the step"),

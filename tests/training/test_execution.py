@@ -8,7 +8,7 @@ import tensorflow as tf
 import mmdgan
 from mmdgan.core import random
 from mmdgan.core.errors import ConfigError
-from mmdgan.training import GanStep, execution, trainer
+from mmdgan.training import GanStep, trainer
 from tests.networks.test_network import ARCHITECTURE
 
 STEPS = 5
@@ -148,7 +148,7 @@ def test_numbers_drawn_outside_are_those_drawn_inside():
         def drawn():
             return random.uniform((count,), random.stream(seed, 1), 2.0, 3.0), random.normal((4,), seed)
 
-        return execution.Compiled(lambda: (drawn(), None))()[0]
+        return random.Compiled(lambda: (drawn(), None))()[0]
 
     expected = random.uniform((7,), random.stream(seed, 1), 2.0, 3.0), random.normal((4,), seed)
     for value, known in zip(outer(7), expected, strict=True):

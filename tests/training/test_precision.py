@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import mmdgan
-from mmdgan.training import Checkpoints, GanStep, precision
+from mmdgan.training import Checkpoints, GanStep, optimizers
 from tests.networks.test_network import ARCHITECTURE
 
 
@@ -67,12 +67,12 @@ def test_overflow_halves_the_scale_and_changes_nothing_else(real):
 
 
 def test_the_scale_doubles_after_enough_good_steps(real, monkeypatch):
-    monkeypatch.setattr(precision, "GROWTH_STEPS", 2)
+    monkeypatch.setattr(optimizers, "GROWTH_STEPS", 2)
     gan = make_gan()
     seen = []
     for _ in range(4):
         gan.step(real)
-        seen.append((float(gan.loss_scale.scale) / precision.INITIAL_SCALE, int(gan.loss_scale.good_steps)))
+        seen.append((float(gan.loss_scale.scale) / optimizers.INITIAL_SCALE, int(gan.loss_scale.good_steps)))
     assert seen == [(1, 1), (2, 0), (2, 1), (4, 0)]
 
 
@@ -92,7 +92,7 @@ def test_only_float16_is_scaled(real):
         gan = make_gan(kind)
         assert gan.loss_scale is None
         assert not any(name.startswith("loss_scale") for name in gan.state())
-    assert float(make_gan().inspect(real)["scalars"]["loss_scale"]) == precision.INITIAL_SCALE
+    assert float(make_gan().inspect(real)["scalars"]["loss_scale"]) == optimizers.INITIAL_SCALE
 
 
 def test_a_checkpoint_from_before_loss_scaling_is_restored(tmp_path, real):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.training.schedule import UpdateSchedule
+from mmdgan.training.optimizers import UpdateSchedule
 
 
 def never():

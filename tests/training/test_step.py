@@ -8,8 +8,8 @@ import tensorflow as tf
 import mmdgan
 from mmdgan import losses, tf1
 from mmdgan.core.errors import ConfigError, DataError
-from mmdgan.layers import spectral
-from mmdgan.training import GanStep, forward as forward_module
+from mmdgan.layers import scope, spectral
+from mmdgan.training import GanStep
 from tests.networks.test_network import ARCHITECTURE
 
 
@@ -59,7 +59,7 @@ def test_both_gradients_come_from_the_values_before_the_step(real):
         generated = twin.generator(codes, training=True)
         layers = twin.discriminator.spectral_layers().values()
         kernels = {id(layer): layer.normalise(gradient_at="next")[0] for layer in layers}
-        with forward_module.scope.shared_kernels(kernels):
+        with scope.shared_kernels(kernels):
             scores = twin.discriminator(tf.concat([images, generated], 0), training=False)
         data, fake = scores[:6], scores[6:]
         loss_dis = tf.reduce_mean(tf.nn.relu(1 + fake)) + tf.reduce_mean(tf.nn.relu(1 - data))
@@ -97,7 +97,7 @@ def test_batch_norm_in_the_critic_sees_real_and_generated_in_one_batch(real):
     codes = tf.random.stateless_normal((6, 5), (0, 1))
     forward = gan._forward(real, codes, None, None)
     both = tf.concat([tf.cast(real, tf.float32) / 127.5 - 1, forward.generated], 0)
-    with forward_module.scope.frozen_state():
+    with scope.frozen_state():
         scores = gan.discriminator(both, training=True)
     np.testing.assert_allclose(forward.score_data, scores[:6], atol=1e-5)
     np.testing.assert_allclose(forward.score_gen, scores[6:], atol=1e-5)

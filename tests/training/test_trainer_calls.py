@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mmdgan.training import Checkpoints, Trainer, execution
+from mmdgan.training import Checkpoints, Trainer
 from mmdgan.training.progress import Progress
+from mmdgan.training.step import repeated
 from tests.helpers.fake_gan import FakeGan, small_pipeline
 
 
@@ -82,6 +83,6 @@ def test_repeated_keeps_the_order():
 
     @tf.function
     def run(batches):
-        return execution.repeated(step, {"value": tf.constant(0.0)}, batches)
+        return repeated(step, {"value": tf.constant(0.0)}, batches)
 
     np.testing.assert_array_equal(run(tf.constant([1.0, 2.0, 3.0]))["value"], [3, 8, 19])

@@ -1,7 +1,8 @@
-"""Random changes of the images that the critic sees, real and generated alike, through which gradients pass.
+"""What the critic sees of images, real and generated alike: random changes and noise, through which gradients pass.
 
-Zhao et al. 2020 (DiffAugment): where the critic never sees an image itself, it cannot learn a small data set by heart;
-the generator learns through the changes, so that it does not copy them. The kinds, in the order in which they apply:
+Augmentation as Zhao et al. 2020 (DiffAugment): a critic that never sees the images themselves cannot memorise a small
+data set; the generator learns through the changes, so that it does not copy them. The kinds, in the order in which they
+apply:
 
 | kind | change |
 |---|---|
@@ -10,8 +11,11 @@ channels is multiplied by U(0, 2); contrast: that from the image's mean by U(1/2
 | translation | by whole pixels, uniform up to 1/8 of height and width (rounded) either way; zeros (grey) come in |
 | cutout | a square of half of height and width (rounded), centred anywhere in the image, becomes zero (grey) |
 
-Each image has numbers of its own, functions of (seed, step, index in the batch of all replicas). With a probability
-p < 1 (Karras et al. 2020) each kind changes an image, or leaves it as it is, by a toss of its own.
+Each image has its own numbers, functions of (seed, step, index in the batch of all replicas). With a probability p < 1
+(Karras et al. 2020) each kind changes an image, or leaves it as it is, by a toss of its own.
+
+Instance noise is Gaussian noise on real and generated images, so that both distributions overlap (Arjovsky and Bottou
+2017, section 3; Sønderby et al. 2017, section 4, who let it decay linearly, as here).
 """
 
 from __future__ import annotations
@@ -21,10 +25,85 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from mmdgan.core import random
-from mmdgan.training.aids.settings import KINDS
+from mmdgan.core.errors import ConfigError
+from mmdgan.training.aids.settings import KINDS, Aids
+
+REAL, GENERATED = range(2)
+"""Streams of random numbers: real and generated images are changed in the same ways, by different numbers."""
+
+_AUGMENT, _NOISE = range(2)
+
+Draw = Callable[[int | tf.Tensor, Callable[[int | tf.Tensor], tf.Tensor]], tf.Tensor]
+"""(number of this replica's images, function that draws for the images of all replicas) -> this replica's rows."""
 
 _NUMBERS = {"color": 3, "translation": 2, "cutout": 2}
 """How many numbers of U(0, 1) a kind takes for each image, besides that of its toss."""
+
+
+class CriticInput:
+    """Makes of images what the critic sees.
+
+    Args:
+        aids: Settings, of which it takes `augment` and `instance_noise`.
+        data_format: Data format of the images.
+        shape: Shape of one of the critic's inputs.
+        step: Number of steps taken, on which the noise depends.
+        probability: Probability of each kind of change; None: always.
+
+    Raises:
+        ConfigError: `augment` for a critic that takes no images.
+    """
+
+    def __init__(
+        self, aids: Aids, data_format: str, shape: tuple[int, ...], step: tf.Variable, probability: tf.Variable | None
+    ) -> None:
+        if aids.augment and len(shape) != 3:
+            raise ConfigError(f"augment changes images, but the critic takes vectors of {shape[0]}; leave it out.")
+        self._aids = aids
+        self._data_format = data_format
+        self._step = step
+        self._probability = probability
+
+    def __call__(self, images: tf.Tensor, which: int, seed: Callable[[], tf.Tensor], draw: Draw) -> tf.Tensor:
+        """Changes one batch; gradients pass through.
+
+        Args:
+            images: Images of this replica, in [-1, 1].
+            which: `REAL` or `GENERATED`.
+            seed: Returns this step's seed, (2,) integers.
+            draw: Draws for all replicas, and takes this one's rows.
+        """
+        kinds, noise = self._aids.augment, self._aids.instance_noise
+        count = images.shape[0] or tf.shape(images)[0]
+        if kinds:
+            own = random.stream(random.stream(seed(), which), _AUGMENT)
+            numbers = draw(count, lambda total: draw_numbers(total, kinds, own))
+            images = augment(images, kinds, numbers, self._data_format, self._read_probability())
+        if noise is not None:
+            other = random.stream(random.stream(seed(), which), _NOISE)
+            drawn = draw(count, lambda total: self._normal(total, images, other))
+            images = images + tf.cast(self._sigma(*noise), images.dtype) * drawn
+        return images
+
+    def _normal(self, count: int | tf.Tensor, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Standard normal numbers like the images; the same ones in either data format."""
+        if images.shape.rank != 4 or self._data_format == "channels_last":
+            return random.normal((count, *images.shape[1:]), seed, images.dtype)
+        channels, height, width = images.shape[1:]
+        drawn = random.normal((count, height, width, channels), seed, images.dtype)
+        return tf.transpose(drawn, (0, 3, 1, 2))
+
+    def _sigma(self, first: float, steps: int) -> tf.Tensor:
+        """The noise's standard deviation: from `first` linearly to 0 after `steps` steps."""
+        with random.outside():
+            done = tf.cast(self._step, tf.float64) / steps
+            return first * tf.maximum(1.0 - done, 0.0)
+
+    def _read_probability(self) -> tf.Tensor | None:
+        if self._probability is None:
+            return None
+        with random.outside():
+            return tf.convert_to_tensor(self._probability)
 
 
 def augment(
@@ -38,13 +117,13 @@ def augment(
 
     Args:
         images: (N, H, W, C) or, with channels_first, (N, C, H, W); floating-point, with grey at 0.
-        kinds: of `KINDS`; they apply in the order of `KINDS`.
+        kinds: Some of `KINDS`; they apply in the order of `KINDS`.
         numbers: (N, `count_numbers(kinds)`) of U(0, 1).
         data_format: "channels_last" or "channels_first".
-        probability: p, with which each kind changes an image; None for 1.
+        probability: Probability p with which each kind changes an image; None for 1.
 
     Returns:
-        As `images`; differentiable in them.
+        The changed images; differentiable in `images`.
     """
     axes = (1, 2, 3) if data_format == "channels_last" else (2, 3, 1)
     numbers = tf.cast(numbers, images.dtype)
@@ -84,8 +163,8 @@ def _translation(images: tf.Tensor, drawn: tf.Tensor, axes: tuple[int, int, int]
         size = images.shape[axis]
         most = round(size / 8)
         shift = _whole(number, -most, most)
-        # Pixel i comes from i - shift, or is grey. A product with a 0-1 matrix: its gradient is another, and all of
-        # XLA's and TensorFlow's devices have it.
+        # Pixel i comes from i - shift, or is grey. A product with a 0-1 matrix, whose gradient is another: XLA and all
+        # of TensorFlow's devices have it.
         source = tf.range(size)[None, :, None] - shift[:, None, None]
         matrix = tf.cast(tf.equal(source, tf.range(size)[None, None, :]), images.dtype)
         equation = {1: "nij,njab->niab", 2: "nij,najb->naib", 3: "nij,nabj->nabi"}[axis]
@@ -106,7 +185,7 @@ def _cutout(images: tf.Tensor, drawn: tf.Tensor, axes: tuple[int, int, int]) -> 
 
 
 def _whole(number: tf.Tensor, least: int, most: int) -> tf.Tensor:
-    """Whole numbers from `least` to `most`, all alike likely, of numbers of U(0, 1)."""
+    """Uniform whole numbers from `least` to `most`, of numbers of U(0, 1)."""
     count = most - least + 1
     return least + tf.minimum(tf.cast(number * count, tf.int32), count - 1)
 

@@ -1,7 +1,7 @@
-"""Which training aids a run uses: all are off by default, and none changes a number while it is off.
+"""Settings of the training aids: all are off by default, and none changes a number while it is off.
 
-docs/training_aids.md tells what each does and where it comes from. This module needs no TensorFlow; the aids
-themselves are in modules of their own, which `GanStep` calls.
+docs/training_aids.md says what each does and where it comes from. This module needs no TensorFlow; `GanStep` calls the
+modules that implement them.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ FALLING = ("linear", "cosine")
 
 @dataclasses.dataclass(frozen=True)
 class Aids:
-    """The settings of a run's training aids.
+    """Settings of a run's training aids.
 
     Attributes:
-        ema: decay of the average of the generator's weights (`mmdgan.training.aids.ema`), in (0, 1); None: no average.
-        augment: of `KINDS`: how the images that the critic sees are changed at random.
-        ada: target of the measure by which the probability of these changes is adapted (`mmdgan.training.aids.ada`), in
-            (0, 1); None: each change always applies.
-        ada_images: real images over which that probability can go from 0 to 1.
+        ema: Decay of the average of the generator's weights (`mmdgan.training.aids.ema`), in (0, 1); None: no average.
+        augment: Random changes of the images that the critic sees: some of `KINDS`.
+        ada: Target of the overfitting measure that adapts the probability of these changes
+            (`mmdgan.training.aids.ada`), in (0, 1); None: each change always applies.
+        ada_images: Number of real images over which that probability can go from 0 to 1.
         instance_noise: (sigma, steps): Gaussian noise on the images that the critic sees, whose standard deviation
             falls linearly from sigma to 0 over so many steps; None: no noise.
-        critic_steps: updates of the critic, each on a batch of its own, for each of the generator.
-        r1: gamma of the penalty R1 (`mmdgan.training.aids.critic_terms`); None: no penalty.
-        clip_norm: the norm that a player's gradients, taken together, are cut down to; None: no limit.
-        lr_schedule: of `SCHEDULES`.
-        lr_steps: the step at which a falling rate has reached its end; None if none falls.
+        critic_steps: Number of updates of the critic, each on its own batch, for each update of the generator.
+        r1: Weight gamma of the penalty R1; None: no penalty.
+        clip_norm: Largest global norm of a player's gradients; None: no limit.
+        lr_schedule: One of `SCHEDULES`.
+        lr_steps: Step at which a falling rate reaches its end; None if none falls.
     """
 
     ema: float | None = None
@@ -59,14 +59,14 @@ class Aids:
         return self.lr_schedule in FALLING
 
     def check(self) -> None:
-        """Checks the settings by themselves.
+        """Checks the settings alone.
 
         Raises:
-            ConfigError: a value that is not valid; it names the field and the valid values.
+            ConfigError: A value that is not valid; the message names the field and the valid values.
         """
         if self.ema is not None and not 0 < self.ema < 1:
             raise ConfigError(f"ema is {self.ema}; give a decay between 0 and 1, such as 0.999.")
-        self._check_view()
+        self._check_critic_input()
         for name in ("r1", "clip_norm"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -83,8 +83,7 @@ class Aids:
         if self.falls and (self.lr_steps is None or self.lr_steps < 1):
             raise ConfigError(f"lr_steps is {self.lr_steps}; give the step at which a {self.lr_schedule} rate ends.")
 
-    def _check_view(self) -> None:
-        """Checks what is done to the images that the critic sees."""
+    def _check_critic_input(self) -> None:
         for kind in self.augment:
             if kind not in KINDS:
                 raise ConfigError(f"augment has {kind!r}{nearest(kind, KINDS)}; the kinds are {', '.join(KINDS)}.")
@@ -104,28 +103,28 @@ class Aids:
                 "after which it is gone, such as 0.1,10000."
             )
 
-    def check_beside(self, *, imbalanced_update: Sequence[int] | str | None, jit: bool, critic_learns: bool) -> None:
-        """Checks the settings by themselves, and beside those of the step.
+    def check_with(self, *, imbalanced_update: Sequence[int] | str | None, jit: bool, critic_learns: bool) -> None:
+        """Checks the settings alone, and together with those of the step.
 
         Raises:
-            ConfigError: values that are not valid, or do not go together.
+            ConfigError: Values that are not valid, or that contradict each other.
         """
         self.check()
         if self.critic_steps > 1:
-            beside: dict[str, Any] = {
-                "imbalanced_update, which says itself how often each network is updated": imbalanced_update
+            others: dict[str, Any] = {
+                "imbalanced_update, which says itself how often each network is updated": imbalanced_update,
+                "jit, which compiles one update alone": jit,
             }
-            beside |= {"jit, which compiles one update alone": jit}
-            for what, given in beside.items():
+            for what, given in others.items():
                 if given:
-                    raise ConfigError(f"critic_steps is {self.critic_steps} beside {what}; leave one of them out.")
+                    raise ConfigError(f"critic_steps is {self.critic_steps} with {what}; leave one of them out.")
         if not critic_learns:
             for name, off in (("critic_steps", 1), ("r1", None)):
                 if getattr(self, name) != off:
                     raise ConfigError(f"{name} is {getattr(self, name)}, but the critic does not learn; leave it out.")
 
     def describe(self) -> str:
-        """The aids that are on, in words; empty if none is."""
+        """A text that names the aids that are on; empty if none is."""
         parts = []
         if self.ema is not None:
             parts.append(f"the generator's weights averaged (decay {self.ema:g}), for samples and scores")
