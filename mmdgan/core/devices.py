@@ -20,7 +20,7 @@ def check_devices(
     """Checks a choice of devices and workers; arguments as of `mmdgan.training.distribution.make_strategy`.
 
     Raises:
-      ConfigError: it contradicts itself, or names no workers where there must be some.
+        ConfigError: It contradicts itself, or names no workers where it must.
     """
     if strategy not in STRATEGIES:
         raise ConfigError(f"strategy is {strategy}; the valid values are {', '.join(STRATEGIES)}.")
@@ -38,7 +38,7 @@ def check_devices(
 
 
 def check_batch(batch_size: int, replicas: int) -> None:
-    """Checks that replicas can share a batch equally; ConfigError if not."""
+    """Refuses a batch that the replicas cannot share equally."""
     if batch_size % replicas:
         below = batch_size - batch_size % replicas
         near = f"{below} or {below + replicas}" if below else str(replicas)
@@ -48,7 +48,7 @@ def check_batch(batch_size: int, replicas: int) -> None:
 
 
 def check_towers(batch_size: int, replicas: int) -> None:
-    """Checks that each replica has samples to compare, if it computes losses of its own."""
+    """Refuses a batch that leaves replicas with losses of their own nothing to compare."""
     if batch_size < 2 * replicas:
         raise ConfigError(
             f"replica_losses is local, but batch_size {batch_size} leaves {replicas} replicas less than 2 images each, "
@@ -57,7 +57,7 @@ def check_towers(batch_size: int, replicas: int) -> None:
 
 
 def check_one_replica(steps_per_call: int, jit: bool, precision: str, replicas: int) -> None:
-    """Refuses, for several replicas, ways of running a step that are made for one; ConfigError says what to do."""
+    """Refuses, for several replicas, ways of running a step that only one device has."""
     if replicas < 2:
         return
     remedies = (

@@ -39,7 +39,7 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
         with partial.open("rb") as stream:
             os.fsync(stream.fileno())
         os.replace(partial, path)
-        sync_folder(path.parent)
+        sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -74,9 +74,9 @@ def append_jsonl(path: str | os.PathLike, records: Iterable[Mapping[str, Any]]) 
         file.write(text.encode())
 
 
-def sync_folder(folder: Path) -> None:
-    """Makes the names of a folder's files durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Makes the content of a file, or the names of a folder's files, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,8 +1,8 @@
-"""What the replicas of a training step tell one another: means, and rows put together.
+"""Cross-replica reductions: all-reduce means and all-gather rows.
 
-Each function is called by all replicas at once, within `tf.distribute.Strategy.run`; elsewhere, and with one replica,
-it returns what it was given. All can be differentiated, as functions of all replicas' tensors: each replica
-differentiates its own loss, and gets for its own copy of a variable its share of the gradient of their sum.
+All replicas call a function at once, within `tf.distribute.Strategy.run`; elsewhere, and with one replica, it returns
+its argument. All can be differentiated, as functions of all replicas' tensors: each replica differentiates its own
+loss, and gets for its own copy of a variable its share of the gradient of their sum.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def replica_number() -> tf.Tensor:
 
 
 def mean_over_replicas(values: T) -> T:
-    """The mean over the replicas of a tensor, or of each tensor in a structure of them (one message for each type)."""
+    """The mean over the replicas of a tensor, or of each tensor in a structure (one message for each type)."""
     return values if replica_count() == 1 else _reduced(tf.distribute.ReduceOp.MEAN, values)
 
 
-def of_the_first(values: T) -> T:
-    """What the first replica holds, of a tensor or each tensor in a structure of them."""
+def from_first(values: T) -> T:
+    """The first replica's value of a tensor, or of each tensor in a structure."""
     if replica_count() == 1:
         return values
     first = tf.equal(replica_number(), 0)
@@ -44,11 +44,11 @@ def of_the_first(values: T) -> T:
 def gather_rows(rows: tf.Tensor) -> tf.Tensor:
     """The rows of all replicas, in the replicas' order.
 
-    A sum of arrays that are zero outside of each replica's rows: unlike `all_gather` it takes one message instead of
-    two (and its gradient one instead of three), its shape is static, and TPUs have it.
+    A sum of arrays that are zero outside of each replica's rows: it takes one message where `all_gather` takes two (its
+    gradient one instead of three), its shape is static, and TPUs have it.
 
     Args:
-        rows: (n, ...), of one shape on all replicas.
+        rows: (n, ...), of the same shape on all replicas.
 
     Returns:
         (R n, ...) of R replicas, the same on all of them.
@@ -69,7 +69,7 @@ def own_rows(rows: tf.Tensor, count: int) -> tf.Tensor:
 
     Args:
         rows: (R n, ...), the same on all replicas.
-        count: n.
+        count: Number n of rows on each.
     """
     return rows if replica_count() == 1 else rows_of(rows, count, replica_number())
 
@@ -81,7 +81,7 @@ def rows_of(rows: tf.Tensor, count: int, number: TensorLike) -> tf.Tensor:
 
 
 def _reduced(operation: tf.distribute.ReduceOp, values: T) -> T:
-    """All tensors of a structure reduced, those of one type in one message: TensorFlow cannot pack several."""
+    """Reduces all tensors of a structure, those of one type in one message: TensorFlow cannot pack several types."""
     flat = tf.nest.flatten(values)
     for dtype in dict.fromkeys(value.dtype for value in flat):
         places = [i for i, value in enumerate(flat) if value.dtype == dtype]

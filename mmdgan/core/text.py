@@ -1,8 +1,9 @@
-"""Short texts for messages: sizes, durations, listed names, the nearest known word, aligned tables, the command."""
+"""Short texts for messages: sizes, durations, listed names, first lines, the nearest word, tables, the command."""
 
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 import sys
 from collections.abc import Container, Iterable, Sequence
@@ -34,6 +35,12 @@ def shown(value: object) -> str:
         return _SHORT.repr(value)
     except Exception:  # repr() of a foreign object may raise anything; a message must not
         return f"a value of type {type(value).__name__}"
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, without the marks that TensorFlow puts around it."""
+    line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return re.sub(r"^\{\{.*?\}\} | \[Op:\w+\].*$", "", line)
 
 
 def listed(names: Iterable[object]) -> str:

@@ -223,7 +223,7 @@ class TrainingRun:
         if self.experiment.profile:
             from mmdgan.training.profiling import Profile
 
-            looking_on.append(Profile(self.folder.logs, self.experiment.profile))
+            looking_on.append(Profile(self.folder.logs, self.experiment.profile, print))
         return Callbacks(looking_on)
 
     def _tell_hparams(self, succeeded: bool | None = None) -> None:

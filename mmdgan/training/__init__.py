@@ -13,10 +13,9 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names load on first u
     from mmdgan.training.checkpoints import Checkpoints as Checkpoints
     from mmdgan.training.divergence import Diverged as Diverged
     from mmdgan.training.optimizers import make_optimizer as make_optimizer
-    from mmdgan.training.progress import Progress as Progress
     from mmdgan.training.signals import Interrupted as Interrupted, WorkerLost as WorkerLost
     from mmdgan.training.step import GanStep as GanStep
     from mmdgan.training.tensorboard import Monitor as Monitor
-    from mmdgan.training.trainer import Trainer as Trainer
+    from mmdgan.training.trainer import Progress as Progress, Trainer as Trainer
 
 __getattr__, __dir__, __all__ = lazy.attach(__name__)

@@ -1,4 +1,4 @@
-"""Keras callbacks in `Trainer.fit`: what a person hands in, and what of it cannot work here.
+"""Keras callbacks in `Trainer.fit`, and those that cannot work there.
 
 An epoch is a pass over the data, batches are numbered from 0 within it, and `params["step"]` is the run's step, from 1.
 The callbacks' `model` is the generator. Logs hold the losses by name, of an epoch their means. A run of several rounds
@@ -28,28 +28,28 @@ _REFUSED = {
     "--lr_schedule (lr_schedule of Aids)",
     "SwapEMAWeights": "it needs an optimiser that averages; use --ema (ema of Aids)",
 }
-"""Callbacks that cannot do here what they are for: their name, and why, with what to do instead."""
+"""Callbacks that cannot work here: name -> why, and what to do instead."""
 
 
 class Callbacks:
-    """A person's Keras callbacks, over one or several calls of `Trainer.fit`.
+    """Keras callbacks over one or several calls of `Trainer.fit`.
 
-    `Trainer.fit` takes it in place of the list; then whoever made it ends it, with `close`.
+    `Trainer.fit` takes it in place of the list; then the caller ends it, with `close`.
 
     Attributes:
-        scores: name -> value of the latest scores. The epoch that ends next has them in its logs, and no later one, so
-            that patience that is counted in epochs with scores is counted in scorings.
+        scores: The latest scores, name -> value. Only the epoch that ends next has them in its logs, so that patience
+            that counts epochs with scores counts scorings.
     """
 
     def __init__(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
         """Nothing is called yet.
 
         Raises:
-            ConfigError: one of them cannot work here, or is no callback.
+            ConfigError: One of them cannot work here, or is not a callback.
         """
         check(callbacks)
         self.scores: dict[str, float] = {}
-        self._untold: dict[str, float] = {}
+        self._unreported: dict[str, float] = {}
         self._callbacks = list(callbacks)
         self._list: Any = None
         self._model: Any = None
@@ -66,7 +66,7 @@ class Callbacks:
         return self._list is not None and bool(self._model.stop_training)
 
     def begin(self, trainer: Trainer, last_step: int) -> None:
-        """Begins the training, or goes on with it: the generator may be another object than before."""
+        """Begins the training, or goes on with it, perhaps with another generator object than before."""
         if not self._callbacks:
             return
         import keras
@@ -83,7 +83,7 @@ class Callbacks:
         if generator is not self._model:
             self._adopt(trainer)
             self._list.set_model(generator)
-            if self._epoch is not None:  # training went back; the steps of before are not to be counted twice
+            if self._epoch is not None:  # training went back: do not count steps twice
                 self._epoch, self._sums, self._steps = None, {}, 0
         self._list.params["epochs"] = epochs
 
@@ -99,7 +99,7 @@ class Callbacks:
             self._list.on_train_batch_begin((step - 1) % self._epoch_steps)
 
     def after(self, step: int, losses: Mapping[str, tf.Tensor]) -> None:
-        """After a step. Keras makes numbers of its losses, for which the loop waits, but not if no callback looks."""
+        """After a step. Where a callback sees steps, Keras converts the losses to numbers, for which the loop waits."""
         if self._list is None:
             return
         if self._sees_steps:
@@ -111,14 +111,14 @@ class Callbacks:
             self._end_epoch()
 
     def scored(self, scores: Mapping[str, float]) -> None:
-        """Takes the scores of a round: Keras's callbacks see them as those of an evaluation, without batches."""
-        self.scores, self._untold = dict(scores), dict(scores)
+        """Takes the scores of a round, which the callbacks see as those of an evaluation without batches."""
+        self.scores, self._unreported = dict(scores), dict(scores)
         if self._list is not None:
             self._list.on_test_begin()
             self._list.on_test_end(dict(scores))
 
     def close(self) -> None:
-        """Ends the training; an epoch that is not done ends too. Without a beginning, or a second time, nothing."""
+        """Ends the training and an unfinished epoch; does nothing before `begin`, or a second time."""
         if self._list is None:
             return
         finished, self._list = self._list, None
@@ -129,7 +129,7 @@ class Callbacks:
             self._model.optimizer = None
 
     def _adopt(self, trainer: Trainer) -> None:
-        """Makes of the generator what callbacks expect of the model of `fit`."""
+        """Gives the generator the attributes that callbacks expect of the model of `fit`."""
         self._model = trainer.gan.generator
         self._model.stop_training = False
         if isinstance(getattr(self._model, "optimizer", None), _Optimiser | None):
@@ -138,38 +138,38 @@ class Callbacks:
     def _end_epoch(self, callbacks: Any = None) -> None:
         self._logs = {name: float(total) / self._steps for name, total in self._sums.items()}
         epoch, self._epoch, self._sums, self._steps = self._epoch, None, {}, 0
-        scores, self._untold = self._untold, {}
+        scores, self._unreported = self._unreported, {}
         (callbacks or self._list).on_epoch_end(epoch, {**self._logs, **scores})
 
 
 class _Optimiser:
-    """What callbacks read of the generator's optimiser. Keras's own would be saved with the model."""
+    """The attributes that callbacks read of the generator's optimiser; Keras's own would be saved with the model."""
 
     def __init__(self, gan: GanStep) -> None:
         self._gan = gan
 
     @property
     def iterations(self) -> tf.Variable:
-        """Steps done so far."""
+        """Number of steps taken."""
         return self._gan.iterations
 
     @property
     def learning_rate(self) -> tf.Tensor:
-        """The generator's rate of now."""
+        """The generator's present rate."""
         return self._gan.optimizer_gen.learning_rate
 
 
 def _sees_steps(callback: keras.callbacks.Callback) -> bool:
-    """Whether a callback does anything at steps."""
+    """Whether a callback overrides a method that is called at steps."""
     names = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
     return any(not getattr(getattr(callback, name), "_is_default", False) for name in names)
 
 
 def check(callbacks: Sequence[keras.callbacks.Callback]) -> None:
-    """Refuses callbacks that would do nothing of use here, or harm.
+    """Refuses callbacks that would do nothing useful here, or harm.
 
     Raises:
-        ConfigError: names the callback, why, and what to do instead.
+        ConfigError: The message names the callback, why, and what to do instead.
     """
     if not callbacks:
         return

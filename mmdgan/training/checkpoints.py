@@ -1,12 +1,12 @@
 """Checkpoints that survive being interrupted at any moment.
 
-A checkpoint of step N is the TensorFlow checkpoint `ckpt-N` (named like the original's, original.md E.6). It
-is written in a hidden folder beside the others, synced to the disk, and then renamed into place, its index
-file last: a checkpoint exists exactly when its index does. A process killed at any moment leaves the earlier
-checkpoints as they were, and at most some files that the next save clears away.
+A checkpoint of step N is the TensorFlow checkpoint `ckpt-N` (named like the original's, original.md E.6). It is written
+in a hidden folder next to the others, synced to the disk, and then renamed into place, its index file last: a
+checkpoint exists exactly when its index does. A process killed at any moment leaves the earlier checkpoints as they
+were, and at most some files that the next save removes.
 
-Empty files beside them mark checkpoints that stay when newer ones come: `ckpt-N.keep`, any number of them, and
-`ckpt-N.best`, one at most.
+Empty files mark checkpoints that stay when newer ones come: `ckpt-N.keep`, any number of them, and `ckpt-N.best`, at
+most one.
 
 One process writes to a folder; any number may read. TensorFlow is imported only when a checkpoint is.
 """
@@ -22,17 +22,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdgan.core.errors import CheckpointError, ConfigError
+from mmdgan.core.files import sync
+from mmdgan.core.text import first_line
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
     import tensorflow as tf
 
+AVERAGES = "ema/"
+"""Begins the names of averaged variables in a checkpoint (`mmdgan.training.aids.ema`); the variable's name follows."""
+
 _FILE = re.compile(r"ckpt-(\d+)\.(.+)")
+_ATTRIBUTE = "/.ATTRIBUTES/VARIABLE_VALUE"
+_ROOT = "state/"
+_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_NEWER = ("loss_scale/",)  # names that earlier versions did not save: if missing, variables keep their values
+_MOST_NAMED = 5  # variables listed in an error message
+
+
+class UnusableCheckpoint(CheckpointError):
+    """A checkpoint that is damaged or belongs to another network; others in its folder may be sound.
+
+    Attributes:
+        step: Step of the checkpoint.
+    """
+
+    def __init__(self, message: str, step: int) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 def saved_steps(folder: str | os.PathLike) -> list[int]:
-    """The steps of which a folder holds a complete checkpoint, ascending; [] if there is no such folder."""
+    """The steps of a folder's complete checkpoints, ascending; [] if there is no such folder."""
     folder = Path(folder)
     names = os.listdir(folder) if folder.is_dir() else []
     matches = filter(None, map(_FILE.fullmatch, names))
@@ -51,21 +72,20 @@ def restore_model(
     """Restores the variables of one model, by their original names, from a checkpoint of a training state.
 
     Args:
-      folder: the run's checkpoint folder.
-      model: a network of `mmdgan.networks`, named as it was in training ("gen" or "dis").
-      step: which checkpoint; the newest by default.
-      averaged: take the averages of the variables (`mmdgan.training.aids.ema`) instead.
+        folder: The run's checkpoint folder.
+        model: A network of `mmdgan.networks`, named as it was in training ("gen" or "dis").
+        step: Step of the checkpoint; the newest by default.
+        averaged: Whether to take the averages of the variables (`mmdgan.training.aids.ema`).
 
     Returns:
-      the step.
+        The step.
 
     Raises:
-      CheckpointError: no such checkpoint, a damaged one, or one of another network or without averages.
+        CheckpointError: No such checkpoint, a damaged one, or one of another network or without averages.
     """
     from mmdgan.tf1 import original_name
-    from mmdgan.training.aids.ema import PREFIX
 
-    prefix = PREFIX if averaged else ""
+    prefix = AVERAGES if averaged else ""
     return _restore(Path(folder), {prefix + original_name(v): v for v in model.weights}, step, whole=False)
 
 
@@ -112,14 +132,14 @@ class Checkpoints:
         A checkpoint of the same step is replaced; a kill at that very moment may leave neither of the two.
 
         Args:
-          step: the number of steps trained so far.
-          permanent: whether this checkpoint stays when newer ones come.
+            step: Number of steps trained so far.
+            permanent: Whether this checkpoint stays when newer ones come.
 
         Returns:
-          the checkpoint's prefix, as `tf.train.load_checkpoint` takes it.
+            The checkpoint's prefix, as `tf.train.load_checkpoint` takes it.
 
         Raises:
-          CheckpointError: it cannot be written (disk full, read-only folder); earlier ones are unharmed.
+            CheckpointError: It cannot be written (disk full, read-only folder); earlier ones are unharmed.
         """
         prefix = self._write(f"ckpt-{step}", _keep_marker(step) if permanent else None)
         if not self.writes:
@@ -130,21 +150,21 @@ class Checkpoints:
         return prefix
 
     def keep_permanently(self, step: int) -> None:
-        """Lets the checkpoint of a step stay when newer ones come; its files are not touched.
+        """Marks the checkpoint of a step as permanent: it stays when newer ones come. Its files are not touched.
 
         Raises:
-          CheckpointError: there is none of this step, or the folder is read-only.
+            CheckpointError: There is none of this step, or the folder is read-only.
         """
         with self._marking(step):
             (self.folder / _keep_marker(step)).touch()
 
     def keep_best(self, step: int) -> None:
-        """Marks the checkpoint of a step as the best one, which stays; the former one goes if nothing else keeps it.
+        """Marks the checkpoint of a step as the best one, which stays; removes the former one if nothing else keeps it.
 
         The mark moves by a single renaming, so that a kill at any moment leaves a best checkpoint: this or the former.
 
         Raises:
-          CheckpointError: there is none of this step, or the folder is read-only.
+            CheckpointError: There is none of this step, or the folder is read-only.
         """
         former = best_step(self.folder)
         with self._marking(step):
@@ -152,21 +172,18 @@ class Checkpoints:
             others = sorted(set(self.folder.glob("ckpt-*.best")) - {marker})
             if not marker.exists():
                 os.replace(others.pop(), marker) if others else marker.touch()
-            for other in others:  # someone has put two runs' checkpoints together
+            for other in others:  # two runs' checkpoints were put together
                 other.unlink()
-            _sync(self.folder)
+            sync(self.folder)
             newest = self.steps()[-self.keep :]
-            if (
-                former is not None
-                and former not in (step, *newest)
-                and not (self.folder / _keep_marker(former)).exists()
-            ):
-                for file in reversed(_files(self.folder, f"ckpt-{former}.")):
-                    file.unlink()
+            if former is None or former in (step, *newest) or (self.folder / _keep_marker(former)).exists():
+                return
+            for file in reversed(_files(self.folder, f"ckpt-{former}.")):
+                file.unlink()
 
     @contextmanager
     def _marking(self, step: int) -> Iterator[None]:
-        """Checks that there is a checkpoint to mark; within the block, a file system's refusal is a sentence."""
+        """Checks that there is a checkpoint to mark; turns an OSError of the block into a CheckpointError."""
         if step not in self.steps():
             raise CheckpointError(f"No checkpoint of step {step} can be kept: {_existing(self.folder)}")
         try:
@@ -178,11 +195,11 @@ class Checkpoints:
             ) from error
 
     def save_aside(self, name: str, values: Mapping[str, tf.Tensor] | None = None) -> Path:
-        """Saves a state under another name ("diverged-1234"), where it is no checkpoint of the run.
+        """Saves a state under another name ("diverged-1234"), so that it is not a checkpoint of the run.
 
         Args:
-          name: the files' name.
-          values: the state, of `copied`; by default the present one.
+            name: Name of the files.
+            values: A state from `copied`; by default the present one.
         """
         return self._write(name, None, values)
 
@@ -193,30 +210,30 @@ class Checkpoints:
         return {name: tf.identity(variable) for name, variable in self._variables.items()}
 
     def restore(self, step: int | None = None) -> int:
-        """Restores the state: all of it, or, when an error is raised, nothing.
+        """Restores the state: all of it or, if it raises an error, nothing.
 
         Args:
-          step: which checkpoint; the newest by default.
+            step: Step of the checkpoint; the newest by default.
 
         Returns:
-          the step.
+            The step.
 
         Raises:
-          UnusableCheckpoint: a damaged one, or one of another network (the variables that are missing, superfluous
-            or of another shape are named).
-          CheckpointError: no such checkpoint (those that exist are listed).
+            UnusableCheckpoint: A damaged one, or one of another network (the message names the variables that are
+                missing, superfluous or of another shape).
+            CheckpointError: No such checkpoint (the message lists those that exist).
         """
         return _restore(self.folder, self._variables, step, whole=True)
 
     def restore_sound(self) -> tuple[int, list[UnusableCheckpoint]]:
-        """Restores the newest checkpoint that can be used; newer ones move to a folder `unusable-1` (2, ...)
+        """Restores the newest checkpoint that can be used; newer ones move to a folder `unusable-1` (2, ...).
 
         Returns:
-          the step, and what is wrong with the newer ones.
+            The step, and the errors of the newer ones.
 
         Raises:
-          UnusableCheckpoint: none can be used; this is what is wrong with the newest. Nothing is moved.
-          CheckpointError: there is none at all, or the folder is read-only.
+            UnusableCheckpoint: None can be used; this is the error of the newest. Nothing is moved.
+            CheckpointError: There is none at all, or the folder is read-only.
         """
         errors: list[UnusableCheckpoint] = []
         for step in reversed(self.steps()):
@@ -230,20 +247,20 @@ class Checkpoints:
         raise errors[0] if errors else CheckpointError(f"No checkpoint can be restored: {_existing(self.folder)}")
 
     def rewind(self, step: int) -> int:
-        """Restores an older checkpoint to go on from it; later ones move to a folder `abandoned-1` (2, ...)
+        """Restores an older checkpoint to go on from it; later ones move to a folder `abandoned-1` (2, ...).
 
         Returns:
-          the step.
+            The step.
 
         Raises:
-          CheckpointError: as `restore`; nothing is moved then.
+            CheckpointError: As `restore`; nothing is moved then.
         """
         self.restore(step)
         self._set_aside([s for s in self.steps() if s > step], "abandoned")
         return step
 
     def _set_aside(self, steps: Iterable[int], folder: str) -> None:
-        """Moves checkpoints to a new folder `<folder>-<number>` beside the others."""
+        """Moves checkpoints to a new folder `<folder>-<number>`."""
         steps = sorted(steps, reverse=True)
         if not steps:
             return
@@ -272,7 +289,7 @@ class Checkpoints:
         ]
 
     def _remove_others(self, kept: set[int]) -> None:
-        """Removes all checkpoints but these, and what killed processes left of unfinished ones."""
+        """Removes all checkpoints but these, and what killed processes have left."""
         for file in reversed(_files(self.folder, "ckpt-")):
             match = _FILE.fullmatch(file.name)
             if match and int(match[1]) not in kept:
@@ -294,14 +311,14 @@ class Checkpoints:
             tf.train.Checkpoint(state=dict(state)).write(str(staging / name))
             files = _files(staging, f"{name}.")
             for file in files:
-                _sync(file)
+                sync(file)
             for replaced in reversed(_files(self.folder, f"{name}.")):
                 replaced.unlink()
             if marker is not None:
                 (self.folder / marker).touch()
             for file in files:
                 os.replace(file, self.folder / file.name)
-            _sync(self.folder)
+            sync(self.folder)
             staging.rmdir()
         except (OSError, tf.errors.OpError) as error:
             shutil.rmtree(staging, ignore_errors=True)
@@ -327,17 +344,9 @@ def _best_marker(step: int) -> str:
 
 
 def _files(folder: Path, start: str) -> list[Path]:
-    """The files whose names start so, index files last: they are what makes the others a checkpoint."""
+    """The files whose names start so, index files last: they make the others a checkpoint."""
     files = [file for file in folder.iterdir() if file.name.startswith(start)]
     return sorted(files, key=lambda file: (file.suffix == ".index", file.name))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _existing(folder: Path) -> str:
@@ -357,41 +366,18 @@ def _restore(folder: Path, variables: Mapping[str, tf.Variable], step: int | Non
     return step
 
 
-# MERGED mmdgan/training/checkpoints.py
-# Reading a checkpoint's files into variables, and the errors that say why one cannot be used.
-
-
-_ATTRIBUTE = "/.ATTRIBUTES/VARIABLE_VALUE"
-_ROOT = "state/"
-_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
-_NEWER = ("loss_scale/",)  # names that earlier versions did not save: where they are missing, values stay
-_NAMED_AT_MOST = 5  # variables listed in an error message
-
-
-class UnusableCheckpoint(CheckpointError):
-    """A checkpoint that is damaged or belongs to another network; others beside it may be sound.
-
-    Attributes:
-      step: of the checkpoint.
-    """
-
-    def __init__(self, message: str, step: int) -> None:
-        super().__init__(message)
-        self.step = step
-
-
 def read_into(prefix: Path, variables: Mapping[str, tf.Variable], step: int, whole: bool, others: str) -> None:
-    """Assigns what a checkpoint holds to variables: to all of them or, when an error is raised, to none.
+    """Assigns the values of a checkpoint to variables: to all of them or, if it raises an error, to none.
 
     Args:
-      prefix: the checkpoint.
-      variables: by the names in the checkpoint.
-      step: of the checkpoint, for the error.
-      whole: whether the checkpoint must hold nothing else.
-      others: a sentence that names the checkpoints there are.
+        prefix: Prefix of the checkpoint's files.
+        variables: The variables, by their names in the checkpoint.
+        step: Step of the checkpoint, for the error.
+        whole: Whether the checkpoint must hold nothing else.
+        others: A sentence that names the existing checkpoints.
 
     Raises:
-      UnusableCheckpoint: it is damaged, or the variables differ (they are named).
+        UnusableCheckpoint: It is damaged, or the variables differ (the message names them).
     """
     import tensorflow as tf
 
@@ -401,21 +387,11 @@ def read_into(prefix: Path, variables: Mapping[str, tf.Variable], step: int, who
         variables = {n: v for n, v in variables.items() if not n.startswith(_NEWER) or _key(n) in held}
         _check_same_network(prefix, variables, reader, step, whole)
         values = {name: reader.get_tensor(_key(name)) for name in variables}
-        reader.get_tensor(_OBJECT_GRAPH)  # the file's end: missing if it was cut short
+        reader.get_tensor(_OBJECT_GRAPH)  # at the file's end: missing if it was cut short
     except (tf.errors.OpError, RuntimeError, ValueError, LookupError) as error:
         raise UnusableCheckpoint(
             f"The checkpoint {prefix} is damaged ({first_line(error)}); choose another: {others}", step
         ) from error
-    _assign(variables, values)
-
-
-def first_line(error: Exception) -> str:
-    """The beginning of an error's message, without the marks and further lines that TensorFlow puts around it."""
-    line = next(iter(str(error).splitlines()), "") or type(error).__name__
-    return re.sub(r"^\{\{.*?\}\} | \[Op:\w+\].*$", "", line)
-
-
-def _assign(variables: Mapping[str, tf.Variable | keras.Variable], values: Mapping[str, np.ndarray]) -> None:
     for name, variable in variables.items():
         variable.assign(values[name])
 
@@ -430,8 +406,8 @@ def _check_same_network(
     def report(what: str, names: Iterable[str], describe: Callable[[str], str] = str) -> None:
         names = sorted(names)
         if names:
-            listed = ", ".join(map(describe, names[:_NAMED_AT_MOST]))
-            more = f" and {len(names) - _NAMED_AT_MOST} more" if len(names) > _NAMED_AT_MOST else ""
+            listed = ", ".join(map(describe, names[:_MOST_NAMED]))
+            more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
             problems.append(f"{what} {listed}{more}")
 
     report("it lacks", variables.keys() - shapes.keys())

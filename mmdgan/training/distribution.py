@@ -1,8 +1,8 @@
-"""On which devices and machines training runs: TensorFlow's strategies by name, and how their workers agree.
+"""The devices and machines that train: TensorFlow's strategies by name, and how their workers agree.
 
 `make_strategy` makes a `tf.distribute.Strategy`; networks and `GanStep` are built within its scope, as Keras models
-are. Each replica takes an equal part of the batch (`mmdgan.training.step`). With several processes, the workers, the
-first one is the chief: it alone writes. docs/distributed.md tells how to start them.
+are. Each replica takes an equal part of the batch (`mmdgan.training.step`). Of several processes, the workers, the
+first one is the chief: it alone writes. docs/distributed.md says how to start them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import tensorflow as tf
 from mmdgan.core import replicas
 from mmdgan.core.devices import check_devices
 from mmdgan.core.errors import ConfigError, MmdGanError
+from mmdgan.core.text import first_line
 from mmdgan.training.signals import WorkerLost
 
 T = TypeVar("T")
 
 _SLURM_PORTS = 12_000, 20_000
-"""First port and number of ports among which a Slurm job's number chooses: jobs on one node must not collide."""
+"""First port and number of ports; a Slurm job's number chooses one, so that jobs on one node do not collide."""
 
 
 def make_strategy(
@@ -33,20 +34,20 @@ def make_strategy(
     """Makes the strategy of that name; with several workers it waits until all of them have called it.
 
     Args:
-        name: one of `mmdgan.core.devices.STRATEGIES`. "auto" is "mirrored" if several GPUs are visible (or `devices` is
+        name: One of `mmdgan.core.devices.STRATEGIES`. "auto" is "mirrored" if several GPUs are visible (or `devices` is
             above 1), else "one".
-        devices: how many of the GPUs, or of the CPU's parts (`mmdgan.startup.prepare_tensorflow` makes them), each
-            process uses; by default all GPUs, or one CPU.
-        workers: "host:port" of all workers of "multi_worker", the chief first, in one order everywhere; by default
-            those that the environment's TF_CONFIG or Slurm names.
-        worker_index: which of `workers` this process is.
+        devices: Number of GPUs, or of parts of the CPU (made by `mmdgan.startup.prepare_tensorflow`), that each process
+            uses; by default all GPUs, or one CPU.
+        workers: "host:port" of all workers of "multi_worker", the chief first, in the same order on each; by default
+            those that TF_CONFIG or Slurm's variables name.
+        worker_index: Index of this process in `workers`.
 
     Returns:
-        None for one device without a strategy.
+        The strategy; None for one device.
 
     Raises:
-        ConfigError: devices or workers that are not there, or TensorFlow at work already.
-        WorkerLost: this process cannot join the other workers.
+        ConfigError: Devices or workers that do not exist, or TensorFlow has started already.
+        WorkerLost: This process cannot join the other workers.
     """
     check_devices(name, devices, workers, worker_index)
     if name == "tpu":
@@ -67,7 +68,7 @@ def make_strategy(
 
 
 def worker_of(strategy: tf.distribute.Strategy | None) -> tuple[int, int]:
-    """This process's number among those of a strategy, the chief being 0, and how many there are."""
+    """This process's number among the workers of a strategy (the chief is 0), and how many there are."""
     resolver = getattr(strategy, "cluster_resolver", None)
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or resolver is None:
         return 0, 1
@@ -81,11 +82,11 @@ class Replicas:
     """The replicas that take a training step together; without a strategy one.
 
     Attributes:
-        strategy: None for one device.
-        count: of replicas, R.
-        local: replicas of this process.
-        worker: this process's number, from 0.
-        workers: number of processes.
+        strategy: Their strategy; None for one device.
+        count: Number R of replicas.
+        local: Number of this process's replicas.
+        worker: This process's number, from 0.
+        workers: Number of processes.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy | None = None):
@@ -97,7 +98,7 @@ class Replicas:
 
     @classmethod
     def current(cls) -> Replicas:
-        """Those of the strategy within whose scope this is called."""
+        """The replicas of the strategy in whose scope this is called."""
         return cls(tf.distribute.get_strategy() if tf.distribute.has_strategy() else None)
 
     @property
@@ -106,18 +107,18 @@ class Replicas:
         return self.worker == 0
 
     def scope(self) -> AbstractContextManager:
-        """Within it, networks and `GanStep` are made."""
+        """The scope in which to make networks and `GanStep`."""
         return nullcontext() if self.strategy is None else self.strategy.scope()
 
     def run(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Lets all replicas call a function of the same arguments; returns what the first one here returned."""
+        """Calls a function with the same arguments on all replicas; returns the result of this process's first one."""
         if self.strategy is None:
             return function(*arguments)
         results = self.strategy.run(function, args=arguments)
         return tf.nest.map_structure(lambda value: self.strategy.experimental_local_results(value)[0], results)
 
     def share(self, batch: tf.Tensor | None) -> tf.Tensor | None:
-        """Within `run`: this replica's equal part of a batch that this process holds."""
+        """This replica's equal part of a batch that this process holds; called within `run`."""
         if batch is None or self.local == 1:
             return batch
         batch = tf.convert_to_tensor(batch)
@@ -125,28 +126,28 @@ class Replicas:
             raise ConfigError(
                 f"A batch of {batch.shape[0]} images cannot be shared equally by {self.local} replicas; add some."
             )
-        # On the host, so that each device is sent its own part alone.
+        # On the host, so that each device receives only its own part.
         with tf.device(None if self._on_tpu else "CPU:0"):
             number = replicas.replica_number() - self.worker * self.local
             return replicas.rows_of(batch, batch.shape[0] // self.local, number)
 
     def check_variables(self, variables: Sequence[tf.Variable]) -> None:
-        """Refuses variables that the strategy does not know, which the replicas would not share."""
+        """Refuses variables made outside of the strategy's scope, which the replicas would not share."""
         strategy = self.strategy
         if strategy is not None and not all(map(strategy.extended.variable_created_in_scope, variables)):
             raise ConfigError("The networks were built outside of the strategy: build them within its scope, too.")
 
     def agree(self, *values: int) -> list[int]:
-        """The largest of what the workers give, value by value; all of them call this at the same place."""
+        """The maximum over the workers of each value; all of them must call this at the same place."""
         if self.workers == 1:
             return list(values)
         return self._gather(values).max(axis=0).tolist()
 
     def all_succeed(self, function: Callable[[], T]) -> T:
-        """Calls a function on every worker; where it raises an error of ours on one of them, all stop.
+        """Calls a function on every worker; if it raises an MmdGanError on one of them, all stop.
 
         Raises:
-            MmdGanError: this worker's own, or a ConfigError that another one has stopped.
+            MmdGanError: This worker's own error, or a ConfigError that says that another one has stopped.
         """
         result, own_error = None, None
         try:
@@ -161,13 +162,13 @@ class Replicas:
         return cast("T", result)
 
     def broadcast(self, variables: Sequence[tf.Variable]) -> None:
-        """Gives all workers the chief's values."""
+        """Assigns the chief's values on all workers."""
         if self.workers == 1:
             return
 
         @tf.function(autograph=False)
         def of_the_chief() -> Any:
-            return self.run(replicas.of_the_first, [tf.convert_to_tensor(variable) for variable in variables])
+            return self.run(replicas.from_first, [tf.convert_to_tensor(variable) for variable in variables])
 
         for variable, value in zip(variables, of_the_chief(), strict=True):
             variable.assign(value)
@@ -177,24 +178,24 @@ class Replicas:
         return isinstance(self.strategy, tf.distribute.TPUStrategy)
 
     def _gather(self, values: Sequence[int]) -> np.ndarray:
-        """What each replica's worker gives: (R, number of values)."""
+        """The values of each replica's worker: (R, number of values)."""
         row = tf.constant([list(values)], tf.int64)
         return self._gathered(row).numpy()
 
 
 @functools.cache
 def _mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
-    """One strategy per choice of devices: each numbers its messages from the start, and two would mix theirs up."""
+    """One strategy per choice of devices: two would mix up their messages, which each numbers from the start."""
     return tf.distribute.MirroredStrategy(devices)
 
 
 def _named(kind: str, count: int) -> list[str]:
     """The logical devices of a kind; ConfigError if there are fewer."""
-    there = len(tf.config.list_logical_devices(kind))
-    if count > there:
+    available = len(tf.config.list_logical_devices(kind))
+    if count > available:
         raise ConfigError(
-            f"devices is {count}, but TensorFlow has {there} logical {kind}: it was started before it could be told; "
-            "give --devices to a new process, or call mmdgan.startup.prepare_tensorflow(devices=...) first."
+            f"devices is {count}, but TensorFlow has started with {available} logical {kind}; give --devices to a new "
+            "process, or call mmdgan.startup.prepare_tensorflow(devices=...) first."
         )
     return [f"{kind}:{number}" for number in range(count)]
 
@@ -213,15 +214,15 @@ def _multi_worker(cluster: _Cluster, gpus: int) -> tf.distribute.MultiWorkerMirr
         ) from error
     except tf.errors.OpError as error:
         address = cluster.spec.task_address(cluster.job, cluster.number)
-        # No mistake in the command where the workers of a run that just died are still leaving: it passes.
+        # Not a ConfigError: where the workers of a run that has just died are still leaving, trying again helps.
         raise WorkerLost(
-            f"{cluster.job} {cluster.number} at {address} cannot join the others ({_first_line(error)}); is its port "
+            f"{cluster.job} {cluster.number} at {address} cannot join the others ({first_line(error)}); is its port "
             "free, and has each worker another index?"
         ) from error
 
 
 class _Cluster(NamedTuple):
-    """All workers' addresses, and which of them this process is."""
+    """All workers' addresses, and this process's place among them."""
 
     spec: tf.train.ClusterSpec
     job: str
@@ -229,7 +230,7 @@ class _Cluster(NamedTuple):
 
 
 def _cluster(workers: Sequence[str], worker_index: int | None) -> _Cluster:
-    """Who the workers are: those given, or those of TF_CONFIG, or those of a Slurm job."""
+    """The workers: those given, else those of TF_CONFIG, else those of a Slurm job."""
     if workers:
         return _Cluster(tf.train.ClusterSpec({"worker": list(workers)}), "worker", cast("int", worker_index))
     return _of_environment() if "TF_CONFIG" in os.environ else _of_slurm()
@@ -250,10 +251,10 @@ def _of_environment() -> _Cluster:
 
 
 def _of_slurm() -> _Cluster:
-    """The tasks that srun started, on ports that the job's number gives."""
+    """The tasks that srun has started, on ports that follow from the job's number."""
     first, ports = _SLURM_PORTS
     port, tasks = first + int(os.environ.get("SLURM_JOB_ID", 0)) % ports, int(os.environ["SLURM_STEP_NUM_TASKS"])
-    # The resolver would ask nvidia-smi, and fail without GPUs; each task looks for its own.
+    # By default the resolver asks nvidia-smi, and fails without GPUs; each task finds its own.
     options = {"port_base": port, "auto_set_gpu": False, "gpus_per_node": tasks, "gpus_per_task": 1}
     try:
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(**options)
@@ -270,7 +271,7 @@ def _of_slurm() -> _Cluster:
 
 
 def _tpu() -> tf.distribute.TPUStrategy:
-    """Experimental: made as TensorFlow's guide says, not tried on a TPU."""
+    """Experimental: follows TensorFlow's guide, not tried on a TPU."""
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=os.environ.get("TPU_NAME", "local"))
         if os.environ.get("TPU_NAME"):
@@ -279,9 +280,5 @@ def _tpu() -> tf.distribute.TPUStrategy:
         return tf.distribute.TPUStrategy(resolver)
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
         raise ConfigError(
-            f"strategy is tpu, but no TPU answers ({_first_line(error)}); set TPU_NAME, or give another strategy."
+            f"strategy is tpu, but no TPU answers ({first_line(error)}); set TPU_NAME, or give another strategy."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

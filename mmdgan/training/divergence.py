@@ -1,8 +1,8 @@
-"""Divergence: the error that stops training, the evidence written beside the state, and the rolls back of a run.
+"""Divergence: the error that stops training, the evidence saved with the state, and the rollbacks of a run.
 
 A run goes back at most `MOST_ROLLBACKS` times, each time with other random numbers: those of `attempt_seed`. Each
-divergence is a line in the run's `divergences.jsonl`, by which a resumed run knows which attempt it is in. This module
-imports neither TensorFlow nor NumPy.
+divergence is a line in the run's `divergences.jsonl`, from which a resumed run knows its attempt. This module imports
+neither TensorFlow nor NumPy.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from mmdgan.core.files import append_jsonl, write_text
 
 LIMIT = 30_000.0
 """A loss beyond this has diverged: the limit of the original's debug mode (original.md E.6)."""
@@ -27,11 +29,11 @@ class Diverged(Exception):
     """Training stopped by a loss or a weight that is not finite, or a loss beyond the limit.
 
     Attributes:
-      step: the step at which it was seen.
-      name: the loss or variable.
-      value: the loss; NaN for a variable.
-      path: where the state was written aside, or None.
-      attempts: how many times the run had gone back before.
+        step: Step at which it was noticed.
+        name: Name of the loss or variable.
+        value: The loss; NaN for a variable.
+        path: Where the state was saved, or None.
+        attempts: Number of times that the run had gone back before.
     """
 
     attempts = 0
@@ -52,12 +54,12 @@ def attempt_seed(seed: int, attempt: int) -> int:
     return seed if attempt == 0 else int(np.random.SeedSequence([seed, attempt]).generate_state(1)[0])
 
 
-def look(step: int, inspected: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What `GanStep.inspect` tells of a divergence: the kernels' norms and the range of the critic's scores.
+def summary(step: int, inspected: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The part of `GanStep.inspect` that may explain a divergence: kernels' norms and the range of critic's scores.
 
     Returns:
-      "step"; "sigma", by kernel (of several norms, the least and the largest); "scores" of "data" and "gen": min, mean,
-      max.
+        "step"; "sigma", by kernel (of several norms, the least and the largest); "scores" of "data" and "gen": min,
+        mean, max.
     """
     import numpy as np
 
@@ -81,33 +83,33 @@ def write_evidence(
     path: Path,
     error: Mapping[str, Any],
     losses: Iterable[tuple[int, Mapping[str, float]]],
-    looks: Iterable[dict | None],
+    inspections: Iterable[dict | None],
 ) -> None:
     """Writes what led to a divergence as `<path>.json`; numbers that are not finite are the words nan, inf, -inf.
 
     Args:
-      path: of the state.
-      error: what diverged, and where the states are.
-      losses: of the last steps, oldest first.
-      looks: of the last inspections, by `look`.
+        path: Where the state was saved.
+        error: What diverged, and where the states are.
+        losses: (step, losses by name) of the last steps, oldest first.
+        inspections: Summaries of the last inspections (`summary`).
     """
     evidence = {
         **error,
         "losses": [{"step": step, **values} for step, values in losses],
-        "looks": [seen for seen in looks if seen is not None],
+        "looks": [found for found in inspections if found is not None],
     }
-    with contextlib.suppress(OSError):  # a full disk: the divergence itself is the news
-        Path(f"{path}.json").write_text(json.dumps(_in_words(evidence), indent=1) + "\n", encoding="utf-8")
+    with contextlib.suppress(OSError):  # report the divergence even if the disk is full
+        write_text(f"{path}.json", json.dumps(_in_words(evidence), indent=1) + "\n")
 
 
 def record(folder: Path, error: Diverged, back_to: int | None, attempt: int) -> None:
     """Adds a divergence to a run's records.
 
     Args:
-      folder: the run directory.
-      error: what happened.
-      back_to: the step from which the run goes on; None if it stops.
-      attempt: how many times it has gone back, this time included.
+        folder: The run directory.
+        error: What happened.
+        back_to: Step from which the run goes on; None if it stops.
+        attempt: Number of times that it has gone back, this time included.
     """
     line = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -119,12 +121,11 @@ def record(folder: Path, error: Diverged, back_to: int | None, attempt: int) -> 
         "back_to": back_to,
         "attempt": attempt,
     }
-    with (folder / FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(_in_words(line)) + "\n")
+    append_jsonl(folder / FILE, [_in_words(line)])
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
-    """A run's divergences, oldest first; lines that a crash has cut off are left out."""
+    """A run's divergences, oldest first, without lines that a crash has cut off."""
     file = folder / FILE
     found = []
     for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
@@ -134,12 +135,12 @@ def records(folder: Path) -> list[dict[str, Any]]:
 
 
 def attempts(folder: Path) -> int:
-    """How many times a run has gone back."""
+    """The number of times that a run has gone back."""
     return sum(line["action"] == "rollback" for line in records(folder))
 
 
 def _in_words(value: Any) -> Any:
-    """The same for JSON, which has no NaN and no infinity."""
+    """The value for JSON, which has no NaN and no infinity."""
     if isinstance(value, Mapping):
         return {key: _in_words(held) for key, held in value.items()}
     if isinstance(value, list | tuple):

@@ -1,10 +1,10 @@
-"""The scalars of a run read back from its event files as arrays; the successor of the original's read_event_file.
+"""Reads the scalars of a run's event files as arrays; the successor of the original's read_event_file.
 
     losses = read_scalars("Results/cifar10/sngan_rep_5e-04_2e-04_k1.68_0.0_-1.0", "GANLoss/gen")
     plt.plot(losses.steps, losses.values)
 
-An event file is a sequence of frames (length, its checksum, payload, its checksum), the same as in a TFRecord
-file; each payload is one serialized tensorboard.Event. This module does not import TensorFlow.
+An event file is a sequence of frames (length, its checksum, payload, its checksum), as a TFRecord file; each payload is
+one serialized tensorboard.Event. This module does not import TensorFlow.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ import numpy as np
 
 from mmdgan.core.crc import masked_crc
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.text import listed
-from mmdgan.design.keys import nearest
+from mmdgan.core.text import listed, nearest
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
@@ -34,7 +33,7 @@ class Scalars(NamedTuple):
     Attributes:
         steps: int64 (n,), each step once.
         values: float64 (n,).
-        times: float64 (n,), when each was written, in seconds since 1970.
+        times: float64 (n,), the time of writing in seconds since 1970.
     """
 
     steps: np.ndarray
@@ -49,20 +48,19 @@ def read_scalars(run: str | Path, tags: Iterable[str] | None = None) -> dict[str
 def read_scalars(run: str | Path, tags: str | Iterable[str] | None = None) -> Scalars | dict[str, Scalars]:
     """Reads the scalars that a run has written for TensorBoard.
 
-    A resumed run writes a new event file. Of the points of one tag, a later one takes the place of all earlier ones
-    of the same or a higher step, in whatever file they are, as in TensorBoard: what a killed run had written beyond
-    its last checkpoint does not appear. A file that is still being written, or was cut off or damaged, gives what is
-    sound in it.
+    A resumed run writes a new event file. As in TensorBoard, a later point of a tag replaces all earlier ones of the
+    same or a higher step, in whatever file they are: what a killed run had written after its last checkpoint does not
+    appear. Of a file that is still being written, or was cut off or damaged, the sound part is read.
 
     Args:
-        run: a run directory, its folder logs/ (or any other folder of event files), or a single event file.
-        tags: one tag, several, or None for all.
+        run: A run directory, its folder logs/ (or any other folder of event files), or a single event file.
+        tags: One tag, several, or None for all.
 
     Returns:
-        the points of the tag; or a dictionary of the tags, in the order asked for, or in alphabetical order of all.
+        The points of the tag; or a dictionary of the tags, in the order of `tags` (in alphabetical order for None).
 
     Raises:
-        ConfigError: there are no event files there, or none has a tag; the nearest tags are named.
+        ConfigError: There are no event files, or none has a tag; the message names the nearest tag.
     """
     files = _event_files(Path(run))
     asked = [tags] if isinstance(tags, str) else None if tags is None else list(tags)
@@ -79,25 +77,25 @@ def read_scalars(run: str | Path, tags: str | Iterable[str] | None = None) -> Sc
 
 
 def _event_files(run: Path) -> list[Path]:
-    """The event files of a run, in the order in which they were begun."""
+    """The event files of a run, in the order of their first events."""
     folder = run / "logs" if (run / "logs").is_dir() else run
     if not folder.exists():
         raise ConfigError(f"{run} does not exist; give a run directory, such as `train` prints, or its folder logs.")
     files = [folder] if folder.is_file() else [path for path in folder.glob("*tfevents*") if path.is_file()]
     if not files:
         raise ConfigError(f"{folder} holds no event files; give a run directory, such as `train` prints.")
-    return sorted(files, key=lambda path: (_begun(path), path.name))
+    return sorted(files, key=lambda path: (_start_time(path), path.name))
 
 
-def _begun(path: Path) -> float:
-    """When a file's first event was written; names tell it in whole seconds only."""
+def _start_time(path: Path) -> float:
+    """The time of a file's first event; file names have whole seconds only."""
     return next((event.wall_time for event in _events(path)), np.inf)
 
 
 def _curves(files: Iterable[Path], wanted: frozenset[str] | None) -> dict[str, list[tuple[int, float, float]]]:
-    """(step, value, time) of every point as it was written, by tag.
+    """(step, value, time) of every point, in the order of writing, by tag.
 
-    Writers may tell in a tag's first event alone that it is a scalar, so this is remembered.
+    A tag's first event may be the only one that says that it is a scalar, so this is remembered.
     """
     curves: dict[str, list[tuple[int, float, float]]] = {}
     scalars: set[str] = set()
@@ -121,7 +119,7 @@ def _curves(files: Iterable[Path], wanted: frozenset[str] | None) -> dict[str, l
 
 def _number(tensor: Any) -> float | None:
     """The value of a TensorProto of one number; None if it is another tensor."""
-    # What tf.summary.scalar writes needs no array, which would take half of the time.
+    # The tensors of tf.summary.scalar are read without an array, which would take half of the time.
     if tensor.dtype == _DT_FLOAT and len(tensor.tensor_content) == _FLOAT.size:
         return _FLOAT.unpack(tensor.tensor_content)[0]
     from tensorboard.util.tensor_util import make_ndarray
@@ -134,7 +132,7 @@ def _number(tensor: Any) -> float | None:
 
 
 def _in_order(points: list[tuple[int, float, float]]) -> Scalars:
-    """The points that no later one has replaced."""
+    """The points that no later one replaces."""
     steps = np.array([step for step, _, _ in points], np.int64)
     values, times = np.array([point[1:] for point in points], np.float64).T
     # A point stays if all that were written after it are of higher steps.
@@ -144,7 +142,7 @@ def _in_order(points: list[tuple[int, float, float]]) -> Scalars:
 
 
 def _events(path: Path) -> Iterator[Any]:
-    """The tensorboard.Event messages of a file that are sound."""
+    """The sound tensorboard.Event messages of a file."""
     from google.protobuf.message import DecodeError
     from tensorboard.compat.proto.event_pb2 import Event
 
@@ -156,7 +154,7 @@ def _events(path: Path) -> Iterator[Any]:
 
 
 def _payloads(path: Path) -> Iterator[bytes]:
-    """The payloads of a file of frames, those without their checksum left out, up to the first damaged length."""
+    """The payloads of a file's frames with a right checksum, up to the first damaged length."""
     size = path.stat().st_size
     with path.open("rb") as file:
         position = 0

@@ -1,4 +1,7 @@
-"""A profile of some training steps: for TensorBoard, and as a Chrome trace that needs nothing but a browser."""
+"""A profile of some training steps, for TensorBoard and as a Chrome trace that needs only a browser.
+
+Its own file because its class is a Keras callback: the training loop does not import Keras before it runs.
+"""
 
 from __future__ import annotations
 
@@ -12,27 +15,31 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-_WARM_UP = 10  # steps before a profile that is asked for by its length
+from mmdgan.core.progress import Say, log
+
+_WARM_UP = 10  # steps before a profile of (number,) steps
 
 
 class Profile(keras.callbacks.Callback):
-    """Profiles a stretch of steps, into `plugins/profile` below a folder, where TensorBoard looks for it.
+    """Profiles a range of steps, into `plugins/profile` of a folder, where TensorBoard looks for it.
 
-    Beside TensorBoard's `*.xplane.pb` it writes `trace.json.gz`, for chrome://tracing or ui.perfetto.dev.
+    It writes TensorBoard's `*.xplane.pb`, and `trace.json.gz` for chrome://tracing or ui.perfetto.dev.
     """
 
-    def __init__(self, log_dir: str | os.PathLike, steps: Sequence[int]):
+    def __init__(self, log_dir: str | os.PathLike, steps: Sequence[int], say: Say = log):
         """Nothing is profiled yet.
 
         Args:
-          log_dir: the run's logs.
-          steps: (first, last), or (number,): so many, after the first ten that this object sees.
+            log_dir: Folder of the run's logs.
+            steps: (first, last), or (number,): so many steps after the first ten that this object sees.
+            say: Takes the sentence that names the files.
         """
         super().__init__()
         self._folder = Path(log_dir)
         self._steps = tuple(steps)
         self._last: int | None = None
         self._running = False
+        self._say = say
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         step = self.params["step"]
@@ -62,7 +69,7 @@ class Profile(keras.callbacks.Callback):
         for file in sorted(self._folder.glob("plugins/profile/*/*.xplane.pb")):
             if not (trace := file.parent / "trace.json.gz").exists():
                 write_chrome_trace(file, trace)
-                print(f"Profile: {file}\nChrome trace: {trace}")
+                self._say(f"Profile: {file}\nChrome trace: {trace}")
 
 
 def write_chrome_trace(source: Path, target: Path) -> None:

@@ -1,8 +1,8 @@
 """What ends training from outside: signals, after which the step is finished and the state is saved; lost workers.
 
-SIGINT is Ctrl-C; SIGTERM is what systemd, Kubernetes and Slurm send before they kill; SIGHUP is a terminal that has
-gone; SIGUSR1 and SIGUSR2 are what Slurm's `--signal` can send some minutes before a time limit. The exit status is
-128 plus the signal's number. This module does not import TensorFlow.
+SIGINT is Ctrl-C. systemd, Kubernetes and Slurm send SIGTERM before they kill. SIGHUP comes when the terminal closes.
+SIGUSR1 and SIGUSR2 are what Slurm's `--signal` can send some minutes before a time limit. The exit status is 128 plus
+the signal's number. This module does not import TensorFlow.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal
 
 
 class Interrupted(Exception):
-    """Training stopped by a signal after a whole step, its state saved if there are checkpoints.
+    """Training stopped by a signal after a whole step; the state is saved if there are checkpoints.
 
     Attributes:
-      step: the number of steps trained.
-      signal: the signal's number; 128 + signal is the exit status that shells expect.
+        step: Number of steps trained.
+        signal: The signal's number; shells expect the exit status 128 + signal.
     """
 
     def __init__(self, step: int, signal: int) -> None:
@@ -34,10 +34,10 @@ class Interrupted(Exception):
 
 @contextmanager
 def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Within the block the stopping signals come to a handler; the former handlers return at the end.
+    """Sends the stopping signals to a handler within the block.
 
-    SIGHUP stays ignored where it is, which is how `nohup` lets a program outlive its terminal. Only Python's main
-    thread may handle signals; in another one, nothing changes.
+    A SIGHUP that is ignored stays ignored: so `nohup` lets a program outlive its terminal. Only Python's main thread
+    may handle signals; in another one, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -53,7 +53,7 @@ def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
 
 @contextmanager
 def collected() -> Iterator[list[int]]:
-    """Collects the stopping signals instead of dying from them; a second SIGINT interrupts at once."""
+    """Collects the stopping signals within the block; a second SIGINT raises KeyboardInterrupt at once."""
     received: list[int] = []
 
     def remember(number: int, _frame: FrameType | None) -> None:

@@ -1,7 +1,10 @@
-"""What TensorBoard shows of a run, written through tf.summary under the original's tags (original.md E.7).
+"""TensorBoard's files of a run, written through tf.summary under the original's tags (original.md E.7).
 
-A resumed run writes a new event file. Of the steps that a killed run had written beyond its last checkpoint,
-TensorBoard shows the new ones alone; so does `read_scalars`, which gives the scalars back as arrays.
+A resumed run writes a new event file. Of the steps that a killed run had written after its last checkpoint, TensorBoard
+shows only the new ones; so does `read_scalars`, which returns the scalars as arrays.
+
+The HParams tab shows one row per run: its settings and its scores. Its messages are in an event file of their own,
+which is replaced when they change, because TensorBoard takes the first message that it finds in a folder.
 """
 
 from __future__ import annotations
@@ -23,7 +26,11 @@ from mmdgan.training.event_files import Scalars, read_scalars
 
 __all__ = ["Monitor", "Scalars", "read_scalars"]
 
+LOSSES = ("GANLoss/gen", "GANLoss/dis")
+"""Tags of the losses."""
+
 _BUCKETS = 30  # TensorBoard's own default
+_SUFFIX = ".hparams"
 
 
 class Monitor:
@@ -78,8 +85,8 @@ class Monitor:
             tf.summary.text(tag, markdown, step=step)
 
     def hparams(self, values: Mapping[str, Any], metrics: Sequence[str], **options: Any) -> None:
-        """Tells TensorBoard's HParams tab what the run is; as `mmdgan.training.tensorboard.write_run`."""
-        with self._told():
+        """Writes the run's row of the HParams tab, as `write_run`."""
+        with self._naming_errors():
             if self.writes:
                 write_run(self.log_dir, values, metrics, **options)
 
@@ -92,8 +99,8 @@ class Monitor:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Within the block summaries go to the event file, which has them when it ends."""
-        with self._told():
+        """Sends the block's summaries to the event file, which has them when the block ends."""
+        with self._naming_errors():
             if self._writer is None:
                 folder = str(self.log_dir)
                 self._writer = tf.summary.create_file_writer(folder) if self.writes else tf.summary.create_noop_writer()
@@ -101,8 +108,8 @@ class Monitor:
                 yield
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Makes a sentence of a folder that cannot be written."""
+    def _naming_errors(self) -> Iterator[None]:
+        """Turns an error of writing into a ConfigError."""
         try:
             yield
         except tf.errors.OpError as error:
@@ -129,17 +136,6 @@ def _buckets(values: np.ndarray) -> np.ndarray:
     return np.stack([edges[:-1], edges[1:], counts], axis=1).astype(np.float64)
 
 
-# MERGED mmdgan/training/tensorboard.py
-# What TensorBoard's HParams tab shows: a run's configuration beside its scores, one row per run.
-#
-# The messages are those of TensorBoard's plugin. They stand in an event file of their own, which is replaced when there
-# is more to say: TensorBoard believes the first message that it finds in a folder.
-
-
-_SUFFIX = ".hparams"
-LOSSES = ("GANLoss/gen", "GANLoss/dis")
-
-
 def write_run(
     folder: str | os.PathLike,
     values: Mapping[str, Any],
@@ -148,14 +144,14 @@ def write_run(
     first: Iterable[str] = (),
     succeeded: bool | None = None,
 ) -> None:
-    """Tells what a run is.
+    """Writes a run's row of the HParams tab.
 
     Args:
-        folder: of the run's event files.
-        values: of its fields; None is left out, lists become texts.
-        metrics: tags of scalars that columns are made of.
-        first: the fields whose columns come first; the others follow, and are hidden at first if they are many.
-        succeeded: whether the run has come to its end (True) or has failed (False); None while it runs.
+        folder: Folder of the run's event files.
+        values: The run's fields; None is left out, lists become texts.
+        metrics: Tags of the scalars that become columns.
+        first: Fields whose columns come first; the others follow, and are hidden at first if they are many.
+        succeeded: Whether the run has finished (True) or failed (False); None while it runs.
     """
     from tensorboard.plugins.hparams import api_pb2, summary
 
@@ -169,12 +165,12 @@ def write_run(
 
 
 def write_sweep(folder: str | os.PathLike, values: Mapping[str, Iterable[Any]], metrics: Sequence[str]) -> None:
-    """Tells what a sweep varies, so that its table has these fields alone.
+    """Writes the fields that a sweep varies, so that its table shows only these.
 
     Args:
-        folder: above the runs' folders.
-        values: field -> the values that it takes.
-        metrics: tags of scalars that columns are made of.
+        folder: Folder above those of the runs.
+        values: Field -> the values that it takes.
+        metrics: Tags of the scalars that become columns.
     """
     plain = {name: [_plain(value) for value in found if value is not None] for name, found in values.items()}
     _replace(folder, [_experiment(plain, metrics, plain)])
@@ -195,7 +191,7 @@ def _experiment(
             kind = api_pb2.DATA_TYPE_BOOL
         elif kinds and kinds <= {int, float}:
             kind = api_pb2.DATA_TYPE_FLOAT64
-        if len(found) > 1 and kind != api_pb2.DATA_TYPE_FLOAT64:  # of one run: others have other values
+        if len(found) > 1 and kind != api_pb2.DATA_TYPE_FLOAT64:  # of a sweep: they are all
             domain = struct_pb2.ListValue()
             for value in sorted(set(found), key=str):
                 domain.append(value if kind == api_pb2.DATA_TYPE_BOOL else str(value))
@@ -212,7 +208,7 @@ def _plain(value: Any) -> bool | float | str:
 
 
 def _replace(folder: str | os.PathLike, messages: Sequence[Any]) -> None:
-    """Writes an event file with these messages in place of the one before."""
+    """Replaces the event file of messages."""
     old = list(Path(folder).glob(f"*tfevents*{_SUFFIX}"))
     writer = tf.summary.create_file_writer(str(folder), filename_suffix=_SUFFIX)
     with writer.as_default(step=0):

@@ -1,23 +1,24 @@
-"""The training loop: batches in, steps, checkpoints, TensorBoard, Keras callbacks, and an orderly end.
+"""The training loop: steps, checkpoints, TensorBoard, Keras callbacks, the progress line, and an orderly end.
 
-The schedule follows the original (original.md E.6): statistics every `query_step` steps on a new batch, a
-checkpoint at the end of each call, training stopped by the first loss that is not a number.
+The schedule follows the original (original.md E.6): statistics every `query_step` steps on a new batch, a checkpoint at
+the end of each call, and an end at the first loss that is not a number.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
 
 from mmdgan.core.errors import CheckpointError, ConfigError, DataError
+from mmdgan.core.text import duration
 from mmdgan.training import divergence, signals
 from mmdgan.training.callbacks import Callbacks
 from mmdgan.training.divergence import Diverged
-from mmdgan.training.progress import Pace, Progress
 from mmdgan.training.signals import Interrupted
 
 if TYPE_CHECKING:
@@ -29,13 +30,14 @@ if TYPE_CHECKING:
     from mmdgan.training.step import GanStep
     from mmdgan.training.tensorboard import Monitor
 
-_SHOW_SECONDS = 2.0  # losses are fetched at least this often, for the progress line
-_SNAPSHOT_SECONDS = 5.0  # between two copies of the state, of which the last is saved in case of a divergence
-_REMEMBERED = 20  # steps whose losses are told in case of a divergence
+_FETCH_SECONDS = 2.0  # losses are fetched at least this often, for the progress line
+_SNAPSHOT_SECONDS = 5.0  # between two copies of the state; the last one is saved if training diverges
+_REMEMBERED = 20  # steps whose losses are reported if training diverges
+_TERMINAL_SECONDS = 0.2  # between two rewritings of the progress line
 
 
 class Trainer:
-    """Trains a GAN: drives `GanStep.step` over a pipeline's batches and looks after everything around it."""
+    """Trains a GAN: runs `GanStep.step` on a pipeline's batches, with everything around it."""
 
     def __init__(
         self,
@@ -56,22 +58,22 @@ class Trainer:
         """Nothing runs yet.
 
         Args:
-          gan: the networks, losses and optimisers.
-          pipeline: a `mmdgan.data.Pipeline`.
-          checkpoints: over `gan.state()`; without them nothing is saved.
-          monitor: TensorBoard's writer; without it nothing is written.
-          progress: by default a line on standard error; `Progress(stream=None)` for silence.
-          save_every: steps between checkpoints; None for none but the last.
-          save_secs: seconds after which a checkpoint is due whatever the steps; None for never.
-          query_step: steps between two inspections of a new batch (histograms, images, kernels' norms), of
-            which one comes at the end as well; None for none.
-          log_every: steps between two points of the losses in TensorBoard; also the most steps that run
-            before losses are looked at, so that the loop need not wait for the device after each step.
-          divergence_limit: the size of a loss that counts as divergence; None for infinity.
-          agree: of several workers: `Replicas.agree`. Every `log_every` steps they ask one another whether to stop, so
-            that a signal to one of them stops all after the same step, and whether to save by the clock.
-          steps_per_call: how many steps at most to run in one call of a TensorFlow function; a call ends where a
-            checkpoint, an inspection or the end of training is due, and callbacks come after it, one by one.
+            gan: Networks, loss and optimisers.
+            pipeline: A `mmdgan.data.Pipeline`.
+            checkpoints: Checkpoints of `gan.state()`; None saves nothing.
+            monitor: TensorBoard's writer; None writes nothing.
+            progress: The progress line; by default on standard error. `Progress(stream=None)` writes nothing.
+            save_every: Steps between checkpoints; None saves at the end only.
+            save_secs: Seconds after which a checkpoint is due whatever the steps; None: never.
+            query_step: Steps between two inspections of a new batch (histograms, images, kernels' norms), of which one
+                comes at the end too; None: no inspection.
+            log_every: Steps between two points of the losses in TensorBoard. At most so many steps run before losses
+                are fetched, so that the loop need not wait for the device after each step.
+            divergence_limit: Size of a loss that counts as divergence; None: infinity.
+            agree: `Replicas.agree` of several workers. Every `log_every` steps they agree on whether to stop, so that a
+                signal to one of them stops all after the same step, and on whether to save by the clock.
+            steps_per_call: Largest number of steps in one call of a TensorFlow function. A call ends where a
+                checkpoint, an inspection or the end of training is due; callbacks come after it, one by one.
         """
         self.gan = gan
         self.pipeline = pipeline
@@ -95,23 +97,23 @@ class Trainer:
         until they are closed.
 
         Args:
-          last_step: the number of steps trained when this returns, unless a callback stops it or the pipeline ends
-            earlier.
-          callbacks: Keras callbacks, or `mmdgan.training.callbacks.Callbacks` of them.
+            last_step: Number of steps trained when this returns, unless a callback stops it or the pipeline ends
+                earlier.
+            callbacks: Keras callbacks, or `mmdgan.training.callbacks.Callbacks` of them.
 
         Returns:
-          "losses" (the last step's, by name), "step" (reached), "steps" and "seconds" (of this call), and
-          "images_per_second", without compilation, saving and inspections (None for less than two steps).
+            "losses" (the last step's, by name), "step" (reached), "steps" and "seconds" (of this call), and
+            "images_per_second", without compilation, saving and inspections (None for less than two steps).
 
         Raises:
-          Interrupted: a signal (`signals.STOPPING`) came to this worker or another; the state is saved.
-          Diverged: a loss or a weight is not finite, or a loss exceeds `divergence_limit`; the good
-            checkpoints are kept. Written aside are the state as `diverged-<step>`, that of some seconds before as
-            `diverged-<step>-before`, and the last losses, kernels' norms and scores as `diverged-<step>.json`.
-          DataError: images that cannot be read; the state after the last whole step is saved.
-          ConfigError: TensorBoard's files cannot be written; the state is saved, if it can be.
-          CheckpointError: a checkpoint cannot be written, or there are later ones than the step of `gan`.
-          ConfigError: a callback that cannot work here (`mmdgan.training.callbacks`).
+            Interrupted: A signal (`signals.STOPPING`) came to this worker or another; the state is saved.
+            Diverged: A loss or a weight is not finite, or a loss exceeds `divergence_limit`; the good checkpoints are
+                kept. Next to them are saved the state as `diverged-<step>`, that of some seconds before as
+                `diverged-<step>-before`, and the last losses, kernels' norms and scores as `diverged-<step>.json`.
+            DataError: Images cannot be read; the state after the last whole step is saved.
+            ConfigError: TensorBoard's files cannot be written (the state is saved, if it can be), or a callback cannot
+                work here (`mmdgan.training.callbacks`).
+            CheckpointError: A checkpoint cannot be written, or there are later ones than the step of `gan`.
         """
         run = _Run(self, last_step, callbacks)
         with signals.collected() as received:
@@ -134,7 +136,7 @@ class _Run:
         self.pending: list[tuple[int, Mapping[str, tf.Tensor]]] = []
         self.losses: dict[str, float] = {}
         self.recent: deque[tuple[int, dict[str, float]]] = deque(maxlen=_REMEMBERED)
-        self.seen: dict[str, Any] | None = None  # by the last inspection
+        self.inspected: dict[str, Any] | None = None  # of the last inspection, for a divergence
         self.snapshot: tuple[int, dict[str, tf.Tensor]] | None = None
         self.received: list[int] = []
         self.agreed = _Agreed()
@@ -154,7 +156,7 @@ class _Run:
         try:
             self.callbacks.begin(self.trainer, self.last_step)
             self._train()
-        except (DataError, ConfigError):  # what was trained is not to be lost
+        except (DataError, ConfigError):  # keep what was trained
             if self.step > self.first_step:
                 self._fetch()
                 self._save()
@@ -203,12 +205,11 @@ class _Run:
 
     def _fetch_due(self) -> bool:
         first = self.pending[0][0] == self.first_step + 1
-        if self.trainer.agree is not None:  # all workers look at the same steps, lest one stops alone
+        if self.trainer.agree is not None:  # workers check the same steps, so that none stops alone
             return first or self.step % self.trainer.log_every == 0
-        waited = time.monotonic() - self.fetched_at >= _SHOW_SECONDS
-        return (
-            first or waited or self.step // self.trainer.log_every > (self.pending[0][0] - 1) // self.trainer.log_every
-        )
+        waited = time.monotonic() - self.fetched_at >= _FETCH_SECONDS
+        log_every = self.trainer.log_every
+        return first or waited or self.step // log_every > (self.pending[0][0] - 1) // log_every
 
     def _consult(self) -> None:
         """Decides, with the other workers if there are any, whether to stop, and whether to save by the clock."""
@@ -230,7 +231,7 @@ class _Run:
         return trainer.save_every is not None and self.step % trainer.save_every == 0
 
     def _fetch(self) -> None:
-        """Waits for the steps under way; looks at their losses, and shows them."""
+        """Waits for the steps under way; checks their losses, and shows them."""
         trainer = self.trainer
         pending, self.pending = self.pending, []
         points = []
@@ -266,7 +267,7 @@ class _Run:
             return
         batch = pipeline.batch(self.step)
         inspected = dict(self.gan.inspect(batch["x"], labels=batch.get("y")))
-        self.seen = divergence.look(self.step, inspected)
+        self.inspected = divergence.summary(self.step, inspected)
         written = {_tag(name) for name in self.losses}
         inspected["scalars"] = {t: v for t, v in inspected.get("scalars", {}).items() if t not in written}
         monitor.write(self.step, inspected)
@@ -274,7 +275,7 @@ class _Run:
         self.pace.resume()
 
     def _save(self) -> None:
-        """Saves the state after this step, if it is not saved and is sound."""
+        """Saves the state after this step, if it is sound and not saved yet."""
         checkpoints = self.trainer.checkpoints
         if checkpoints is None or self.saved_step == self.step:
             return
@@ -287,7 +288,7 @@ class _Run:
         self.pace.resume()
 
     def _copy_state(self) -> None:
-        """Remembers the state now and then, if it is sound."""
+        """Copies the state now and then, if it is sound."""
         checkpoints = self.trainer.checkpoints
         if checkpoints is None or self.fetched_at - self.copied_at < _SNAPSHOT_SECONDS:
             return
@@ -297,28 +298,28 @@ class _Run:
         self.pace.resume()
 
     def _diverge(self, step: int, name: str, value: float) -> None:
-        """Writes aside what is known, as far as that is possible, and stops."""
+        """Saves what may explain a divergence, as far as the disk allows, and stops."""
         checkpoints = self.trainer.checkpoints
         if checkpoints is None:
             raise Diverged(step, name, value)
         error = {"step": step, "name": name, "value": value, "limit": self.trainer.divergence_limit}
         error |= {"state_of_step": self.step, "last_checkpoint": checkpoints.latest()}
-        looks = self.seen, self._look()  # which all workers must have at the same time
+        inspections = self.inspected, self._inspected_now()  # all workers compute this together
         path = None
-        with contextlib.suppress(CheckpointError):  # a full disk: the divergence is the news
+        with contextlib.suppress(CheckpointError):  # report the divergence even if the disk is full
             path = checkpoints.save_aside(f"diverged-{step}")
             if self.snapshot is not None:
                 error["state_before_of_step"], values = self.snapshot
                 checkpoints.save_aside(f"diverged-{step}-before", values)
             if path is not None:
-                divergence.write_evidence(path, error, self.recent, looks)
+                divergence.write_evidence(path, error, self.recent, inspections)
         raise Diverged(step, name, value, path)
 
-    def _look(self) -> dict[str, Any] | None:
-        """The kernels' norms and the scores' range in the state of now; None if the images cannot be had."""
+    def _inspected_now(self) -> dict[str, Any] | None:
+        """Kernels' norms and the range of scores in the present state; None if the images cannot be read."""
         with contextlib.suppress(DataError, ConfigError):
             batch = self.trainer.pipeline.batch(self.step)
-            return divergence.look(self.step, self.gan.inspect(batch["x"], labels=batch.get("y")))
+            return divergence.summary(self.step, self.gan.inspect(batch["x"], labels=batch.get("y")))
         return None
 
     def _summary(self) -> dict[str, Any]:
@@ -333,7 +334,7 @@ class _Run:
 
 
 class _Agreed(NamedTuple):
-    """What is decided after a step: a signal's number or 0, whether to stop, whether to save by the clock."""
+    """The decision after a step: a signal's number or 0, whether to stop, whether to save by the clock."""
 
     signal: int = 0
     stop: int = 0
@@ -343,10 +344,6 @@ class _Agreed(NamedTuple):
 def _tag(loss: str) -> str:
     """The original's tag of a loss: loss_gen is GANLoss/gen."""
     return f"GANLoss/{loss.removeprefix('loss_')}"
-
-
-# MERGED mmdgan/training/trainer.py
-# How the training loop groups batches into calls of one or several steps.
 
 
 def take_steps(gan: GanStep, batches: Sequence[Mapping[str, tf.Tensor]]) -> list[Mapping[str, tf.Tensor]]:
@@ -365,8 +362,8 @@ def grouped(batches: Iterable[Mapping[str, tf.Tensor]], size: Callable[[], int])
     """Collects batches for calls of several steps.
 
     Args:
-        batches: one per step.
-        size: asked before each group is collected: how many it is to have; the last one has what is left.
+        batches: One batch per step.
+        size: Called before each group: returns its number of batches; the last group has the rest.
     """
     group: list[Mapping] = []
     wanted = size()
@@ -380,6 +377,121 @@ def grouped(batches: Iterable[Mapping[str, tf.Tensor]], size: Callable[[], int])
 
 
 def steps_until(step: int, most: int, last: int, *periods: int | None) -> int:
-    """Returns how many steps to take at once: up to `most`, but not beyond the last or a multiple of a period."""
+    """The number of steps to take at once: up to `most`, but not beyond the last or a multiple of a period."""
     ends = [last - step, *(period - step % period for period in periods if period is not None)]
     return max(1, min(most, *ends))
+
+
+class Progress:
+    """The progress line: step, losses, images per second and the time left.
+
+    A terminal's line is rewritten in place; a file or a pipe gets a new line every `interval`.
+    """
+
+    def __init__(
+        self, total: int | None = None, stream: TextIO | Literal["stderr"] | None = "stderr", interval: float = 10.0
+    ) -> None:
+        """Nothing is written yet.
+
+        Args:
+            total: Step at which all training ends; by default the one given to each `Trainer.fit`.
+            stream: Where to write; by default the present standard error. None writes nothing.
+            interval: Seconds between two lines where the stream is not a terminal.
+        """
+        self.total = total
+        self.stream = sys.stderr if stream == "stderr" else stream
+        self._in_place = self.stream is not None and self.stream.isatty()
+        self._every = _TERMINAL_SECONDS if self._in_place else interval
+        self._last_time: float | None = None
+        self._last_line = ""
+        self._pending = ""
+
+    def update(
+        self,
+        step: int,
+        losses: Mapping[str, float],
+        images_per_second: float | None = None,
+        seconds_per_step: float | None = None,
+        last_step: int | None = None,
+    ) -> None:
+        """Shows the state after a step, if a line is due.
+
+        Args:
+            step: Number of steps trained so far.
+            losses: The losses by name, in the order in which to show them.
+            images_per_second: The speed; None leaves it out.
+            seconds_per_step: Gives the time left; None leaves it out.
+            last_step: Replaces `total` where that is None.
+        """
+        total = self.total or last_step
+        parts = [f"step {step}/{total}" if total else f"step {step}"]
+        parts += [f"{name} {value:.4g}" for name, value in losses.items()]
+        if images_per_second is not None:
+            parts.append(f"{images_per_second:.1f} images/s")
+        if seconds_per_step is not None and total:
+            parts.append(f"{duration(max(total - step, 0) * seconds_per_step)} left")
+        self._pending = "  ".join(parts)
+        now = time.monotonic()
+        if self._last_time is None or now - self._last_time >= self._every:
+            self._write(self._pending)
+            self._last_time = now
+
+    def close(self) -> None:
+        """Writes the last state unless it has been shown, and ends the line."""
+        if self._pending and self._pending != self._last_line:
+            self._write(self._pending)
+        if self._in_place and self._last_line:
+            self._print()
+        self._last_line = self._pending = ""
+        self._last_time = None
+
+    def _write(self, line: str) -> None:
+        if self._in_place:
+            self._print(f"\r{line:<{len(self._last_line)}}", end="")
+        else:
+            self._print(line)
+        self._last_line = line
+
+    def _print(self, text: str = "", end: str = "\n") -> None:
+        if self.stream is not None:
+            try:
+                print(text, end=end, file=self.stream, flush=True)
+            except OSError:  # the terminal or the pipe's reader has gone; training goes on
+                self.stream = None
+
+
+class Pace:
+    """Seconds per training step, over the last measurements.
+
+    Pauses (saving, inspecting, the first step's compilation) do not count: the caller measures around them.
+    """
+
+    def __init__(self, window: int = 10) -> None:
+        self._recent: deque[tuple[int, float]] = deque(maxlen=window)
+        self._mark: float | None = None
+        self.steps = 0
+        self.seconds = 0.0
+
+    def resume(self) -> None:
+        """Starts measuring."""
+        self._mark = time.perf_counter()
+
+    def count(self, steps: int) -> None:
+        """Adds the steps done since the last call of `resume` or `count`."""
+        now = time.perf_counter()
+        if self._mark is not None and steps:
+            self._recent.append((steps, now - self._mark))
+            self.steps += steps
+            self.seconds += now - self._mark
+        self._mark = now
+
+    @property
+    def seconds_per_step(self) -> float | None:
+        """Over the recent measurements; None before the first."""
+        steps = sum(count for count, _ in self._recent)
+        return sum(seconds for _, seconds in self._recent) / steps if steps else None
+
+    @property
+    def mean_seconds_per_step(self) -> float | None:
+        """Over everything measured; None if that is nothing."""
+        return self.seconds / self.steps if self.steps else None

@@ -13,8 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from mmdgan.core.errors import ConfigError
 from mmdgan.training.callbacks import Callbacks
 from mmdgan.training.checkpoints import Checkpoints
-from mmdgan.training.progress import Progress
-from mmdgan.training.trainer import Trainer
+from mmdgan.training.trainer import Progress, Trainer
 from tests.helpers.fake_gan import FakeGan, small_pipeline
 
 LOSSES = {step: float(step * step) for step in range(1, 41)}

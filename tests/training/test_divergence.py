@@ -10,8 +10,7 @@ import tensorflow as tf
 from mmdgan.training import divergence
 from mmdgan.training.checkpoints import Checkpoints
 from mmdgan.training.divergence import Diverged, attempt_seed
-from mmdgan.training.progress import Progress
-from mmdgan.training.trainer import Trainer
+from mmdgan.training.trainer import Progress, Trainer
 from tests.helpers.fake_gan import FakeGan, small_pipeline
 
 

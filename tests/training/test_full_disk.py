@@ -20,7 +20,7 @@ import tensorflow as tf
 from tests.helpers.fake_gan import FakeGan, small_pipeline
 from mmdgan.training.checkpoints import Checkpoints
 from mmdgan.training.tensorboard import Monitor
-from mmdgan.training.progress import Progress
+from mmdgan.training.trainer import Progress
 from mmdgan.training.trainer import Trainer
 
 def limit(size):

@@ -9,9 +9,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mmdgan.training.checkpoints import Checkpoints
-from mmdgan.training.progress import Progress
 from mmdgan.training.tensorboard import Monitor
-from mmdgan.training.trainer import Trainer
+from mmdgan.training.trainer import Progress, Trainer
 from tests.helpers.fake_gan import FakeGan, small_pipeline
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from mmdgan.core.text import duration
-from mmdgan.training.progress import Pace, Progress
+from mmdgan.training.trainer import Pace, Progress
 
 
 class Terminal(io.StringIO):
@@ -61,7 +61,7 @@ def test_duration(seconds, text):
 
 
 def test_pace_leaves_pauses_out():
-    pace = Pace(stretches=2)
+    pace = Pace(window=2)
     assert pace.seconds_per_step is None
     assert pace.mean_seconds_per_step is None
     time.sleep(0.2)

@@ -18,10 +18,9 @@ import tensorflow as tf
 from mmdgan.core.errors import CheckpointError, DataError
 from mmdgan.data import Pipeline
 from mmdgan.training.checkpoints import Checkpoints
-from mmdgan.training.progress import Progress
 from mmdgan.training.signals import STOPPING
 from mmdgan.training.tensorboard import Monitor, read_scalars
-from mmdgan.training.trainer import Diverged, Interrupted, Trainer
+from mmdgan.training.trainer import Diverged, Interrupted, Progress, Trainer
 from tests.helpers import signals
 from tests.helpers.fake_gan import FakeGan, small_pipeline
 
@@ -422,7 +421,7 @@ CHILD = """
     sys.path.insert(0, sys.argv[1])
     from tests.helpers.fake_gan import FakeGan, small_pipeline
     from mmdgan.training.checkpoints import Checkpoints
-    from mmdgan.training.progress import Progress
+    from mmdgan.training.trainer import Progress
     from mmdgan.training.trainer import Trainer
 
     gan = FakeGan()

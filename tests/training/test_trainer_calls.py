@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from mmdgan.training import Checkpoints, Trainer
-from mmdgan.training.progress import Progress
 from mmdgan.training.step import repeated
+from mmdgan.training.trainer import Progress
 from tests.helpers.fake_gan import FakeGan, small_pipeline
 
 

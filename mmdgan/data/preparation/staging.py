@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from mmdgan.core.errors import DataError
-from mmdgan.core.files import sync_folder
+from mmdgan.core.files import sync
 from mmdgan.data.sidecar import Sidecar, sidecar_path
 
 FOLDER = ".partial"
@@ -81,13 +81,13 @@ class Unfinished:
                 if finished.exists():  # an earlier attempt has not moved it yet
                     _keep_old(self.folder / shard.file)
                     finished.replace(self.folder / shard.file)
-            sync_folder(self.folder)
+            sync(self.folder)
             sidecar.write(self.path)
             written = sidecar_path(self.path, sidecar.name)
             with open(written, "rb") as stream:
                 os.fsync(stream.fileno())
             written.replace(sidecar_path(self.folder, sidecar.name))
-            sync_folder(self.folder)
+            sync(self.folder)
             self._remove()
         except OSError as error:
             raise DataError(

@@ -33,14 +33,14 @@ _UNDECIDED_AT_ZERO = ("logistic", "minimax", "hinge")
 
 
 class AdaptiveProbability(tf.Module):
-    """The probability p, and what moves it.
+    """The probability p and the rule that moves it.
 
     Args:
-        target: of the measure.
-        images: real images that the critic has seen when p has gone from 0 to 1, if it only rises.
+        target: Target of the measure.
+        images: Number of real images over which p goes from 0 to 1 if it only rises.
 
     Attributes:
-        probability: p (tf.Variable, float32).
+        probability: Probability p (tf.Variable, float32).
     """
 
     def __init__(self, target: float, images: int) -> None:
@@ -56,11 +56,11 @@ class AdaptiveProbability(tf.Module):
         return {"ada/probability": self.probability, "ada/sum": self._sum, "ada/steps": self._steps}
 
     def update(self, measure: tf.Tensor, images: int | tf.Tensor) -> None:
-        """Takes in one step's measure; moves p if enough have come.
+        """Adds one step's measure; moves p after every `INTERVAL` steps.
 
         Args:
-            measure: r, a scalar.
-            images: real images of a step.
+            measure: The measure r, a scalar.
+            images: Number of real images in a step.
         """
         total, steps = self._sum + tf.cast(measure, tf.float32), self._steps + 1
         due = steps >= INTERVAL
@@ -81,10 +81,10 @@ def overfitting(
     """The measure r of one batch, from -1 to 1; see the module.
 
     Args:
-        loss: of the critic.
+        loss: The critic's loss.
         score_gen: (N, d) scores of generated images, N >= 2.
         score_data: (N, d) scores of real ones.
-        seed, state: as the loss takes them, for the width of a random-width loss.
+        seed, state: As the loss takes them, for the width of a random-width loss.
     """
     if loss.canonical in _UNDECIDED_AT_ZERO:
         return tf.reduce_mean(tf.sign(score_data))

@@ -8,8 +8,8 @@ Here the average of n updates is the corrected one of Kingma and Ba 2015 (sectio
 so that the initial weights have no part in it: early on it is nearly the mean of all weights so far. With d = 0.999,
 the uncorrected average of a run of 1,000 steps would be to 37% the initial weights.
 
-Moving averages of batch normalisation are averaged by the same rule: they are statistics of the activations of weights
-that the average is made of. Vectors of spectral norms are directions, of which a mean is none: they are copied.
+Moving averages of batch normalisation are averaged by the same rule, because they are statistics of the averaged
+weights' activations. Vectors of spectral norms are copied: they are directions, and the mean of directions is not one.
 """
 
 from __future__ import annotations
@@ -20,21 +20,19 @@ import tensorflow as tf
 
 from mmdgan import tf1
 from mmdgan.networks.network import Network
-
-PREFIX = "ema/"
-"""Begins the names of the average's variables in a checkpoint; the rest is the name of the averaged variable."""
+from mmdgan.training.checkpoints import AVERAGES
 
 
 class WeightAverage(tf.Module):
-    """The average of a generator's weights, as a second network that holds them.
+    """The average of a generator's weights, held by a second network.
 
     Args:
-        generator: built; within the scope of a `tf.distribute.Strategy` this must be made there too.
-        decay: d, between 0 and 1.
+        generator: A built network. Within the scope of a `tf.distribute.Strategy`, the average must be made there too.
+        decay: Decay d, between 0 and 1.
 
     Attributes:
-        network: the generator with averaged weights; before the first update, with the present ones.
-        count: n, the number of updates (tf.Variable, int64).
+        network: The generator with averaged weights; before the first update, with the present ones.
+        count: Number n of updates (tf.Variable, int64).
     """
 
     def __init__(self, generator: Network, decay: float) -> None:
@@ -46,13 +44,13 @@ class WeightAverage(tf.Module):
         self.reset()
 
     def reset(self) -> None:
-        """Begins anew: the average is the generator as it is."""
+        """Starts again: the average is the generator as it is."""
         self.count.assign(0)
         for average, variable in self._pairs:
             average.assign(tf.convert_to_tensor(variable))
 
     def update(self) -> None:
-        """Takes the generator's present weights into the average; outside of replicas, once per step."""
+        """Adds the generator's present weights to the average; called outside of replicas, once per step."""
         number = tf.cast(self.count.assign_add(1), tf.float64)
         share = (1.0 - self.decay) / -tf.math.expm1(number * math.log(self.decay))
         for average, variable in self._pairs:
@@ -64,5 +62,5 @@ class WeightAverage(tf.Module):
 
     def state(self) -> dict[str, tf.Variable]:
         """Returns what a checkpoint must hold."""
-        averages = {PREFIX + tf1.original_name(average): average.value for average, _ in self._pairs}
-        return averages | {f"{PREFIX}count": self.count}
+        averages = {AVERAGES + tf1.original_name(average): average.value for average, _ in self._pairs}
+        return averages | {f"{AVERAGES}count": self.count}
