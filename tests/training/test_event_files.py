@@ -141,7 +141,7 @@ def test_numbers_in_every_form_that_writers_use(tmp_path):
         (
             "full",
             "GANLoss/dis_",
-            r"no scalars with the tag 'GANLoss/dis_' \(nearest: 'GANLoss/dis'\); it has 'GANLoss/d",
+            r"no scalars with the tag 'GANLoss/dis_' \(did you mean GANLoss/dis\?\); it has 'GANLoss/d",
         ),
         ("full", ["GANLoss/gen", "Ig"], "no scalars with the tag 'Ig'; it has 'GANLoss/dis', 'GANLoss/gen'"),
         ("empty", "x", "no scalars with the tag 'x'; it has none"),
