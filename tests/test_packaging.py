@@ -198,7 +198,7 @@ def test_the_wheel_works_elsewhere(wheel, tmp_path):
     assert "First try: \n  python -m mmdgan train --data sample" in run(python, "-m", "mmdgan", "--help")
     assert "5,983,760" in run(python, "-m", "mmdgan", "summary", "cifar10/DCGAN")
     assert "rep_b" in run(python, "-m", "mmdgan", "losses")
-    found = run(python, "-c", "from mmdgan.report import published; print(*published.files())")
+    found = run(python, "-c", "from mmdgan.runs import published; print(*published.files())")
     assert found.count(str(Path(purelib, "mmdgan", "published"))) == 2
     flags = [
         "--data=sample",

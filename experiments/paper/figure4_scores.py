@@ -227,8 +227,7 @@ def _caption(panels: list[Panel], count: int, pixels: Separation, neighbours: in
 
 
 def _panel(run: RunFacts, images: np.ndarray, labels: np.ndarray, options: ScoreFigureOptions) -> Panel:
-    from mmdgan.report.critic_view import critic_scores
-    from mmdgan.report.tsne import embed
+    from mmdgan.report.critic_view import critic_scores, embed
 
     critic, step = run.folder.load_critic(options.step)
     scores = critic_scores(critic, images, labels if run.experiment["num_class"] >= 2 else None)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
 from mmdgan.losses import registry as losses
-from mmdgan.report import protocol
 from mmdgan.report.facts import RunFacts, run_folders
+from mmdgan.report.scores import differences, direction, identifier, of_real
 from mmdgan.runs import published
 from mmdgan.runs.experiment import IDENTITY, LOSS_OPTIONS
 from mmdgan.training import divergence
@@ -260,12 +260,12 @@ def _check_scores(results: list[Result]) -> None:
     first: dict[tuple[str, int | None], tuple[str, dict[str, Any]]] = {}
     for result in results:
         for name, record in result.scores.items():
-            if not protocol.direction(name):
+            if not direction(name):
                 continue
             for seed in (result.seed, None):  # None: of all seeds, whatever the real images
                 owner, reference = first.setdefault((name, seed), (result.facts.name, record))
                 chosen = reference if seed is not None else {**reference, "real_hash": record.get("real_hash")}
-                if found := protocol.differences(record, chosen):
+                if found := differences(record, chosen):
                     raise ConfigError(
                         f"{name} of {result.facts.name} was not computed as that of {owner}: {'; '.join(found)}. Score "
                         "them alike by `evaluate`, or give one of them."
@@ -274,9 +274,9 @@ def _check_scores(results: list[Result]) -> None:
 
 def _metrics(results: list[Result]) -> list[str]:
     """The names of the scores to show: better or worse, one per column; those of ten splits are left out."""
-    found = dict.fromkeys(name for result in results for name in result.scores if protocol.direction(name))
+    found = dict.fromkeys(name for result in results for name in result.scores if direction(name))
     kept = [name for name in found if "splits" not in name]
-    kinds = {name: protocol.identifier(next(r.scores[name] for r in results if name in r.scores)) for name in kept}
+    kinds = {name: identifier(next(r.scores[name] for r in results if name in r.scores)) for name in kept}
     return sorted((n for n in kept if kinds[n] in _OURS), key=lambda name: _OURS.index(kinds[name]))
 
 
@@ -284,7 +284,7 @@ def _real(results: list[Result], metrics: Sequence[str]) -> dict[str, float]:
     found: dict[str, float] = {}
     for name in metrics:
         for result in results:
-            record = protocol.of_real(name, result.scores)
+            record = of_real(name, result.scores)
             if record is not None and record["value"] is not None:
                 found.setdefault(name, record["value"])
     return found
@@ -352,7 +352,7 @@ def paper_scores(data: str) -> dict[tuple[str, str], float]:
 def counterpart(metric: str, table: Table) -> str | None:
     """The paper's metric beside which a score of ours stands; None if it has none."""
     record = next(r.scores[metric] for r in table.results if metric in r.scores)
-    return _COUNTERPARTS.get(protocol.identifier(record))
+    return _COUNTERPARTS.get(identifier(record))
 
 
 def csv_rows(table: Table) -> Iterator[dict[str, Any]]:
@@ -532,7 +532,7 @@ def _draw_paper(ax: Axes, table: Table, metric: str | None, paper: dict[tuple[st
 def _real_line(ax: Axes, value: float | None, metric: str | None) -> None:
     if value is not None and metric is not None:
         ax.axvline(value, color=_GREY, linestyle="--", linewidth=1)
-        left = protocol.direction(metric) < 0
+        left = direction(metric) < 0
         ax.annotate(
             " real data " if left else "real data ",
             (value, 0.02),
@@ -553,7 +553,7 @@ def _settle(ax: Axes, title: str, count: int) -> None:
 
 
 def _arrow(metric: str | None) -> str:
-    sign = protocol.direction(metric) if metric else 0
+    sign = direction(metric) if metric else 0
     return {1: " (more is better)", -1: " (less is better)", 0: ""}[sign]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmdgan.report.blocks import Block, Code, Details, Page, Picture, Section, Side, Table, Text
+from mmdgan.report.blocks import Block, Code, Details, Page, Picture, Section, SideBySide, Table, Text
 from study.mnist import ROWS, script
 from study.mnist_plan import Study, StudyFile, StudyRun
 from study.report_numbers import HEADER, MEASURES, RowNumbers, as_csv, as_markdown, supported, table
@@ -131,11 +131,11 @@ def _samples(finished: Sequence[StudyRun]) -> list[Block]:
     """Each row's grid of its first finished seed; the others folded away."""
     first = {run.row: run for run in reversed(finished)}
     blocks: list[Block] = [
-        Side(tuple(_grid(first[row]) for row in dict.fromkeys(run.row for run in finished)), small=True)
+        SideBySide(tuple(_grid(first[row]) for row in dict.fromkeys(run.row for run in finished)), small=True)
     ]
     others = [run for run in finished if run is not first[run.row]]
     if others:
-        blocks.append(Details("The other seeds", (Side(tuple(map(_grid, others)), small=True),)))
+        blocks.append(Details("The other seeds", (SideBySide(tuple(map(_grid, others)), small=True),)))
     return blocks
 
 
@@ -155,7 +155,7 @@ def _witnesses(finished: Sequence[StudyRun], out: Path) -> list[Block]:
     ]
     first = {run.row: run for run in reversed(finished)}
     pictures = tuple(_extremes(first[row], out) for row in dict.fromkeys(run.row for run in finished))
-    return [*blocks, Side(pictures)]
+    return [*blocks, SideBySide(pictures)]
 
 
 def _extremes(run: StudyRun, out: Path) -> Picture:

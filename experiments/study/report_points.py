@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmdgan.report.blocks import Picture, Section, Side, Table, Text
+from mmdgan.report.blocks import Picture, Section, SideBySide, Table, Text
 from study.mnist_plan import Study
 from study.points import COLUMNS, file_name, run, table_cells
 from study.points_options import PointsSettings
@@ -45,7 +45,7 @@ def _section(study: Study, points: str) -> Section:
     if done:
         blocks += [_table(done), Text(_explanation(settings[0]))]
         first = [result for result in done if result["seed"] == study.seeds[0] and result["picture"]]
-        blocks.append(Side(tuple(_picture(result, folder) for result in first), small=True))
+        blocks.append(SideBySide(tuple(_picture(result, folder) for result in first), small=True))
         _write_csv(folder / f"{points}.csv", done)
     if missing := [file_name(row) for row, result in zip(settings, found, strict=True) if not result]:
         blocks.append(Text(f"runs that are not finished: {', '.join(missing)}.", "missing"))

@@ -43,7 +43,7 @@ def compare(argv: Sequence[str]) -> int:
     usage = f"usage: {program()} compare RUN ... [--flag=value ...]\n\n{inspect.cleandoc(compare.__doc__ or '')}"
     parsed = flags.parse(CompareOptions(), argv, usage=usage, arguments=("RUN...",))
     options: CompareOptions = parsed.options
-    from mmdgan.report.compare import compare_runs
+    from mmdgan.report import compare_runs
 
     found = compare_runs(
         parsed.arguments,
@@ -66,7 +66,7 @@ def report(argv: Sequence[str]) -> int:
     if options.count < 4:
         raise ConfigError(f"count is {options.count}; give at least 4 images.")
     step = _step("step", options.step)
-    from mmdgan.report.html import write_report
+    from mmdgan.report import write_report
 
     path, page = write_report(
         parsed.arguments[0],
@@ -75,7 +75,7 @@ def report(argv: Sequence[str]) -> int:
         count=options.count,
         pictures=options.pictures,
         published=options.published,
-        progress=print,
+        say=print,
     )
     for line in page.missing:
         print(f"Not shown: {line}")

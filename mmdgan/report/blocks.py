@@ -1,18 +1,16 @@
-"""What a page is made of, without a word about how it looks: `mmdgan.report.html` writes it down."""
+"""The blocks of a page, without how they look: `mmdgan.report.html` renders them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
+
+from mmdgan.core.errors import MmdGanError
 
 
 class Cell(NamedTuple):
-    """A table's cell.
-
-    Attributes:
-        text: what it says.
-        kind: "" or how it stands out: "best", "differs" (from what it is compared with), "unknown", "warning".
-    """
+    """A cell of a table. `kind` is "" or how it stands out: "best", "differs", "unknown" or "warning"."""
 
     text: str
     kind: str = ""
@@ -20,7 +18,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph. `kind` is "" or "warning", "good", "missing" (what the page would show, and why it does not)."""
+    """A paragraph. `kind` is "", "warning", "good" or "missing" (what the page would show, and why it does not)."""
 
     text: str
     kind: str = ""
@@ -38,14 +36,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG or GIF file, or an SVG drawing, with a text for who cannot see it and a caption.
+    """A picture with a caption.
 
     Attributes:
-        content: the file's bytes.
+        content: Bytes of the file.
         kind: "png", "gif" or "svg".
-        alt: what is to be seen.
-        caption: below it.
-        wide: whether it needs a page's whole width.
+        alt: Text for readers who cannot see the picture.
+        caption: Text below the picture.
+        wide: Whether it needs the whole width of the page.
     """
 
     content: bytes
@@ -57,14 +55,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Code:
-    """Text in letters of equal width, as it is."""
+    """Text in a monospaced font, with its line breaks."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Side:
-    """Blocks beside one another where the page is wide enough: two, or `small` ones three and on telephones two."""
+class SideBySide:
+    """Blocks next to each other where the page is wide enough: two, or `small` ones three (two on a phone)."""
 
     blocks: tuple[Block, ...]
     small: bool = False
@@ -72,19 +70,19 @@ class Side:
 
 @dataclass(frozen=True)
 class Details:
-    """Blocks that are folded away under a line; printed unfolded, unless they are for the `screen` only."""
+    """Blocks folded away under a summary; printed unfolded, or if `screen` is set not at all."""
 
     summary: str
     blocks: tuple[Block, ...]
     screen: bool = False
 
 
-Block: TypeAlias = Text | Table | Picture | Code | Side | Details
+Block: TypeAlias = Text | Table | Picture | Code | SideBySide | Details
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with what belongs to it; `name` is its address in the page."""
+    """Blocks under a heading; `name` is the anchor of the section."""
 
     name: str
     title: str
@@ -96,10 +94,10 @@ class Page:
     """A page.
 
     Attributes:
-        title: of the window and the first heading.
-        summary: a line below it.
-        sections: in order.
-        made: when and by what, for the foot of the page.
+        title: Title of the window and first heading.
+        summary: A line below the heading.
+        sections: Sections in order.
+        made: Foot of the page: when and by what it was made.
     """
 
     title: str
@@ -109,35 +107,27 @@ class Page:
 
     @property
     def missing(self) -> list[str]:
-        """What the page could not show, a sentence each."""
-        return [
-            block.text
-            for section in self.sections
-            for block in flat(section.blocks)
-            if isinstance(block, Text) and block.kind == "missing"
-        ]
+        """What the page could not show, one sentence each."""
+        blocks = (block for section in self.sections for block in flat(section.blocks))
+        return [block.text for block in blocks if isinstance(block, Text) and block.kind == "missing"]
 
 
-@dataclass
-class Pile:
-    """Blocks of a section while they are collected."""
-
-    blocks: list[Block] = field(default_factory=list)
-
-    def add(self, *blocks: Block) -> None:
-        """Adds blocks at the end."""
-        self.blocks.extend(blocks)
-
-    def missing(self, text: str) -> None:
-        """Adds a line about what is not there."""
-        self.blocks.append(Text(text, "missing"))
-
-
-def flat(blocks: tuple[Block, ...]) -> list[Block]:
-    """All blocks, those within others too."""
-    found: list[Block] = []
+def flat(blocks: Iterable[Block]) -> Iterator[Block]:
+    """All blocks, each followed by those inside it."""
     for block in blocks:
-        found.append(block)
-        if isinstance(block, (Side, Details)):
-            found += flat(block.blocks)
-    return found
+        yield block
+        if isinstance(block, (SideBySide, Details)):
+            yield from flat(block.blocks)
+
+
+def missing(text: str) -> Text:
+    """A line that says what the page does not show, and why."""
+    return Text(text, "missing")
+
+
+def or_missing(make: Callable[[], Iterable[Block]]) -> Iterator[Block]:
+    """The blocks that `make` gives; where it raises an error of the library, a line with its message ends them."""
+    try:
+        yield from make()
+    except MmdGanError as error:
+        yield missing(str(error))

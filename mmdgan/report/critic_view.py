@@ -1,4 +1,4 @@
-"""What a run's critic makes of real and of generated images: scores, the witness function, the extremes.
+"""What a run's critic makes of real and generated images: scores, the witness function, extremes, t-SNE.
 
 Both networks run in inference mode, on 8-bit images (generated ones as they would be written to a file).
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmdgan.core.errors import ConfigError, DataError
+from mmdgan.core.errors import ConfigError, DataError, MetricError
 from mmdgan.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -19,24 +19,32 @@ if TYPE_CHECKING:
     from mmdgan.data import ImageData, StoredImages
     from mmdgan.losses import Loss
 
+EXTREMES = {
+    "real_most": "real, taken for the most real",
+    "real_least": "real, taken for the least real",
+    "generated_most": "generated, taken for the most real",
+    "generated_least": "generated, taken for the least real",
+}
+"""The groups of images that `extremes` finds, with their titles."""
+
 _WIDTH_DRAW = 4
 """Separates the draw of a random-width loss's kernel from other uses of the seed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CriticView:
-    """Real and generated images with what the critic says of them.
+    """Real and generated images with the critic's scores.
 
     Attributes:
-        step: of the checkpoint.
+        step: Step of the checkpoint.
         images_data, images_gen: uint8 (N, H, W, C).
         score_data, score_gen: float32 (N, d).
-        labels_data: int64 (N,), the classes of the real images, or None where the data set has none.
-        labels_gen: int64 (N,), the classes that were asked for, or None for an unconditional generator.
-        class_names: one name per class; empty without labels.
-        witness_data, witness_gen: float32 (N,), how real the critic takes each image to be: the higher, the more
-            like real ones (see `view_critic`).
-        witness_name: what the witness is, in words.
+        labels_data: int64 (N,), classes of the real images; None where the data set has none.
+        labels_gen: int64 (N,), classes that were asked for; None for an unconditional generator.
+        class_names: One name per class; empty without labels.
+        witness_data, witness_gen: float32 (N,), how real the critic takes each image to be: the higher, the more real
+            (see `view_critic`).
+        witness_name: What the witness is, in words.
     """
 
     step: int
@@ -51,28 +59,32 @@ class CriticView:
     witness_gen: np.ndarray
     witness_name: str
 
+    def class_name(self, label: int) -> str:
+        """Name of a class; its number where there is no name."""
+        return self.class_names[label] if label < len(self.class_names) else str(label)
+
 
 def view_critic(folder: RunFolder, step: int | str | None = None, count: int = 256, seed: int = 0) -> CriticView:
     """Scores `count` real images of a run's data set and as many generated ones.
 
     The witness function of an MMD loss is ``f(s) = mean k(s, s_data) - mean k(s, s_gen)`` with the loss's own kernel
-    (`mmdgan.losses.witness`; of the bounded losses the unbounded kernel, which the generator sees; of the random-width
-    losses one width, drawn with `seed`): positive where real scores are denser than generated ones. No image is
+    (`mmdgan.losses.witness`): positive where real scores are denser than generated ones. Bounded losses use the
+    unbounded kernel, which the generator sees; random-width losses use one width, drawn with `seed`. No image is
     compared with itself, which would favour its own side: both sets are cut in two, and the scores of each half are
-    held against the other halves, N / 2 real and N / 2 generated ones. A repulsive critic spreads the scores of real
-    images out, so that most witnesses are negative, those of real images less so: the order tells, not the sign. For
+    compared with the other halves, N / 2 real and N / 2 generated ones. A repulsive critic spreads the scores of real
+    images out, so that most witnesses are negative, those of real images less so: the order counts, not the sign. For
     the other losses the witness is the mean of an image's d scores, which all of them raise for real images.
 
     Args:
-        folder: the run.
-        step: which checkpoint, or "best"; the newest by default.
-        count: N, of real and of generated images each.
-        seed: of the choice of real images (as scores choose them), of codes and of labels.
+        folder: The run.
+        step: Step of the checkpoint, or "best"; the newest by default.
+        count: N, the number of real and of generated images.
+        seed: Seed of the choice of real images (the same as for scores), of codes and of labels.
 
     Raises:
-        ConfigError: fewer than 4 images.
-        DataError: more images than the data set holds.
-        CheckpointError: no such checkpoint.
+        ConfigError: There are fewer than 4 images.
+        DataError: The data set holds fewer images.
+        CheckpointError: There is no such checkpoint.
     """
     from mmdgan import sampling
     from mmdgan.runs.train import open_data
@@ -82,7 +94,7 @@ def view_critic(folder: RunFolder, step: int | str | None = None, count: int = 2
     experiment = folder.experiment()
     data = open_data(experiment, "stream")  # a few images; all of them need not be read
     images_data, labels_data = _real_images(data, count, seed)
-    generator, step = folder.load_generator(step, ema=False)  # whom the critic plays against
+    generator, step = folder.load_generator(step, ema=False)  # the critic's opponent, not its average
     critic, _ = folder.load_critic(step)
     codes = sampling.score_codes(count, generator.spec.input_shape[0], seed)
     labels_gen = sampling.score_labels(count, experiment.num_class, seed)
@@ -112,10 +124,10 @@ def critic_scores(
     """The critic's scores of images, in inference mode.
 
     Args:
-        critic: a model of `mmdgan.build_discriminator`, in either data format.
+        critic: A model of `mmdgan.build_discriminator`, in either data format.
         images: uint8 (N, H, W, C).
         labels: int (N,) or (N, 1), for a conditional critic.
-        batch_size: images computed at a time.
+        batch_size: Images computed at a time.
 
     Returns:
         float32 (N, d).
@@ -144,15 +156,16 @@ def critic_scores(
 def witness_values(
     loss: Loss, score_data: np.ndarray, score_gen: np.ndarray, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """The witness of real and of generated scores: float32 (N,), (M,), and what it is in words.
-
-    How it is computed: `view_critic`. Scores that are not finite have a witness that is not a number.
+    """The witness of real and of generated scores, as `view_critic` describes it; NaN for scores that are not finite.
 
     Args:
-        loss: of the run.
+        loss: Loss of the run.
         score_data: (N, d), N >= 2.
         score_gen: (M, d), M >= 2.
-        seed: draws the width of random-width losses.
+        seed: Seed of the width of random-width losses.
+
+    Returns:
+        float32 (N,), float32 (M,), and what the witness is, in words.
     """
     kernel = loss.penalty_kernel(score_gen, score_data, seed=(seed, _WIDTH_DRAW), state=loss.initial_state())
     if not kernel:
@@ -161,26 +174,22 @@ def witness_values(
 
     name = "rational_quadratic" if "alpha" in kernel else "gaussian"
 
-    def held_against_other_half(scores: np.ndarray) -> np.ndarray:
+    def against_other_half(scores: np.ndarray) -> np.ndarray:
         values = np.empty(len(scores), np.float32)
         for half in range(2):
             other = 1 - half
             values[half::2] = witness(scores[half::2], score_data[other::2], score_gen[other::2], name, **kernel)
         return values
 
-    return (
-        held_against_other_half(score_data),
-        held_against_other_half(score_gen),
-        f"witness of {loss.name} ({_describe(kernel)})",
-    )
+    words = f"witness of {loss.name} ({_describe(kernel)})"
+    return against_other_half(score_data), against_other_half(score_gen), words
 
 
 def extremes(view: CriticView, count: int = 8) -> dict[str, np.ndarray]:
     """The images that the critic takes for the most and for the least real, by the witness.
 
     Returns:
-        "real_most", "real_least", "generated_most", "generated_least": uint8 (min(count, N), H, W, C), the most
-        extreme first.
+        uint8 (min(count, N), H, W, C), the most extreme first, for each key of `EXTREMES`.
     """
     found = {}
     for kind, images, values in (
@@ -191,6 +200,50 @@ def extremes(view: CriticView, count: int = 8) -> dict[str, np.ndarray]:
         found[f"{kind}_most"] = images[order[::-1][:count]]
         found[f"{kind}_least"] = images[order[:count]]
     return found
+
+
+def embed_scores(view: CriticView, seed: int = 0, perplexity: float = 30) -> np.ndarray:
+    """Embeds real and generated scores in the plane, as `embed` does: float32 (2N, 2), the real ones first."""
+    return embed(np.concatenate([view.score_data, view.score_gen]), view.step, seed, perplexity)
+
+
+def embed(scores: np.ndarray, step: int, seed: int = 0, perplexity: float = 30) -> np.ndarray:
+    """Embeds critic scores in the plane by t-SNE (van der Maaten & Hinton 2008), as in the paper's Fig. 4.
+
+    Args:
+        scores: (N, d), N >= 2.
+        step: Step of the checkpoint, for error messages.
+        seed: Seed; the embedding is a function of it and of the scores.
+        perplexity: About how many neighbours a point keeps close; at most a third of the points is used, which t-SNE
+            needs.
+
+    Returns:
+        float32 (N, 2), without units.
+
+    Raises:
+        ConfigError: The perplexity is below 1.
+        MetricError: The scores are not finite, or all alike.
+    """
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    if perplexity < 1:
+        raise ConfigError(f"perplexity is {perplexity}; give a number of neighbours, such as 30.")
+    scores = scores.astype(np.float32)
+    if not np.isfinite(scores).all():
+        raise MetricError(f"The critic's scores at step {step} are not finite; look at an earlier checkpoint.")
+    if (scores == scores[0]).all():
+        raise MetricError(f"All images have the same critic score at step {step}; look at another checkpoint.")
+    tsne = TSNE(
+        n_components=2,
+        perplexity=min(perplexity, (len(scores) - 1) / 3),
+        # One score has no second principal component to begin with.
+        init="pca" if scores.shape[1] > 1 else "random",
+        random_state=seed,
+    )
+    # Threads gain little for so few points, wait for each other on a busy machine, and add up in any order.
+    with threadpool_limits(limits=1):
+        return tsne.fit_transform(scores)
 
 
 def _real_images(data: ImageData | StoredImages, count: int, seed: int) -> tuple[np.ndarray, np.ndarray | None]:

@@ -1,4 +1,4 @@
-"""What the fixed codes of a run have become over its steps, from the grids of pictures made after each round."""
+"""The images of a run's fixed codes over its steps, from the grids of pictures made after each round."""
 
 from __future__ import annotations
 
@@ -13,22 +13,26 @@ from mmdgan.runs.folder import RunFolder
 def evolution_frames(folder: RunFolder, rows: int = 8, columns: int = 8) -> tuple[list[int], np.ndarray]:
     """One frame per grid of pictures: its upper left cells, under a strip that names the step.
 
-    A run that was resumed with another number of columns (`--grid`) shows other codes in the same place; grids that
+    A run that was resumed with another number of columns (`--grid`) shows other codes in the same place: grids that
     are not as wide as the newest are left out.
 
     Args:
-        folder: the run.
-        rows: of cells; fewer if a grid has fewer.
-        columns: of cells; fewer if the grids have fewer.
+        folder: The run.
+        rows: Rows of cells; fewer if a grid has fewer.
+        columns: Columns of cells; fewer if the grids have fewer.
 
     Returns:
-        the steps, ascending, and frames, uint8 (T, strip + rows H, columns W, C), C = 1 or 3.
+        The steps, ascending, and frames, uint8 (T, strip + rows H, columns W, C), C = 1 or 3.
 
     Raises:
-        DataError: the run has no grid yet, or one that cannot be read or is not made of cells of the run's size.
+        DataError: The run has no grid yet, or one that cannot be read or is not made of cells of the run's size.
     """
+    files = folder.grid_file(0).parent.glob("*.png")
+    steps = sorted(int(file.stem) for file in files if file.stem.isdecimal())
+    if not steps:
+        raise DataError(f"{folder.grid_file(0).parent} holds no grids yet; train the run up to its first round.")
     height, width = cell_shape(folder)
-    grids = {step: _read(folder.grid_file(step), height, width) for step in grid_steps(folder)}
+    grids = {step: _read(folder.grid_file(step), height, width) for step in steps}
     newest = grids[max(grids)]
     grids = {step: grid for step, grid in grids.items() if grid.shape[1:] == newest.shape[1:]}
     rows = min(rows, *(grid.shape[0] // height for grid in grids.values()))
@@ -36,19 +40,6 @@ def evolution_frames(folder: RunFolder, rows: int = 8, columns: int = 8) -> tupl
     cells = [grid[: rows * height, : columns * width] for grid in grids.values()]
     frames = [np.concatenate([_strip(step, cell), cell]) for step, cell in zip(grids, cells, strict=True)]
     return list(grids), np.stack(frames)
-
-
-def grid_steps(folder: RunFolder) -> list[int]:
-    """The steps of which a run has a grid of pictures, ascending.
-
-    Raises:
-        DataError: it has none.
-    """
-    files = folder.grid_file(0).parent.glob("*.png")
-    steps = sorted(int(file.stem) for file in files if file.stem.isdecimal())
-    if not steps:
-        raise DataError(f"{folder.grid_file(0).parent} holds no grids yet; train the run up to its first round.")
-    return steps
 
 
 def cell_shape(folder: RunFolder) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What a run's config.json says, in the form that reports need; without TensorFlow, without the data."""
+"""What a run's directory says of the run, in the form that reports need; without TensorFlow, without the images."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import dataclasses
 import functools
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from mmdgan import design
 from mmdgan.core.errors import ConfigError
@@ -16,22 +19,25 @@ from mmdgan.core.options import fields_with
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
 from mmdgan.runs.published import Wanted
+from mmdgan.training.event_files import Scalars, read_scalars
 
 _PLACES = frozenset(fields_with(Experiment, scope="place") + fields_with(Experiment, scope="call"))
 """Fields that say where things are, or how to begin, and nothing of what is trained."""
 
+Item = TypeVar("Item")
+
 
 @dataclass(frozen=True)
 class RunFacts:
-    """A run's configuration.
+    """The configuration of a run.
 
     Attributes:
-        folder: the run's directory.
-        experiment: every field of `Experiment`, with the defaults of this version where an older one knew no such
-            field, and the fields of newer versions as they are.
-        architecture: the dictionaries of both networks.
-        data: of the images: count, source, fingerprint, mode; {} of a run that has not begun.
-        versions: of the libraries it was begun with.
+        folder: The run's directory.
+        experiment: Every field of `Experiment`: this version's default where the run's version had no such field;
+            fields of newer versions as they are.
+        architecture: The dictionaries of both networks.
+        data: Facts of the images: count, source, fingerprint, mode; {} for a run that has not begun.
+        versions: Versions of the libraries that the run was begun with.
     """
 
     folder: RunFolder
@@ -42,16 +48,17 @@ class RunFacts:
 
     @classmethod
     def of(cls, run: str | os.PathLike | RunFolder) -> RunFacts:
-        """The facts of a run directory; ConfigError if it is none, or damaged."""
+        """Returns the facts of a run directory; a ConfigError says that it is none, or damaged."""
         folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
         config = folder.read_config()
-        defaults = {field.name: field.default for field in dataclasses.fields(Experiment)}
         saved = {name: tuple(v) if isinstance(v, list) else v for name, v in config["experiment"].items()}
-        return cls(folder, defaults | saved, config["architecture"], config.get("data", {}), config.get("versions", {}))
+        return cls(
+            folder, _defaults() | saved, config["architecture"], config.get("data", {}), config.get("versions", {})
+        )
 
     @property
     def name(self) -> str:
-        """The directory's own name."""
+        """Name of the directory."""
         return self.folder.path.resolve().name
 
     @functools.cached_property
@@ -67,7 +74,7 @@ class RunFacts:
 
     @property
     def score_size(self) -> int:
-        """Outputs of the critic."""
+        """Number of outputs of the critic."""
         return self.networks[1].output_shape[0]
 
     @property
@@ -82,16 +89,15 @@ class RunFacts:
 
     def changed(self) -> dict[str, Any]:
         """The fields of this version that differ from its defaults: what a command must say to make such a run."""
-        known = {field.name: field.default for field in dataclasses.fields(Experiment)}
-        given = {name: value for name, value in self.experiment.items() if name in known}
-        return {name: value for name, value in given.items() if value != known[name]}
+        defaults = _defaults()
+        return {name: value for name, value in self.experiment.items() if name in defaults and value != defaults[name]}
 
 
 def run_folders(words: list[str]) -> list[RunFolder]:
     """The runs of a command line: run directories, and all runs below other directories, each once.
 
     Raises:
-      ConfigError: a directory that does not exist, or with no run below it.
+        ConfigError: A directory does not exist, or there is no run below it.
     """
     found: dict[str, RunFolder] = {}
     for word in words:
@@ -109,7 +115,7 @@ def run_folders(words: list[str]) -> list[RunFolder]:
 def differing_fields(facts: list[RunFacts]) -> dict[str, list[Any]]:
     """The fields of the configurations that are not the same in all runs, with the value of each run.
 
-    Besides the experiment's fields (but for folders and files): "networks" (parameters of generator and critic),
+    Besides the experiment's fields (without folders and files): "networks" (parameters of generator and critic),
     "images" (their number and fingerprint) and versions of libraries.
     """
     if len(facts) < 2:
@@ -118,9 +124,24 @@ def differing_fields(facts: list[RunFacts]) -> dict[str, list[Any]]:
     rows = {name: [f.experiment.get(name) for f in facts] for name in names}
     if any(f.architecture != facts[0].architecture for f in facts):
         rows["networks"] = [" and ".join(f"{spec.parameters:,}" for spec in f.networks) for f in facts]
-    prints = [f.data.get("fingerprint", "unknown") for f in facts]
-    rows["images"] = [f"{f.data.get('count', 0):,}, {mark[:8]}" for f, mark in zip(facts, prints, strict=True)]
+    rows["images"] = [f"{f.data.get('count', 0):,}, {f.data.get('fingerprint', 'unknown')[:8]}" for f in facts]
     for library in dict.fromkeys(name for f in facts for name in f.versions):
         rows[library] = [f.versions.get(library, "unknown") for f in facts]
     always = {"networks"}  # equal counts of parameters do not mean equal networks
     return {name: row for name, row in rows.items() if name in always or any(value != row[0] for value in row)}
+
+
+def logged_scalars(folder: RunFolder) -> dict[str, Scalars]:
+    """Every scalar that a run has logged, by tag; {} for a run without event files."""
+    has_files = folder.logs.is_dir() and any(folder.logs.glob("*tfevents*"))
+    return read_scalars(folder.path) if has_files else {}
+
+
+def spread_out(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many of the items: the first, the last, and evenly spread ones between them."""
+    places = np.linspace(0, len(items) - 1, min(most, len(items)))
+    return [items[index] for index in sorted({round(place) for place in places})]
+
+
+def _defaults() -> dict[str, Any]:
+    return {field.name: field.default for field in dataclasses.fields(Experiment)}

@@ -1,7 +1,7 @@
-"""The page of a run as one HTML file that needs nothing but itself: no script, no font, no picture from elsewhere.
+"""Renders a page as one HTML file that needs nothing else: no script, no font, no picture from elsewhere.
 
-Pictures are `data:` addresses, drawings are SVG elements of the page, the style sheet stands in its head. It is made
-for narrow and wide windows, for dark ones, and for paper.
+Pictures are `data:` addresses, drawings are SVG elements, and the style sheet is in the head. The page suits narrow and
+wide windows, dark mode, and paper.
 """
 
 from __future__ import annotations
@@ -11,72 +11,19 @@ import re
 from functools import singledispatch
 from html import escape
 from itertools import count
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from mmdgan.core.errors import ConfigError
-from mmdgan.report.blocks import Cell, Code, Details, Page, Picture, Section, Side, Table, Text
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable
+from mmdgan.report.blocks import Block, Cell, Code, Details, Page, Picture, Section, SideBySide, Table, Text
 
 _MARKS = {"differs": "≠ ", "unknown": "? ", "best": "★ ", "warning": "⚠ "}
 _KINDS = {"missing": "Not shown: "}
-_LONG = 24  # letters of a cell that gets room for them on narrow screens
+_LONG = 24  # cells with more letters get room for them on narrow screens
 _DOCTYPE = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>", re.DOTALL)
 _IDS = re.compile(r'(\bid="|href="#|url\(#)')
 _drawings = count(1)
 
 
-def write_report(
-    run: str | os.PathLike,
-    out: str | os.PathLike | None = None,
-    *,
-    step: int | str | None = None,
-    count: int = 256,
-    pictures: bool = True,
-    published: str | os.PathLike | None = None,
-    progress: Callable[[str], object] = lambda line: None,
-) -> tuple[Path, Page]:
-    """Writes all that is known of a run into one file.
-
-    Args:
-        run: its directory.
-        out: the file; RUN/report.html by default.
-        step: of the checkpoint that pictures are made of, or "best"; the newest by default.
-        count: images that the critic looks at.
-        pictures: whether to make what needs the networks, and TensorFlow.
-        published: a CSV of published scores; by default the repository's.
-        progress: takes a line about what is done now.
-
-    Returns:
-        the file, and what it shows; `Page.missing` lists what it does not.
-
-    Raises:
-        ConfigError: no run, or a place that cannot be written to.
-        CheckpointError: no such step.
-    """
-    from mmdgan.report.collect import collect
-    from mmdgan.report.subject import Request
-    from mmdgan.runs.folder import RunFolder
-
-    folder = RunFolder.open(run)
-    path = folder.path / "report.html" if out is None else Path(out)
-    if path.is_dir() or path.suffix.lower() not in (".html", ".htm"):
-        raise ConfigError(f"out: {path} is no name for a page; give one that ends in .html.")
-    page = collect(folder, Request(step, count, pictures, published), progress)
-    from mmdgan.pictures.grid import save_bytes
-
-    try:
-        save_bytes(path, render(page).encode())
-    except OSError as error:
-        raise ConfigError(f"out: {path} cannot be written ({error.strerror or error}); name another place.") from error
-    return path, page
-
-
 def render(page: Page) -> str:
-    """The page as HTML."""
+    """Returns the page as HTML."""
     links = "".join(f'<a href="#{escape(s.name)}">{escape(s.title)}</a>' for s in page.sections)
     body = "\n".join(map(_section, page.sections))
     return f"""<!DOCTYPE html>
@@ -86,7 +33,7 @@ def render(page: Page) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{escape(page.title)}</title>
-<style>{STYLE}</style>
+<style>{_STYLE}</style>
 </head>
 <body>
 <header>
@@ -109,8 +56,8 @@ def _section(section: Section) -> str:
 
 
 @singledispatch
-def _html(block: object) -> str:
-    raise TypeError(f"{type(block).__name__} is no block of a page.")
+def _html(block: Block) -> str:
+    raise TypeError(f"{type(block).__name__} is not a block of a page.")
 
 
 @_html.register
@@ -125,7 +72,7 @@ def _(block: Code) -> str:
 
 
 @_html.register
-def _(block: Side) -> str:
+def _(block: SideBySide) -> str:
     kind = "thumbs" if block.small else "plots"
     return f'<div class="{kind}">{"".join(map(_html, block.blocks))}</div>'
 
@@ -156,7 +103,7 @@ def _row(row: tuple[str | Cell, ...], numbers: bool) -> str:
         tag = 'th scope="row"' if index == 0 else "td"
         names = [kind] * bool(kind) + ["long"] * (len(text) > _LONG)
         style = f' class="{" ".join(names)}"' if names else ""
-        if numbers:  # a value and its spread stay in one line, as do two counts
+        if numbers:  # keep a value and its spread, or two counts, in one line
             text = re.sub(r" ([±/]) ", "\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", text)
         parts.append(f"<{tag}{style}>{escape(_MARKS.get(kind, '') + text)}</{tag.split()[0]}>")
     return "".join(parts)
@@ -179,7 +126,7 @@ def _(block: Picture) -> str:
 
 
 def _drawing(block: Picture) -> str:
-    """An SVG file as an element of the page: without its head, with names of its own, and with a title."""
+    """An SVG file as an element of the page: without its head, with unique names, and with a title."""
     text = _DOCTYPE.sub("", block.content.decode()).strip()
     text = _IDS.sub(rf"\g<1>d{next(_drawings)}-", text)
     # Sizes in points would not shrink with the window; the drawing has a viewBox.
@@ -189,22 +136,18 @@ def _drawing(block: Picture) -> str:
 
 
 def _size(block: Picture) -> tuple[int, int]:
-    """Width and height of a PNG or GIF file in pixels, so that the page does not jump while it opens."""
+    """Width and height of a PNG or GIF file in pixels, so that the page does not jump while it loads."""
     if block.kind == "png":
         return int.from_bytes(block.content[16:20], "big"), int.from_bytes(block.content[20:24], "big")
     return int.from_bytes(block.content[6:8], "little"), int.from_bytes(block.content[8:10], "little")
 
 
 def _breakable(name: str) -> str:
-    """A long name that may go on in the next line after each underscore and slash."""
+    """A long name that may break after each underscore and slash."""
     return re.sub(r"([_/])", r"\1<wbr>", escape(name))
 
 
-# MERGED mmdgan/report/html.py
-# The style sheet of pages: narrow and wide windows, light and dark ones, paper.
-
-
-STYLE = """
+_STYLE = """
 :root { color-scheme: light dark; --ink: #1c1e21; --soft: #5b6470; --line: #d5d9df; --ground: #ffffff; --shade: #f3f5f8;
   --link: #0b57a4; --warn: #9a3412; --warnground: #fff4ec; --good: #166534; }
 @media (prefers-color-scheme: dark) {

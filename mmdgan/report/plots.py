@@ -1,28 +1,35 @@
-"""The pictures of a run as matplotlib figures: narrow, with large letters, for a telephone as for a page.
+"""The pictures of a run as matplotlib figures and as files: narrow, with large letters, for phones as for pages.
 
-Made without pyplot, so that nothing global changes. Colours are those of Okabe & Ito 2008, which people with any
-colour vision can tell apart, and two more; markers and dashes repeat what they say.
+Made without pyplot, so that nothing global changes. Colours are those of Okabe & Ito 2008, which readers with any
+colour vision can tell apart, and two more; markers and dashes repeat what the colours say.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 import math
+import os
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmdgan.report.critic_view import CriticView, extremes
+from mmdgan.core.errors import ConfigError, MmdGanError
+from mmdgan.core.files import write_bytes
+from mmdgan.report.critic_view import EXTREMES, CriticView, embed_scores, extremes, view_critic
+from mmdgan.report.evolution import evolution_frames
+from mmdgan.report.facts import spread_out
+from mmdgan.report.spectra import LayerNorm, spectral_history
+from mmdgan.runs.folder import RunFolder
+from mmdgan.training.event_files import Scalars, read_scalars
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from mmdgan.report.spectra import LayerNorm
-    from mmdgan.training.event_files import Scalars
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D00", "#882255", "#777777")
 """Blue, vermilion, green, purple, orange, sky blue, black, brown (for yellow, which white swallows), wine, grey."""
@@ -31,26 +38,21 @@ _MARKERS = "osD^vP*X<>"
 _DASHES = ("-", "--", "-.", ":")
 _REAL, _GENERATED, _FAINT = COLOURS[0], COLOURS[1], "#C8C8C8"
 _WIDTH = 5.2  # inches
-_BINS = 200  # points of a curve
-_RASTER_FROM = 400  # points of a scatter plot
+_BINS = 200  # points per curve
+_RASTER_FROM = 400  # points from which a scatter plot is a bitmap
 _MOST_CLASSES = 10
-_LETTERS = 52  # of a line of a legend, as wide as a figure
-_EXTREMES = {
-    "real_most": "real, taken for the most real",
-    "real_least": "real, taken for the least real",
-    "generated_most": "generated, taken for the most real",
-    "generated_least": "generated, taken for the least real",
-}
+_LETTERS = 52  # letters of a legend that is as wide as a figure
+_CHECKPOINTS = 6  # checkpoints in spectra.png
 
 
 def plot_curves(curves: Mapping[str, Scalars], title: str = "") -> Figure:
-    """Scalars over steps in one panel; long curves as the mean of each of 200 bins, with a band from least to most.
+    """Plots scalars over steps in one panel; long curves as the mean of each of 200 bins, with a band of the range.
 
     The vertical axis is logarithmic where all values are positive and span more than a factor of 20.
 
     Args:
-        curves: by name; values that are not finite leave gaps.
-        title: of the figure.
+        curves: Scalars by name; values that are not finite leave gaps.
+        title: Title of the figure.
     """
     columns = 1 if max(map(len, curves), default=0) > 22 else 2
     labels, title = [textwrap.fill(name, _LETTERS) for name in curves], textwrap.fill(title, _LETTERS - 6)
@@ -71,12 +73,12 @@ def plot_curves(curves: Mapping[str, Scalars], title: str = "") -> Figure:
 
 
 def plot_scores(records: Sequence[Mapping[str, Any]], names: Iterable[str] | None = None) -> Figure:
-    """One panel per score over steps, its spread as a band.
+    """Plots each score over steps in its own panel, its spread as a band.
 
     Args:
-        records: lines of metrics.jsonl (`RunFolder.records`), oldest first; of several values of a score at one
-            step from as many images, the newest is drawn; scores of different numbers of images are different lines.
-        names: of scores ("metric"), in this order; all by default. Those without a value are left out.
+        records: Lines of metrics.jsonl (`RunFolder.records`), oldest first. Of several values of a score at one step
+            from as many images, the newest is drawn; scores of different numbers of images are different lines.
+        names: Names of scores ("metric"), in this order; all by default. Scores without a value are left out.
     """
     points: dict[str, dict[int | None, dict[int, tuple[float, float]]]] = {}
     for record in records:
@@ -106,11 +108,11 @@ def plot_scores(records: Sequence[Mapping[str, Any]], names: Iterable[str] | Non
 
 
 def plot_tsne(view: CriticView, points: np.ndarray) -> Figure:
-    """Embedded critic scores: real and generated ones; and, where labels are known, the real ones by class.
+    """Plots embedded critic scores: real and generated ones; and, where labels are known, the real ones by class.
 
     Args:
-        view: as `embed_scores` took it.
-        points: (2N, 2), what it gave.
+        view: Argument of `embed_scores`.
+        points: Its result, (2N, 2).
     """
     real, generated = points[: len(view.score_data)], points[len(view.score_data) :]
     figure, panels = _figure([4.4] if view.labels_data is None else [4.4, 4.4])
@@ -127,7 +129,7 @@ def plot_tsne(view: CriticView, points: np.ndarray) -> Figure:
             _scatter(panels[1], rest, "#909090", ".", f"{len(classes) - len(shown):,} other classes", raster)
         for index, label in enumerate(shown):
             colour, marker = COLOURS[index % len(COLOURS)], _MARKERS[index % len(_MARKERS)]
-            _scatter(panels[1], real[view.labels_data == label], colour, marker, _class_name(view, label), raster)
+            _scatter(panels[1], real[view.labels_data == label], colour, marker, view.class_name(label), raster)
         _title(panels[1], "the real ones by class")
     for axes in panels:
         axes.set(xticks=[], yticks=[])
@@ -138,11 +140,7 @@ def plot_tsne(view: CriticView, points: np.ndarray) -> Figure:
 
 
 def plot_spectra(history: Sequence[LayerNorm]) -> Figure:
-    """Spectral norms over steps: the ratio of training's norm to the exact one, and both norms.
-
-    Args:
-        history: of `spectral_history`.
-    """
+    """Plots the ratio of the norm in training to the exact norm, and both norms, over steps (`spectral_history`)."""
     layers = list(dict.fromkeys(row.layer for row in history))
     columns = 3 if max(map(len, layers), default=0) < 26 else 2
     figure, (ratios, norms) = _figure([2.8, 2.6 + _legend_height(len(layers), columns)])
@@ -168,7 +166,7 @@ def plot_spectra(history: Sequence[LayerNorm]) -> Figure:
 
 
 def plot_witness(view: CriticView) -> Figure:
-    """How real the critic takes real and generated images to be: both histograms of the witness."""
+    """Plots histograms of the witness of real and of generated images."""
     figure, [axes] = _figure([3.2])
     sets = {"real": (view.witness_data, _REAL), "generated": (view.witness_gen, _GENERATED)}
     finite = {name: values[np.isfinite(values)] for name, (values, _) in sets.items()}
@@ -190,7 +188,7 @@ def plot_witness(view: CriticView) -> Figure:
 
 
 def plot_extremes(view: CriticView, count: int = 8) -> Figure:
-    """The images that the critic takes for the most and for the least real, four rows of them."""
+    """Shows the images that the critic takes for the most and for the least real, in four rows."""
     from mmdgan.pictures.grid import image_grid
 
     found = extremes(view, count)
@@ -202,13 +200,13 @@ def plot_extremes(view: CriticView, count: int = 8) -> Figure:
         axes.imshow(
             grid.squeeze(-1) if grid.shape[-1] == 1 else grid, cmap="gray", vmin=0, vmax=255, interpolation="none"
         )
-        _title(axes, _EXTREMES[name])
+        _title(axes, EXTREMES[name])
         axes.axis("off")
     return figure
 
 
 def to_svg(figure: Figure) -> bytes:
-    """The figure as SVG, the same bytes for the same figure; letters are drawn as shapes, so that no font is needed."""
+    """Returns SVG, the same bytes for the same figure; letters are drawn as shapes, so that no font is needed."""
     from matplotlib import rc_context
 
     buffer = io.BytesIO()
@@ -220,15 +218,81 @@ def to_svg(figure: Figure) -> bytes:
 
 
 def to_png(figure: Figure, dpi: int = 160) -> bytes:
-    """The figure as PNG."""
+    """Returns the figure as PNG."""
     buffer = io.BytesIO()
     _settle(figure)
     figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
 
+def write_all(
+    folder: RunFolder,
+    out: str | os.PathLike | None = None,
+    *,
+    step: int | str | None = None,
+    count: int = 256,
+    seed: int = 0,
+) -> tuple[list[Path], dict[str, str]]:
+    """Writes curves.png, scores.png, tsne.png, spectra.png, witness.png, extremes.png and evolution.gif.
+
+    Exact spectral norms are those of at most 6 checkpoints, from the first to the last.
+
+    Args:
+        folder: The run.
+        out: Folder to write to; RUN/pictures by default.
+        step: Step of the checkpoint whose critic is shown; the newest by default.
+        count: Number of real and of generated images.
+        seed: Seed of images and embedding.
+
+    Returns:
+        The files written, and by file name why the others could not be made.
+
+    Raises:
+        ConfigError: The folder cannot be written.
+    """
+    from mmdgan.pictures.animations import gif_bytes
+
+    view = functools.cache(functools.partial(view_critic, folder, step, count, seed))
+
+    def losses() -> Figure:
+        curves = read_scalars(folder.path)
+        return plot_curves({tag: c for tag, c in curves.items() if tag.startswith("GANLoss/")}, "losses")
+
+    def spectra() -> Figure:
+        # Exact norms of wide layers take their time.
+        return plot_spectra(spectral_history(folder, spread_out(folder.steps(), _CHECKPOINTS)))
+
+    figures: dict[str, Callable[[], Figure]] = {
+        "curves.png": losses,
+        "scores.png": lambda: plot_scores(folder.records()),
+        "tsne.png": lambda: plot_tsne(view(), embed_scores(view(), seed)),
+        "spectra.png": spectra,
+        "witness.png": lambda: plot_witness(view()),
+        "extremes.png": lambda: plot_extremes(view()),
+    }
+    makers: dict[str, Callable[[], bytes]] = {
+        name: functools.partial(lambda make: to_png(make()), make) for name, make in figures.items()
+    }
+    makers["evolution.gif"] = lambda: gif_bytes(evolution_frames(folder)[1], 0.5)
+    out = folder.path / "pictures" if out is None else Path(out)
+    written, missing = [], {}
+    for name, make in makers.items():
+        try:
+            content = make()
+        except MmdGanError as error:
+            missing[name] = str(error)
+            continue
+        try:
+            write_bytes(out / name, content)
+        except OSError as error:
+            place = f"{out / name} cannot be written ({error.strerror or error})"
+            raise ConfigError(f"{place}; name another place.") from error
+        written.append(out / name)
+    return written, missing
+
+
 def _figure(heights: Sequence[float], title: str = "", sharex: bool = False) -> tuple[Figure, list[Axes]]:
-    """A white figure of panels below each other, of these heights in inches."""
+    """A white figure of panels below each other, with their heights in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -261,7 +325,7 @@ def _title(axes: Axes, text: str) -> None:
 
 
 def _settle(figure: Figure) -> None:
-    """Lays the panels out once: doing it again would move them by fractions of a pixel."""
+    """Lays the panels out once: a second time would move them by fractions of a pixel."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
 
@@ -275,7 +339,7 @@ def _step_axis(axes: Axes) -> None:
 
 
 def _log_where_it_helps(axes: Axes, values: np.ndarray, factor: float = 20) -> None:
-    """A logarithmic axis for positive values that span a factor; with numbers instead of powers of ten."""
+    """Makes the axis logarithmic for positive values that span a factor; with numbers instead of powers of ten."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     if values.size and values.min() > 0 and values.max() > factor * values.min():
@@ -287,12 +351,12 @@ def _log_where_it_helps(axes: Axes, values: np.ndarray, factor: float = 20) -> N
 
 
 def _legend_height(count: int, columns: int) -> float:
-    """How high a legend of so many entries is, in inches."""
+    """Height of a legend of so many entries, in inches."""
     return 0.22 * math.ceil(count / columns) if count > 1 else 0.0
 
 
 def _legend(axes: Axes, columns: int) -> None:
-    """What the lines and points mean, under the panel; nothing if there is only one."""
+    """Puts a legend under the panel, unless there is only one entry."""
     handles, labels = axes.get_legend_handles_labels()
     if len(labels) > 1:
         options = {"fontsize": 10.5, "frameon": False, "columnspacing": 1.2, "handlelength": 1.6}
@@ -307,7 +371,7 @@ def _line_style(index: int) -> dict[str, Any]:
 def _score_line(
     axes: Axes, steps: list[int], value: np.ndarray, spread: np.ndarray, index: int, count: int | None
 ) -> None:
-    """One score over steps with its spread: a band, or a bar where there is but one step."""
+    """One score over steps with its spread: a band, or a bar where there is only one step."""
     style = {**_line_style(index), "marker": _MARKERS[index % len(_MARKERS)], "markersize": 4}
     axes.plot(steps, value, label=f"{count:,} images" if count else "unknown count", **style)
     if len(steps) > 1:
@@ -317,7 +381,7 @@ def _score_line(
 
 
 def _thinned(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, ...]:
-    """At most 200 points of a curve: (steps, least, mean, greatest value) of each bin; NaN where one has no number."""
+    """At most 200 points of a curve: (step, least, mean, greatest value) of each bin; NaN for a bin without numbers."""
     values = np.where(np.isfinite(values), values, np.nan)
     if len(steps) <= _BINS:
         return steps, values, values, values
@@ -332,10 +396,6 @@ def _scatter(axes: Axes, points: np.ndarray, colour: str, marker: str, label: st
     edges = {"linewidths": 1.0} if marker == "x" else {"linewidths": 0.25, "edgecolors": "white"}
     size = 22 if len(points) < 400 else 14
     axes.scatter(points[:, 0], points[:, 1], s=size, c=colour, marker=marker, label=label, rasterized=raster, **edges)
-
-
-def _class_name(view: CriticView, label: int) -> str:
-    return view.class_names[label] if label < len(view.class_names) else str(label)
 
 
 def _empty(axes: Axes, text: str) -> None:

@@ -1,4 +1,4 @@
-"""TensorBoard's embedding projector: critic scores of real and generated images, with their pictures and classes."""
+"""TensorBoard's embedding projector: critic scores of images, with their pictures and classes."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from mmdgan.report.critic_view import CriticView
 from mmdgan.runs.folder import RunFolder
 
 CONFIG = "projector_config.pbtxt"
-_LARGEST_SPRITE = 8192  # pixels of a side that browsers take
+_LARGEST_SPRITE = 8192  # pixels per side that browsers accept
 
 
 def write_projector(folder: RunFolder, view: CriticView, out: str | os.PathLike | None = None) -> Path:
     """Writes what `tensorboard --logdir RUN/logs` shows under "Projector" (original.md F.1).
 
-    Of step N: `x_vs_xg_N_embedding.tsv` (the vectors: critic scores of the real images, then of the generated ones),
+    For step N: `x_vs_xg_N_embedding.tsv` (critic scores of the real images, then of the generated ones),
     `x_vs_xg_N_label.tsv` (a header; six-digit index, "real" or "generated", and the class where there are labels),
     `x_vs_xg_N.png` (the images in a grid, each stretched to the whole range of grey values). The step is added to
-    `projector_config.pbtxt`; steps that are there already stay.
+    `projector_config.pbtxt`, next to other steps.
 
     Args:
-        folder: the run.
-        view: its real and generated images.
-        out: another folder of logs.
+        folder: The run.
+        view: Its real and generated images.
+        out: Another folder of logs.
 
     Returns:
-        the path of `projector_config.pbtxt`.
+        The path of `projector_config.pbtxt`.
 
     Raises:
-        ConfigError: the folder cannot be written, or holds another program's damaged configuration.
+        ConfigError: The folder cannot be written, or holds a damaged configuration of another program.
     """
     out = folder.logs if out is None else Path(out)
     stem = f"x_vs_xg_{view.step}"
@@ -56,17 +56,13 @@ def _metadata(view: CriticView) -> str:
     header, columns = ["Name", "Class"], [[f"{index:06d}" for index in range(len(kinds))], kinds]
     if view.labels_data is not None:
         header.append("Label")
-        asked = [""] * len(view.score_gen) if view.labels_gen is None else [_name(view, y) for y in view.labels_gen]
-        columns.append([_name(view, y) for y in view.labels_data] + asked)
+        asked = [""] * len(view.score_gen) if view.labels_gen is None else map(view.class_name, view.labels_gen)
+        columns.append([*map(view.class_name, view.labels_data), *asked])
     return "".join("\t".join(row) + "\n" for row in [header, *zip(*columns, strict=True)])
 
 
-def _name(view: CriticView, label: int) -> str:
-    return view.class_names[label] if label < len(view.class_names) else str(label)
-
-
 def _write_sprite(path: Path, view: CriticView) -> tuple[int, int]:
-    """Writes the grid of pictures; returns width and height of one."""
+    """Writes the grid of images; returns width and height of one image."""
     images = np.concatenate([view.images_data, view.images_gen])
     columns = int(np.ceil(np.sqrt(len(images))))
     shrink = int(np.ceil(columns * max(images.shape[1:3]) / _LARGEST_SPRITE))

@@ -1,70 +1,58 @@
-"""The page's view of the critic: its scores in the plane, the witness, extremes, the projector, spectral norms."""
+"""The sections on the critic: its scores in the plane, the witness, extremes, the projector; spectral norms."""
 
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
 from mmdgan.core.errors import MetricError
+from mmdgan.core.progress import counter
 from mmdgan.pictures import grid
-from mmdgan.report.blocks import Block, Cell, Code, Details, Picture, Pile, Side, Table, Text
-from mmdgan.report.subject import Subject, or_missing
-
-if TYPE_CHECKING:
-    from mmdgan.report.critic_view import CriticView
+from mmdgan.report import critic_view, plots
+from mmdgan.report.blocks import Block, Cell, Code, Details, Picture, SideBySide, Table, Text, missing, or_missing
+from mmdgan.report.critic_view import CriticView
+from mmdgan.report.facts import spread_out
+from mmdgan.report.reported_run import ReportedRun
 
 _CHECKPOINTS = 5
 _SHOWN = 8
-_EXTREMES = {
-    "real_most": "Real, taken for the most real",
-    "real_least": "Real, taken for the least real",
-    "generated_most": "Generated, taken for the most real",
-    "generated_least": "Generated, taken for the least real",
-}
 
 
-def critic(subject: Subject) -> tuple[Block, ...]:
-    """The section."""
-    pile = Pile()
-    if not subject.request.pictures:
-        pile.missing("t-SNE, witness and extremes (--nopictures).")
-        return tuple(pile.blocks)
-    with or_missing(pile):
-        view = subject.view
-        pile.add(Text(_in_words(view)))
-        with or_missing(pile):
-            pile.add(Side((_witness(view), _tsne(subject, view))))
-        pile.add(*_extremes(view))
-    pile.add(*_projector(subject))
-    return tuple(pile.blocks)
+def critic(run: ReportedRun) -> Iterator[Block]:
+    """Renders the section "What the critic sees"."""
+    if not run.pictures:
+        yield missing("t-SNE, witness and extremes (--nopictures).")
+        return
+    yield from or_missing(partial(_scored_images, run))
+    yield from _projector(run)
 
 
-def spectra(subject: Subject) -> tuple[Block, ...]:
-    """The section: norms as training sees them against exact ones, over the kept checkpoints."""
-    from mmdgan.report.plots import plot_spectra, to_svg
-
-    pile = Pile()
-    if not any(part.spectral for spec in subject.facts.networks for layer in spec.layers for part in layer.parts):
-        pile.add(Text("No layer of the networks is spectrally normalised."))
-    elif not subject.request.pictures:
-        pile.missing("spectral norms (--nopictures).")
-    elif not subject.saved:
-        pile.missing(f"spectral norms: {subject.folder.path} has no checkpoint.")
+def spectra(run: ReportedRun) -> Iterator[Block]:
+    """Renders the section "Spectral norms": as training sees them and exact, over the kept checkpoints."""
+    if not any(part.spectral for spec in run.facts.networks for layer in spec.layers for part in layer.parts):
+        yield Text("No layer of the networks is spectrally normalised.")
+    elif not run.pictures:
+        yield missing("spectral norms (--nopictures).")
+    elif not run.saved:
+        yield missing(f"spectral norms: {run.folder.path} has no checkpoint.")
     else:
-        with or_missing(pile):
-            history = _history(subject)
-            alt = "Spectral norms of each layer over training steps, against exact ones"
-            pile.add(Picture(to_svg(plot_spectra(history)), "svg", alt, _spectra_caption(subject)))
-            last = [row for row in history if row.step == history[-1].step]
-            rows = tuple(
-                (row.layer, f"{row.sigma:.4g}", f"{row.exact:.4g}", Cell(f"{row.ratio:.4f}", _ratio_kind(row.ratio)))
-                for row in last
-            )
-            header = ("layer", "norm in training", "exact norm", "ratio")
-            pile.add(Table(header, rows, f"At step {last[0].step:,}"))
-    return tuple(pile.blocks)
+        yield from or_missing(partial(_norms, run))
+
+
+def _scored_images(run: ReportedRun) -> Iterator[Block]:
+    view = run.view
+    yield Text(_in_words(view))
+    yield from or_missing(lambda: [SideBySide((_witness(view), _tsne(run, view)))])
+    found = critic_view.extremes(view, _SHOWN)
+    titles = {name: title.capitalize() for name, title in critic_view.EXTREMES.items()}
+    pictures = (
+        Picture(grid.png_bytes(grid.image_grid(images, 4)), "png", titles[name], titles[name])
+        for name, images in found.items()
+    )
+    yield SideBySide(tuple(pictures), small=True)
 
 
 def _in_words(view: CriticView) -> str:
@@ -79,77 +67,61 @@ def _in_words(view: CriticView) -> str:
 
 
 def _witness(view: CriticView) -> Picture:
-    from mmdgan.report.plots import plot_witness, to_svg
+    drawing = plots.to_svg(plots.plot_witness(view))
+    return Picture(drawing, "svg", f"Histograms of the {view.witness_name}", "Witness values")
 
-    return Picture(to_svg(plot_witness(view)), "svg", f"Histograms of the {view.witness_name}", "Witness values")
 
-
-def _tsne(subject: Subject, view: CriticView) -> Picture:
-    from mmdgan.report.plots import plot_tsne, to_svg
-    from mmdgan.report.tsne import embed_scores
-
+def _tsne(run: ReportedRun, view: CriticView) -> Picture:
     if not (np.isfinite(view.score_data).all() and np.isfinite(view.score_gen).all()):
         raise MetricError(f"t-SNE: the critic's scores at step {view.step:,} are not finite.")
-    subject.progress("Embedding the critic's scores (t-SNE).")
-    figure = plot_tsne(view, embed_scores(view))
+    run.say("Embedding the critic's scores (t-SNE).")
+    drawing = plots.to_svg(plots.plot_tsne(view, critic_view.embed_scores(view)))
     caption = "The critic's scores by t-SNE: near points have alike scores; distances between groups say little."
-    return Picture(to_svg(figure), "svg", "Critic scores of real and generated images by t-SNE", caption)
+    return Picture(drawing, "svg", "Critic scores of real and generated images by t-SNE", caption)
 
 
-def _extremes(view: CriticView) -> list[Block]:
-    from mmdgan.report.critic_view import extremes
-
-    found = extremes(view, _SHOWN)
-    return [
-        Side(
-            tuple(
-                Picture(grid.png_bytes(grid.image_grid(images, 4)), "png", _EXTREMES[name], _EXTREMES[name])
-                for name, images in found.items()
-            ),
-            small=True,
-        )
-    ]
-
-
-def _projector(subject: Subject) -> tuple[Block, ...]:
-    """How to look at the scores in TensorBoard."""
-    folder, command = subject.folder, f"tensorboard --logdir {shlex.quote(str(subject.folder.logs))}"
-    if (folder.logs / "projector_config.pbtxt").is_file():
-        return Text("The scores of single images in space (tab Projector):"), Code(command)
+def _projector(run: ReportedRun) -> Iterator[Block]:
+    """How to see the scores of single images in TensorBoard."""
+    command = f"tensorboard --logdir {shlex.quote(str(run.folder.logs))}"
+    if (run.folder.logs / "projector_config.pbtxt").is_file():
+        yield Text("The scores of single images in space (tab Projector):")
+        yield Code(command)
+        return
     lines = [
-        "from mmdgan.report.critic_view import view_critic",
-        "from mmdgan.report.projector import write_projector",
+        "from mmdgan.report import view_critic, write_projector",
         "from mmdgan.runs import RunFolder",
-        f"folder = RunFolder.open({str(folder.path)!r})",
+        f"folder = RunFolder.open({str(run.folder.path)!r})",
         "write_projector(folder, view_critic(folder))",
         f"# then: {command}, tab Projector",
     ]
-    return (Details("The scores of single images in space", (Code("\n".join(lines)),), screen=True),)
+    yield Details("The scores of single images in space", (Code("\n".join(lines)),), screen=True)
 
 
-def _history(subject: Subject) -> list:
+def _norms(run: ReportedRun) -> Iterator[Block]:
+    """Norms over the checkpoints, and a table of the newest."""
     from mmdgan.core.startup import prepare_tensorflow
     from mmdgan.report.spectra import spectral_history
-    from mmdgan.runs.folder import counter
 
-    subject.progress("Computing exact spectral norms.")
+    run.say("Computing exact spectral norms.")
     prepare_tensorflow()
-    return spectral_history(subject.folder, _steps(subject), progress=counter("norms", subject.progress))
-
-
-def _steps(subject: Subject) -> list[int]:
-    """Some of the checkpoints, from the first to the last."""
-    saved = subject.saved
-    return sorted({saved[round(i)] for i in np.linspace(0, len(saved) - 1, min(_CHECKPOINTS, len(saved)))})
-
-
-def _spectra_caption(subject: Subject) -> str:
-    left = len(subject.saved) - len(_steps(subject))
-    pim = subject.facts.experiment["spectral"] == "pim"
-    kind = " PIM normalises the kernel as a matrix, whose norm differs from the convolution's." if pim else ""
-    more = f" {left} checkpoints in between are left out." if left else ""
-    return f"One power iteration per step (in training) against the exact norm of each layer.{kind}{more}"
-
-
-def _ratio_kind(ratio: float) -> str:
-    return "" if 0.9 < ratio < 1.1 else "warning"
+    steps = spread_out(run.saved, _CHECKPOINTS)
+    history = spectral_history(run.folder, steps, progress=counter("norms", run.say))
+    alt = "Spectral norms of each layer over training steps, against exact ones"
+    caption = "One power iteration per step (in training) against the exact norm of each layer."
+    if run.facts.experiment["spectral"] == "pim":
+        caption += " PIM normalises the kernel as a matrix, whose norm differs from the convolution's."
+    if left := len(run.saved) - len(steps):
+        caption += f" {left} checkpoints in between are left out."
+    yield Picture(plots.to_svg(plots.plot_spectra(history)), "svg", alt, caption)
+    newest = history[-1].step
+    rows = tuple(
+        (
+            row.layer,
+            f"{row.sigma:.4g}",
+            f"{row.exact:.4g}",
+            Cell(f"{row.ratio:.4f}", "" if 0.9 < row.ratio < 1.1 else "warning"),
+        )
+        for row in history
+        if row.step == newest
+    )
+    yield Table(("layer", "norm in training", "exact norm", "ratio"), rows, f"At step {newest:,}")

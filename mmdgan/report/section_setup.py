@@ -1,97 +1,80 @@
-"""The page's configuration, networks and versions, and the commands that make the run again."""
+"""The sections on the configuration, the networks and the versions, and on the commands that make the run again."""
 
 from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mmdgan import design
 from mmdgan.core.errors import MmdGanError
 from mmdgan.core.text import format_value
-from mmdgan.report.blocks import Block, Code, Details, Pile, Table, Text
+from mmdgan.report.blocks import Block, Code, Details, Table, Text, missing
 from mmdgan.report.facts import RunFacts
-from mmdgan.report.subject import Subject
+from mmdgan.report.reported_run import ReportedRun
+from mmdgan.report.scores import Record, identifier
 from mmdgan.runs.experiment import Experiment
 
+_FIELDS = {field.name: field for field in dataclasses.fields(Experiment)}
 
-def setup(subject: Subject) -> tuple[Block, ...]:
-    """The section."""
-    facts = subject.facts
-    default = {field.name: field.default for field in dataclasses.fields(Experiment)}
-    helps = {field.name: field.metadata["help"] for field in dataclasses.fields(Experiment)}
-    rows = {
-        name: (name, format_value(value), helps.get(name, "of another version"))
-        for name, value in facts.experiment.items()
-        if name != "restart"
-    }
-    plain = tuple(row for name, row in rows.items() if facts.experiment[name] == default.get(name, ...))
-    changed = tuple(row for row in rows.values() if row not in plain)
+
+def setup(run: ReportedRun) -> Iterator[Block]:
+    """Renders the section "Configuration and networks"."""
+    changed: list[tuple[str, ...]] = []
+    plain: list[tuple[str, ...]] = []
+    for name, value in run.facts.experiment.items():
+        field = _FIELDS.get(name)
+        row = (name, format_value(value), field.metadata["help"] if field else "of another version")
+        if name != "restart":
+            (plain if field and value == field.default else changed).append(row)
+    yield Table(("fact", "value"), _facts(run.facts), numbers=False)
     header = ("field", "value", "what it is")
-    generator, critic = facts.networks
-    blocks: list[Block] = [
-        Table(("fact", "value"), _facts(facts), numbers=False),
-        Details(
-            f"Configuration: {len(changed)} fields that are not the default", (Table(header, changed, numbers=False),)
-        ),
-        Details(f"{len(plain)} fields as by default", (Table(header, plain, numbers=False),), screen=True),
-        Details(f"Generator: {generator.parameters:,} parameters", (Code(design.describe(generator)),)),
-        Details(f"Critic: {critic.parameters:,} parameters", (Code(design.describe(critic)),)),
+    for title, rows, screen in (
+        (f"Configuration: {len(changed)} fields that are not the default", changed, False),
+        (f"{len(plain)} fields as by default", plain, True),
+    ):
+        yield Details(title, (Table(header, tuple(rows), numbers=False),), screen)
+    for title, spec in zip(("Generator", "Critic"), run.facts.networks, strict=True):
+        yield Details(f"{title}: {spec.parameters:,} parameters", (Code(design.describe(spec)),))
+
+
+def commands(run: ReportedRun) -> Iterator[Block]:
+    """Renders the section "Commands"."""
+    path = shlex.quote(str(run.folder.path))
+    flags, notes = train_flags(run.facts)
+    step = "" if run.step is None else f" --step={run.step}"
+    lines = [
+        "python -m mmdgan train " + " \\\n    ".join(shlex.quote(flag) for flag in flags),
+        f"python -m mmdgan sample {path} --count=400{step}",
+        f"python -m mmdgan evaluate {path} {' '.join(evaluate_flags(run.folder.latest_scores()))}",
+        f"tensorboard --logdir {shlex.quote(str(run.folder.logs))}",
     ]
-    return tuple(blocks)
-
-
-def commands(subject: Subject) -> tuple[Block, ...]:
-    """The section."""
-    pile, run = Pile(), shlex.quote(str(subject.folder.path))
-    flags, notes = train_flags(subject.facts)
-    pile.add(Text("To train such a run again, sample from it, score it, and see its curves:"))
-    step = "" if subject.step is None else f" --step={subject.step}"
-    pile.add(
-        Code(
-            "\n".join(
-                [
-                    "python -m mmdgan train " + " \\\n    ".join(shlex.quote(flag) for flag in flags),
-                    f"python -m mmdgan sample {run} --count=400{step}",
-                    f"python -m mmdgan evaluate {run} {' '.join(evaluate_flags(subject.folder.latest_scores()))}",
-                    f"tensorboard --logdir {shlex.quote(str(subject.folder.logs))}",
-                ]
-            )
-        )
-    )
-    for note in notes:
-        pile.add(Text(note))
-    versions = subject.facts.versions
-    if versions:
-        listed = ", ".join(f"{name} {version}" for name, version in versions.items())
-        pile.add(Text(f"It was begun with {listed}."))
+    yield Text("To train such a run again, sample from it, score it, and see its curves:")
+    yield Code("\n".join(lines))
+    yield from map(Text, notes)
+    if versions := run.facts.versions:
+        yield Text(f"It was begun with {', '.join(f'{name} {version}' for name, version in versions.items())}.")
     else:
-        pile.missing("versions of the libraries it was begun with.")
-    return tuple(pile.blocks)
+        yield missing("versions of the libraries it was begun with.")
 
 
 def train_flags(facts: RunFacts) -> tuple[list[str], list[str]]:
-    """The flags of `train` that make the same experiment, as few as say it, and remarks on them.
+    """The fewest flags of `train` that make the same experiment, and remarks on them.
 
-    config.json holds resolved values; those that would be the same if they were left open are left out.
+    config.json holds resolved values; those that `train` would choose by itself are left out.
     """
-    given, notes = facts.changed(), []
-    unknown = sorted(set(facts.experiment) - {field.name for field in dataclasses.fields(Experiment)})
-    if unknown:
+    notes = []
+    if unknown := sorted(set(facts.experiment) - set(_FIELDS)):
         notes.append(f"Fields of another version, for which there is no flag here: {', '.join(unknown)}.")
     if ":" in facts.experiment["architecture"]:
         notes.append(f"The networks are of the file {facts.experiment['architecture']}.")
-    return [f"--{name}={format_value(value)}" for name, value in _fewest(given).items()], notes
+    return [f"--{name}={format_value(value)}" for name, value in _fewest(facts.changed()).items()], notes
 
 
-def evaluate_flags(newest: list[dict[str, Any]]) -> list[str]:
-    """The flags of `evaluate` that compute the newest evaluation's scores again.
-
-    Args:
-        newest: its lines; of none, flags for the usual scores.
-    """
+def evaluate_flags(newest: Sequence[Record]) -> list[str]:
+    """The flags of `evaluate` that compute the scores of an evaluation again; for no records those of usual scores."""
     from mmdgan.metrics import METRICS
-    from mmdgan.report.protocol import identifier
 
     found = {identifier(record) for record in newest}
     metrics = [metric for metric in METRICS if metric in found] or ["fid", "is", "kid"]
@@ -109,14 +92,14 @@ def _fewest(given: dict[str, Any]) -> dict[str, Any]:
     """The fields without which the resolved experiment would be another one."""
     try:
         wanted = Experiment(**given).resolved()
-        kept = dict(given)
-        for name in given:
-            fewer = {other: value for other, value in kept.items() if other != name}
-            if _resolves_to(fewer, wanted):
-                kept = fewer
-        return kept
     except MmdGanError:
-        return given  # such as networks whose file is elsewhere: then all of them are said
+        return given  # such as networks whose file is elsewhere
+    kept = dict(given)
+    for name in given:
+        fewer = {other: value for other, value in kept.items() if other != name}
+        if _resolves_to(fewer, wanted):
+            kept = fewer
+    return kept
 
 
 def _resolves_to(fields: dict[str, Any], wanted: Experiment) -> bool:

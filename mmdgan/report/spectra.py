@@ -1,7 +1,7 @@
-"""Spectral norms over a run: as training saw them, and exact ones to check them by.
+"""Spectral norms over a run: as training saw them, and exact.
 
-Training divides a kernel by the sigma of one power iteration from a stored vector; a normalised layer's true norm is
-therefore gain * exact / sigma, and the ratio sigma / exact says how far spectral normalisation holds what it promises.
+Training divides a kernel by the sigma of one power iteration from a stored vector. The true norm of a normalised layer
+is therefore gain * exact / sigma, and the ratio sigma / exact says how accurate spectral normalisation is.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 class LayerNorm(NamedTuple):
-    """The spectral norm of one layer at one step. Of a kernel per class: that of the class of the largest exact norm.
+    """The spectral norm of one layer at one step; with one kernel per class, that of the class of the largest norm.
 
     Attributes:
-        step: of the checkpoint.
-        layer: "dis/l1_f32/kernel", as in the tags of TensorBoard.
-        sigma: as training sees it: one power iteration from the stored vector. With ``spectral="pim"`` it is that of
-            the kernel as a matrix, which is another number than the layer's norm even when it has converged.
-        exact: the largest singular value of the layer's linear map, in float64.
+        step: Step of the checkpoint.
+        layer: Name as in the tags of TensorBoard: "dis/l1_f32/kernel".
+        sigma: The norm in training: one power iteration from the stored vector. With ``spectral="pim"`` it is that of
+            the kernel as a matrix, which differs from the layer's norm even when it has converged.
+        exact: The largest singular value of the layer's linear map, in float64.
         ratio: sigma / exact; below 1 where training underestimates the norm, NaN for a layer of zeros.
-        seconds: that the exact norm took.
+        seconds: Time that the exact norm took.
     """
 
     step: int
@@ -53,17 +53,17 @@ def spectral_history(
     singular values lie close together.
 
     Args:
-        folder: the run.
-        steps: of checkpoints; all that are kept by default.
-        layers: names to restrict it to, or beginnings of them ("dis/l1"); all by default.
-        progress: called with (done, total) after each norm.
+        folder: The run.
+        steps: Steps of checkpoints; all that are kept by default.
+        layers: Names, or beginnings of names ("dis/l1"); all by default.
+        progress: Called with (done, total) after each norm.
 
     Returns:
-        by step, and then in the order of the network; [] for networks without spectral normalisation.
+        Norms by step, and then in the order of the network; [] for networks without spectral normalisation.
 
     Raises:
-        ConfigError: `layers` names none.
-        CheckpointError: no such checkpoint.
+        ConfigError: No layer has one of these names.
+        CheckpointError: There is no such checkpoint.
     """
     from mmdgan.training.checkpoints import restore_model
 
@@ -71,14 +71,18 @@ def spectral_history(
     if not steps:
         return []
     networks = [folder.load_generator(steps[0], ema=False)[0], folder.load_critic(steps[0])[0]]
-    chosen = [(network, _choose(network.spectral_layers(), layers)) for network in networks]
-    total = len(steps) * sum(len(found) for _, found in chosen)
+    prefixes = ("",) if layers is None else tuple(layers)
+    chosen = [
+        {name: layer for name, layer in network.spectral_layers().items() if name.startswith(prefixes)}
+        for network in networks
+    ]
+    total = len(steps) * sum(map(len, chosen))
     if layers is not None and not total:
-        known = ", ".join(name for network in networks for name in network.spectral_layers())
-        raise ConfigError(f"No spectrally normalised layer is named {', '.join(layers)}; there are {known or 'none'}.")
+        known = ", ".join(name for network in networks for name in network.spectral_layers()) or "none"
+        raise ConfigError(f"No spectrally normalised layer is named {', '.join(prefixes)}; there are {known}.")
     history: list[LayerNorm] = []
     for step in steps:
-        for network, found in chosen:
+        for network, found in zip(networks, chosen, strict=True):
             if not found:
                 continue
             restore_model(folder.checkpoints, network, step)
@@ -90,7 +94,7 @@ def spectral_history(
 
 
 def layer_norm(step: int, name: str, layer: SpectralLayer) -> LayerNorm:
-    """The norm of one layer as it is."""
+    """Returns the norm of one layer in its present state."""
     begun = time.perf_counter()
     exact = np.reshape(exact_norm(layer), -1)
     seconds = time.perf_counter() - begun
@@ -106,12 +110,5 @@ def exact_norm(layer: SpectralLayer) -> float | np.ndarray:
 
     kernels = tuple(np.asarray(getattr(layer, name)) for name in layer.kernel_names)
     if layer.kernel_names == ("depthwise_kernel", "pointwise_kernel"):
-        kernels = (kernels[0] * kernels[1],)  # the kernel of the equal plain convolution
+        kernels = (kernels[0] * kernels[1],)  # the kernel of the equivalent convolution
     return exact_spectral_norm(layer.op, kernels[0] if len(kernels) == 1 else kernels, **layer.operator())
-
-
-def _choose(found: dict[str, SpectralLayer], layers: Iterable[str] | None) -> dict[str, SpectralLayer]:
-    if layers is None:
-        return found
-    beginnings = tuple(layers)
-    return {name: layer for name, layer in found.items() if name.startswith(beginnings)}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.report import compare, protocol
+from mmdgan.report import compare
 from mmdgan.report.compare import compare_runs, mark_cells
 from mmdgan.report.facts import RunFacts, differing_fields
 from tests.helpers.report_records import make_run, score
@@ -124,31 +124,6 @@ def test_protocol_of_most_runs_is_the_columns(runs):
     assert notes == ["a  images 2,000, not 500"]
 
 
-@pytest.mark.parametrize(
-    ("metric", "sign"),
-    [
-        ("FID", -1),
-        ("FD[classifier]", -1),
-        ("FD[keras:a b]", -1),
-        ("FID real-real", 0),
-        ("FD[classifier] real-real", 0),
-        ("IS", 1),
-        ("CS[classifier] (10 splits)", 1),
-        ("CS[classifier] real", 0),
-        ("CS[classifier] real (10 splits)", 0),
-        ("KID", -1),
-        ("recall[inception]", 1),
-        ("SWD 32x32", -1),
-        ("SWD mean real-real", 0),
-        ("intra FID", -1),
-        ("near copies[pixels]", 0),
-        ("something else", 0),
-    ],
-)
-def test_direction(metric, sign):
-    assert protocol.direction(metric) == sign
-
-
 def test_real_images_have_a_row_of_their_own():
     """With the scores that the run of the column's protocol has of them."""
     records = [
@@ -160,22 +135,6 @@ def test_real_images_have_a_row_of_their_own():
     assert names == ["CS[x] (10 splits)"]
     assert [row[names[0]].text for row in cells] == ["5", "6", "4", "9"]
     assert [row[names[0]].best for row in cells] == [False, True, False, False]
-
-
-def test_every_difference_of_protocol_is_said():
-    one = score("FD[x]", 1.0)
-    for name, value in {
-        "features": "inception",
-        "feature_hash": "12",
-        "resize": "clean",
-        "data": "b",
-        "split": "test",
-    }.items():
-        [text] = protocol.differences({**one, name: value}, one)
-        assert text.endswith(f"{value}, not {one[name]}")
-    assert protocol.differences({**one, "value": 9.0, "seconds": 3.0, "time": "now"}, one) == []
-    without = {name: value for name, value in one.items() if name != "resize"}
-    assert protocol.differences(without, one) == ["resize unknown, not none"]
 
 
 def test_curves_keep_protocols_apart(runs):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from mmdgan.pictures import grid
-from mmdgan.report.blocks import Cell, Code, Details, Page, Picture, Section, Side, Table, Text
-from mmdgan.report.html import render, write_report
+from mmdgan.report import write_report
+from mmdgan.report.blocks import Cell, Code, Details, Page, Picture, Section, SideBySide, Table, Text
+from mmdgan.report.html import render
 from mmdgan.training.event_files import Scalars
 from tests.helpers.report_records import make_run, score
 
@@ -93,7 +94,7 @@ def page_of(*blocks) -> Page:
         Code(NASTY),
         Table((NASTY, "b"), ((NASTY, Cell(NASTY, "differs")), ("c", "d")), NASTY),
         Details(NASTY, (Text("inside"),)),
-        Side((Text(NASTY), Code("x"))),
+        SideBySide((Text(NASTY), Code("x"))),
         Picture(grid.png_bytes(np.zeros((4, 5, 3), np.uint8)), "png", NASTY, NASTY),
         Picture(b'<?xml version="1.0"?><svg width="1pt" viewBox="0 0 1 1"></svg>', "svg", NASTY),
     ],

@@ -6,7 +6,7 @@ import dataclasses
 import pytest
 from PIL import Image
 
-from mmdgan.report.blocks import Picture, Side, Table, Text
+from mmdgan.report.blocks import Picture, SideBySide, Table, Text
 from study import report_points
 from study.mnist_plan import Study
 from study.points import PointsResult, file_name
@@ -54,7 +54,7 @@ def test_other_settings_are_trained_anew(study, trained):
 def test_the_page_has_both_seeds_and_pictures_of_the_first(study, trained):
     [section] = report_points.points_sections(study)
     table, explanation, side = section.blocks
-    assert isinstance(table, Table) and isinstance(explanation, Text) and isinstance(side, Side)
+    assert isinstance(table, Table) and isinstance(explanation, Text) and isinstance(side, SideBySide)
     rows = len(trained) // 2
     assert len(table.rows) == len(side.blocks) == rows and all(isinstance(p, Picture) for p in side.blocks)
     column = table.header.index("high quality")

@@ -12,13 +12,13 @@ from PIL import Image
 
 from mmdgan.cli import flags
 from mmdgan.core.errors import CheckpointError, ConfigError
-from mmdgan.report import protocol, section_images, section_scores, section_training
-from mmdgan.report.blocks import Picture, Table, flat
-from mmdgan.report.collect import collect
+from mmdgan.report import protocol, section_images, section_scores, section_training, write_report
+from mmdgan.report.blocks import Page, Picture, Table, flat
 from mmdgan.report.facts import RunFacts
-from mmdgan.report.html import write_report
+from mmdgan.report.page import page_of
+from mmdgan.report.reported_run import ReportedRun
+from mmdgan.report.scores import best, longest_curve
 from mmdgan.report.section_setup import evaluate_flags, train_flags
-from mmdgan.report.subject import Request, Subject
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
 from mmdgan.training import divergence
@@ -27,19 +27,23 @@ from mmdgan.training.event_files import Scalars
 from tests.helpers.report_records import make_run, score
 
 
-def subject_of(run: RunFolder, curves: dict[str, list[float]] | None = None, **request) -> Subject:
-    """A run's subject, with curves as if they had been logged."""
-    subject = Subject(RunFacts.of(run), Request(**request), records=run.records())
+def reported(run: RunFolder, curves: dict[str, list[float]] | None = None) -> ReportedRun:
+    """A run with curves as if they had been logged."""
+    found = ReportedRun(RunFacts.of(run))
     scalars = {
         tag: Scalars(np.arange(1, len(values) + 1) * 10, np.array(values), np.zeros(len(values)))
         for tag, values in (curves or {}).items()
     }
-    subject.__dict__["scalars"] = scalars
-    return subject
+    found.__dict__["scalars"] = scalars
+    return found
 
 
-def signs(subject: Subject) -> list[str]:
-    return [block.text for block in section_training.health(subject) if block.kind == "warning"]
+def signs(run: ReportedRun) -> list[str]:
+    return [block.text for block in section_training.health(run) if block.kind == "warning"]
+
+
+def page(run: RunFolder, **options) -> Page:
+    return page_of(ReportedRun(RunFacts.of(run), **options))
 
 
 @pytest.fixture
@@ -48,9 +52,9 @@ def like(tiny_run):
 
 
 def test_no_sign_of_trouble(tiny_run):
-    subject = subject_of(RunFolder(tiny_run[1]), {"GANLoss/gen": [0.1, 0.2], "GANLoss/dis": [0.3, 0.1]})
-    assert signs(subject) == []
-    [block] = section_training.health(subject)
+    run = reported(RunFolder(tiny_run[1]), {"GANLoss/gen": [0.1, 0.2], "GANLoss/dis": [0.3, 0.1]})
+    assert signs(run) == []
+    [block] = section_training.health(run)
     assert block.kind == "good"
     assert block.text.startswith("None found. Looked for: diverged checkpoints, losses")
 
@@ -58,7 +62,7 @@ def test_no_sign_of_trouble(tiny_run):
 def test_curves_that_diverge(tiny_run):
     usual = [1.0, -2.0, 1.5, 1.0]
     found = signs(
-        subject_of(
+        reported(
             RunFolder(tiny_run[1]),
             {
                 "GANLoss/gen": [*usual, 40_000.0],
@@ -72,26 +76,26 @@ def test_curves_that_diverge(tiny_run):
         "GANLoss/gen exploded: 4e+04 in absolute value at step 50; usual is 1.5.",
         "rmb/kxx is not finite at 2 of 3 points, first at step 20.",
     ]
-    small = subject_of(RunFolder(tiny_run[1]), {"GANLoss/gen": [*usual * 3, -200.0]})
+    small = reported(RunFolder(tiny_run[1]), {"GANLoss/gen": [*usual * 3, -200.0]})
     assert signs(small) == ["GANLoss/gen exploded: 200 in absolute value at step 130; usual is 1.5."]
 
 
 def test_diverged_and_unfinished_runs(tmp_path, like):
     run = make_run(tmp_path / "a", like)
-    assert signs(subject_of(run)) == ["Not trained to the end: the newest checkpoint is of step 0 of 4."]
+    assert signs(reported(run)) == ["Not trained to the end: the newest checkpoint is of step 0 of 4."]
     run.checkpoints.mkdir()
     for ending in (".index", ".data-00000-of-00001"):
         (run.checkpoints / f"diverged-3{ending}").write_text("")
     aside = "Training diverged: its state then is in diverged-3, beside the checkpoints."
-    assert signs(subject_of(run)) == [aside]
+    assert signs(reported(run)) == [aside]
     error = Diverged(3, "loss_gen", float("inf"))
     divergence.record(run.path, error, 2, 1)
     back = "Training diverged at step 3: loss_gen was inf; it went back to step 2 with other random numbers."
     unfinished = "Not trained to the end: the newest checkpoint is of step 0 of 4."
-    assert signs(subject_of(run)) == [back, aside, unfinished]
+    assert signs(reported(run)) == [back, aside, unfinished]
     divergence.record(run.path, error, None, 1)
     stopped = "Training diverged at step 3: loss_gen was inf; it stopped."
-    assert signs(subject_of(run)) == [back, stopped, aside]
+    assert signs(reported(run)) == [back, stopped, aside]
 
 
 def test_scores_that_show_trouble(tmp_path, like):
@@ -108,7 +112,7 @@ def test_scores_that_show_trouble(tmp_path, like):
         ],
     }
     run = make_run(tmp_path / "a", like, scores, max_step=0)
-    assert signs(subject_of(run)) == [
+    assert signs(reported(run)) == [
         "FD[c] got worse: 10 at step 2, 12.6 at step 4.",
         "KD[c] has no value at step 4: it is not finite.",
         "Modes are missing at step 4: hardly any images of cat (0.9%; 10.0% of the real images).",
@@ -121,26 +125,26 @@ def test_scores_that_show_trouble(tmp_path, like):
 def test_too_few_images_are_marked_and_no_sign_of_trouble(tmp_path, like):
     note = "forced: fewer images than 128 features + 1, so the value means little"
     scores = [score("FD[c]", 9.0, note=note), score("FD[c] real-real", None, note="needs 258 real images")]
-    subject = subject_of(make_run(tmp_path / "a", like, {4: scores}, max_step=0))
-    assert signs(subject) == []
-    table = next(block for block in section_scores.scores(subject) if isinstance(block, Table))
+    run = reported(make_run(tmp_path / "a", like, {4: scores}, max_step=0))
+    assert signs(run) == []
+    table = next(block for block in section_scores.scores(run) if isinstance(block, Table))
     assert table.rows[0][1] == ("9", "warning")
 
 
 def test_scores_of_another_protocol_are_no_sign(tmp_path, like):
     run = make_run(tmp_path / "a", like, {2: [score("FD[c]", 1.0, count=99)], 4: [score("FD[c]", 9.0)]}, max_step=0)
-    assert signs(subject_of(run)) == []
-    assert section_scores.best_line(section_scores.longest_curve(run.records(), "FD[c]")) is None
+    assert signs(reported(run)) == []
+    assert best(longest_curve(run.records(), "FD[c]")) is None
 
 
 def test_curves_are_of_the_protocol_with_most_steps(tmp_path, like):
     """Scores of all rounds, and then one of more images: the curve and its best are of the rounds."""
     rounds = {step: [score("FD[c]", value)] for step, value in ((1, 9.0), (2, 3.0), (3, 4.0))}
     run = make_run(tmp_path / "a", like, rounds | {4: [score("FD[c]", 1.0, count=9999)]}, max_step=0)
-    lines = section_scores.longest_curve(run.records(), "FD[c]")
+    lines = longest_curve(run.records(), "FD[c]")
     assert [line["value"] for line in lines] == [9.0, 3.0, 4.0]
-    assert section_scores.best_line(lines)["step"] == 2
-    assert signs(subject_of(run)) == ["FD[c] got worse: 3 at step 2, 4 at step 3."]
+    assert best(lines)["step"] == 2
+    assert signs(reported(run)) == ["FD[c] got worse: 3 at step 2, 4 at step 3."]
 
 
 def test_the_table_of_scores(tmp_path, like):
@@ -156,7 +160,7 @@ def test_the_table_of_scores(tmp_path, like):
         ],
     }
     run = make_run(tmp_path / "a", like, scores, data="cifar10")
-    table = next(block for block in section_scores.scores(subject_of(run)) if isinstance(block, Table))
+    table = next(block for block in section_scores.scores(reported(run)) if isinstance(block, Table))
     assert table.header[1] == "newest (step 4)"
     rows = {row[0]: row for row in table.rows}
     assert list(rows) == ["FD[c]", "CS[c]", "CS[c] (10 splits)"]
@@ -193,7 +197,7 @@ def test_protocol_beside_the_published_one(tmp_path, like):
     assert lines["images came from"].run == RunFacts.of(run).data["source"]
 
 
-def test_flags_that_train_the_run_again(tiny_run):
+def test_flags_that_train_the_runagain(tiny_run):
     experiment, folder = tiny_run
     given, notes = train_flags(RunFacts.of(folder))
     again = flags.parse(Experiment(), given, usage="").options
@@ -214,7 +218,7 @@ def test_flags_of_a_run_whose_networks_are_elsewhere(tmp_path, like):
     assert any("from_the_future" in note for note in notes)
 
 
-def test_flags_that_score_the_run_again():
+def test_flags_that_score_the_runagain():
     lines = [{**score("FD[c]", 1.0), "step": 4}, {**score("near copies[c]", 0.0, "nn", count=100), "step": 4}]
     assert evaluate_flags(lines) == [
         "--metrics=fid,nn",
@@ -233,8 +237,9 @@ def test_nothing_at_hand(tmp_path, like):
     for name in ("data", "versions"):
         del config[name]
     run.config_file.write_text(json.dumps(config))
-    page = collect(run, Request())
-    found = "\n".join(page.missing)
+    found_page = page(run)
+    blocks = flat([block for section in found_page.sections for block in section.blocks])
+    found = "\n".join(found_page.missing)
     for words in (
         "scores: the run has none",
         "holds no event files",
@@ -245,24 +250,24 @@ def test_nothing_at_hand(tmp_path, like):
         "versions of the libraries",
     ):
         assert words in found
-    assert not [block for section in page.sections for block in flat(section.blocks) if isinstance(block, Picture)]
+    assert not [block for block in blocks if isinstance(block, Picture)]
 
 
 def test_errors_that_are_not_ours_are_raised(tmp_path, like, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError("a mistake")
 
-    monkeypatch.setattr("mmdgan.report.evolution.evolution_frames", broken)
+    monkeypatch.setattr("mmdgan.report.section_images.evolution_frames", broken)
     with pytest.raises(ZeroDivisionError, match="a mistake"):
-        collect(RunFolder(like), Request(pictures=False))
+        page(RunFolder(like), pictures=False)
 
 
 def test_steps_that_are_not_there(tiny_run):
     run = RunFolder(tiny_run[1])
     with pytest.raises(CheckpointError, match="has no checkpoint of step 3; it has those of the steps 2, 4"):
-        collect(run, Request(step=3))
+        page(run, wanted_step=3)
     with pytest.raises(CheckpointError, match=r"has no best checkpoint \(.*it has those"):
-        collect(run, Request(step="best"))
+        page(run, wanted_step="best")
 
 
 def test_step_of_pictures(tiny_run, tmp_path):
@@ -317,8 +322,7 @@ def test_nearest_training_images(tiny_run, tmp_path):
     run = RunFolder(folder)
     pairs = [{"generated": 5, "training": 100, "distance": 1.0}, {"generated": 2, "training": 7, "distance": 2.0}]
     run.append(4, "evaluate", [score("near copies[pixels]", 0.01, "nn", count=9, seed=3, closest=pairs)])
-    page = collect(run, Request(count=8))
-    [picture] = next(section for section in page.sections if section.name == "neighbours").blocks
+    [picture] = next(section for section in page(run, count=8).sections if section.name == "neighbours").blocks
     pixels = np.asarray(Image.open(io.BytesIO(picture.content)))
     assert pixels.shape == (64, 64, 3)
     generator, _ = run.load_generator(4)

@@ -1,0 +1,165 @@
+"""Which scores of runs can be compared: the same score, in the same protocol, of one step or over the steps.
+
+Two scores are comparable only if their features, their images and the numbers of images are the same. A record is a
+line of metrics.jsonl (`RunFolder.records`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from mmdgan.core.errors import ConfigError
+from mmdgan.runs.folder import RunFolder
+
+Record: TypeAlias = Mapping[str, Any]
+
+_PROTOCOL = {
+    "features": "features",
+    "feature_source": "feature source",
+    "feature_hash": "features' hash",
+    "resize": "resize",
+    "data": "real images",
+    "split": "split",
+    "image_shape": "image shape",
+    "count": "images",
+    "count_real": "real images' number",
+    "real_hash": "choice of real images",
+    "score_splits": "splits",
+    "k": "neighbours k",
+    "pairs": "pairs",
+    "repeats": "repeats",
+}
+"""The entries of a record that are its protocol (`mmdgan.metrics.evaluate`), with their words in a footnote."""
+
+_HIGHER = ("IS", "CS", "precision", "recall", "density", "coverage", "classes", "asked class")
+_LOWER = ("FID", "FD", "KID", "KD", "MS-SSIM", "SWD", "intra FID", "intra FD")
+_IDENTIFIERS = {
+    "fid": ("FID", "FD"),
+    "is": ("IS", "CS"),
+    "kid": ("KID", "KD"),
+    "classes": ("classes",),
+    "asked_class": ("asked class",),
+}
+"""Names of scores in records of versions that did not save the identifier of the metric."""
+
+
+def choose(folder: RunFolder, by: int | str | None = None, metrics: Sequence[str] | None = None) -> list[Record]:
+    """The scores of a run at one step: the newest record of each score.
+
+    Args:
+        folder: The run.
+        by: The step; "best": the step of the best checkpoint; None: the newest step that was scored.
+        metrics: Identifiers of metrics; all by default.
+
+    Returns:
+        Records; [] if the run has none (at this step).
+
+    Raises:
+        ConfigError: There is no such metric, or no best checkpoint.
+    """
+    check_metrics(metrics)
+    records = folder.records()
+    if by == "best":
+        step = folder.best_step()
+        if step is None:
+            raise ConfigError(f"{folder.path} has no best checkpoint; give --by=STEP, or leave it out.")
+    else:
+        step = max((record["step"] for record in records), default=None) if by is None else int(by)
+    newest = {record["metric"]: record for record in records if record["step"] == step}
+    return [record for record in newest.values() if not metrics or identifier(record) in metrics]
+
+
+def check_metrics(metrics: Sequence[str] | None) -> None:
+    """Raises a ConfigError for an identifier that no metric has."""
+    from mmdgan.metrics import METRICS
+
+    for metric in metrics or ():
+        if metric not in METRICS:
+            raise ConfigError(f"There is no metric {metric!r}; choose from {', '.join(METRICS)}.")
+
+
+def kind(metric: str) -> str:
+    """A score's name without its features: "FD" of "FD[classifier]", "FID real-real" of "FID real-real"."""
+    before, bracket, after = metric.partition("[")
+    return (before + after.partition("]")[2] if bracket else metric).strip()
+
+
+def direction(metric: str) -> int:
+    """1 if higher values are better, -1 if lower ones are, 0 if neither (such as a score of real images alone)."""
+    name = kind(metric)
+    if is_of_real(metric):
+        return 0
+    for sign, names in ((1, _HIGHER), (-1, _LOWER)):
+        if any(f"{name} ".startswith(f"{known} ") for known in names):
+            return sign
+    return 0
+
+
+def is_of_real(metric: str) -> bool:
+    """Whether a score is one of real images alone, such as "CS[classifier] real" and "FID real-real"."""
+    return " real" in kind(metric)
+
+
+def of_real(metric: str, records: Mapping[str, Record]) -> Record | None:
+    """The score of real images that belongs to a score: "CS[a] real (10 splits)" to "CS[a] (10 splits)".
+
+    Args:
+        metric: Name of the score.
+        records: Records of one evaluation, by the names of their scores.
+    """
+    name, bracket, rest = metric.partition(" (")
+    found = (records.get(f"{name} {words}{bracket}{rest}") for words in ("real-real", "real"))
+    return next((record for record in found if record is not None), None)
+
+
+def identifier(record: Record) -> str:
+    """Which of `mmdgan.metrics.METRICS` a score belongs to, or "classes", "asked_class"; "" for an unknown score."""
+    if found := record.get("identifier"):
+        return found
+    name = kind(record["metric"])
+    return next((i for i, names in _IDENTIFIERS.items() if any(f"{name} ".startswith(f"{n} ") for n in names)), "")
+
+
+def differences(record: Record, reference: Record) -> list[str]:
+    """How a score's protocol differs from that of another score of the same name: "images 2,000, not 10,000".
+
+    An entry that only one of the two has counts as different: what is unknown is not the same.
+    """
+    differing = {name for name in _PROTOCOL if record.get(name) != reference.get(name)}
+    if differing & {"data", "split", "count_real"}:
+        differing.discard("real_hash")  # it follows from the others
+    return [
+        f"{words} {_shown(record.get(name))}, not {_shown(reference.get(name))}"
+        for name, words in _PROTOCOL.items()
+        if name in differing
+    ]
+
+
+def alike(records: Sequence[Record], record: Record) -> list[Record]:
+    """The records of the same score in the same protocol, oldest first."""
+    return [one for one in records if one["metric"] == record["metric"] and not differences(one, record)]
+
+
+def longest_curve(records: Sequence[Record], metric: str) -> list[Record]:
+    """The records of a score in the protocol that has values at the most steps, the newest of equals; oldest first."""
+    groups = [alike(records, record) for record in reversed(records) if record["metric"] == metric]
+    groups = [[one for one in group if one["value"] is not None] for group in groups]
+    return max(groups, key=lambda group: len({one["step"] for one in group}), default=[])
+
+
+def best(records: Sequence[Record]) -> Record | None:
+    """The record with the best value; None if fewer than two steps have a value, or no value is better than another."""
+    scored = [record for record in records if record["value"] is not None]
+    if len({record["step"] for record in scored}) < 2:
+        return None
+    sign = direction(scored[0]["metric"])
+    return max(scored, key=lambda record: sign * record["value"]) if sign else None
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, (list, tuple)):
+        return " x ".join(map(_shown, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
