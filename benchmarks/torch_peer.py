@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.design.architecture import LayerSpec, NetworkSpec
+from mmdgan.design import LayerSpec, NetworkSpec
 
 ACTIVATIONS = {
     "linear": lambda x: x,

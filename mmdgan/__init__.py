@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names load on first u
         MetricError as MetricError,
         MmdGanError as MmdGanError,
     )
-    from mmdgan.design.architecture import load_architecture as load_architecture
+    from mmdgan.design.files import load_architecture as load_architecture
     from mmdgan.networks.network import (
         build_discriminator as build_discriminator,
         build_generator as build_generator,

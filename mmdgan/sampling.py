@@ -49,16 +49,16 @@ def truncated_codes(count: int, code_size: int, truncation: float, seed: int = 0
     gives `random_codes` itself.
 
     Args:
-      count: how many.
-      code_size: their length.
-      truncation: the limit, > 0.
-      seed: the first n codes are the same for every count >= n.
+        count: How many.
+        code_size: Their length.
+        truncation: The limit, > 0.
+        seed: The first n codes are the same for every count >= n.
 
     Returns:
-      float32 (count, code_size).
+        float32 (count, code_size).
 
     Raises:
-      ConfigError: a limit of 0 or less.
+        ConfigError: a limit of 0 or less.
     """
     if not truncation > 0:
         raise ConfigError(f"truncation is {truncation:g}; give a number greater than 0, such as 0.5.")
@@ -85,17 +85,17 @@ def sine_codes(
     supports are, if they are drawn from N(0, 1). Of the picture, m0 is the number of columns and m1 of rows.
 
     Args:
-      mesh: (m0, m1), at least 1 each; a side of 1 has the angle 0.
-      code_size: length of the codes.
-      seed: of the support codes.
-      supports: (4, code_size), z0 to z3, instead of random ones.
-      span: the largest angle; pi/4 as in the original, pi/2 to reach all four support codes at the corners.
+        mesh: (m0, m1), at least 1 each; a side of 1 has the angle 0.
+        code_size: Length of the codes.
+        seed: Of the support codes.
+        supports: (4, code_size), z0 to z3, instead of random ones.
+        span: The largest angle; pi/4 as in the original, pi/2 to reach all four support codes at the corners.
 
     Returns:
-      float32 (m0 * m1, code_size).
+        float32 (m0 * m1, code_size).
 
     Raises:
-      ConfigError: a mesh without codes, or supports of another shape.
+        ConfigError: a mesh without codes, or supports of another shape.
     """
     columns, rows = _checked_mesh(mesh)
     supports = random_codes(4, code_size, (seed, _SUPPORTS)) if supports is None else np.asarray(supports)
@@ -117,16 +117,16 @@ def feature_codes(mesh: tuple[int, int], code_size: int, seed: int = 0, grid: fl
     that is for which f is drawn by the seed. Of the picture, m0 is the number of rows and m1 of columns.
 
     Args:
-      mesh: (m0, m1): components shown, at most code_size, and values of each.
-      code_size: length of the codes.
-      seed: of the choice of components.
-      grid: the largest value, > 0.
+        mesh: (m0, m1): components shown, at most code_size, and values of each.
+        code_size: Length of the codes.
+        seed: Of the choice of components.
+        grid: The largest value, > 0.
 
     Returns:
-      float32 (m0 * m1, code_size).
+        float32 (m0 * m1, code_size).
 
     Raises:
-      ConfigError: more components than a code has, a mesh without codes, or a grid of 0 or less.
+        ConfigError: More components than a code has, a mesh without codes, or a grid of 0 or less.
     """
     features, values = _checked_mesh(mesh)
     if features > code_size:
@@ -150,12 +150,12 @@ def simple_grid(
     """A regular mesh of codes of length 2 (the original's `simple_grid`).
 
     Args:
-      mesh: (m0, m1), values of either component.
-      x_range: the first and last value of the first component.
-      y_range: those of the second one.
+        mesh: (m0, m1), values of either component.
+        x_range: The first and last value of the first component.
+        y_range: Those of the second one.
 
     Returns:
-      codes, float32 (m0 * m1, 2), of which i m1 + j is (x_i, y_j); x, (m0,); y, (m1,).
+        codes, float32 (m0 * m1, 2), of which i m1 + j is (x_i, y_j); x, (m0,); y, (m1,).
     """
     x, y = (np.linspace(*ends, size, dtype=np.float32) for ends, size in zip((x_range, y_range), mesh, strict=True))
     return np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2), x, y
@@ -165,14 +165,14 @@ def read_codes(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:
     """Codes, and maybe class labels, from a file.
 
     Args:
-      path: a .npy of (N, code_size), or a .npz with that under the key `codes`, and maybe the key `labels`, (N,) or
-        (N, 1).
+        path: a .npy of (N, code_size), or a .npz with that under the key `codes`, and maybe the key `labels`, (N,) or
+          (N, 1).
 
     Returns:
-      (codes, labels): float32 (N, code_size); int32 (N, 1), or None.
+        (codes, labels): float32 (N, code_size); int32 (N, 1), or None.
 
     Raises:
-      ConfigError: no such file, another kind of file, or arrays of another form.
+        ConfigError: No such file, another kind of file, or arrays of another form.
     """
     path, labels = Path(path), None
     try:
@@ -203,10 +203,10 @@ def cycled_labels(count: int, num_class: int, columns: int | None = None) -> np.
     """Labels that go through the classes: int32 (count, 1), or None.
 
     Args:
-      count: how many.
-      num_class: number of classes.
-      columns: of a grid of pictures, whose column j shows class j mod num_class; without it sample i is of class
-        i mod num_class.
+        count: How many.
+        num_class: Number of classes.
+        columns: Of a grid of pictures, whose column j shows class j mod num_class; without it sample i is of class
+          i mod num_class.
     """
     if num_class < 2:
         return None
@@ -227,12 +227,12 @@ def slerp(start: np.ndarray, end: np.ndarray, share: float | np.ndarray) -> np.n
     Nearly parallel or opposite codes (a sine of at most 0.1) are interpolated linearly, as in the original.
 
     Args:
-      start: (code_size,), the result for share 0.
-      end: (code_size,), the result for share 1.
-      share: a number, or (N,).
+        start: (code_size,), the result for share 0.
+        end: (code_size,), the result for share 1.
+        share: a number, or (N,).
 
     Returns:
-      (code_size,), or (N, code_size). Source: Shoemake 1985; White 2016 for latent codes.
+        (code_size,), or (N, code_size). Source: Shoemake 1985; White 2016 for latent codes.
     """
     start, end = np.asarray(start), np.asarray(end)
     share = np.asarray(share, np.result_type(start, end, np.float32))[..., None]
@@ -258,7 +258,7 @@ def generate(
     """Images from codes, with the generator in inference mode: the batches of `generate_batches` in one array.
 
     Returns:
-      uint8 (N, H, W, C), whatever the generator's data format.
+        uint8 (N, H, W, C), whatever the generator's data format.
     """
     images: Any = None
     for start, batch in generate_batches(generator, codes, labels, batch_size, progress):
@@ -278,15 +278,15 @@ def generate_batches(
     """Images from codes, batch by batch, with the generator in inference mode.
 
     Args:
-      generator: a model of `mmdgan.build_generator`, in either data format.
-      codes: float32 (N, code_size).
-      labels: int (N, 1), for a conditional generator.
-      batch_size: images computed at a time, B.
-      progress: called with (done, N) after each batch.
+        generator: a model of `mmdgan.build_generator`, in either data format.
+        codes: float32 (N, code_size).
+        labels: int (N, 1), for a conditional generator.
+        batch_size: Images computed at a time, B.
+        progress: Called with (done, N) after each batch.
 
     Yields:
-      (index of the first image, uint8 (B, H, W, C)), whatever the generator's data format; the last batch may be
-      smaller.
+        (index of the first image, uint8 (B, H, W, C)), whatever the generator's data format; the last batch may be
+        smaller.
     """
     sample = sampler(generator, codes.shape[1], batch_size, labels is not None)
     for start in range(0, len(codes), batch_size):
@@ -302,13 +302,13 @@ def sampler(
     """The generator in inference mode as a function, for whoever makes more images than fit into memory.
 
     Args:
-      generator: a model of `mmdgan.build_generator`, in either data format.
-      code_size: the length of a code.
-      batch_size: the most images of one call.
-      labelled: whether labels are given.
+        generator: a model of `mmdgan.build_generator`, in either data format.
+        code_size: The length of a code.
+        batch_size: The most images of one call.
+        labelled: Whether labels are given.
 
     Returns:
-      (codes (n, code_size), labels int (n, 1) or None) -> uint8 (n, H, W, C), with n <= batch_size.
+        (codes (n, code_size), labels int (n, 1) or None) -> uint8 (n, H, W, C), with n <= batch_size.
     """
     import tensorflow as tf
 
@@ -354,20 +354,20 @@ def paths(mode: str, rows: int, frames: int, code_size: int, seed: int = 0, *, l
     goes on to code r + 2 and back to code r, and its last frame is one step before its first.
 
     Args:
-      mode: how to go from code a to code b, t from 0 to 1: "slerp", along the arc between them (`sampling.slerp`);
-        "linear", (1 - t) a + t b, whose middle is shorter than codes from N(0, 1) are; "sine",
-        cos(t pi/2) a + sin(t pi/2) b, whose points are all distributed as N(0, 1).
-      rows: paths, R.
-      frames: codes of each, F: at least 2, of a loop 3.
-      code_size: length of the codes, D.
-      seed: of the random codes; more rows do not change the first ones.
-      loop: whether paths come back to where they begin.
+        mode: How to go from code a to code b, t from 0 to 1: "slerp", along the arc between them (`sampling.slerp`);
+          "linear", (1 - t) a + t b, whose middle is shorter than codes from N(0, 1) are; "sine",
+          cos(t pi/2) a + sin(t pi/2) b, whose points are all distributed as N(0, 1).
+        rows: Paths, R.
+        frames: Codes of each, F: at least 2, of a loop 3.
+        code_size: Length of the codes, D.
+        seed: Of the random codes; more rows do not change the first ones.
+        loop: Whether paths come back to where they begin.
 
     Returns:
-      float32 (R, F, D).
+        float32 (R, F, D).
 
     Raises:
-      ConfigError: an unknown mode, or too few rows or frames.
+        ConfigError: An unknown mode, or too few rows or frames.
     """
     check(mode, rows, frames, loop=loop)
     codes = random_codes(rows + 2, code_size, (seed, _PATHS)).astype(np.float64)

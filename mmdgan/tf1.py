@@ -58,8 +58,8 @@ def slot_variables(optimizer: keras.optimizers.Optimizer, network: keras.Model, 
     """Returns an optimiser's state by name.
 
     Args:
-        optimizer: built on `network`'s trainable variables.
-        network: the model that it trains.
+        optimizer: Built on `network`'s trainable variables.
+        network: The model that it trains.
         index: 0 for the critic's optimiser, 1 for the generator's.
 
     Returns:
@@ -80,11 +80,11 @@ def checkpoint_prefix(path: str | os.PathLike) -> str:
     """Finds a checkpoint of TensorFlow 1.
 
     Args:
-        path: its prefix ('.../cifar.ckpt-100000'), one of its files, or a folder with a file `checkpoint`, which
+        path: Its prefix ('.../cifar.ckpt-100000'), one of its files, or a folder with a file `checkpoint`, which
             names the newest.
 
     Raises:
-        CheckpointError: there is none; those in the same folder are listed.
+        CheckpointError: There is none; those in the same folder are listed.
     """
     path = Path(path)
     folder = path if path.is_dir() else path.parent
@@ -114,10 +114,10 @@ def import_checkpoint(
     Args:
         source: a TensorFlow 1 checkpoint, as `checkpoint_prefix` takes it, or arrays by original name.
         target: a `GanStep` (optimiser slots and step too), a model, or a pair (generator, discriminator).
-        data_format: the layout in which the original ran: that of its spectral vectors and class tensors.
+        data_format: The layout in which the original ran: that of its spectral vectors and class tensors.
 
     Raises:
-        CheckpointError: no readable checkpoint there; variables that are missing, that have another shape, or that
+        CheckpointError: No readable checkpoint there; variables that are missing, that have another shape, or that
             the networks have no place for, by name. Nothing is changed then.
     """
     if not isinstance(source, Mapping):

@@ -32,7 +32,7 @@ from mmdgan.training import divergence, signals
 from mmdgan.training.signals import WorkerLost
 
 if TYPE_CHECKING:
-    from mmdgan.design.architecture import NetworkSpec
+    from mmdgan.design import NetworkSpec
 
 BAD_USE, DIVERGED, LOST, SIGNALLED = 2, 3, 75, 128
 

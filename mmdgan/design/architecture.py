@@ -1,12 +1,11 @@
-"""The dictionary language: layer dictionaries with keys, defaults, override rules and shape inference.
+"""Architectures and networks: checked, resolved and with every shape inferred.
 
 An architecture is a dictionary with `input` [(C, H, W)] (or [(features,)], of points), `code` [(length, activation)],
 `generator` and `discriminator`; a network is a list of layer dictionaries, applied in sequence, or a dictionary of
 `layers`, `links` and `outputs` (see `mmdgan.design.graph`). Shapes are always (C, H, W) or (features,), without batch
 dimension and whatever the data format. Every mistake is a DesignError that names the network, the layer and the key.
-
-Pure Python: nothing here imports TensorFlow or NumPy. Keys, defaults, override rules and shapes are those of
-the original implementation (spec A), mended where it was broken (spec D.2).
+Keys, defaults, override rules and shapes are those of the original implementation (spec A), corrected where it was
+broken (spec D.2).
 """
 
 from __future__ import annotations
@@ -17,8 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mmdgan.core.errors import DesignError
 from mmdgan.core.text import listed, shown
-from mmdgan.design.describe import describe, receptive_fields
-from mmdgan.design.files import load_architecture
 from mmdgan.design.graph import joined, wire
 from mmdgan.design.keys import (
     KEYS,
@@ -33,22 +30,7 @@ from mmdgan.design.keys import (
     valid_name,
 )
 from mmdgan.design.layers import parse_layer
-from mmdgan.design.spec import LayerSpec, NetworkSpec, Part, Route, Shape
-
-__all__ = [
-    "LayerSpec",
-    "NetworkSpec",
-    "Part",
-    "Route",
-    "describe",
-    "has_fixed_width",
-    "load_architecture",
-    "parse_architecture",
-    "parse_network",
-    "receptive_fields",
-    "with_gain",
-    "with_score_size",
-]
+from mmdgan.design.spec import LayerSpec, NetworkSpec, Shape
 
 
 def parse_architecture(architecture: Mapping, num_class: int = 0) -> tuple[NetworkSpec, NetworkSpec]:
@@ -56,13 +38,13 @@ def parse_architecture(architecture: Mapping, num_class: int = 0) -> tuple[Netwo
 
     Args:
         architecture: dictionary with `input`, `code`, `generator` and `discriminator`.
-        num_class: number of classes of conditional layers; below 2 means unconditional.
+        num_class: Number of classes of conditional layers; below 2 means unconditional.
 
     Returns:
         The specifications of 'gen' (codes to images) and 'dis' (images to scores of rank 1).
 
     Raises:
-        DesignError: names the network, the layer and the key that is wrong.
+        DesignError: Names the network, the layer and the key that is wrong.
     """
     whole = Place("architecture")
     check_keys(whole, architecture, ("input", "code", "generator", "discriminator"), required=True)
@@ -103,11 +85,11 @@ def parse_network(
         layer_dicts: list of layer dictionaries, or {"layers": [...], "links": [...], "outputs": [...]}, where links
             left away mean a chain and outputs left away the one layer that feeds no other.
         input_shape: (C, H, W) or (features,), without batch dimension.
-        name: of the network, the first part of every variable's name.
-        num_class: number of classes of conditional layers; below 2 there can be none.
+        name: Name of the network, the first part of every variable's name.
+        num_class: Number of classes of conditional layers; below 2 there can be none.
 
     Raises:
-        DesignError: names the network, the layer and the key that is wrong.
+        DesignError: Names the network, the layer and the key that is wrong.
     """
     try:
         place = Place(valid_name(name))
@@ -181,7 +163,7 @@ def _single(place: Place, architecture: Mapping, key: str, example: str, check: 
 
 
 def _code_length(value: object) -> Shape:
-    # The activation beside the length is part of the original's format and was never read by it.
+    # The activation after the length is part of the original's format, which never read it.
     if not isinstance(value, (list, tuple)) or len(value) not in (1, 2):
         raise ValueError(f"must be a tuple (length, activation), not {shown(value)}")
     return (positive_integer(value[0]),)

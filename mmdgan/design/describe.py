@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from mmdgan.core.text import table
 from mmdgan.design.keys import DEFAULT_TYPES, DENSE, NON_LOCAL_TYPES, TRANSPOSED
 from mmdgan.design.spec import LayerSpec, NetworkSpec, Part, Route, Shape
 
@@ -15,15 +16,16 @@ _HEADER = (
     *("layer", "from", "op", "output shape", "parameters", "multiply-adds", "receptive field", "spectral norm"),
     *("bias", "norm", "activation", "scale", "reshape"),
 )
+_ALL, _NONE = "all", "-"
 _NUMBERS = ("parameters", "multiply-adds", "receptive field")
 
 
 def describe(spec: NetworkSpec) -> str:
     """A table of a network in plain text: one row per layer, one per part of a block, then totals and notes.
 
-    Columns: 'op' says (type,) operation, window, stride, dilation and padding where it is not SAME; 'multiply-adds'
-    are per sample; 'receptive field' is in input pixels (see `receptive_fields`); 'spectral norm' says the multiplier
-    act_k of normalised layers. Columns without entries are left away.
+    Columns: 'op' has the type if it is not the default, operation, window, stride, dilation, and padding if it is not
+    SAME; 'multiply-adds' are per sample; 'receptive field' is in input pixels (see `receptive_fields`); 'spectral
+    norm' has the multiplier act_k of normalised layers. Columns without entries are left out.
     """
     rows = []
     for layer, route, field in zip(spec.layers, spec.routes, receptive_fields(spec), strict=True):
@@ -41,28 +43,16 @@ def describe(spec: NetworkSpec) -> str:
     outputs = ", ".join(
         str(shape) if spec.is_chain else f"{name} {shape}" for name, shape in spec.output_shapes.items()
     )
-    lines = [f"{spec.name}: {spec.input_shape} -> {outputs}", *_table(rows)]
+    names = [name for name in _HEADER if any(row.get(name) for row in rows)]
+    cells = [names, *([row.get(name, "") for name in names] for row in rows)]
+    left = [column for column, name in enumerate(names) if name not in _NUMBERS]
+    lines = [f"{spec.name}: {spec.input_shape} -> {outputs}", table(cells, left, rule=True)]
     if spec.conditional:
         lines.append(f"conditional on {spec.num_class:,} classes")
     if spec.state:
-        lines.append(f"besides {spec.state:,} moving means and variances, not trained")
+        lines.append(f"plus {spec.state:,} moving means and variances, not trained")
     lines += [f"note: {layer.name}: {note}" for layer in spec.layers for note in layer.notes]
     return "\n".join(lines)
-
-
-def _table(rows: list[dict]) -> list[str]:
-    """Aligned columns with a header; columns that are empty in every row are left away."""
-    names = [name for name in _HEADER if any(row.get(name) for row in rows)]
-    cells = [names, [], *([row.get(name, "") for name in names] for row in rows)]
-    widths = [max(len(line[column]) for line in cells if line) for column in range(len(names))]
-    cells[1] = ["-" * width for width in widths]
-    return [
-        "  ".join(
-            text.rjust(width) if name in _NUMBERS else text.ljust(width)
-            for name, text, width in zip(names, line, widths, strict=True)
-        ).rstrip()
-        for line in cells
-    ]
 
 
 def _layer_row(layer: LayerSpec, source: str, field: str) -> dict[str, str]:
@@ -119,36 +109,29 @@ def _source_text(spec: NetworkSpec, route: Route) -> str:
     return names if route.how is None else f"{route.how} of {names}"
 
 
-# MERGED mmdgan/design/describe.py
-# Receptive fields: the side of the square of input pixels that one value of a layer's output can depend on.
-#
-# Counted backwards from one pixel of the output, layer by layer: n neighbours after a window of k pixels with dilation
-# d and stride s need (n - 1) s + (k - 1) d + 1 pixels before it; after a transposed convolution ceil((n - 1 + k) / s),
-# so ceil(k / s) for one; after bilinear scaling what lies around their positions. The pixel is far from borders, so a
-# field may be larger than the image, and lies where it sees most. Batch statistics do not count. Source: Araujo,
-# Norris, Sim 2019, "Computing receptive fields of convolutional neural networks", with the transposed forms added.
-
-
-ALL = "all"
-NONE = "-"
-
-
 def receptive_fields(spec: NetworkSpec) -> list[int | str]:
-    """The receptive field of each layer's output.
+    """The receptive field of each layer: the side of the square of input pixels that one output value can depend on.
+
+    Counted backwards from one pixel of the output, layer by layer: n neighbours after a window of k pixels with
+    dilation d and stride s need (n - 1) s + (k - 1) d + 1 pixels before it; after a transposed convolution
+    ceil((n - 1 + k) / s), so ceil(k / s) for one; after bilinear scaling those around their positions. The pixel is
+    far from borders, so a field may be larger than the image, and lies where it sees most. Batch statistics do not
+    count. Source: Araujo, Norris, Sim 2019, "Computing receptive fields of convolutional neural networks", with the
+    transposed forms added.
 
     Returns:
-        In the order of `spec.layers`: a number of input pixels; 'all' behind a dense or non-local layer, or behind a
+        In the order of `spec.layers`: a number of input pixels; 'all' after a dense or non-local layer, or after a
         kernel on an image that was reshaped so that neighbours are no longer neighbours; '-' if the network's input
-        is no image.
+        is not an image.
     """
     if len(spec.input_shape) == 1:
-        return [NONE] * len(spec.layers)
+        return [_NONE] * len(spec.layers)
     start = _Order(False, spec.input_shape)
     orders: list[_Order] = []
     for layer, route in zip(spec.layers, spec.routes, strict=True):
         sources = [start if source < 0 else orders[source] for source in route.sources]
         orders.append(_order_after(layer, _joined(route, sources)))
-    return [ALL if order.whole else _pixels_seen(spec, index) for index, order in enumerate(orders)]
+    return [_ALL if order.whole else _pixels_seen(spec, index) for index, order in enumerate(orders)]
 
 
 @dataclass(frozen=True)
@@ -156,8 +139,8 @@ class _Order:
     """How the values of features relate to the network's input.
 
     Attributes:
-        whole: each value can depend on all pixels.
-        grid: the image (C, H, W) in whose order the values stand, be they flat or not; None: in no such order.
+        whole: Whether each value can depend on all pixels.
+        grid: The image (C, H, W) in whose order the values stand, flat or not; None: in no such order.
     """
 
     whole: bool

@@ -1,4 +1,4 @@
-"""Where architectures come from: a person's Python file, or the presets in the folder `architectures/`."""
+"""Loading of architectures from a Python file of the user, or from the presets in the folder `architectures/`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mmdgan.core.errors import DesignError
-from mmdgan.core.text import listed, shown
-from mmdgan.design.keys import nearest
+from mmdgan.core.text import listed, nearest, shown
 
 
 def load_architecture(reference: str) -> dict:
@@ -24,7 +23,7 @@ def load_architecture(reference: str) -> dict:
             that come with mmdgan and then in ./architectures.
 
     Raises:
-        DesignError: the file or the name does not exist (the message lists those that do), or the file fails.
+        DesignError: The file or the name does not exist (the message lists those that do), or the file fails.
     """
     return dict(_load(reference, lambda value: isinstance(value, Mapping)))
 
@@ -47,16 +46,16 @@ def preset_folders() -> list[Path]:
 
 
 def preset_modules() -> dict[str, Path]:
-    """The files of presets by their modules' names, sorted; of two with one name the first folder's is meant."""
+    """The files of presets by their modules' names, sorted; where two have one name, that of the first folder."""
     files = [path for folder in reversed(preset_folders()) for path in folder.glob("*.py") if path.is_file()]
     return dict(sorted((path.stem, path) for path in files if path.stem != "__init__"))
 
 
 def architectures_in(path: Path) -> dict[str, dict]:
-    """The architectures that a Python file has under public names, those that it imports too.
+    """The architectures that a Python file has under public names, including those that it imports.
 
     Raises:
-        DesignError: the file fails.
+        DesignError: The file fails.
     """
     keys = {"input", "code", "generator", "discriminator"}
     found = {name: value for name, value in _run(path).items() if isinstance(value, Mapping) and keys <= set(value)}
@@ -69,7 +68,7 @@ def _is_dictionary(value: object) -> bool:
 
 
 def _load(reference: str, wanted: Callable[[object], bool]) -> Mapping | list | tuple:
-    """The value that a reference names, if it is of the wanted kind; the others are not offered either."""
+    """The value that a reference names, if it is of the wanted kind; error messages list only values of that kind."""
     if not isinstance(reference, str):
         raise DesignError(f"an architecture is named by text such as 'cifar10/DCGAN', not {shown(reference)}.")
     source, colon, name = reference.rpartition(":")
@@ -111,7 +110,7 @@ def _preset(reference: str) -> tuple[Path, str]:
 
 
 def _run(path: Path) -> dict:
-    """The names that a Python file defines; it may import what lies beside it, as a script may."""
+    """The names that a Python file defines; it may import modules next to it, as a script may."""
     _offer_presets()
     _forget_presets()
     search_path = list(sys.path)
@@ -127,7 +126,7 @@ def _run(path: Path) -> dict:
 
 
 def _forget_presets() -> None:
-    """Lets a file that changes an imported preset in place find the preset as it is, however often it is run."""
+    """Lets a file that changes an imported preset in place find the original one each time it is run."""
     for name in [name for name in sys.modules if name.startswith(("architectures.", "mmdgan.architectures."))]:
         del sys.modules[name]
 
@@ -147,7 +146,7 @@ def _offer_presets() -> None:
     folders = [str(folder.resolve()) for folder in preset_folders()]
     for name in ("architectures", "mmdgan.architectures"):
         found = importlib.util.find_spec(name)
-        # A person's own folder ./architectures has no origin if it has no __init__.py; it must not hide the presets.
+        # A user's own folder ./architectures has no origin if it has no __init__.py; it must not hide the presets.
         if start is None or (found is not None and found.origin is not None):
             continue
         spec = importlib.util.spec_from_file_location(name, start, submodule_search_locations=folders)

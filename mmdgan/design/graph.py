@@ -12,8 +12,8 @@ import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mmdgan.core.text import listed, shown
-from mmdgan.design.keys import Place, check_keys, nearest
+from mmdgan.core.text import listed, nearest, shown
+from mmdgan.design.keys import Place, check_keys
 from mmdgan.design.spec import Route, Shape
 
 INPUT = "input"
@@ -25,9 +25,9 @@ class Wiring:
     """The graph of a network.
 
     Attributes:
-        order: indices of the written layers in execution order.
-        routes: of each layer in that order; sources are positions in it.
-        outputs: positions in that order.
+        order: Indices of the written layers in execution order.
+        routes: The route of each layer in that order; sources are positions in it.
+        outputs: Positions in that order.
     """
 
     order: tuple[int, ...]
@@ -39,13 +39,13 @@ def wire(place: Place, names: Sequence[str], links: object, outputs: object) -> 
     """Reads the links between layers of those names.
 
     Args:
-        place: the network, for errors.
-        names: of the layers as written, all different.
+        place: The network, for errors.
+        names: Names of the layers as written, all different.
         links: list of links; None: a chain.
         outputs: list of names; None: the one layer that feeds no other.
 
     Raises:
-        DesignError: names the link, or the layer that is not fed, fed twice, unused or part of a circle.
+        DesignError: Names the link, or the layer that is not fed, fed twice, unused or part of a circle.
     """
     if links is None:
         routes = [Route((index - 1,)) for index in range(len(names))]
@@ -65,7 +65,7 @@ def joined(place: Place, route: Route, shapes: Sequence[Shape], names: Sequence[
     """The shape that a layer gets from its sources, of these shapes and names.
 
     Raises:
-        DesignError: shapes that cannot be joined, or channels that cannot be split evenly.
+        DesignError: Shapes that cannot be joined, or channels that cannot be split evenly.
     """
     first = shapes[0]
     if route.how == "split":

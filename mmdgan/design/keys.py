@@ -1,38 +1,26 @@
 """The keys of a layer dictionary: their defaults, the values they take, and how a wrong one is reported.
 
-Pure Python. A check takes the written value and returns the resolved one, or raises ValueError with the rest
-of a sentence; `Place` puts the network, the layer and the key before it. Source of the keys, the defaults and
-what each type and op reads: the layer template of the original implementation (spec A.2).
+A check takes the written value and returns the resolved one, or raises ValueError with the rest of a sentence; `Place`
+puts the network, the layer and the key before it. Source of the keys, the defaults and what each type and op reads:
+the layer template of the original implementation (spec A.2).
 """
 
 from __future__ import annotations
 
-import difflib
 import math
 import numbers
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mmdgan.core.errors import DesignError
-from mmdgan.core.text import listed, shown
+from mmdgan.core.text import listed, nearest, shown
 
 LARGEST = 2**31 - 1
 """Upper bound of every size in a dictionary (TensorFlow's own limit on one dimension)."""
 
-ACTIVATIONS = (
-    "linear",
-    "relu",
-    "lrelu",
-    "elu",
-    "selu",
-    "softplus",
-    "softsign",
-    "sigmoid",
-    "tanh",
-    "crelu",
-)
+ACTIVATIONS = ("linear", "relu", "lrelu", "elu", "selu", "softplus", "softsign", "sigmoid", "tanh", "crelu")
 
 SCALINGS = {
     "ps": "periodic shuffling",
@@ -42,17 +30,6 @@ SCALINGS = {
     "max": "max pooling",
     "unpool": "nearest neighbour",
 }
-
-
-def nearest(word: object, names: Iterable[str], cutoff: float = 0.3) -> str:
-    """ " (nearest: 'x')" with the name most like `word`, or nothing if none is."""
-    by_lower: dict[str, str] = {}
-    for name in names:
-        by_lower.setdefault(name.lower(), name)
-    if not isinstance(word, str) or len(word) > 40:
-        return ""
-    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=cutoff)
-    return f" (nearest: {by_lower[found[0]]!r})" if found else ""
 
 
 @dataclass(frozen=True)
@@ -80,8 +57,7 @@ def check_keys(place: Place, written: object, known: tuple[str, ...], required: 
         raise place.error(None, f"must be a dictionary with the keys {listed(known)}, not {shown(written)}")
     for key in written:
         if key not in known:
-            hint = nearest(key, known, cutoff=0.5)
-            raise place.error(None, f"unknown key {shown(key)}{hint}; the keys are {listed(known)}")
+            raise place.error(None, f"unknown key {shown(key)}{nearest(key, known)}; the keys are {listed(known)}")
     missing = [key for key in known if key not in written] if required else []
     if missing:
         raise place.error(missing[0], f"is missing; an architecture has the keys {listed(known)}")
@@ -188,9 +164,9 @@ class Key:
     """One key of a layer dictionary.
 
     Attributes:
-        default: its value when it is not written.
-        check: of a written value, which it returns resolved.
-        listed: residual and non-local types also take a list, one value per kernel.
+        default: Its value when it is not written.
+        check: Checks a written value and returns it resolved.
+        listed: Residual and non-local types also take a list, one value per kernel.
     """
 
     default: object

@@ -1,7 +1,7 @@
 """From one layer dictionary to its specification: keys, defaults, override rules, parts and shapes.
 
-The order of the parts of each type is that of the original (spec A.2, A.5). What its last column of D.2 mends is
-mended: labels reach every part, non-local layers need no normalisation, pools infer their channels.
+The order of the parts of each type is that of the original (spec A.2, A.5), with the corrections of the last column of
+D.2: labels reach every part, non-local layers need no normalisation, pools infer their channels.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def parse_layer(place: Place, written: Mapping, input_shape: Shape, num_class: i
     """Resolve one layer dictionary and infer its shapes.
 
     Args:
-        place: where it stands, for errors.
-        written: the dictionary.
-        input_shape: what the layer gets, before in_reshape.
-        num_class: of the network.
+        place: Where it stands, for error messages.
+        written: The dictionary as written.
+        input_shape: Shape of the layer's input, before in_reshape.
+        num_class: Number of classes of the network.
 
     Raises:
-        DesignError: names the network, the layer and the key that is wrong.
+        DesignError: Names the network, the layer and the key that is wrong.
     """
     options, notes = _resolve(place, written)
     kind, op = options["type"], options["op"]
@@ -261,20 +261,16 @@ def _rank_advice(op: str, shape: Shape, index: int | None) -> str:
     return f"op {op!r} takes {takes} but its input is {shape}; add 'in_reshape': {advice}{before}"
 
 
-# MERGED mmdgan/design/layers.py
-# Shape inference: what kernels, pools, scaling, biases and normalisations make of a shape, and when they cannot.
-#
-# Source: spec A.4 and A.6. Everything a person can get wrong is a DesignError at the layer's place.
-
-
 @dataclass(frozen=True)
 class PartMaker:
-    """Makes the parts of one layer from its resolved keys, checking that each fits.
+    """Makes the parts of one layer from its resolved keys, and infers their shapes (spec A.4, A.6).
+
+    What does not fit is a DesignError at the layer's place.
 
     Attributes:
-        place: of the layer, for errors.
-        options: its resolved keys; list-valued ones have one entry per kernel.
-        num_class: of the network.
+        place: Where the layer is, for error messages.
+        options: Its resolved keys; list-valued ones have one entry per kernel.
+        num_class: Number of classes of the network.
     """
 
     place: Place

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmdgan.core.errors import ConfigError, DesignError
-from mmdgan.core.text import listed
-from mmdgan.design.architecture import NetworkSpec, parse_architecture
+from mmdgan.core.text import listed, nearest
+from mmdgan.design.architecture import parse_architecture
 from mmdgan.design.files import architectures_in, preset_modules
-from mmdgan.design.keys import nearest
+from mmdgan.design.spec import NetworkSpec
 
 ENTRIES = ("Multiply-adds", "Expected", "Measured", "Classes", "Command", "Source", "Published score")
 
@@ -31,11 +31,11 @@ class Preset:
     """One preset.
 
     Attributes:
-        name: what `load_architecture` takes, such as "cifar10/DCGAN".
-        gen: its generator.
-        dis: its critic.
-        classes: for which the two are counted; 0 if they are not conditional.
-        entries: what the text beneath it says, by key, each in one line.
+        name: Its reference for `load_architecture`, such as "cifar10/DCGAN".
+        gen: Its generator.
+        dis: Its critic.
+        classes: Number of classes for which the two are counted; 0 if they are not conditional.
+        entries: The entries of the text beneath it, by key, each in one line.
     """
 
     name: str
@@ -54,11 +54,11 @@ def presets(families: Iterable[str] = (), num_class: int = 0) -> list[Preset]:
     """The presets that come with mmdgan, and those in ./architectures, sorted by module and in the order of each.
 
     Args:
-        families: names of modules, such as "sngan"; all if there are none.
-        num_class: of conditional presets; 0 means as many as the text of each says, and 10 if it says nothing.
+        families: Names of modules, such as "sngan"; all if there are none.
+        num_class: Number of classes of conditional presets; 0: what the text of each says, or 10 without such an entry.
 
     Raises:
-        ConfigError: there is no such module.
+        ConfigError: There is no such module.
         DesignError: a module fails, or a preset has a mistake.
     """
     modules = preset_modules()

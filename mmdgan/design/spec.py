@@ -21,19 +21,19 @@ class Part:
     """One piece of a layer: a kernel operation, a bias, a normalisation, an attention block's scalar.
 
     Attributes:
-        slot: where it stands in the layer, the last but one component of the original's variable names: 'kernel',
+        slot: Its place in the layer, the last but one component of the original's variable names: 'kernel',
             'bias', 'BN', 'project'; in residual blocks 'BN_0', 'kernel_0', 'bias_0', 'BN_1', 'kernel_1', 'bias_1',
             'kernel_sc', 'bias_sc'; in non-local ones 'f_x', 'bias_f', 'g_x', 'h_x', 'BN_1', 'k_x'.
-        op: kernels 'c', 'd', 'tc', 'sc', 'dcd', 'dck', 'cck', 'tcck', 'project'; pools 'max', 'avg', 'sum'; biases
+        op: Kernels 'c', 'd', 'tc', 'sc', 'dcd', 'dck', 'cck', 'tcck', 'project'; pools 'max', 'avg', 'sum'; biases
             'b', 'cb', 'bcb'; normalisations 'bn', 'cbn', 'lrn'; 'k', a trainable scalar.
-        kernel: side of the window; None, as the next three, unless the op moves one. Pools have no dilation.
+        kernel: Side of the window; None, as the next three, unless the op moves one. Pools have no dilation.
         padding: 'SAME' or 'VALID'.
-        spectral: the layer has w_nm 's': a kernel is divided by its spectral norm, 'k' is clipped to [-1, 1].
+        spectral: The layer has w_nm 's': a kernel is divided by its spectral norm, 'k' is clipped to [-1, 1].
         gain: act_k of a normalised kernel, else 1.
-        act: the activation that selects the initialiser.
-        num_class: of the network.
-        center: whether a 'bn' has beta.
-        scale: whether a 'bn' has gamma.
+        act: The activation that selects the initialiser.
+        num_class: Number of classes of the network.
+        center: Whether a 'bn' has beta.
+        scale: Whether a 'bn' has gamma.
     """
 
     slot: str
@@ -61,40 +61,25 @@ class Part:
         before, after = self.input_shape[0], self.output_shape[0]
         per_class = (self.num_class, 1, 1, after) if len(self.output_shape) == 3 else (self.num_class, after)
         window: tuple[Any, Any] = (self.kernel, self.kernel)
-        match self.op:
-            case "d":
-                return {"kernel": (before, after)}
-            case "dcd":
-                return {"kernel": (before, after), "c_kernel": (self.num_class, before, after)}
-            case "dck":
-                return {"kernel": (before, after), "c_kernel": per_class}
-            case "c":
-                return {"kernel": (*window, before, after)}
-            case "cck":
-                return {"kernel": (*window, before, after), "c_kernel": per_class}
-            case "tc":
-                return {"kernel": (*window, after, before)}
-            case "tcck":
-                return {"kernel": (*window, after, before), "c_kernel": per_class}
-            case "sc":
-                depthwise = (*window, before, 1)
-                return {"depthwise_kernel": depthwise, "pointwise_kernel": (1, 1, before, after)}
-            case "project":
-                return {"kernel": (self.num_class, before)}
-            case "b":
-                return {"bias": (after,)}
-            case "cb":
-                return {"c_bias": per_class}
-            case "bcb":
-                return {"bias": (after,), "c_bias": per_class}
-            case "bn":
-                names = ("gamma",) * self.scale + ("beta",) * self.center
-                return dict.fromkeys(names, (after,))
-            case "cbn":
-                return {"scale": per_class, "offset": per_class}
-            case "k":
-                return {"kernel": ()}
-        return {}
+        batch_norm = ("gamma",) * self.scale + ("beta",) * self.center
+        known: dict[str, dict[str, Shape]] = {
+            "d": {"kernel": (before, after)},
+            "dcd": {"kernel": (before, after), "c_kernel": (self.num_class, before, after)},
+            "dck": {"kernel": (before, after), "c_kernel": per_class},
+            "c": {"kernel": (*window, before, after)},
+            "cck": {"kernel": (*window, before, after), "c_kernel": per_class},
+            "tc": {"kernel": (*window, after, before)},
+            "tcck": {"kernel": (*window, after, before), "c_kernel": per_class},
+            "sc": {"depthwise_kernel": (*window, before, 1), "pointwise_kernel": (1, 1, before, after)},
+            "project": {"kernel": (self.num_class, before)},
+            "b": {"bias": (after,)},
+            "cb": {"c_bias": per_class},
+            "bcb": {"bias": (after,), "c_bias": per_class},
+            "bn": dict.fromkeys(batch_norm, (after,)),
+            "cbn": {"scale": per_class, "offset": per_class},
+            "k": {"kernel": ()},
+        }
+        return known.get(self.op, {})
 
     @property
     def state(self) -> dict[str, Shape]:
@@ -139,16 +124,16 @@ class LayerSpec:
         nl*: x + k_x BN_1(softmax(logits of f_x + bias_f and g_x) h_x).
 
     Attributes:
-        type, op, ...: the keys as resolved; None where the type and op do not read the key. In residual and
+        type, op, ...: The keys as resolved; None where the type and op do not read the key. In residual and
             non-local layers `out`, `act_k`, `kernel`, `strides`, `dilation` and `padding` are tuples where lists
             were written.
         bias: 'b', 'cb', 'bcb', None or False; a shortcut and f_x take None for 'b'.
         scale: None or (method, factor), the factor above 0 to enlarge, below to reduce.
-        input_shape: what the layer works on, after in_reshape.
-        op_shape: what it makes of that, before out_reshape.
-        output_shape: what the next layer sees, after out_reshape.
-        parts: in the original's order of creation.
-        notes: remarks on keys that have no effect, for the summary.
+        input_shape: Shape of the layer's input, after in_reshape.
+        op_shape: Shape of its result, before out_reshape.
+        output_shape: Shape that the next layer sees, after out_reshape.
+        parts: Its parts in the original's order of creation.
+        notes: Remarks on keys that have no effect, for the summary.
     """
 
     name: str
@@ -214,8 +199,8 @@ class Route:
     Attributes:
         sources: -1 for the network's input, else the index of an earlier layer.
         how: 'concat' or 'sum' of several sources, 'split' for one slice of a source's channels, else None.
-        piece: which slice.
-        pieces: of how many equal ones.
+        piece: Number of the slice.
+        pieces: Number of equal slices.
     """
 
     sources: tuple[int, ...]
@@ -229,8 +214,8 @@ class NetworkSpec:
     """Resolved layers in execution order, and how they are linked.
 
     Attributes:
-        routes: of each layer.
-        outputs: indices of the layers whose outputs leave the network.
+        routes: The route of each layer.
+        outputs: Indices of the layers whose outputs leave the network.
     """
 
     name: str

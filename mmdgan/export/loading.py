@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmdgan.design.architecture import NetworkSpec
+from mmdgan.design import NetworkSpec
 
 
 def loading_code(format: str, network: str, spec: NetworkSpec) -> str:

@@ -18,7 +18,8 @@ from mmdgan.core.errors import ConfigError
 from mmdgan.export.plain_kernels import plain_kernel
 from mmdgan.export.plain_layers import PlainLayers, layers
 from mmdgan.layers.linear import SpectralLayer
-from mmdgan.networks.blocks import POOLS, Block, DefaultBlock, NonLocalBlock, ResidualBlock, batch_shape
+from mmdgan.layers.resampling import POOLS
+from mmdgan.networks.blocks import Block, DefaultBlock, NonLocalBlock, ResidualBlock, batch_shape
 from mmdgan.networks.network import Network
 
 

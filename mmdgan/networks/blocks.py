@@ -1,28 +1,26 @@
-"""The block that one layer dictionary describes: its parts, and the order in which they work (spec A.5).
+"""Blocks: the Keras layers that layer dictionaries describe, with the order of their operations (spec A.5).
 
 A block makes one sublayer per part of its specification, named by the original's slot ('kernel', 'bias', 'BN'),
-so that a variable's path is network/layer/slot/variable. Here are what all blocks share and the default block;
-residual blocks are in `residual`, attention in `attention`.
+so that a variable's path is network/layer/slot/variable.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from mmdgan.core.types import StaticShape
-from mmdgan.design.architecture import LayerSpec
-from mmdgan.design.spec import Part
+from mmdgan.design import LayerSpec, Part
+from mmdgan.design.keys import DEFAULT_TYPES, NON_LOCAL_TYPES, POOLS, RESIDUAL_TYPES
 from mmdgan.layers import conditional, linear, normalization
 from mmdgan.layers.initializers import LEAKY_SLOPE, ActivationInitializer, runtime_multiplier
 from mmdgan.layers.layout import channel_axis
 from mmdgan.layers.resampling import pool, resample
-
-POOLS = ("max", "avg", "sum")
 
 ACTIVATIONS = {
     "linear": lambda x: x,
@@ -37,48 +35,16 @@ ACTIVATIONS = {
 }
 
 
-def activate(x: tf.Tensor, name: str, channel_axis: int = -1) -> tf.Tensor:
-    """Applies the activation of that name; 'crelu' doubles the channels along `channel_axis`."""
-    if name == "crelu":
-        return tf.concat([tf.nn.relu(x), tf.nn.relu(-x)], channel_axis)
-    return ACTIVATIONS[name](x)
-
-
-def reshape_features(x: tf.Tensor, shape: tuple[int, ...], data_format: str) -> tf.Tensor:
-    """Reshapes features to `shape`, which like the flat order means (C, H, W) in both data formats.
-
-    Args:
-        x: (N, F), or images in `data_format`.
-        shape: (F,) or (C, H, W).
-        data_format: the layout of images, before and after.
-
-    Returns:
-        (N, F), or images (N, C, H, W) or (N, H, W, C) according to `data_format`.
-    """
-    last = data_format == "channels_last"
-    if last and x.shape.rank == 4:
-        x = tf.transpose(x, (0, 3, 1, 2))
-    x = tf.reshape(x, (-1, *shape))
-    return tf.transpose(x, (0, 2, 3, 1)) if last and len(shape) == 3 else x
-
-
-def batch_shape(shape: Sequence[int], data_format: str) -> tuple[int | None, ...]:
-    """Returns (None, ...) of a (C, H, W) or (F,) shape in the layout that a network runs in."""
-    if len(shape) == 3 and data_format == "channels_last":
-        shape = (shape[1], shape[2], shape[0])
-    return (None, *shape)
-
-
 class Block(keras.layers.Layer):
-    """What the blocks of all layer types share; one type's order of operations is its `transform`.
+    """Base of the blocks of all layer types; the order of operations of a type is its `transform`.
 
     Args:
-        spec: the resolved layer dictionary.
-        data_format: layout of images in the network.
+        spec: The resolved layer dictionary.
+        data_format: Layout of images in the network.
         spectral: 'pico' or 'pim', for layers whose dictionary asks for spectral norm.
-        initializer: weight mode, one of `initializers.MODES`.
-        legacy: compute as released where that differs from what was meant: a projection's spectral norm is then
-            kept up to date but not applied.
+        initializer: Weight mode, one of `initializers.MODES`.
+        legacy: Compute as released where that differs from the paper: a projection's spectral norm is then kept up to
+            date but not applied.
     """
 
     def __init__(
@@ -87,7 +53,8 @@ class Block(keras.layers.Layer):
         super().__init__(name=spec.name, **kwargs)
         self.spec = spec
         self.data_format = data_format
-        make = _PartMaker(data_format, spectral, initializer, legacy, self.dtype_policy)
+        self.parts = MappingProxyType({part.slot: part for part in spec.parts})  # Keras would track a dict
+        make = _LayerMaker(data_format, spectral, initializer, legacy, self.dtype_policy)
         self.sublayers = {part.slot: make(part) for part in spec.parts if part.op not in POOLS}
 
     def build(self, input_shape: StaticShape) -> None:
@@ -108,12 +75,12 @@ class Block(keras.layers.Layer):
         return batch_shape(self.spec.output_shape, self.data_format)
 
     def transform(self, x: tf.Tensor, labels: tf.Tensor | None, training: bool) -> tf.Tensor:
-        """Returns what the layer makes of its input between both reshapes."""
+        """Returns the layer's result before out_reshape, from its input after in_reshape."""
         raise NotImplementedError(f"{type(self).__name__} must say its order of operations.")
 
     def apply_part(self, slot: str, x: tf.Tensor, labels: tf.Tensor | None, training: bool) -> tf.Tensor:
         """Returns x after the part in a slot; x itself if the layer has no such part."""
-        part = self.spec.part(slot)
+        part = self.parts.get(slot)
         if part is None:
             return x
         if part.op in POOLS:
@@ -149,12 +116,131 @@ class DefaultBlock(Block):
         for slot in ("kernel", "bias", "BN"):
             x = self.apply_part(slot, x, labels, training)
         x = self.downsample(self.activate(x))
-        if self.spec.part("project") is not None:
+        if "project" in self.parts:
             x = x + self.apply_part("project", inputs, labels, training)
         return x
 
 
-class _PartMaker:
+class ResidualBlock(Block):
+    """Residual blocks: 'res', 'res_i' (identity shortcut) and 'res_v1' (first block of a critic).
+
+    Main branch: norm, act, up, kernel, bias, norm, act, kernel, bias, down; plus the shortcut, without an activation
+    after the sum. 'res_v1' sees images first, so it leaves out the first norm and activation, and its shortcut scales
+    down before its kernel. 'res_i' adds its input itself.
+
+    Sources: He et al. 2016 (pre-activation blocks); Gulrajani et al. 2017 and Miyato et al. 2018 (up- and
+    downsampling); the order of operations is the original's (spec A.5).
+    """
+
+    def transform(self, x: tf.Tensor, labels: tf.Tensor | None, training: bool) -> tf.Tensor:
+        main = x
+        if self.spec.type != "res_v1":
+            main = self.activate(self.apply_part("BN_0", main, labels, training))
+        main = self.upsample(main)
+        for slot in ("kernel_0", "bias_0", "BN_1"):
+            main = self.apply_part(slot, main, labels, training)
+        main = self.activate(main)
+        for slot in ("kernel_1", "bias_1"):
+            main = self.apply_part(slot, main, labels, training)
+        return self.downsample(main) + self._shortcut(x, labels, training)
+
+    def _shortcut(self, x: tf.Tensor, labels: tf.Tensor | None, training: bool) -> tf.Tensor:
+        if self.spec.type == "res_i":
+            return x
+        x = self.downsample(x) if self.spec.type == "res_v1" else self.upsample(x)
+        for slot in ("kernel_sc", "bias_sc"):
+            x = self.apply_part(slot, x, labels, training)
+        return x if self.spec.type == "res_v1" else self.downsample(x)
+
+
+class NonLocalBlock(Block):
+    """Self-attention over pixels: 'nl', 'nl_dist', 'nl_pool', 'nl_pool_dist'.
+
+    x + k norm(sum over q of softmax_q(logits_pq) h_q), with queries f of x and keys g, values h of x. In the 'pool'
+    types g and h see x after 2x2 max pooling. k is a scalar that starts at 0. `act` is not applied.
+
+    Sources: Wang et al. 2018, "Non-local Neural Networks"; Zhang et al. 2019, SAGAN. The original adds batch norm
+    before the trainable scalar, and logits by distance: -|f_p - g_q|^2 / c instead of f_p . g_q / sqrt(c) (spec A.5).
+    """
+
+    def transform(self, x: tf.Tensor, labels: tf.Tensor | None, training: bool) -> tf.Tensor:
+        keys = x
+        if "pool" in self.spec.type:
+            keys = pool(x, "max", 2, 2, "SAME", self.data_format)
+        f = self.apply_part("bias_f", self.apply_part("f_x", x, labels, training), labels, training)
+        g = self.apply_part("g_x", keys, labels, training)
+        h = self.apply_part("h_x", keys, labels, training)
+        attended = tf.matmul(self._attention(self._pixels(f), self._pixels(g)), self._pixels(h))
+        y = self._image(attended)
+        y = self.apply_part("k_x", self.apply_part("BN_1", y, labels, training), labels, training)
+        return x + y
+
+    def _attention(self, f: tf.Tensor, g: tf.Tensor) -> tf.Tensor:
+        """Weights (N, P, Q) of Q keys (N, Q, c) for P queries (N, P, c), softmax in the variables' dtype."""
+        channels = f.shape[-1]
+        products = tf.cast(tf.matmul(f, g, transpose_b=True), self.variable_dtype)
+        if "dist" in self.spec.type:
+            f, g = tf.cast(f, self.variable_dtype), tf.cast(g, self.variable_dtype)
+            squares_f = tf.reduce_sum(f * f, axis=2)[:, :, None]
+            squares_g = tf.reduce_sum(g * g, axis=2)[:, None, :]
+            logits = -tf.maximum(squares_f - 2.0 * products + squares_g, 0.0) / channels
+        else:
+            logits = products / math.sqrt(channels)
+        return tf.cast(tf.nn.softmax(logits), self.compute_dtype)
+
+    def _pixels(self, x: tf.Tensor) -> tf.Tensor:
+        """Images as (N, pixels, channels)."""
+        if self.data_format == "channels_first":
+            x = tf.transpose(x, (0, 2, 3, 1))
+        return tf.reshape(x, (-1, x.shape[1] * x.shape[2], x.shape[3]))
+
+    def _image(self, x: tf.Tensor) -> tf.Tensor:
+        _, height, width = self.spec.input_shape
+        x = tf.reshape(x, (-1, height, width, x.shape[-1]))
+        return tf.transpose(x, (0, 3, 1, 2)) if self.data_format == "channels_first" else x
+
+
+BLOCKS: dict[str, type[Block]] = {
+    **dict.fromkeys(DEFAULT_TYPES, DefaultBlock),
+    **dict.fromkeys(RESIDUAL_TYPES, ResidualBlock),
+    **dict.fromkeys(NON_LOCAL_TYPES, NonLocalBlock),
+}
+"""The block of each layer type."""
+
+
+def activate(x: tf.Tensor, name: str, channel_axis: int = -1) -> tf.Tensor:
+    """Applies the activation of that name; 'crelu' doubles the channels along `channel_axis`."""
+    if name == "crelu":
+        return tf.concat([tf.nn.relu(x), tf.nn.relu(-x)], channel_axis)
+    return ACTIVATIONS[name](x)
+
+
+def reshape_features(x: tf.Tensor, shape: tuple[int, ...], data_format: str) -> tf.Tensor:
+    """Reshapes features to `shape`, which like the flat order means (C, H, W) in both data formats.
+
+    Args:
+        x: (N, F), or images in `data_format`.
+        shape: (F,) or (C, H, W).
+        data_format: The layout of images, before and after.
+
+    Returns:
+        (N, F), or images (N, C, H, W) or (N, H, W, C) according to `data_format`.
+    """
+    last = data_format == "channels_last"
+    if last and x.shape.rank == 4:
+        x = tf.transpose(x, (0, 3, 1, 2))
+    x = tf.reshape(x, (-1, *shape))
+    return tf.transpose(x, (0, 2, 3, 1)) if last and len(shape) == 3 else x
+
+
+def batch_shape(shape: Sequence[int], data_format: str) -> tuple[int | None, ...]:
+    """Returns (None, ...) of a (C, H, W) or (F,) shape in the layout that a network runs in."""
+    if len(shape) == 3 and data_format == "channels_last":
+        shape = (shape[1], shape[2], shape[0])
+    return (None, *shape)
+
+
+class _LayerMaker:
     """Makes the Keras layer of a part."""
 
     def __init__(self, data_format: str, spectral: str, initializer: str, legacy: bool, dtype: Any) -> None:
@@ -223,88 +309,3 @@ _KERNEL_LAYERS = {
     "cck": conditional.ScaledConv2D,
     "tcck": conditional.ScaledConv2DTranspose,
 }
-
-
-# MERGED mmdgan/networks/blocks.py
-# Non-local blocks (self-attention over pixels): 'nl', 'nl_dist', 'nl_pool', 'nl_pool_dist'.
-#
-# Sources: Wang et al. 2018, "Non-local Neural Networks"; Zhang et al. 2019, SAGAN. The original adds batch norm before
-# the trainable scalar, and logits by distance: -|f_p - g_q|^2 / c instead of f_p . g_q / sqrt(c) (spec A.5).
-
-
-class NonLocalBlock(Block):
-    """x + k norm(sum over q of softmax_q(logits_pq) h_q), with queries f of x and keys g, values h of x.
-
-    In the 'pool' types g and h see x after 2x2 max pooling. k is a scalar that starts at 0. `act` is not applied.
-    """
-
-    def transform(self, x: tf.Tensor, labels: tf.Tensor | None, training: bool) -> tf.Tensor:
-        keys = x
-        if "pool" in self.spec.type:
-            keys = pool(x, "max", 2, 2, "SAME", self.data_format)
-        f = self.apply_part("bias_f", self.apply_part("f_x", x, labels, training), labels, training)
-        g = self.apply_part("g_x", keys, labels, training)
-        h = self.apply_part("h_x", keys, labels, training)
-        attended = tf.matmul(self._attention(self._pixels(f), self._pixels(g)), self._pixels(h))
-        y = self._image(attended)
-        y = self.apply_part("k_x", self.apply_part("BN_1", y, labels, training), labels, training)
-        return x + y
-
-    def _attention(self, f: tf.Tensor, g: tf.Tensor) -> tf.Tensor:
-        """Weights (N, P, Q) of Q keys (N, Q, c) for P queries (N, P, c), softmax in the variables' dtype."""
-        channels = f.shape[-1]
-        products = tf.cast(tf.matmul(f, g, transpose_b=True), self.variable_dtype)
-        if "dist" in self.spec.type:
-            f, g = tf.cast(f, self.variable_dtype), tf.cast(g, self.variable_dtype)
-            squares_f = tf.reduce_sum(f * f, axis=2)[:, :, None]
-            squares_g = tf.reduce_sum(g * g, axis=2)[:, None, :]
-            logits = -tf.maximum(squares_f - 2.0 * products + squares_g, 0.0) / channels
-        else:
-            logits = products / math.sqrt(channels)
-        return tf.cast(tf.nn.softmax(logits), self.compute_dtype)
-
-    def _pixels(self, x: tf.Tensor) -> tf.Tensor:
-        """Images as (N, pixels, channels)."""
-        if self.data_format == "channels_first":
-            x = tf.transpose(x, (0, 2, 3, 1))
-        return tf.reshape(x, (-1, x.shape[1] * x.shape[2], x.shape[3]))
-
-    def _image(self, x: tf.Tensor) -> tf.Tensor:
-        _, height, width = self.spec.input_shape
-        x = tf.reshape(x, (-1, height, width, x.shape[-1]))
-        return tf.transpose(x, (0, 3, 1, 2)) if self.data_format == "channels_first" else x
-
-
-# MERGED mmdgan/networks/blocks.py
-# Residual blocks: 'res', 'res_i' (identity shortcut) and 'res_v1' (first block of a critic).
-#
-# Sources: He et al. 2016 (pre-activation blocks); Gulrajani et al. 2017 and Miyato et al. 2018 (the up- and
-# downsampling forms); order of operations: the original's (spec A.5). There is no activation after the sum.
-
-
-class ResidualBlock(Block):
-    """Main branch: norm, act, up, kernel, bias, norm, act, kernel, bias, down; plus the shortcut.
-
-    'res_v1' sees images first, so it leaves out the first norm and activation, and its shortcut scales down before
-    its kernel. 'res_i' adds its input itself.
-    """
-
-    def transform(self, x: tf.Tensor, labels: tf.Tensor | None, training: bool) -> tf.Tensor:
-        main = x
-        if self.spec.type != "res_v1":
-            main = self.activate(self.apply_part("BN_0", main, labels, training))
-        main = self.upsample(main)
-        for slot in ("kernel_0", "bias_0", "BN_1"):
-            main = self.apply_part(slot, main, labels, training)
-        main = self.activate(main)
-        for slot in ("kernel_1", "bias_1"):
-            main = self.apply_part(slot, main, labels, training)
-        return self.downsample(main) + self._shortcut(x, labels, training)
-
-    def _shortcut(self, x: tf.Tensor, labels: tf.Tensor | None, training: bool) -> tf.Tensor:
-        if self.spec.type == "res_i":
-            return x
-        x = self.downsample(x) if self.spec.type == "res_v1" else self.upsample(x)
-        for slot in ("kernel_sc", "bias_sc"):
-            x = self.apply_part(slot, x, labels, training)
-        return x if self.spec.type == "res_v1" else self.downsample(x)

@@ -51,8 +51,8 @@ class StandIn:
     The class registers itself when it is imported, and so takes the stand-in's place.
 
     Args:
-        module: where the class is.
-        name: of the class.
+        module: Where the class is.
+        name: Of the class.
     """
 
     def __init__(self, module: str, name: str) -> None:

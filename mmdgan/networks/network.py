@@ -17,37 +17,18 @@ import tensorflow as tf
 
 from mmdgan.core.errors import ConfigError, DataError
 from mmdgan.core.types import TensorLike
-from mmdgan.design.architecture import NetworkSpec, parse_architecture, parse_network
-from mmdgan.design.spec import Route
+from mmdgan.design import NetworkSpec, Route, parse_architecture, parse_network
 from mmdgan.layers.initializers import MODES
 from mmdgan.layers.layout import channel_axis
 from mmdgan.layers.linear import SPECTRAL_MODES, SpectralLayer
-from mmdgan.networks.blocks import DefaultBlock, NonLocalBlock, ResidualBlock, batch_shape
+from mmdgan.networks.blocks import BLOCKS, batch_shape
 
-PRECISIONS = {
-    "float32": "float32",
-    "bf16": "mixed_bfloat16",
-    "fp16": "mixed_float16",
-    "float64": "float64",
-}
+PRECISIONS = {"float32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16", "float64": "float64"}
 DATA_FORMATS = ("channels_first", "channels_last")
 
 # The original's words for the same values.
 _DATA_FORMAT_ALIASES = {"NCHW": "channels_first", "NHWC": "channels_last"}
 _SPECTRAL_ALIASES = {"PICO": "pico", "default": "pico", "PIM": "pim", "sn_paper": "pim"}
-
-BLOCKS = {
-    "default": DefaultBlock,
-    "project": DefaultBlock,
-    "c_bias": DefaultBlock,
-    "res": ResidualBlock,
-    "res_i": ResidualBlock,
-    "res_v1": ResidualBlock,
-    "nl": NonLocalBlock,
-    "nl_dist": NonLocalBlock,
-    "nl_pool": NonLocalBlock,
-    "nl_pool_dist": NonLocalBlock,
-}
 
 
 @keras.saving.register_keras_serializable(package="mmdgan")
@@ -58,20 +39,20 @@ class Network(keras.Model):
     several outputs {layer name: tensor}. A network without conditional layers does not need the labels.
 
     Args:
-        layers: layer dictionaries, or {"layers": [...], "links": [...], "outputs": [...]}.
+        layers: Layer dictionaries, or {"layers": [...], "links": [...], "outputs": [...]}.
         input_shape: (C, H, W) or (features,), without the batch.
         name: 'gen' or 'dis' for the two players: the prefix of every variable's name.
-        num_class: number of classes of conditional layers; below 2 the network is unconditional.
-        data_format: layout of images; None: channels_first if a GPU is visible, else channels_last.
+        num_class: Number of classes of conditional layers; below 2 the network is unconditional.
+        data_format: Layout of images; None: channels_first if a GPU is visible, else channels_last.
         precision: float32, bf16 or fp16 (float32 master weights), or float64.
         spectral: 'pico' or 'pim', for the layers with ``w_nm: 's'``.
         initializer: 'default', 'sn_paper' or 'pg_paper'.
-        legacy: compute as released where that differs from what was meant: the kernel of a label projection is
-            then not divided by its spectral norm.
+        legacy: Compute as released where that differs from the paper: the kernel of a label projection is then not
+            divided by its spectral norm.
 
     Raises:
-        DesignError: a dictionary that cannot be built.
-        ConfigError: an option with no such value.
+        DesignError: A dictionary that cannot be built.
+        ConfigError: An option without such a value.
     """
 
     built: bool
@@ -95,6 +76,7 @@ class Network(keras.Model):
         _check("initializer", initializer, MODES)
         super().__init__(name=name, dtype=PRECISIONS[precision])
         self.spec: NetworkSpec = parse_network(layers, tuple(input_shape), name=name, num_class=num_class)
+        self.conditional = self.spec.conditional
         self.data_format = resolve_data_format(data_format)
         self.precision = precision
         self.spectral = spectral
@@ -151,11 +133,6 @@ class Network(keras.Model):
         """As `keras.Model.export`, of inference, for batches of any size; the network need not have been called."""
         signature = [self._input_signature()] if input_signature is None else input_signature
         super().export(str(filepath), format, verbose, signature, **kwargs)
-
-    @property
-    def conditional(self) -> bool:
-        """Whether a layer needs class labels."""
-        return self.spec.conditional
 
     def spectral_layers(self) -> dict[str, SpectralLayer]:
         """Returns the layers with a spectral norm by name: 'dis/l1_f32/kernel'."""
@@ -239,7 +216,7 @@ def build_generator(architecture: dict, num_class: int = 0, **options: Any) -> N
     Images are (N, H, W, C), or (N, C, H, W) with ``data_format="channels_first"``. Options as `Network`.
 
     Raises:
-        DesignError: the architecture cannot be built; both networks are checked.
+        DesignError: The architecture cannot be built; both networks are checked.
     """
     return _build_player(parse_architecture(architecture, num_class)[0], options)
 
@@ -265,7 +242,7 @@ def check_labels(labels: TensorLike, num_class: int, owner: str) -> None:
     """Refuses class labels that are not integers, or, where their values are known, not below `num_class`.
 
     Raises:
-        DataError: names `owner`.
+        DataError: Names `owner`.
     """
     dtype = keras.backend.standardize_dtype(getattr(labels, "dtype", None) or np.asarray(labels).dtype)
     if "int" not in dtype:

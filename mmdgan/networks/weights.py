@@ -1,7 +1,7 @@
-"""Weights of a network in a file of their own, by layer, so that another network's layers can begin with them.
+"""Weights of a network in a file, by layer, from which another network's layers can start.
 
 A file is NumPy's `.npz` of arrays named "layer/slot/variable", without the network's own name. Layers are matched by
-name; what only the file has (the last layers of a classifier, say) or only the network has is left as it is.
+name; those that only the file has (the last layers of a classifier, say) or only the network has are left as they are.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import CheckpointError
+from mmdgan.core.files import atomic
 from mmdgan.design.spec import NetworkSpec
 
 if TYPE_CHECKING:
@@ -24,28 +25,24 @@ def save(network: Network, path: str | os.PathLike) -> Path:
     """Writes every variable of a network, moving averages and spectral vectors too; an earlier file is replaced."""
     import numpy as np
 
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(unfinished, "wb") as file:
-        arrays: Any = {_local(variable.path): np.asarray(variable.value) for variable in network.variables}
+    arrays: Any = {_local(variable.path): np.asarray(variable.value) for variable in network.variables}
+    with atomic(path) as partial, open(partial, "wb") as file:
         np.savez(file, **arrays)
-    unfinished.replace(path)
-    return path
+    return Path(path)
 
 
 def read(path: str | os.PathLike, spec: NetworkSpec) -> dict[str, np.ndarray]:
     """The arrays of a file that belong to layers of a network.
 
     Args:
-        path: as `save` wrote it.
-        spec: the network they are for.
+        path: A file that `save` wrote.
+        spec: The network they are for.
 
     Returns:
         Arrays by "layer/slot/variable", for `assign`.
 
     Raises:
-        CheckpointError: no such file, or none of that kind; no layer in common; a layer of the same name with a
+        CheckpointError: No such file, or none of that kind; no layer in common; a layer of the same name with a
             variable missing or of another shape. It names them.
     """
     found = _arrays(Path(path))
@@ -76,7 +73,7 @@ def assign(network: Network, arrays: Mapping[str, np.ndarray]) -> list[str]:
     """Gives a network's variables the values of the same names; returns the names of its layers that got any.
 
     Raises:
-        CheckpointError: an array of another shape than the variable's.
+        CheckpointError: An array of another shape than the variable's.
     """
     layers: dict[str, None] = {}
     for variable in network.variables:

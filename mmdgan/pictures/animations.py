@@ -28,12 +28,12 @@ def gif_bytes(frames: np.ndarray, seconds: float | list[float] = 0.1) -> bytes:
     """The GIF file of a sequence of pictures; it repeats for ever.
 
     Args:
-      frames: uint8 (T, H, W, C), C = 1 or 3.
-      seconds: how long each is shown: one number, or one per frame; the format counts hundredths.
+        frames: uint8 (T, H, W, C), C = 1 or 3.
+        seconds: How long each is shown: one number, or one per frame; the format counts hundredths.
 
     Raises:
-      ConfigError: frames shorter than 0.02 s.
-      ValueError: frames that are not uint8 (T, H, W, 1 or 3).
+        ConfigError: Frames shorter than 0.02 s.
+        ValueError: Frames that are not uint8 (T, H, W, 1 or 3).
     """
     frames = _checked(frames)
     each = np.broadcast_to(np.asarray(seconds, np.float64), (len(frames),))
@@ -59,13 +59,13 @@ def save_mp4(path: str | os.PathLike, frames: np.ndarray, fps: float = 10) -> Pa
     The file appears under its name only when it is complete.
 
     Args:
-      path: where to.
-      frames: uint8 (T, H, W, C), C = 1 or 3; at an odd height or width the last row or column is doubled.
-      fps: frames per second.
+        path: Where to.
+        frames: uint8 (T, H, W, C), C = 1 or 3; at an odd height or width the last row or column is doubled.
+        fps: Frames per second.
 
     Raises:
-      ConfigError: there is no ffmpeg, or it failed.
-      ValueError: frames that are not uint8 (T, H, W, 1 or 3).
+        ConfigError: There is no ffmpeg, or it failed.
+        ValueError: Frames that are not uint8 (T, H, W, 1 or 3).
     """
     frames = _checked(frames)
     height, width = (side + side % 2 for side in frames.shape[1:3])
@@ -93,7 +93,7 @@ def find_ffmpeg() -> str:
     """The program that writes films: imageio-ffmpeg's if it is installed, else the one on the PATH.
 
     Raises:
-      ConfigError: neither is there.
+        ConfigError: Neither is there.
     """
     try:
         import imageio_ffmpeg

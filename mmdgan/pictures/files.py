@@ -23,13 +23,13 @@ def check_image_target(
     """Refuses places where images should not be written, before any is made.
 
     Args:
-      path: *.npz, *.png or a folder; None is as good as a *.png.
-      count: how many images a folder gets, if that is known.
-      labels: of these, as `save_batches` takes them.
+        path: *.npz, *.png or a folder; None is as good as a *.png.
+        count: How many images a folder gets, if that is known.
+        labels: Of these, as `save_batches` takes them.
 
     Raises:
-      ConfigError: the name looks like another kind of file and would be taken for a folder, or a folder that holds
-        pictures which would be left among the new ones.
+        ConfigError: The name looks like another kind of file and would be taken for a folder, or a folder that holds
+          pictures which would be left among the new ones.
     """
     if path is None:
         return
@@ -63,14 +63,14 @@ def save_batches(
     """Writes images while they are made, in the form that the path's ending names.
 
     Args:
-      path: *.npz (key `images`), which appears when it is complete; or a folder, which gets one PNG per image, in
-        sub-folders if the images are of several classes, as `python -m mmdgan prepare` reads them.
-      batches: (index of the first image, uint8 (B, H, W, C)), in order, as of `sampling.generate_batches`.
-      count: images in all.
-      labels: int (N, 1) or None: the key `labels` of a *.npz, (N,).
+        path: *.npz (key `images`), which appears when it is complete; or a folder, which gets one PNG per image, in
+          sub-folders if the images are of several classes, as `python -m mmdgan prepare` reads them.
+        batches: (index of the first image, uint8 (B, H, W, C)), in order, as of `sampling.generate_batches`.
+        count: Images in all.
+        labels: int (N, 1) or None: the key `labels` of a *.npz, (N,).
 
     Raises:
-      ConfigError: a place that cannot be written to.
+        ConfigError: a place that cannot be written to.
     """
     path = Path(path)
     with told(path):

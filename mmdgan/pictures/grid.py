@@ -20,17 +20,17 @@ def image_grid(
     """Lays images out row by row in one picture.
 
     Args:
-      images: uint8 (N, H, W, C), C = 1 or 3.
-      columns: images per row; ceil(sqrt(N)) by default. Cells without an image stay black.
-      stretch: scale each image to use the whole range 0..255, as the original's sprites do (a constant image
-        becomes black); otherwise the pixels are copied.
-      invert: show each image as its negative (255 - pixel), after it is stretched.
+        images: uint8 (N, H, W, C), C = 1 or 3.
+        columns: Images per row; ceil(sqrt(N)) by default. Cells without an image stay black.
+        stretch: Scale each image to use the whole range 0..255, as the original's sprites do (a constant image
+          becomes black); otherwise the pixels are copied.
+        invert: Show each image as its negative (255 - pixel), after it is stretched.
 
     Returns:
-      uint8 (ceil(N / columns) * H, columns * W, C).
+        uint8 (ceil(N / columns) * H, columns * W, C).
 
     Raises:
-      ValueError: images that are not uint8 (N, H, W, 1 or 3), or none.
+        ValueError: Images that are not uint8 (N, H, W, 1 or 3), or none.
     """
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) or len(images) == 0:
@@ -69,9 +69,9 @@ def save_folder(path: str | os.PathLike, images: np.ndarray, first: int = 0) -> 
     """Writes each of the images, uint8 (N, H, W, C), as `path`/000000.png, `path`/000001.png, ...
 
     Args:
-      path: the folder, made if missing.
-      images: uint8 (N, H, W, C).
-      first: the number of the first one, for folders that are filled part by part.
+        path: The folder, made if missing.
+        images: uint8 (N, H, W, C).
+        first: The number of the first one, for folders that are filled part by part.
     """
     path = Path(path)
     for index, image in enumerate(images, first):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import mmdgan
-from mmdgan.design.architecture import load_architecture, parse_architecture
+from mmdgan.design import load_architecture, parse_architecture
 from mmdgan.runs.experiment import Experiment
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import mmdgan
-from mmdgan.design.architecture import NetworkSpec, parse_network
+from mmdgan.design import NetworkSpec, parse_network
 from mmdgan.design.keys import KEYS
 
 CLASSES = 3

@@ -13,7 +13,7 @@ import pytest
 import architectures
 from mmdgan import losses, networks
 from mmdgan.core.errors import DesignError
-from mmdgan.design.architecture import parse_network
+from mmdgan.design import parse_network
 from mmdgan.design.graph import HOWS
 from mmdgan.design.keys import DENSE, KEYS, NON_LOCAL_TYPES, POOLS, RESIDUAL_TYPES, SCALINGS
 from mmdgan.design.layers import BLOCK_OPS

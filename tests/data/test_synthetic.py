@@ -287,12 +287,12 @@ def test_points_of_any_kind(name):
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [
-        ("shel", {}, r"no distribution 'shel' \(nearest: 'shell'\); there are 'circles'"),
+        ("shel", {}, r"no distribution 'shel' \(did you mean shell\?\); there are 'circles'"),
         (3, {}, "no distribution 3; there are"),
         (
             "ring",
             {"radios": 1},
-            r"ring has no option 'radios' \(nearest: 'radius'\); it takes 'count', 'radius', 'std'",
+            r"ring has no option 'radios' \(did you mean radius\?\); it takes 'count', 'radius', 'std'",
         ),
         ("star", {"std": 1}, "star has no option 'std'; it takes none"),
         ("uniform", {"dof": 1}, "uniform has no option 'dof'"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmdgan.design.architecture import load_architecture, parse_architecture, parse_network, with_gain, with_score_size
+from mmdgan.design import load_architecture, parse_architecture, parse_network, with_gain, with_score_size
 from tests.helpers.design_helpers import TINY, changed, failing, one, variables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -294,7 +294,7 @@ class TestResolvedKeys:
     def test_a_dictionary_with_layers_is_a_chain(self):
         layers = TINY["discriminator"]
         assert parse_network({"layers": layers}, (3, 8, 8)) == parse_network(layers, (3, 8, 8))
-        failing(lambda: parse_network({"layers": layers, "link": []}, (3, 8, 8)), "'link' (nearest: 'links')")
+        failing(lambda: parse_network({"layers": layers, "link": []}, (3, 8, 8)), "'link' (did you mean links?)")
 
 
 class TestNotes:

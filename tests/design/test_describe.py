@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from mmdgan.design.architecture import describe, parse_architecture, parse_network, receptive_fields
+from mmdgan.design import describe, parse_architecture, parse_network, receptive_fields
 from tests.helpers.design_helpers import TINY
 
 
@@ -28,7 +28,7 @@ class TestTable:
         assert lines[-1].split() == "total (2,) 890 15,360".split()
         assert len({line.index("(") for line in lines[3:]}) == 1
         assert row(describe(gen), "g2") == "g2 tc 4x4/2 (6, 4, 4) 396 1,536 - no no bn relu".split()
-        assert describe(gen).splitlines()[-1] == "besides 12 moving means and variances, not trained"
+        assert describe(gen).splitlines()[-1] == "plus 12 moving means and variances, not trained"
 
     def test_windows_scaling_and_notes(self):
         layers = [
@@ -69,7 +69,7 @@ class TestTable:
         assert row(text, "kernel_sc") == "kernel_sc c 1x1/1 (4, 8, 8) 12 768 yes, x 0.5".split()
         assert row(text, "k_x") == "k_x k (4, 8, 8) 1".split()
         assert row(text, "project") == "project project (1,) 2,560 256".split()
-        assert "conditional on 10 classes\nbesides 14 moving" in text
+        assert "conditional on 10 classes\nplus 14 moving" in text
 
     def test_graph(self):
         links = [

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-from mmdgan.design.architecture import parse_architecture, parse_network
+from mmdgan.design import parse_architecture, parse_network
 from tests.helpers.design_helpers import TINY, changed, failing, failing_layer, one
 
 
@@ -15,15 +15,15 @@ class TestLayerErrors:
     @pytest.mark.parametrize(
         ("layer", "words"),
         [
-            ({"out": 4, "kernal": 5}, ["unknown key 'kernal' (nearest: 'kernel')"]),
-            ({"out": 4, "Strides": 2}, ["unknown key 'Strides' (nearest: 'strides')"]),
+            ({"out": 4, "kernal": 5}, ["unknown key 'kernal' (did you mean kernel?)"]),
+            ({"out": 4, "Strides": 2}, ["unknown key 'Strides' (did you mean strides?)"]),
             ({"out": 4, 7: 2}, ["unknown key 7;"]),
-            ({"out": 4, "op": "dc"}, ["key 'op'", "'dc' is not one of", "'c' (convolution)", "nearest"]),
+            ({"out": 4, "op": "dc"}, ["key 'op'", "'dc' is not one of", "'c' (convolution)", "did you mean"]),
             ({"out": 4, "op": ["c"]}, ["key 'op'", "['c'] is not one of"]),
-            ({"out": 4, "type": "resi"}, ["key 'type'", "'resi' is not one of 'default'", "nearest: 'res"]),
-            ({"out": 4, "act": "leaky_relu"}, ["key 'act'", "'leaky_relu'", "(nearest: 'lrelu')"]),
+            ({"out": 4, "type": "resi"}, ["key 'type'", "'resi' is not one of 'default'", "did you mean res"]),
+            ({"out": 4, "act": "leaky_relu"}, ["key 'act'", "'leaky_relu'", "(did you mean lrelu?)"]),
             ({"out": 4, "act": None}, ["key 'act'", "None is not one of"]),
-            ({"out": 4, "act_nm": "ln"}, ["key 'act_nm'", "'ln' is not one of", "nearest"]),
+            ({"out": 4, "act_nm": "ln"}, ["key 'act_nm'", "'ln' is not one of", "did you mean"]),
             (
                 {"out": 4, "act_nm": "cbn"},
                 ["key 'act_nm'", "'cbn' is conditional", "num_class of at least 2 (it is 0)"],
@@ -42,7 +42,7 @@ class TestLayerErrors:
             ({"out": 4, "bias": 0}, ["key 'bias'", "0 is not one of"]),
             ({"out": 4, "w_nm": "l2"}, ["key 'w_nm'", "'l2' is not one of"]),
             ({"out": 4, "w_nm": ["s"]}, ["key 'w_nm'", "['s'] is not one of"]),
-            ({"out": 4, "padding": "same"}, ["key 'padding'", "(nearest: 'SAME')"]),
+            ({"out": 4, "padding": "same"}, ["key 'padding'", "(did you mean SAME?)"]),
             ({"out": 4, "act_k": "s"}, ["key 'act_k'", "must be a finite number above 0, not 's'"]),
             ({"out": 4, "act_k": 0}, ["key 'act_k'", "above 0"]),
             ({"out": 4, "act_k": float("nan")}, ["key 'act_k'", "finite"]),
@@ -101,7 +101,7 @@ class TestLayerErrors:
             ("ps", ["must be [method, factor] such as ['avg', -2]", "not 'ps'"]),
             ([], ["must be [method, factor]"]),
             (["ps", 2, 2], ["must be [method, factor]"]),
-            (["bilinear", 2], ["'bilinear' is not one of 'ps' (periodic shuffling)", "nearest: 'bil'"]),
+            (["bilinear", 2], ["'bilinear' is not one of 'ps' (periodic shuffling)", "did you mean bil?"]),
             ([None, 2], ["None is not one of"]),
             (["ps", "2"], ["its factor must be a number, not '2'"]),
             (["ps", True], ["its factor must be a number, not True"]),
@@ -176,7 +176,7 @@ class TestArchitectureErrors:
 
     def test_unknown_key(self):
         failing(lambda: parse_architecture(changed(critic=[])), "unknown key 'critic'", "'discriminator'")
-        failing(lambda: parse_architecture(changed(generater=[])), "'generater' (nearest: 'generator')")
+        failing(lambda: parse_architecture(changed(generater=[])), "'generater' (did you mean generator?)")
 
     @pytest.mark.parametrize("value", [None, (3, 8, 8), [(3, 8)], [(3, 8, 8), (3, 8, 8)], [3], [(3, 8, 8.0)]])
     def test_input(self, value):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmdgan.core.errors import DesignError
-from mmdgan.design.architecture import load_architecture, parse_architecture
+from mmdgan.design import load_architecture, parse_architecture
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,14 +39,14 @@ class TestFiles:
         gen, _ = parse_architecture(load_architecture(f"{path}:MINE"))
         assert gen.layers[1].output_shape == (6, 8, 8)
         assert sys.path == search_path
-        failing(f"{path}:MIEN", "'MIEN' (nearest: 'MINE')", "has 'DCGAN', 'MINE'")
+        failing(f"{path}:MIEN", "'MIEN' (did you mean MINE?)", "has 'DCGAN', 'MINE'")
         failing(path, "it names no dictionary", "'DCGAN', 'MINE'")
 
     def test_missing_file_and_missing_preset(self, tmp_path):
         self.write(tmp_path, "MINE = {}\n")
         failing(f"{tmp_path}/our.py:MINE", "there is no file", "has 'my.py'")
-        failing("cifar/DCGAN", "no preset module 'cifar' (nearest: 'cifar10')", "'sample'")
-        failing("cifar10/DCGN", "(nearest: 'DCGAN')", "'DCGAN_QUARTER'")
+        failing("cifar/DCGAN", "no preset module 'cifar' (did you mean cifar10?)", "'sample'")
+        failing("cifar10/DCGN", "(did you mean DCGAN?)", "'DCGAN_QUARTER'")
         failing("cifar10", "names no dictionary", "'DCGAN', 'DCGAN_QUARTER', 'DCGAN_EIGHTH'")
 
     @pytest.mark.parametrize("reference", [None, 3, "", ":", "/", "\0", "\0:A", "x" * 5000 + ".py:A", "//:"])

@@ -10,7 +10,7 @@ import math
 
 import pytest
 
-from mmdgan.design.architecture import parse_network
+from mmdgan.design import parse_network
 
 IMAGE, FLAT = (8, 8, 8), (20,)
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mmdgan.design.architecture import Route, parse_network
+from mmdgan.design import Route, parse_network
 from tests.helpers.design_helpers import failing
 
 SHAPE = (4, 8, 8)
@@ -99,11 +99,11 @@ class TestErrors:
         [
             (3, ["net, key 'links': must be a list of links, not 3"]),
             ([3], ["net, links[0]: must be a dictionary with the keys 'from', 'to', 'how'"]),
-            ([{"from": ["input"], "too": ["a"]}], ["net, links[0]: unknown key 'too' (nearest: 'to')"]),
+            ([{"from": ["input"], "too": ["a"]}], ["net, links[0]: unknown key 'too' (did you mean to?)"]),
             ([{"to": ["a"]}], ["net, links[0], key 'from': must be a non-empty list of names, not None"]),
             ([{"from": "input", "to": ["a"]}], ["key 'from'", "must be a non-empty list of names, not 'input'"]),
             ([link("input", "")], ["links[0], key 'to'", "non-empty list"]),
-            ([link("inptu", "a")], ["links[0], key 'from'", "there is no layer 'inptu' (nearest: 'input')"]),
+            ([link("inptu", "a")], ["links[0], key 'from'", "there is no layer 'inptu' (did you mean input?)"]),
             ([link("input", "a"), link("a", "input")], ["links[1], key 'to'", "there is no layer 'input'"]),
             ([{"from": [["input"]], "to": ["a"]}], ["key 'from'", "there is no layer ['input']"]),
             ([link("input", "a b", "join")], ["key 'how'", "'join' is not one of None, 'split', 'concat', 'sum'"]),

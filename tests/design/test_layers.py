@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from mmdgan.design.architecture import parse_network
+from mmdgan.design import parse_network
 from tests.helpers.design_helpers import failing_layer, one, variables
 
 

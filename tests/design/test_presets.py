@@ -11,7 +11,7 @@ import pytest
 
 from mmdgan.cli import flags, program
 from mmdgan.core.errors import ConfigError, DesignError
-from mmdgan.design.architecture import load_architecture, parse_architecture
+from mmdgan.design import load_architecture, parse_architecture
 from mmdgan.design.presets import documentation, presets
 from mmdgan.runs.experiment import Experiment
 from tests.conformance.descriptions import PRESETS
@@ -141,5 +141,5 @@ def test_presets_of_ones_own(tmp_path, monkeypatch):
 
 
 def test_a_family_that_is_none():
-    with pytest.raises(ConfigError, match="no module of presets 'sngen' .nearest: 'sngan'.; there are 'celeba', "):
+    with pytest.raises(ConfigError, match=r"no module of presets 'sngen' .did you mean sngan\?.; there are 'celeba', "):
         presets(["sngen"])

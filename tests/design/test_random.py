@@ -9,7 +9,7 @@ from collections import Counter
 from hypothesis import HealthCheck, Phase, given, settings
 
 from mmdgan.core.errors import DesignError
-from mmdgan.design.architecture import (
+from mmdgan.design import (
     NetworkSpec,
     describe,
     parse_architecture,

@@ -7,7 +7,7 @@ import copy
 import pytest
 
 from mmdgan.core.errors import DesignError
-from mmdgan.design.architecture import LayerSpec, parse_network
+from mmdgan.design import LayerSpec, parse_network
 
 TINY = {
     "input": [(3, 8, 8)],

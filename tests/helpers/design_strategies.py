@@ -16,7 +16,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from mmdgan.core.errors import DesignError
-from mmdgan.design.architecture import parse_network
+from mmdgan.design import parse_network
 from mmdgan.design.keys import ACTIVATIONS, KEYS
 
 SIDE, CHANNELS, FEATURES = 8, 6, 96

@@ -207,7 +207,7 @@ def test_stored_data_sets(tmp_path):
 
 def test_generated_images_are_those_that_are_scored(tiny_architecture, monkeypatch):
     from mmdgan import build_generator
-    from mmdgan.design.architecture import load_architecture
+    from mmdgan.design import load_architecture
     from mmdgan.metrics import image_sets
 
     generator = build_generator(load_architecture(tiny_architecture))
@@ -228,7 +228,7 @@ def test_generated_images_are_those_that_are_scored(tiny_architecture, monkeypat
 
 def test_conditional_generators_get_labels(tiny_architecture):
     from mmdgan import build_generator
-    from mmdgan.design.architecture import load_architecture
+    from mmdgan.design import load_architecture
 
     architecture = load_architecture(tiny_architecture.replace(":TINY", ":CONDITIONAL"))
     generator = build_generator(architecture, num_class=3)

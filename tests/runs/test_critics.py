@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from mmdgan.core.errors import CheckpointError, ConfigError
-from mmdgan.design.architecture import load_architecture, parse_architecture
+from mmdgan.design import load_architecture, parse_architecture
 from mmdgan.networks import weights
 from mmdgan.networks.network import build_discriminator
 from mmdgan.runs.experiment import IDENTITY, Experiment

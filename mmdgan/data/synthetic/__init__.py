@@ -30,13 +30,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.text import listed
+from mmdgan.core.text import listed, nearest
 from mmdgan.data.synthetic import curves, mixtures, uniform
 from mmdgan.data.synthetic.base import Distribution, Embedded, check_count
 from mmdgan.data.synthetic.curves import NoisyCurves
 from mmdgan.data.synthetic.mixtures import GaussianMixture
 from mmdgan.data.synthetic.uniform import Uniform
-from mmdgan.design.keys import nearest
 
 __all__ = ["Distribution", "Embedded", "GaussianMixture", "NoisyCurves", "Uniform", "get", "names"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.design.architecture import load_architecture, with_score_size
+from mmdgan.design import load_architecture, with_score_size
 from mmdgan.report.facts import RunFacts
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps import worker

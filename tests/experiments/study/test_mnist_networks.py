@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdgan.design.architecture import load_architecture, parse_architecture, parse_network
+from mmdgan.design import load_architecture, parse_architecture, parse_network
 from mmdgan.design.files import load_dictionary
 from mmdgan.runs.experiment import Experiment
 from study.mnist import ROWS, VARIANCES, script

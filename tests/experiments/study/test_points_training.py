@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from mmdgan import losses
 from mmdgan.data import synthetic
-from mmdgan.design.architecture import load_architecture, parse_architecture
+from mmdgan.design import load_architecture, parse_architecture
 from mmdgan.training.step import channels_last
 from study import points, points_training
 from study.points_options import PointsSettings
