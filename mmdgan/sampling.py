@@ -1,7 +1,7 @@
-"""Latent codes and class labels, and images from them (spec F.1, F.2).
+"""Latent codes, paths between them, class labels, and the images that a generator makes of them (spec F.1, F.2).
 
 Codes are a function of the seed and of their index alone, so that asking for more samples does not change the
-first ones, and a sample does not depend on the batch in which it was made. The same holds of labels, which are
+first ones, and a sample does not depend on the batch in which it was made. The same holds for labels, which are
 None for unconditional generators (less than 2 classes) throughout.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import keras
 
 # Separates the streams of codes that are drawn with one seed.
-_GRID, _SCORES, _LABELS, _TRUNCATED, _SUPPORTS, _FEATURES = 1, 2, 3, 4, 5, 6
+_GRID, _SCORES, _LABELS, _TRUNCATED, _SUPPORTS, _FEATURES, _PATHS = 1, 2, 3, 4, 5, 6, 7
 
 
 def random_codes(count: int, code_size: int, seed: int | tuple[int, ...] = 0) -> np.ndarray:
@@ -37,7 +37,7 @@ def grid_codes(count: int, code_size: int, seed: int = 0) -> np.ndarray:
 
 
 def score_codes(count: int, code_size: int, seed: int = 0) -> np.ndarray:
-    """The codes whose images are scored, float32 (count, code_size); other ones than the grids'."""
+    """The codes whose images are scored, float32 (count, code_size); they differ from the grids'."""
     return random_codes(count, code_size, (seed, _SCORES))
 
 
@@ -49,8 +49,8 @@ def truncated_codes(count: int, code_size: int, truncation: float, seed: int = 0
     gives `random_codes` itself.
 
     Args:
-        count: How many.
-        code_size: Their length.
+        count: Number of codes.
+        code_size: Length of a code.
         truncation: The limit, > 0.
         seed: The first n codes are the same for every count >= n.
 
@@ -58,7 +58,7 @@ def truncated_codes(count: int, code_size: int, truncation: float, seed: int = 0
         float32 (count, code_size).
 
     Raises:
-        ConfigError: a limit of 0 or less.
+        ConfigError: A limit of 0 or less.
     """
     if not truncation > 0:
         raise ConfigError(f"truncation is {truncation:g}; give a number greater than 0, such as 0.5.")
@@ -71,6 +71,44 @@ def truncated_codes(count: int, code_size: int, truncation: float, seed: int = 0
     return np.where(np.abs(codes) > truncation, within, codes).astype(np.float32)
 
 
+def read_codes(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:
+    """Codes, and class labels if there are any, from a file.
+
+    Args:
+        path: A .npy of (N, code_size), or a .npz with that under the key `codes`, and optionally the key `labels`,
+            (N,) or (N, 1).
+
+    Returns:
+        (codes, labels): float32 (N, code_size); int32 (N, 1), or None.
+
+    Raises:
+        ConfigError: No such file, another kind of file, or arrays of another form.
+    """
+    path, labels = Path(path), None
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            codes = loaded
+        else:
+            with loaded:
+                if "codes" not in loaded:
+                    raise ConfigError(f"{path} holds {', '.join(loaded)}; it must have the codes under the key codes.")
+                codes, labels = loaded["codes"], loaded["labels"] if "labels" in loaded else None
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist; name a .npy or .npz file of codes.") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ConfigError(f"{path} cannot be read as a .npy or .npz file of codes ({error}).") from None
+    if codes.ndim != 2 or codes.dtype.kind not in "fiu" or not len(codes) or not np.isfinite(codes).all():
+        raise ConfigError(
+            f"the codes of {path} are {codes.dtype} {codes.shape}; they must be finite numbers (N, length of a code)."
+        )
+    if labels is not None and (labels.dtype.kind not in "iu" or labels.shape not in ((len(codes),), (len(codes), 1))):
+        raise ConfigError(
+            f"the labels of {path} are {labels.dtype} {labels.shape}; they must be whole numbers ({len(codes)},)."
+        )
+    return codes.astype(np.float32), None if labels is None else labels.astype(np.int32).reshape(-1, 1)
+
+
 def sine_codes(
     mesh: tuple[int, int],
     code_size: int,
@@ -78,7 +116,7 @@ def sine_codes(
     supports: np.ndarray | None = None,
     span: float = math.pi / 4,
 ) -> np.ndarray:
-    """A mesh of codes between four support codes (the original's mesh mode "sine", mended).
+    """A mesh of codes between four support codes (the original's mesh mode "sine", corrected).
 
     With phi_j = span j / (m0 - 1) and psi_i = span i / (m1 - 1), code i m0 + j is
     cos(phi_j) (cos(psi_i) z0 + sin(psi_i) z1) + sin(phi_j) (cos(psi_i) z2 + sin(psi_i) z3): distributed as the
@@ -87,7 +125,7 @@ def sine_codes(
     Args:
         mesh: (m0, m1), at least 1 each; a side of 1 has the angle 0.
         code_size: Length of the codes.
-        seed: Of the support codes.
+        seed: Seed of the support codes.
         supports: (4, code_size), z0 to z3, instead of random ones.
         span: The largest angle; pi/4 as in the original, pi/2 to reach all four support codes at the corners.
 
@@ -95,7 +133,7 @@ def sine_codes(
         float32 (m0 * m1, code_size).
 
     Raises:
-        ConfigError: a mesh without codes, or supports of another shape.
+        ConfigError: A mesh without codes, or supports of another shape.
     """
     columns, rows = _checked_mesh(mesh)
     supports = random_codes(4, code_size, (seed, _SUPPORTS)) if supports is None else np.asarray(supports)
@@ -111,7 +149,7 @@ def sine_codes(
 
 
 def feature_codes(mesh: tuple[int, int], code_size: int, seed: int = 0, grid: float = 2.0) -> np.ndarray:
-    """A mesh of codes that show one component each (the original's mesh mode "feature", mended).
+    """A mesh of codes that show one component each (the original's mesh mode "feature", corrected).
 
     Code f m1 + v is zero but for one component, which is the v-th of m1 values from -grid to grid; which component
     that is for which f is drawn by the seed. Of the picture, m0 is the number of rows and m1 of columns.
@@ -119,7 +157,7 @@ def feature_codes(mesh: tuple[int, int], code_size: int, seed: int = 0, grid: fl
     Args:
         mesh: (m0, m1): components shown, at most code_size, and values of each.
         code_size: Length of the codes.
-        seed: Of the choice of components.
+        seed: Seed of the choice of components.
         grid: The largest value, > 0.
 
     Returns:
@@ -161,64 +199,56 @@ def simple_grid(
     return np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2), x, y
 
 
-def read_codes(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:
-    """Codes, and maybe class labels, from a file.
+def _checked_mesh(mesh: tuple[int, int]) -> tuple[int, int]:
+    first, second = mesh
+    if min(first, second) < 1:
+        raise ConfigError(f"the mesh is {first},{second}; give two whole numbers of at least 1.")
+    return first, second
+
+
+def paths(mode: str, rows: int, frames: int, code_size: int, seed: int = 0, *, loop: bool = False) -> np.ndarray:
+    """Codes along paths between random codes (White 2016, "Sampling Generative Networks").
+
+    Row r goes from random code r to code r + 1, so that the rows, one after another, are one long path. A loop
+    goes on to code r + 2 and back to code r, and its last frame is one step before its first.
 
     Args:
-        path: a .npy of (N, code_size), or a .npz with that under the key `codes`, and maybe the key `labels`, (N,) or
-          (N, 1).
+        mode: The way from code a to code b, t from 0 to 1: "slerp", along the arc between them (`slerp`); "linear",
+            (1 - t) a + t b, whose middle is shorter than codes from N(0, 1) are; "sine",
+            cos(t pi/2) a + sin(t pi/2) b, whose points are all distributed as N(0, 1).
+        rows: Number of paths, R.
+        frames: Number of codes of each, F: at least 2, for a loop 3.
+        code_size: Length of the codes, D.
+        seed: Seed of the random codes; more rows do not change the first ones.
+        loop: Whether paths come back to where they begin.
 
     Returns:
-        (codes, labels): float32 (N, code_size); int32 (N, 1), or None.
+        float32 (R, F, D).
 
     Raises:
-        ConfigError: No such file, another kind of file, or arrays of another form.
+        ConfigError: An unknown mode, or too few rows or frames.
     """
-    path, labels = Path(path), None
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            codes = loaded
-        else:
-            with loaded:
-                if "codes" not in loaded:
-                    raise ConfigError(f"{path} holds {', '.join(loaded)}; it must have the codes under the key codes.")
-                codes, labels = loaded["codes"], loaded["labels"] if "labels" in loaded else None
-    except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist; name a .npy or .npz file of codes.") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"{path} cannot be read as a .npy or .npz file of codes ({error}).") from None
-    if codes.ndim != 2 or codes.dtype.kind not in "fiu" or not len(codes) or not np.isfinite(codes).all():
-        raise ConfigError(
-            f"the codes of {path} are {codes.dtype} {codes.shape}; they must be finite numbers (N, length of a code)."
-        )
-    if labels is not None and (labels.dtype.kind not in "iu" or labels.shape not in ((len(codes),), (len(codes), 1))):
-        raise ConfigError(
-            f"the labels of {path} are {labels.dtype} {labels.shape}; they must be whole numbers ({len(codes)},)."
-        )
-    return codes.astype(np.float32), None if labels is None else labels.astype(np.int32).reshape(-1, 1)
+    check_paths(mode, rows, frames, loop=loop)
+    codes = random_codes(rows + 2, code_size, (seed, _PATHS)).astype(np.float64)
+    # In units of one code to the next: which pair of codes a frame is between, and how far from the first of them.
+    position = np.arange(frames) * 3 / frames if loop else np.linspace(0, 1, frames)
+    pair = np.floor(position).astype(int) if loop else np.zeros(frames, int)
+    result = np.empty((rows, frames, code_size), np.float32)
+    for row in range(rows):
+        for number in np.unique(pair):
+            start, end = codes[row + number], codes[row + (number + 1) % 3]
+            result[row, pair == number] = MODES[mode](start, end, position[pair == number] - number)
+    return result
 
 
-def cycled_labels(count: int, num_class: int, columns: int | None = None) -> np.ndarray | None:
-    """Labels that go through the classes: int32 (count, 1), or None.
-
-    Args:
-        count: How many.
-        num_class: Number of classes.
-        columns: Of a grid of pictures, whose column j shows class j mod num_class; without it sample i is of class
-          i mod num_class.
-    """
-    if num_class < 2:
-        return None
-    index = np.arange(count, dtype=np.int32)
-    return (index % (columns or max(count, 1)) % num_class)[:, None]
-
-
-def score_labels(count: int, num_class: int, seed: int = 0) -> np.ndarray | None:
-    """The labels of the images that are scored: uniform, int32 (count, 1), or None."""
-    if num_class < 2:
-        return None
-    return np.random.default_rng((seed, _LABELS)).integers(num_class, size=(count, 1), dtype=np.int32)
+def check_paths(mode: str, rows: int, frames: int, *, loop: bool = False) -> None:
+    """Refuses arguments that `paths` does not take: a ConfigError names the valid values."""
+    if mode not in MODES:
+        raise ConfigError(f"mode is {mode!r}{nearest(mode, list(MODES))}; the modes are {', '.join(MODES)}.")
+    if rows < 1:
+        raise ConfigError(f"rows is {rows}; give at least 1 path.")
+    if frames < (3 if loop else 2):
+        raise ConfigError(f"frames is {frames}; a {'loop' if loop else 'path'} has at least {3 if loop else 2}.")
 
 
 def slerp(start: np.ndarray, end: np.ndarray, share: float | np.ndarray) -> np.ndarray:
@@ -229,7 +259,7 @@ def slerp(start: np.ndarray, end: np.ndarray, share: float | np.ndarray) -> np.n
     Args:
         start: (code_size,), the result for share 0.
         end: (code_size,), the result for share 1.
-        share: a number, or (N,).
+        share: A number, or (N,).
 
     Returns:
         (code_size,), or (N, code_size). Source: Shoemake 1985; White 2016 for latent codes.
@@ -243,9 +273,38 @@ def slerp(start: np.ndarray, end: np.ndarray, share: float | np.ndarray) -> np.n
     return (np.sin((1.0 - share) * angle) * start + np.sin(share * angle) * end) / np.sin(angle)
 
 
-def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Images in [-1, 1] (clipped) to 0..255: the inverse of x / 127.5 - 1, rounded."""
-    return np.rint((np.clip(images, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
+def _linear(start: np.ndarray, end: np.ndarray, share: np.ndarray) -> np.ndarray:
+    return (1 - share)[:, None] * start + share[:, None] * end
+
+
+def _sine(start: np.ndarray, end: np.ndarray, share: np.ndarray) -> np.ndarray:
+    angle = share[:, None] * np.pi / 2
+    return np.cos(angle) * start + np.sin(angle) * end
+
+
+MODES = {"slerp": slerp, "linear": _linear, "sine": _sine}
+
+
+def cycled_labels(count: int, num_class: int, columns: int | None = None) -> np.ndarray | None:
+    """Labels that go through the classes: int32 (count, 1), or None.
+
+    Args:
+        count: Number of labels.
+        num_class: Number of classes.
+        columns: Columns of a grid of pictures, whose column j shows class j mod num_class; without it sample i is of
+            class i mod num_class.
+    """
+    if num_class < 2:
+        return None
+    index = np.arange(count, dtype=np.int32)
+    return (index % (columns or max(count, 1)) % num_class)[:, None]
+
+
+def score_labels(count: int, num_class: int, seed: int = 0) -> np.ndarray | None:
+    """The labels of the images that are scored: uniform, int32 (count, 1), or None."""
+    if num_class < 2:
+        return None
+    return np.random.default_rng((seed, _LABELS)).integers(num_class, size=(count, 1), dtype=np.int32)
 
 
 def generate(
@@ -278,7 +337,7 @@ def generate_batches(
     """Images from codes, batch by batch, with the generator in inference mode.
 
     Args:
-        generator: a model of `mmdgan.build_generator`, in either data format.
+        generator: A model of `mmdgan.build_generator`, in either data format.
         codes: float32 (N, code_size).
         labels: int (N, 1), for a conditional generator.
         batch_size: Images computed at a time, B.
@@ -299,13 +358,13 @@ def generate_batches(
 def sampler(
     generator: keras.Model, code_size: int, batch_size: int = 100, labelled: bool = False
 ) -> Callable[..., np.ndarray]:
-    """The generator in inference mode as a function, for whoever makes more images than fit into memory.
+    """The generator in inference mode as a function, for more images than fit into memory.
 
     Args:
-        generator: a model of `mmdgan.build_generator`, in either data format.
+        generator: A model of `mmdgan.build_generator`, in either data format.
         code_size: The length of a code.
         batch_size: The most images of one call.
-        labelled: Whether labels are given.
+        labelled: Whether calls take labels.
 
     Returns:
         (codes (n, code_size), labels int (n, 1) or None) -> uint8 (n, H, W, C), with n <= batch_size.
@@ -333,72 +392,6 @@ def sampler(
     return sample
 
 
-def _checked_mesh(mesh: tuple[int, int]) -> tuple[int, int]:
-    first, second = mesh
-    if min(first, second) < 1:
-        raise ConfigError(f"the mesh is {first},{second}; give two whole numbers of at least 1.")
-    return first, second
-
-
-# MERGED mmdgan/sampling.py
-# Paths between latent codes: how images change from one to the next (White 2016, "Sampling Generative Networks").
-
-
-_PATHS = 7  # separates these codes from those that `sampling` draws with the same seed
-
-
-def paths(mode: str, rows: int, frames: int, code_size: int, seed: int = 0, *, loop: bool = False) -> np.ndarray:
-    """Codes along paths between random codes.
-
-    Row r goes from random code r to code r + 1, so that the rows, read one after another, are one long way. A loop
-    goes on to code r + 2 and back to code r, and its last frame is one step before its first.
-
-    Args:
-        mode: How to go from code a to code b, t from 0 to 1: "slerp", along the arc between them (`sampling.slerp`);
-          "linear", (1 - t) a + t b, whose middle is shorter than codes from N(0, 1) are; "sine",
-          cos(t pi/2) a + sin(t pi/2) b, whose points are all distributed as N(0, 1).
-        rows: Paths, R.
-        frames: Codes of each, F: at least 2, of a loop 3.
-        code_size: Length of the codes, D.
-        seed: Of the random codes; more rows do not change the first ones.
-        loop: Whether paths come back to where they begin.
-
-    Returns:
-        float32 (R, F, D).
-
-    Raises:
-        ConfigError: An unknown mode, or too few rows or frames.
-    """
-    check(mode, rows, frames, loop=loop)
-    codes = random_codes(rows + 2, code_size, (seed, _PATHS)).astype(np.float64)
-    # In units of one code to the next: which pair of codes a frame is between, and how far from the first of them.
-    position = np.arange(frames) * 3 / frames if loop else np.linspace(0, 1, frames)
-    pair = np.floor(position).astype(int) if loop else np.zeros(frames, int)
-    result = np.empty((rows, frames, code_size), np.float32)
-    for row in range(rows):
-        for number in np.unique(pair):
-            start, end = codes[row + number], codes[row + (number + 1) % 3]
-            result[row, pair == number] = MODES[mode](start, end, position[pair == number] - number)
-    return result
-
-
-def check(mode: str, rows: int, frames: int, *, loop: bool = False) -> None:
-    """Refuses what `paths` does not make: a ConfigError names the valid values."""
-    if mode not in MODES:
-        raise ConfigError(f"mode is {mode!r}{nearest(mode, list(MODES))}; the modes are {', '.join(MODES)}.")
-    if rows < 1:
-        raise ConfigError(f"rows is {rows}; give at least 1 path.")
-    if frames < (3 if loop else 2):
-        raise ConfigError(f"frames is {frames}; a {'loop' if loop else 'path'} has at least {3 if loop else 2}.")
-
-
-def _linear(start: np.ndarray, end: np.ndarray, share: np.ndarray) -> np.ndarray:
-    return (1 - share)[:, None] * start + share[:, None] * end
-
-
-def _sine(start: np.ndarray, end: np.ndarray, share: np.ndarray) -> np.ndarray:
-    angle = share[:, None] * np.pi / 2
-    return np.cos(angle) * start + np.sin(angle) * end
-
-
-MODES = {"slerp": slerp, "linear": _linear, "sine": _sine}
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Images in [-1, 1] (clipped) to 0..255: the inverse of x / 127.5 - 1, rounded."""
+    return np.rint((np.clip(images, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)

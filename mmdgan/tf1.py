@@ -1,4 +1,4 @@
-"""Variable names of the original's TensorFlow 1 checkpoints, and the way from them to our models.
+"""Import of the original's TensorFlow 1 checkpoints, by its names of variables.
 
 The original names a variable ``<net>/<layer>/<slot>/<variable>`` (spec A.4), with batch norm's variables and spectral
 vectors one level deeper, and an optimiser's slots ``<variable>/Adam_0`` and so on (critic 0, generator 1). Kernels
@@ -23,13 +23,13 @@ import tensorflow as tf
 from mmdgan.core.errors import CheckpointError
 
 _DEEPER = {"gamma": "BN", "beta": "BN", "moving_mean": "BN", "moving_variance": "BN", "in_rand": "SN"}
-"""The level between slot and variable that the original has besides."""
+"""The original's extra level between slot and variable."""
 
 _SLOTS = ("_momentums", "_velocities", "momentums")
-"""Where Keras optimisers keep their slots, in the order of TensorFlow 1's numbering."""
+"""Attributes of Keras optimisers that hold their slots, in the order of TensorFlow 1's numbering."""
 
 _OPTIMIZERS = {"RMSprop": "RMSProp", "HeavyBall": "Momentum"}
-"""Names of the original's optimisers where ours are called otherwise."""
+"""Names of the original's optimisers where they differ from ours."""
 
 _SLOT = re.compile(r"/(Adam|RMSProp|Momentum)_[01](_\d+)?$")
 _LAID_OUT = re.compile(r"/(in_rand|c_kernel|c_bias|scale|offset)$")
@@ -42,7 +42,7 @@ _LOSS_STATE = {
 """The states of mixing losses and of instance noise in the original."""
 
 _OURS = ("schedule/", "loss_scale/", "ema/", "ada/")
-"""Beginnings of names that no checkpoint of the original has."""
+"""Prefixes of names that no checkpoint of the original has."""
 
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d+-of-\d+)$")
 _NAMED_AT_MOST = 5  # variables listed in an error message
@@ -112,8 +112,8 @@ def import_checkpoint(
     """Loads a checkpoint of the original, or arrays under its names, into our variables.
 
     Args:
-        source: a TensorFlow 1 checkpoint, as `checkpoint_prefix` takes it, or arrays by original name.
-        target: a `GanStep` (optimiser slots and step too), a model, or a pair (generator, discriminator).
+        source: A TensorFlow 1 checkpoint, as `checkpoint_prefix` takes it, or arrays by original name.
+        target: A `GanStep` (optimiser slots and step too), a model, or a pair (generator, discriminator).
         data_format: The layout in which the original ran: that of its spectral vectors and class tensors.
 
     Raises:
@@ -142,15 +142,15 @@ def _read_checkpoint(prefix: str) -> dict[str, np.ndarray]:
 def _target_variables(target: Any) -> dict:
     """Returns the target's tf.Variables by name."""
     if hasattr(target, "state") and hasattr(target, "optimizer_dis"):
-        # The original's dynamic updates never worked, and it knew no float16 and no aids: no checkpoint of it holds
-        # their state.
+        # The original's dynamic updates never worked, and it had neither float16 nor regularisers: its checkpoints hold
+        # no state of these.
         return {name: v for name, v in target.state().items() if not name.startswith(_OURS)}
     models: Sequence[keras.Model] = target if isinstance(target, (tuple, list)) else (target,)
     return {original_name(v): v.value for model in models for v in model.variables}
 
 
 def _find(source: Mapping[str, np.ndarray], wanted: Mapping[str, tf.Variable], data_format: str) -> dict:
-    """Returns our arrays of those wanted variables that the source holds."""
+    """Returns the arrays, as ours, of the wanted variables that the source holds."""
     found = {}
     for name in wanted:
         if name in source:
@@ -165,13 +165,13 @@ def _find(source: Mapping[str, np.ndarray], wanted: Mapping[str, tf.Variable], d
 
 
 def _channels_last(name: str, array: np.ndarray, data_format: str) -> np.ndarray:
-    """Returns a variable, or a slot of one, as it is laid out here."""
+    """Returns a variable, or a slot of one, in our layout."""
     moves = data_format == "channels_first" and array.ndim == 4 and _LAID_OUT.search(_SLOT.sub("", name))
     return array.transpose(0, 2, 3, 1) if moves else array
 
 
 def _optimizer_steps(source: Mapping, wanted: Iterable[str], index: int) -> int | None:
-    """Returns how many updates an optimiser has made; None if the source does not say it.
+    """Returns the number of updates that an optimiser has made; None if the source does not tell.
 
     Adam stores the powers beta1^(t + 1) and beta2^(t + 1), with betas 0.5 and 0.999 throughout the original. That of
     beta1 is exact until it underflows. That of beta2 is not, but it tells whether the network was updated at every
@@ -197,7 +197,7 @@ def _exponent(source: Mapping, name: str, base: float) -> int | None:
 
 
 def _check(source: Mapping[str, np.ndarray], wanted: Mapping, arrays: Mapping[str, np.ndarray]) -> None:
-    """Raises one CheckpointError of everything that does not fit."""
+    """Raises one CheckpointError that names everything that does not fit."""
     networks = {name.split("/")[0] for name in wanted if name.count("/") > 1}
     shapes = {name: tuple(variable.shape) for name, variable in wanted.items()}
     problems = [

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from mmdgan.core.files import write_bytes
 from mmdgan.core.options import option
 
 if TYPE_CHECKING:
@@ -81,12 +82,10 @@ class Output:
         return self._write(suffix, content.encode())
 
     def _write(self, ending: str, content: bytes) -> Path:
-        from mmdgan.pictures.grid import save_bytes
-
         path = self.folder / f"{self.name}{ending}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.files.append(save_bytes(path, content))
-        return self.files[-1]
+        write_bytes(path, content)
+        self.files.append(path)
+        return path
 
 
 def new_figure(width: float, height: float, **options: Any) -> Figure:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmdgan.core.files import write_text
 from mmdgan.report.blocks import Block, Code, Details, Page, Picture, Section, SideBySide, Table, Text
 from study.mnist import ROWS, script
 from study.mnist_plan import Study, StudyFile, StudyRun
@@ -28,16 +29,15 @@ def write_report(study: Study, runs: Sequence[StudyRun], extra: Sequence[Section
     Returns:
         The page.
     """
-    from mmdgan.pictures.grid import save_bytes
     from mmdgan.report.html import render
 
     out, file = Path(study.out), StudyFile(study)
     rows = numbers(runs, file)
     out.mkdir(parents=True, exist_ok=True)
-    save_bytes(out / "table.csv", as_csv(rows).encode())
-    save_bytes(out / "table.md", as_markdown(rows).encode())
+    write_text(out / "table.csv", as_csv(rows))
+    write_text(out / "table.md", as_markdown(rows))
     page = out / "report.html"
-    save_bytes(page, render(_page(study, runs, rows, file, extra, witness)).encode())
+    write_text(page, render(_page(study, runs, rows, file, extra, witness)))
     return page
 
 

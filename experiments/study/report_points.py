@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmdgan.core.files import write_text
 from mmdgan.report.blocks import Picture, Section, SideBySide, Table, Text
 from study.mnist_plan import Study
 from study.points import COLUMNS, file_name, run, table_cells
@@ -54,7 +55,6 @@ def _section(study: Study, points: str) -> Section:
 
 def _result(settings: PointsSettings, folder: Path, may_train: bool) -> dict[str, Any] | None:
     """The kept numbers of a run, after training it if need be."""
-    from mmdgan.pictures.grid import save_bytes
 
     file = folder / f"{file_name(settings)}.json"
     identity = json.loads(json.dumps(dataclasses.asdict(settings)))
@@ -67,7 +67,7 @@ def _result(settings: PointsSettings, folder: Path, may_train: bool) -> dict[str
     result = run(settings, folder)
     row = {**result.row(), "picture": result.picture.name if result.picture else None}
     print(f"points: {settings.name}, seed {settings.seed}: {result.seconds:.0f} s", flush=True)
-    save_bytes(file, (json.dumps({**row, "settings": identity}, indent=1) + "\n").encode())
+    write_text(file, json.dumps({**row, "settings": identity}, indent=1) + "\n")
     return row
 
 

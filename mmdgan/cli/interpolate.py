@@ -59,19 +59,19 @@ def interpolate(argv: Sequence[str]) -> int:
     check_seed(options.seed)
     endings = _endings(options.out)
     seconds = _frame_seconds(options, endings)
-    from mmdgan import sampling, sampling as interpolation
+    from mmdgan import sampling
     from mmdgan.core.startup import prepare_tensorflow
     from mmdgan.runs.folder import RunFolder, counter
 
     rows, frames = options.rows, options.frames
-    interpolation.check(options.mode, rows, frames, loop=options.loop)
+    sampling.check_paths(options.mode, rows, frames, loop=options.loop)
     folder = RunFolder.open(parsed.arguments[0])
     check_class(folder, options.class_)
     prepare_tensorflow()
     generator, step = folder.load_generator(options.step, options.ema)
     spec = generator.spec
     check_size(rows, frames, spec.output_shape)
-    codes = interpolation.paths(options.mode, rows, frames, spec.input_shape[0], options.seed, loop=options.loop)
+    codes = sampling.paths(options.mode, rows, frames, spec.input_shape[0], options.seed, loop=options.loop)
     labels = sampling.cycled_labels(rows, spec.num_class)
     if labels is not None:
         labels = (labels if options.class_ is None else labels * 0 + options.class_).repeat(frames, axis=0)
@@ -123,11 +123,11 @@ def _write_paths(path: Path, images: np.ndarray, seconds: float) -> None:
     import numpy as np
 
     from mmdgan.pictures import animations, grid
-    from mmdgan.pictures.files import told
+    from mmdgan.pictures.files import write_errors
 
     rows, frames, height, width, _ = images.shape
     ending = path.suffix.lower()
-    with told(path):
+    with write_errors(path):
         if ending == ".png":
             grid.save_png(path, grid.image_grid(images.reshape(-1, *images.shape[2:]), frames))
             return

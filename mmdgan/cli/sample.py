@@ -214,13 +214,13 @@ def _write(out: Any, batches: Any, count: Any, labels: Any, columns: Any, option
     """Writes images, (index of the first, uint8 (B, H, W, C)) by batch, in the form that the ending of `out` names."""
     import numpy as np
 
-    from mmdgan.pictures.files import save_batches, told
+    from mmdgan.pictures.files import save_batches, write_errors
     from mmdgan.pictures.grid import image_grid, save_png
 
     if out.suffix.lower() != ".png":
         return save_batches(out, batches, count, labels)
     images = np.concatenate([images for _, images in batches])
-    with told(out):
+    with write_errors(out):
         return save_png(out, image_grid(images, columns, stretch=options.stretch, invert=options.invert))
 
 

@@ -59,7 +59,7 @@ def presets(families: Iterable[str] = (), num_class: int = 0) -> list[Preset]:
 
     Raises:
         ConfigError: There is no such module.
-        DesignError: a module fails, or a preset has a mistake.
+        DesignError: A module fails, or a preset has a mistake.
     """
     modules = preset_modules()
     for family in families:

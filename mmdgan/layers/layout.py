@@ -95,7 +95,7 @@ def class_rows(values: tf.Tensor, labels: tf.Tensor, data_format: str = "channel
 
     Raises:
         ValueError: Labels that are not integers.
-        tf.errors.InvalidArgumentError: a label outside [0, classes), on a CPU.
+        tf.errors.InvalidArgumentError: A label outside [0, classes), on a CPU.
     """
     labels = tf.convert_to_tensor(labels)
     if not labels.dtype.is_integer:

@@ -262,7 +262,7 @@ class SpatialLayer(SpectralLayer):
         dilation_rate: Keras's name of `dilation`.
 
     Raises:
-        ConfigError: a value that is none of these.
+        ConfigError: A value that is none of these.
     """
 
     input_ranks = {"ndim": 4}

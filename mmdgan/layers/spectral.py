@@ -112,7 +112,7 @@ def spectral_norm(
         op: 'c' convolution, 'tc' transposed convolution, 'd' dense, 'project' label projection; of class kernels
             'cd' and 'dcd' (a matrix per class, alone or added to a common one), 'dck', 'cck' and 'tcck' (a common
             kernel whose outputs are scaled per class).
-        kernel: a tensor, or a pair for dcd, dck, cck and tcck; shapes in the module's table.
+        kernel: A tensor, or a pair for dcd, dck, cck and tcck; shapes in the module's table.
         vector: The vector, of shape `vector_shape(...)`; None where a closed form (the Frobenius norm) applies.
         input_shape: (H, W, C) of the layer's input, for convolutions.
         output_shape: (H, W, C) of the layer's output, for convolutions.

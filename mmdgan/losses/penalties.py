@@ -54,7 +54,7 @@ def gradient_penalty(
 
     Args:
         kind: "wasserstein" or the name of an MMD loss that ends in "_gp", e.g. "rep_gp" or "mmd_g_gp".
-        critic: images -> scores (N, d); see the module.
+        critic: Images -> scores (N, d); see the module.
         real: (N, ...) floating-point images (or codes: any shape).
         generated: As `real`.
         score_data: (M, d) the critic's scores of data; by default those of `real`. Not for "wasserstein".
@@ -64,7 +64,7 @@ def gradient_penalty(
         seed: (2,) integers for the draws; by default TensorFlow's global generator draws them.
         legacy: Use the kernels of the original's witness where it has one (fixed_g_gp, fixed_t_gp, rep_gp,
             rmb_gp): Gaussians exp(-D / (2 sigma)) whose sigma is not squared, and `RELEASED_ALPHAS`.
-        **kernel_options: sigma (or variance); or alpha and beta; add_dot; as `Loss.penalty_kernel` returns them. By
+        **kernel_options: Sigma (or variance); or alpha and beta; add_dot; as `Loss.penalty_kernel` returns them. By
             default those of the loss. For a random-width loss without sigma: the loss's own options, such as omega,
             and the width is drawn.
 
@@ -98,7 +98,7 @@ def jacobian_scale(
     """``1 / (1 + weight * mean J)`` with J of `jacobian_squared_norms`: the ``dis_scale`` of the "_ds" losses.
 
     Args:
-        critic: images -> scores (N, d); see the module.
+        critic: Images -> scores (N, d); see the module.
         real: (N, ...) floating-point images.
         weight: A positive number.
         over_replicas: Averages the mean of J over the replicas of a training step.
@@ -114,7 +114,7 @@ def jacobian_squared_norms(critic: Critic, real: TensorLike) -> tf.Tensor:
     """Squared Frobenius norm of the critic's Jacobian at each sample: one backward pass per score.
 
     Args:
-        critic: images -> scores (N, d); see the module.
+        critic: Images -> scores (N, d); see the module.
         real: (N, ...) floating-point images.
 
     Returns:

@@ -1,8 +1,8 @@
 """The names under which Keras finds this package's classes in a saved model: known after `import mmdgan` alone.
 
-Keras knows a class once its module is imported, which takes TensorFlow. So a stand-in waits in Keras's dictionary of
-custom objects (`keras.saving.get_custom_objects`) under each name, and imports the class when a model asks for one of
-its objects. The stand-ins go there when Keras is imported, before this package or after it.
+Keras knows a class once its module is imported, which takes TensorFlow. So Keras's dictionary of custom objects
+(`keras.saving.get_custom_objects`) holds a stand-in under each name, which imports the class when a model asks for one
+of its objects. The stand-ins are added when Keras is imported, before this package or after it.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class StandIn:
     The class registers itself when it is imported, and so takes the stand-in's place.
 
     Args:
-        module: Where the class is.
-        name: Of the class.
+        module: Name of the class's module.
+        name: Name of the class.
     """
 
     def __init__(self, module: str, name: str) -> None:
@@ -74,7 +74,7 @@ class StandIn:
 
 
 def announce() -> None:
-    """Tells Keras the names: now if it is imported, else as soon as it is."""
+    """Adds the names to Keras: now if it is imported, else as soon as it is."""
     if sys.modules.get("keras") is not None:
         _add()
     else:
@@ -90,7 +90,7 @@ def _add() -> None:
 
 
 class _WhenKerasIsImported:
-    """A finder of modules that finds Keras where the others do, and adds the names when it has been imported."""
+    """A finder that finds Keras as the other finders do, and adds the names when Keras has been imported."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.pictures.grid import save_bytes, to_pillow
+from mmdgan.core.files import atomic, write_bytes
+from mmdgan.pictures.grid import to_pillow
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,7 +30,7 @@ def gif_bytes(frames: np.ndarray, seconds: float | list[float] = 0.1) -> bytes:
 
     Args:
         frames: uint8 (T, H, W, C), C = 1 or 3.
-        seconds: How long each is shown: one number, or one per frame; the format counts hundredths.
+        seconds: Seconds that each is shown: one number, or one per frame; the format counts hundredths.
 
     Raises:
         ConfigError: Frames shorter than 0.02 s.
@@ -49,17 +50,16 @@ def gif_bytes(frames: np.ndarray, seconds: float | list[float] = 0.1) -> bytes:
 
 
 def save_gif(path: str | os.PathLike, frames: np.ndarray, seconds: float | list[float] = 0.1) -> Path:
-    """Writes a GIF, as `gif_bytes` makes it; the file appears under its name only when it is complete."""
-    return save_bytes(path, gif_bytes(frames, seconds))
+    """Writes a GIF, as `gif_bytes` makes it, atomically."""
+    write_bytes(path, gif_bytes(frames, seconds))
+    return Path(path)
 
 
 def save_mp4(path: str | os.PathLike, frames: np.ndarray, fps: float = 10) -> Path:
-    """Writes an MP4 film (H.264, 4:2:0, as every browser shows it).
-
-    The file appears under its name only when it is complete.
+    """Writes an MP4 film (H.264, 4:2:0, as every browser shows it), atomically.
 
     Args:
-        path: Where to.
+        path: The file to write.
         frames: uint8 (T, H, W, C), C = 1 or 3; at an odd height or width the last row or column is doubled.
         fps: Frames per second.
 
@@ -71,22 +71,16 @@ def save_mp4(path: str | os.PathLike, frames: np.ndarray, fps: float = 10) -> Pa
     height, width = (side + side % 2 for side in frames.shape[1:3])
     missing = [(0, 0), (0, height - frames.shape[1]), (0, width - frames.shape[2]), (0, 0)]
     frames = np.broadcast_to(np.pad(frames, missing, mode="edge"), (len(frames), height, width, 3))
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
     command = [find_ffmpeg(), "-hide_banner", "-loglevel", "error", "-y"]
     command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:.6g}", "-i", "-"]
     # A high quality: the frames are few, small and made of noise.
     command += ["-c:v", "libx264", "-crf", "14", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
-    try:
+    with atomic(path) as partial:
         done = subprocess.run([*command, "-f", "mp4", str(partial)], input=frames.tobytes(), capture_output=True)
         if done.returncode:
             reason = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
             raise ConfigError(f"{path} cannot be written, ffmpeg says: {reason[0]}; name a .gif instead.")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    return Path(path)
 
 
 def find_ffmpeg() -> str:
@@ -107,9 +101,9 @@ def find_ffmpeg() -> str:
 
 
 def _with_one_palette(frames: np.ndarray) -> list[Image] | None:
-    """Drawn frames, whose colours are few, in 256 colours for all; None for others, or where that would be seen.
+    """Drawn frames, whose colours are few, in 256 colours for all; None for others, or where the loss would show.
 
-    Then nothing flickers that stands still, and only what changes is stored: 30 frames of Figure 1 of 2,500 colours
+    What stands still does not flicker then, and only what changes is stored: 30 frames of Figure 1 of 2,500 colours
     take 73 kB instead of 418, at a mean error of 0.04 grey levels instead of 0.01.
     """
     if frames.shape[-1] == 1 or not _are_drawn(frames):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.files import atomic
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,13 +24,13 @@ def check_image_target(
     """Refuses places where images should not be written, before any is made.
 
     Args:
-        path: *.npz, *.png or a folder; None is as good as a *.png.
-        count: How many images a folder gets, if that is known.
-        labels: Of these, as `save_batches` takes them.
+        path: *.npz, *.png or a folder; None stands for a *.png.
+        count: Number of images that a folder gets, if it is known.
+        labels: Labels of these images, as `save_batches` takes them.
 
     Raises:
-        ConfigError: The name looks like another kind of file and would be taken for a folder, or a folder that holds
-          pictures which would be left among the new ones.
+        ConfigError: The name looks like another kind of file and would be taken for a folder, or the folder holds
+            other files, which would stay among the new images.
     """
     if path is None:
         return
@@ -60,20 +61,20 @@ def save_batches(
     count: int,
     labels: np.ndarray | None = None,
 ) -> Path:
-    """Writes images while they are made, in the form that the path's ending names.
+    """Writes images while they are made, in the format that the path's ending names.
 
     Args:
         path: *.npz (key `images`), which appears when it is complete; or a folder, which gets one PNG per image, in
-          sub-folders if the images are of several classes, as `python -m mmdgan prepare` reads them.
+            sub-folders if the images are of several classes, as `python -m mmdgan prepare` reads them.
         batches: (index of the first image, uint8 (B, H, W, C)), in order, as of `sampling.generate_batches`.
         count: Images in all.
         labels: int (N, 1) or None: the key `labels` of a *.npz, (N,).
 
     Raises:
-        ConfigError: a place that cannot be written to.
+        ConfigError: A place that cannot be written to.
     """
     path = Path(path)
-    with told(path):
+    with write_errors(path):
         if path.suffix.lower() == ".npz":
             return _save_npz(path, batches, count, labels)
         from mmdgan.pictures import grid
@@ -103,7 +104,7 @@ def class_folders(labels: np.ndarray | None) -> list[str] | None:
 
 
 @contextlib.contextmanager
-def told(path: str | os.PathLike) -> Iterator[None]:
+def write_errors(path: str | os.PathLike) -> Iterator[None]:
     """Turns a failure to write within the block into a ConfigError that names the place."""
     try:
         yield
@@ -115,21 +116,15 @@ def _save_npz(path: Path, batches: Iterable[tuple[int, np.ndarray]], count: int,
     """What np.savez_compressed writes, without the whole array."""
     import numpy as np
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial.npz")
-    try:
-        # Stronger compression makes generated images no smaller.
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            with archive.open("images.npy", "w", force_zip64=True) as file:
-                for start, images in batches:
-                    if start == 0:
-                        header = {"descr": "|u1", "fortran_order": False, "shape": (count, *images.shape[1:])}
-                        np.lib.format.write_array_header_1_0(file, header)
-                    file.write(np.ascontiguousarray(images).data)
-            if labels is not None:
-                with archive.open("labels.npy", "w") as file:
-                    np.lib.format.write_array(file, np.reshape(labels, -1))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    # Stronger compression makes generated images no smaller.
+    with atomic(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with archive.open("images.npy", "w", force_zip64=True) as file:
+            for start, images in batches:
+                if start == 0:
+                    header = {"descr": "|u1", "fortran_order": False, "shape": (count, *images.shape[1:])}
+                    np.lib.format.write_array_header_1_0(file, header)
+                file.write(np.ascontiguousarray(images).data)
+        if labels is not None:
+            with archive.open("labels.npy", "w") as file:
+                np.lib.format.write_array(file, np.reshape(labels, -1))
     return path

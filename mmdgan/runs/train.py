@@ -326,14 +326,14 @@ class TrainingRun:
         """Writes the grid of samples of the run's fixed codes."""
         from mmdgan import sampling
         from mmdgan.pictures import grid as pictures
-        from mmdgan.pictures.files import told
+        from mmdgan.pictures.files import write_errors
 
         rows, columns = self.experiment.grid
         codes = sampling.grid_codes(rows * columns, self.gan.code_size, self.experiment.seed)
         labels = sampling.cycled_labels(rows * columns, self.experiment.num_class, columns)
         images = sampling.generate(self.gan.sampling_generator, codes, labels)
         file = self.folder.grid_file(step)
-        with told(file):
+        with write_errors(file):
             return pictures.save_png(file, pictures.image_grid(images, columns))
 
     def _show(self, scores: list[dict[str, Any]], step: int) -> None:
