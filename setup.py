@@ -70,8 +70,13 @@ setup(
         "onnx": ONNX,
         "ray": ["ray[tune]"],  # `sweep --engine ray`
         "video": VIDEO,
-        # scikit-image is a yardstick for MS-SSIM.
-        "test": ["hypothesis", "lmdb", "mypy>=1.15", "pytest", "pytest-xdist", "ruff", "scikit-image", *ONNX, *VIDEO],
+        # scikit-image is a yardstick for MS-SSIM; wandb and mlflow bring Keras callbacks that are tried.
+        "test": [
+            *("hypothesis", "lmdb", "mypy>=1.15", "pytest", "pytest-xdist", "pyyaml", "ruff", "scikit-image"),
+            *("mkdocs-material", "mlflow-skinny", "ray[tune]", "wandb"),
+            *ONNX,
+            *VIDEO,
+        ],
     },
     entry_points={"console_scripts": ["mmdgan = mmdgan.__main__:console"]},
 )
