@@ -28,7 +28,7 @@ OTHER_PROGRAMS = {
     "pytest": ("dist",),
     "ruff": ("check",),
     "mkdocs": ("strict",),
-    "absl": ("name", "noname", "flag", "help"),
+    "absl": ("name", "noname", "flag", "help", "helpfull"),
 }
 """Flags of the pages that are not this project's."""
 
@@ -171,9 +171,9 @@ def test_shapes_of_the_operations_are_those_by_hand(generated):
 
 
 def test_a_name_without_words_stops_the_build(monkeypatch):
-    from mmdgan.losses import entries
+    from mmdgan.losses.registry import ENTRIES
 
-    monkeypatch.setitem(entries.ENTRIES, "new", entries.ENTRIES["rep"])
+    monkeypatch.setitem(ENTRIES, "new", ENTRIES["rep"])
     with pytest.raises(ValueError, match="new"):
         HOOKS.losses.page()
     monkeypatch.delitem(HOOKS.dictionary.MEANINGS, "act_k")

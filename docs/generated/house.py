@@ -1,6 +1,6 @@
 """Draws docs/images/house.svg, the rooms of the package and what each imports, from the imports themselves.
 
-    python docs/generated/house.py
+python docs/generated/house.py
 """
 
 from __future__ import annotations
