@@ -115,7 +115,7 @@ LENET_CLASSIFIER = [
     {"name": "logits", "op": "d", "out": 10},
 ]
 """LeNet-5 with rectified units and max pools, images to 10 logits: 61,706 trainable parameters. A list of layers for
-`mmdgan.networks.build_network`; `python -m study.mnist_lenet` trains it.
+`mmdgan.networks.build_network`; `experiments/study/lenet.py` trains it.
 
 Source: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", 1998, as it is
     usually written today.

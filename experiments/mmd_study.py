@@ -7,7 +7,8 @@ Each run gets equal processor time (or equal --steps); the same command goes on 
 finished run. It writes report.html, table.csv and table.md into --out.
 """
 
-from study.mnist_command import main
+from mmdgan.cli.program import run_main
+from study.mnist import main
 
 if __name__ == "__main__":
-    main(__doc__)
+    run_main(lambda words: main(words, __doc__))

@@ -11,9 +11,10 @@ cut off and the rest stays as it is. Kernels and optimiser as experiments/mnist_
 """
 
 from mmdgan.cli.program import run_experiment
+from study.lenet import with_lenet
 from study.mnist import ROWS
 
 PRESET = ROWS["lenet"].experiment
 
 if __name__ == "__main__":
-    run_experiment(PRESET, __file__, __doc__)
+    run_experiment(PRESET, __file__, __doc__, with_lenet)

@@ -139,8 +139,8 @@ def run_script(tmp_path):
 
 
 def script_environment() -> dict[str, str]:
-    """The environment of a subprocess that finds this checkout's mmdgan, installed or not."""
-    path = os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])
+    """The environment of a subprocess that finds this checkout's mmdgan, paper and study, installed or not."""
+    path = os.pathsep.join([str(PROJECT), str(PROJECT / "experiments"), os.environ.get("PYTHONPATH", "")])
     return {**os.environ, "PYTHONPATH": path}
 
 

@@ -1,16 +1,32 @@
-"""The rows of the MMD GAN study on MNIST and Fashion-MNIST: what each trains, and the experiment that does it.
+"""The MMD GAN study on MNIST and Fashion-MNIST: its rows, its flags, and its runs, which are a sweep.
 
-Source: Benaziza, Baranova, Meziane, a student study of MMD as a GAN's loss, 2024; the repulsive and bounded losses
-beside it are those of Wang, Sun, Halgamuge, ICLR 2019. Imports neither TensorFlow nor NumPy.
+A study is a folder: `study.json` holds the plan, `runs/` the sweep with an ordinary run directory per row and seed. The
+same command goes on where a study was stopped and repeats no finished run. Each run has one thread, so that processor
+time compares rows on any number of cores. Imports neither TensorFlow nor NumPy.
+
+Source: Benaziza, Baranova, Meziane, a student study of MMD as a GAN's loss, 2024; the repulsive and bounded losses are
+those of Wang, Sun, Halgamuge, ICLR 2019.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from mmdgan.cli import flags
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.files import write_text
+from mmdgan.core.options import option
+from mmdgan.core.text import format_value, nearest
 from mmdgan.runs.experiment import Experiment
-from study.mnist_lenet import LeNetExperiment
+from mmdgan.runs.folder import RunFolder
+from mmdgan.sweeps.folder import FAILED, FINISHED, WAITING, Outcome, SweepFolder
+from mmdgan.sweeps.run import EngineOptions, train_missing
+from study.lenet import with_lenet
+from study.plan import keep_plan
 
 VARIANCES = (2.0, 5.0, 10.0, 20.0, 40.0, 80.0)
 """The a of the study's sum of Gaussians exp(-D / (2 a))."""
@@ -42,10 +58,10 @@ class Row(NamedTuple):
     """One row of the comparison.
 
     Attributes:
-        experiment: what it trains.
-        features: what the kernel compares, in a few words.
-        penalty: the gradient penalty, in a few words.
-        title: what is special about it.
+        experiment: What it trains.
+        features: What the kernel compares, in a few words.
+        penalty: The gradient penalty, in a few words.
+        title: What is special about it.
     """
 
     experiment: Experiment
@@ -54,8 +70,8 @@ class Row(NamedTuple):
     title: str
 
 
-def _row(title: str, features: str, penalty: str = "none", kind: type[Experiment] = Experiment, **fields: Any) -> Row:
-    experiment = kind(**{**_COMMON, **fields})
+def _row(title: str, features: str, penalty: str = "none", **fields: Any) -> Row:
+    experiment = Experiment(**{**_COMMON, **fields})
     if experiment.loss not in ("mmd_g", "mmd_g_gp"):
         experiment = dataclasses.replace(experiment, variance=None)
     return Row(experiment, features, penalty, title)
@@ -70,13 +86,7 @@ ROWS: dict[str, Row] = {
         variance=WIDER_VARIANCES,
         fixed_critic=True,
     ),
-    "lenet": _row(
-        "fixed LeNet features",
-        "LeNet-5, fixed",
-        architecture="mnist/LENET",
-        fixed_critic=True,
-        kind=LeNetExperiment,
-    ),
+    "lenet": _row("fixed LeNet features", "LeNet-5, fixed", architecture="mnist/LENET", fixed_critic=True),
     "trained": _row("trained features, MLP generator", "small convolutions, trained", architecture="mnist/MLP_TRAINED"),
     "rare": _row(
         "features trained every 500th step",
@@ -111,7 +121,194 @@ ROWS: dict[str, Row] = {
         "bounded repulsive loss", "64-128-256, trained, spectral norm", architecture="mnist/DCGAN_SN", loss="rep_b"
     ),
 }
-"""The rows by their names, in the order of the study."""
+"""The rows by their names, in the order of the study. That of "lenet" wants `with_lenet`."""
+
+
+POINT_SETS = ("ring", "grid")
+"""The distributions of the study's runs on points (`study.report_points`)."""
+
+BUDGET_MINUTES = 50.0
+"""The budget of a study that is given neither a budget nor steps."""
+
+_LAST_STEP = 1_000_000
+"""`max_step` of runs that their processor time ends."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """The options of `experiments/mmd_study.py`; every field is a flag of it."""
+
+    out: str = option("Results/mmd_study", "the study's folder", "the study")
+    rows: tuple[str, ...] = option(tuple(ROWS), "which rows", "the study")
+    seeds: tuple[int, ...] = option((0, 1), "which seeds; each is a run of every row", "the study")
+    data: str = option("fashion_mnist", "mnist or fashion_mnist, or another set of 1x28x28 images", "the study")
+    data_root: str = option("Data", "the folder that holds the data sets", "the study")
+    source: str | None = option(None, "a copy of the data set to convert, as `prepare --source` takes it", "the study")
+    points: tuple[str, ...] = option(
+        ("ring",),
+        "the runs on points in the plane, of ring and grid, come behind, some 10 s each; none: no such runs",
+        "the study",
+    )
+    budget_minutes: float | None = option(
+        None,
+        "minutes for training on images, on a machine with --jobs free cores: each run gets equal processor time, and "
+        f"scores come on top; none: {BUDGET_MINUTES:.0f}, unless --steps is given",
+        "cost",
+    )
+    steps: int | None = option(None, "instead, the same number of steps for each run", "cost")
+    jobs: int = option(2, "runs at a time, each with one thread", "cost")
+    score_count: int = option(5000, "generated and real images of the scores", "cost")
+    half: bool = option(False, "DCGANs of half the width, at about a quarter of the cost", "cost")
+    report_only: bool = option(False, "train nothing; write the report of what is there", "cost")
+
+    def check(self) -> None:
+        """Refuses what cannot be done.
+
+        Raises:
+            ConfigError: It names the flag.
+        """
+        for row in self.rows:
+            if row not in ROWS:
+                raise ConfigError(f"rows has {row!r}{nearest(row, list(ROWS))}; the rows are {', '.join(ROWS)}.")
+        if unknown := sorted(set(self.points) - set(POINT_SETS)):
+            raise ConfigError(f"points has {unknown[0]!r}; the study has runs on {' and '.join(POINT_SETS)}.")
+        for name in ("rows", "seeds"):
+            values = getattr(self, name)
+            if not values or len(set(values)) != len(values):
+                raise ConfigError(f"{name} is {format_value(values) or 'empty'}; give one or more, each once.")
+        if self.steps is not None and self.budget_minutes is not None:
+            raise ConfigError("Give either --budget_minutes or --steps: a budget says how long each run trains.")
+        if self.budget_minutes is not None and self.budget_minutes <= 0:
+            raise ConfigError(f"budget_minutes is {self.budget_minutes}; give a positive number.")
+        if (self.steps is not None and self.steps < 1) or self.jobs < 1:
+            raise ConfigError("steps and jobs must be whole numbers of at least 1.")
+        self.experiment(self.rows[0], self.seeds[0]).resolved()
+
+    def budget(self) -> float | None:
+        """The minutes of all runs of images; None where `steps` says how long they are."""
+        if self.steps is not None:
+            return None
+        return BUDGET_MINUTES if self.budget_minutes is None else self.budget_minutes
+
+    def experiment(self, row: str, seed: int) -> Experiment:
+        """What the run of a row with a seed trains."""
+        experiment = dataclasses.replace(
+            ROWS[row].experiment,
+            data=self.data,
+            data_root=self.data_root,
+            source=self.source,
+            seed=seed,
+            max_step=self.steps or _LAST_STEP,
+            rounds=1,
+            query_step=500 if self.steps is None else max(1, self.steps // 20),
+            save_every=None,
+            save_secs=60.0,
+            keep=1,
+            keep_best=None,
+            score_count=self.score_count,
+        )
+        if row == "lenet":
+            experiment = with_lenet(experiment)
+        if self.half and experiment.architecture in ("mnist/DCGAN", "mnist/DCGAN_SN"):
+            experiment = dataclasses.replace(experiment, architecture=f"{experiment.architecture}_HALF")
+        return experiment
+
+    def folder(self) -> SweepFolder:
+        """The sweep of its runs."""
+        return SweepFolder(Path(self.out) / "runs")
+
+    def runs(self) -> list[StudyRun]:
+        """Every run and what came of it so far, row by row."""
+        found = []
+        for row in self.rows:
+            for seed in self.seeds:
+                name, results = f"{row}_seed{seed}", str(self.folder().path)
+                experiment = dataclasses.replace(self.experiment(row, seed), results=results, run_name=name)
+                outcome = self.folder().outcome(name) or Outcome(name, WAITING)
+                found.append(StudyRun(row, seed, experiment.folder(), outcome))
+        return found
+
+
+class StudyRun(NamedTuple):
+    """One run of a study: its row and seed, its directory, and what came of it."""
+
+    row: str
+    seed: int
+    folder: RunFolder
+    outcome: Outcome
+
+    @property
+    def name(self) -> str:
+        return self.outcome.run
+
+    @property
+    def finished(self) -> bool:
+        return self.outcome.status == FINISHED
+
+    def records(self) -> dict[str, dict[str, Any]]:
+        """The scores after the last step, by name; {} until the run is finished."""
+        records = self.folder.latest_scores(self.outcome.step) if self.finished else []
+        return {record["metric"]: record for record in records}
+
+
+def run_study(study: Study) -> list[StudyRun]:
+    """Trains what is missing; returns all runs of the study, finished or not.
+
+    Raises:
+        ConfigError: A study that is not valid, or whose folder holds another one; or every run failed.
+    """
+    study.check()
+    limits = budgets(study)
+    if study.report_only:
+        return study.runs()
+    if "lenet" in study.rows:
+        with_lenet(study.experiment("lenet", 0), train=True)
+    # By seeds first: a study that is stopped has whole rows of the first seed.
+    asked = {f"{row}_seed{seed}": study.experiment(row, seed) for seed in study.seeds for row in study.rows}
+    seconds = None if study.steps else {name: limits[name.rpartition("_seed")[0]] for name in asked}
+    options = EngineOptions(jobs=study.jobs, threads=1)
+    train_missing(study.folder().path, asked, options, seconds=seconds, say=lambda line: print(line, flush=True))
+    runs = study.runs()
+    failed = [run.outcome for run in runs if run.outcome.status == FAILED]
+    if failed and not any(run.finished for run in runs):
+        raise ConfigError(f"{failed[0].run}: {failed[0].error}")
+    return runs
+
+
+def budget_seconds(study: Study) -> float:
+    """Processor time for the training of one run, in a study of so many minutes."""
+    minutes = study.budget()
+    assert minutes is not None
+    return minutes * 60 * study.jobs / (len(study.rows) * len(study.seeds))
+
+
+def budgets(study: Study) -> dict[str, float]:
+    """Processor time of a run of each row; {} with `steps`. A row keeps what it was given when others are added.
+
+    Raises:
+        ConfigError: The folder holds another study.
+    """
+    plan = {**dataclasses.asdict(study), "budget_minutes": study.budget()}
+    for name in ("out", "jobs", "report_only", "source", "rows", "seeds", "points"):  # of one call, or may grow
+        del plan[name]
+    kept = keep_plan(Path(study.out) / "study.json", plan, "--out", check=not study.report_only)
+    if study.steps is not None:
+        return {}
+    limits = {row: budget_seconds(study) for row in study.rows} | kept.get("seconds", {})
+    if not study.report_only:
+        write_text(Path(study.out) / "study.json", json.dumps({**kept, "seconds": limits}, indent=1) + "\n")
+    return limits
+
+
+def main(words: Sequence[str], usage: str = "") -> int:
+    """Runs the study that the flags ask for and writes its report."""
+    study: Study = flags.parse(Study(), words, usage=usage).options
+    runs = run_study(study)
+    from study.report import write_report
+    from study.report_points import points_sections
+
+    print(f"Report:  {write_report(study, runs, points_sections(study))}")
+    return 0
 
 
 def script(row: str) -> str:

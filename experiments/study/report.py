@@ -12,8 +12,8 @@ from typing import Any
 
 from mmdgan.core.files import write_text
 from mmdgan.report.blocks import Block, Code, Details, Page, Picture, Section, SideBySide, Table, Text
-from study.mnist import ROWS, script
-from study.mnist_plan import Study, StudyFile, StudyRun
+from mmdgan.report.html import render
+from study.mnist import ROWS, Study, StudyRun, budgets, script
 from study.report_numbers import HEADER, MEASURES, RowNumbers, as_csv, as_markdown, supported, table
 
 
@@ -21,32 +21,27 @@ def write_report(study: Study, runs: Sequence[StudyRun], extra: Sequence[Section
     """Writes report.html, table.csv and table.md into the study's folder.
 
     Args:
-        study: what was asked for.
-        runs: of `study.mnist_running.run_study`; those that are not finished are named as missing.
-        extra: more sections, put behind these: the study's half on points in the plane, for instance.
-        witness: whether to load the critics for the pictures of their witness functions.
+        study: The study.
+        runs: Runs of `study.mnist.run_study`; those that are not finished are named as missing.
+        extra: More sections, put last: the study's half on points in the plane, for instance.
+        witness: Whether to load the critics for the pictures of their witness functions.
 
     Returns:
         The page.
     """
-    from mmdgan.report.html import render
-
-    out, file = Path(study.out), StudyFile(study)
-    rows = numbers(runs, file)
-    out.mkdir(parents=True, exist_ok=True)
+    out, rows = Path(study.out), numbers(runs)
     write_text(out / "table.csv", as_csv(rows))
     write_text(out / "table.md", as_markdown(rows))
-    page = out / "report.html"
-    write_text(page, render(_page(study, runs, rows, file, extra, witness)))
-    return page
+    write_text(out / "report.html", render(_page(study, runs, rows, extra, witness)))
+    return out / "report.html"
 
 
-def numbers(runs: Sequence[StudyRun], file: StudyFile) -> list[RowNumbers]:
+def numbers(runs: Sequence[StudyRun]) -> list[RowNumbers]:
     """The numbers of each row of a study, of its finished runs."""
     found = []
     for name in dict.fromkeys(run.row for run in runs):
         row = ROWS[name]
-        done = [run for run in runs if run.row == name and run.records()]
+        done = [run for run in runs if run.row == name and run.finished]
         records = [run.records() for run in done]
         found.append(
             RowNumbers(
@@ -55,36 +50,28 @@ def numbers(runs: Sequence[StudyRun], file: StudyFile) -> list[RowNumbers]:
                 loss=row.experiment.loss,
                 features=row.features,
                 penalty=row.penalty,
-                steps=next(run.steps for run in runs if run.row == name),
                 seeds=tuple(run.seed for run in done),
-                seconds=tuple(file.get("seconds", run.name) for run in done),
+                steps=tuple(run.outcome.step for run in done),
+                seconds=tuple(run.outcome.processor_seconds for run in done),
                 values={m: tuple(r[m]["value"] if m in r else None for r in records) for m in MEASURES},
             )
         )
     return found
 
 
-def budget_text(study: Study, file: StudyFile) -> str:
+def budget_text(study: Study) -> str:
     """What each run was given, in a few words."""
     if study.steps is not None:
         return f"{study.steps:,} steps a run"
-    from study.mnist_running import budget_seconds
-
-    rest = file.get("seconds", "rest")
-    return f"{budget_seconds(study) - (rest or 0):.0f} s of one processor's time for the training of a run"
+    limits = {f"{seconds:.0f}" for seconds in budgets(study).values()}
+    return f"{' to '.join(sorted(limits, key=float))} s of one processor's time for the training of a run"
 
 
-def _page(
-    study: Study, runs: Sequence[StudyRun], rows: Sequence[Any], file: StudyFile, extra: Sequence[Any], witness: bool
-) -> Page:
-    finished = [run for run in runs if run.records()]
+def _page(study: Study, runs: Sequence[StudyRun], rows: Sequence[Any], extra: Sequence[Any], witness: bool) -> Page:
+    finished, budget = [run for run in runs if run.finished], budget_text(study)
     sections = [
         Section("numbers", "What was measured", tuple(_numbers(runs, rows))),
-        Section(
-            "support",
-            "What the numbers support",
-            tuple(Text(text) for text in supported(rows, budget_text(study, file))),
-        ),
+        Section("support", "What the numbers support", tuple(Text(text) for text in supported(rows, budget))),
         Section("samples", "Samples", tuple(_samples(finished))),
     ]
     if witness:
@@ -92,10 +79,10 @@ def _page(
             Section("witness", "The witness function over images", tuple(_witnesses(finished, Path(study.out))))
         )
     seeds = f"{len(study.seeds)} seeds" if len(study.seeds) > 1 else "one seed"
-    sections += [*extra, Section("protocol", "Protocol", tuple(_protocol(study, runs, file)))]
+    sections += [*extra, Section("protocol", "Protocol", tuple(_protocol(study, runs, budget)))]
     return Page(
         f"The MMD GAN study on {study.data}",
-        f"{len(rows)} rows of {seeds}, {budget_text(study, file)}; {len(finished)} of {len(runs)} runs finished.",
+        f"{len(rows)} rows of {seeds}, {budget}; {len(finished)} of {len(runs)} runs finished.",
         tuple(sections),
         f"Made {time.strftime('%Y-%m-%d %H:%M')} by experiments/mmd_study.py.",
     )
@@ -105,13 +92,13 @@ def _numbers(runs: Sequence[StudyRun], rows: Sequence[RowNumbers]) -> list[Block
     blocks: list[Block] = [
         Table(HEADER, tuple(table(rows)), numbers=False),
         Text(
-            "The mean over the seeds and each seed's number. Seconds: processor time of a whole run, start and scores "
-            "included. FD: lower is better; CS from 1 to 10, recall and precision from 0 to 1: higher is better. Near "
+            "The mean over the seeds and each seed's number. Seconds: processor time of a whole run, scores included. "
+            "FD: lower is better; CS from 1 to 10, recall and precision from 0 to 1: higher is better. Near "
             "copies: the share of generated images nearer to a training image than 99% of training images are to "
             "another; 0.01 is expected without memory."
         ),
     ]
-    real = next((run.records() for run in runs if run.records()), {})
+    real = next((run.records() for run in runs if run.finished), {})
     known = [
         f"{name} {real[name]['value']:.3g}"
         for name in ("FD[classifier] real-real", "CS[classifier] real")
@@ -119,7 +106,7 @@ def _numbers(runs: Sequence[StudyRun], rows: Sequence[RowNumbers]) -> list[Block
     ]
     if known:
         blocks.append(Text(f"The same of real images: {', '.join(known)} (real-real: one half against the other)."))
-    missing = [run.name for run in runs if not run.records()]
+    missing = [run.name for run in runs if not run.finished]
     if missing:
         blocks.append(
             Text(f"runs that are not finished: {', '.join(missing)}; the same command goes on with them.", "missing")
@@ -140,8 +127,9 @@ def _samples(finished: Sequence[StudyRun]) -> list[Block]:
 
 
 def _grid(run: StudyRun) -> Picture:
-    title = f"{ROWS[run.row].title}, seed {run.seed}, step {run.steps:,}"
-    return Picture(run.folder.grid_file(run.steps).read_bytes(), "png", f"Generated images: {title}", title)
+    step = run.outcome.step
+    title = f"{ROWS[run.row].title}, seed {run.seed}, step {step:,}"
+    return Picture(run.folder.grid_file(step).read_bytes(), "png", f"Generated images: {title}", title)
 
 
 def _witnesses(finished: Sequence[StudyRun], out: Path) -> list[Block]:
@@ -160,7 +148,7 @@ def _witnesses(finished: Sequence[StudyRun], out: Path) -> list[Block]:
 
 def _extremes(run: StudyRun, out: Path) -> Picture:
     """Four rows of eight images; kept as a file, for networks take their time to load."""
-    path = out / "witness" / f"{run.name}_{run.steps}.png"
+    path = out / "witness" / f"{run.name}_{run.outcome.step}.png"
     if not path.is_file():
         import numpy as np
 
@@ -181,13 +169,9 @@ def _extremes(run: StudyRun, out: Path) -> Picture:
     )
 
 
-def _protocol(study: Study, runs: Sequence[StudyRun], file: StudyFile) -> list[Block]:
-    given = budget_text(study, file)
+def _protocol(study: Study, runs: Sequence[StudyRun], given: str) -> list[Block]:
     if study.steps is None:
-        given += (
-            ", the same for all rows: a step of each was measured before the first run (one thread, a few steps), and "
-            "the rows differ in their steps"
-        )
+        given += ", the same for all rows, which differ in their steps"
     widths = "DCGANs are of half the study's width, the features 32-64-128. " if study.half else ""
     blocks: list[Block] = [
         Text(
@@ -195,7 +179,8 @@ def _protocol(study: Study, runs: Sequence[StudyRun], file: StudyFile) -> list[B
             f"the critic learns and nothing else is said, no class labels. {widths}Budget: {given}."
         )
     ]
-    record = next((run.records().get("FD[classifier]") for run in runs if run.records()), None)
+    finished = [run for run in runs if run.finished]
+    record = next((run.records().get("FD[classifier]") for run in finished), None)
     if record:
         blocks.append(
             Text(
@@ -206,10 +191,13 @@ def _protocol(study: Study, runs: Sequence[StudyRun], file: StudyFile) -> list[B
             )
         )
     names = list(dict.fromkeys(run.row for run in runs))
-    steps = {run.row: run.steps for run in runs}
-    costs = {name: cost for name in names if (cost := file.get("calibration", name)) is not None}
+    first = {run.row: run.outcome for run in reversed(finished) if run.outcome.training_seconds}
+    costs = [
+        (name, f"{1000 * one.training_seconds / one.step:.1f}", f"{one.step:,}")
+        for name in names
+        if (one := first.get(name))
+    ]
     if costs:
-        lines = tuple((name, f"{cost['step'] * 1000:.1f}", f"{steps[name]:,}") for name, cost in costs.items())
-        blocks.append(Table(("row", "processor ms per step", "steps of a run"), lines))
+        blocks.append(Table(("row", "processor ms per step", "steps of a run"), tuple(costs)))
     commands = "\n".join(f"python {script(name)} --data {study.data}" for name in names)
     return [*blocks, Text("Each row alone, at its own length:"), Code(commands)]

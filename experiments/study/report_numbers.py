@@ -30,11 +30,11 @@ class RowNumbers:
     """The numbers of one row.
 
     Attributes:
-        name, title, loss, features, penalty: what it is.
-        steps: of each run.
-        seeds: of the finished runs.
-        seconds: processor time of each finished run, None where it is not known.
-        values: score name -> a number per finished seed (None where there is none).
+        name, title, loss, features, penalty: What it is.
+        seeds: Seeds of the finished runs.
+        steps: Steps of each finished run.
+        seconds: Processor time of each finished run.
+        values: Score name -> a number per finished seed (None where there is none).
     """
 
     name: str
@@ -42,9 +42,9 @@ class RowNumbers:
     loss: str
     features: str
     penalty: str
-    steps: int
     seeds: tuple[int, ...]
-    seconds: tuple[float | None, ...]
+    steps: tuple[int, ...]
+    seconds: tuple[float, ...]
     values: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
 
     def known(self, measure: str) -> list[float]:
@@ -185,8 +185,8 @@ def table(rows: Sequence[RowNumbers]) -> list[tuple[str, ...]]:
             row.loss,
             row.features,
             row.penalty,
-            f"{row.steps:,}",
-            _cell([None if s is None else round(s) for s in row.seconds]),
+            _steps(row.steps),
+            _cell([round(seconds) for seconds in row.seconds]),
             *(_cell(row.values.get(measure, ())) for measure in MEASURES),
         )
         for row in rows
@@ -203,7 +203,7 @@ def as_csv(rows: Sequence[RowNumbers]) -> str:
             numbers = [row.values.get(measure, (None,) * len(row.seeds))[index] for measure in MEASURES]
             cells = [row.seconds[index], *numbers]
             words = ["" if value is None else f"{value:.6g}" for value in cells]
-            writer.writerow([row.name, row.loss, row.features, row.penalty, seed, row.steps, *words])
+            writer.writerow([row.name, row.loss, row.features, row.penalty, seed, row.steps[index], *words])
     return text.getvalue()
 
 
@@ -211,6 +211,14 @@ def as_markdown(rows: Sequence[RowNumbers]) -> str:
     """The table for a document."""
     lines = [HEADER, ("---",) * len(HEADER), *table(rows)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def _steps(steps: Sequence[int]) -> str:
+    """Steps of the runs of a row: one number where they are equal, else their mean and each."""
+    each = [f"{count:,}" for count in steps]
+    if len(set(each)) < 2:
+        return each[0] if each else "-"
+    return f"{round(mean(steps)):,} ({', '.join(each)})"
 
 
 def _cell(values: Sequence[float | None]) -> str:

@@ -1,6 +1,7 @@
-"""The section of the study's report on points in the plane: its runs, kept in its folder, their table and pictures.
+"""The study's runs on points of the plane, and the sections of its report on them: table and pictures.
 
-A run is finished when `points/<run>.json` is there; the same command does not repeat it.
+Each run takes some 20 s of one processor core. It is finished when `points/<run>.json` is in the study's folder; the
+same command does not repeat it.
 """
 
 from __future__ import annotations
@@ -13,13 +14,49 @@ from typing import Any
 
 from mmdgan.core.files import write_text
 from mmdgan.report.blocks import Picture, Section, SideBySide, Table, Text
-from study.mnist_plan import Study
+from paper.output import Output
+from study.mnist import Study
 from study.points import COLUMNS, file_name, run, table_cells
 from study.points_options import PointsSettings
-from study.points_rows import study_rows
+
+_WIDTHS = {"ring": (0.05, 0.2, 1.0), "grid": (0.2, 1.0, 4.0)}
+"""Bandwidths for each: too narrow, about right, too wide. The modes' distances are 0.77 and 2."""
+
+_LOSSES = ("mmd_g", "rep", "rep_b", "hinge", "logistic", "wasserstein")
 
 _LEFT_OUT = ("points", "seed", "steps", "critic", "mmd2", "p_energy")
 """Columns of `COLUMNS` that the page does without: they are in the heading, or in the CSV file."""
+
+
+def study_rows(quick: bool = False, seed: int = 0) -> list[PointsSettings]:
+    """The study's runs: on ring and grid a fixed kernel at several bandwidths, and a learned one with several losses.
+
+    Args:
+        quick: few steps, to see that it works.
+        seed: of all of them.
+    """
+    rows: list[PointsSettings] = []
+    for points, widths in _WIDTHS.items():
+        for sigma in ((widths[0],), (widths[1],), (widths[2],), widths):
+            name = f"{'sum of ' if len(sigma) > 1 else ''}sigma {', '.join(f'{width:g}' for width in sigma)}"
+            rows.append(PointsSettings(f"{points}, fixed, {name}", points, "mmd_g", {"sigma": sigma}))
+        rows += [learned_row(points, loss) for loss in _LOSSES]
+    few: dict[str, Any] = (
+        {"steps": 300, "snapshots": 5, "samples": 500, "permutations": 99} if quick else {"snapshots": 2}
+    )
+    return [dataclasses.replace(row, seed=seed, **few) for row in rows]
+
+
+def learned_row(points: str, loss: str) -> PointsSettings:
+    """A learned kernel as the study trains it: MMD losses with spectral norms, wasserstein with the study's penalty."""
+    return PointsSettings(
+        f"{points}, learned, {loss}",
+        points,
+        loss,
+        learned=True,
+        spectral=loss in ("mmd_g", "rep", "rep_b"),
+        penalty_weight=0.1 if loss == "wasserstein" else None,
+    )
 
 
 def points_sections(study: Study) -> list[Section]:
@@ -47,7 +84,7 @@ def _section(study: Study, points: str) -> Section:
         blocks += [_table(done), Text(_explanation(settings[0]))]
         first = [result for result in done if result["seed"] == study.seeds[0] and result["picture"]]
         blocks.append(SideBySide(tuple(_picture(result, folder) for result in first), small=True))
-        _write_csv(folder / f"{points}.csv", done)
+        Output(folder, points).table(done, list(COLUMNS))
     if missing := [file_name(row) for row, result in zip(settings, found, strict=True) if not result]:
         blocks.append(Text(f"runs that are not finished: {', '.join(missing)}.", "missing"))
     return Section(f"points-{points}", f"Points in the plane: {points}", tuple(blocks))
@@ -55,7 +92,6 @@ def _section(study: Study, points: str) -> Section:
 
 def _result(settings: PointsSettings, folder: Path, may_train: bool) -> dict[str, Any] | None:
     """The kept numbers of a run, after training it if need be."""
-
     file = folder / f"{file_name(settings)}.json"
     identity = json.loads(json.dumps(dataclasses.asdict(settings)))
     if file.is_file():
@@ -94,9 +130,3 @@ def _picture(result: dict[str, Any], folder: Path) -> Picture:
     return Picture(
         (folder / result["picture"]).read_bytes(), "png", f"points and witness: {result['name']}", result["name"]
     )
-
-
-def _write_csv(path: Path, results: Sequence[dict[str, Any]]) -> None:
-    from paper.output import Output
-
-    Output(path.parent, path.stem).table(results, list(COLUMNS))

@@ -1,44 +1,41 @@
 """Augmentation on a small part of a data set: DiffAugment and ADA against none, with equal processor time.
 
-Each run trains on the same few images in a process of its own, with one thread, which is stopped when its processor
-time is used up; it is scored on the way and at the end, against images that no run has seen. What is done is kept in
-`results.json`, so that the same command goes on where it was stopped.
+Each run trains on the same few images, with one thread, until its processor time is used up; it is scored on the way
+and at the end, against images that no run has seen. The runs are a sweep with a budget, and scores are kept in files,
+so that the same command goes on where it was stopped.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import re
 import shutil
-import signal
 import statistics
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmdgan.core.errors import ConfigError, MmdGanError
+from mmdgan.cli import main
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.files import write_text
 from mmdgan.core.options import option
-from mmdgan.core.processes import Supervisor
 from mmdgan.core.text import format_value, nearest
+from mmdgan.runs.experiment import Experiment
+from mmdgan.sweeps.folder import FINISHED, Outcome, SweepFolder
+from mmdgan.sweeps.points import Point
+from mmdgan.sweeps.run import EngineOptions, train_missing
 from paper.output import FigureOptions, Output, new_figure
+from study.plan import keep_plan
 
-_KINDS = "color,translation,cutout"
-_STOPPED = 128 + signal.SIGTERM
-_LAST_STEP = 10_000_000  # no run comes so far: its processor time ends it
+ROWS = ("none", "diffaugment", "ada")
 
-
-ROWS: dict[str, tuple[str, ...]] = {
-    "none": (),
-    "diffaugment": (f"--augment={_KINDS}",),
-    "ada": (f"--augment={_KINDS}", "--ada={target}", "--ada_images={images}"),
-}
-
-
-class SmallDataError(MmdGanError):
-    """A part of the study could not be run."""
+_KINDS = ("color", "translation", "cutout")
+_LAST_STEP = 10_000_000  # no run gets so far: its processor time ends it
+_SHOWN = 6  # rows and columns of samples
+_COLORS = {"none": "#6b6b6b", "diffaugment": "#1f77b4", "ada": "#d62728"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +45,7 @@ class SmallDataOptions(FigureOptions):
     work: str = option(
         "Results/small_data", "the folder of the images, the runs and what is known of them", "the study"
     )
-    rows: tuple[str, ...] = option(
-        ("none", "diffaugment", "ada"), "augmentation: never, always, or as much as ADA finds", "the study", tuple(ROWS)
-    )
+    rows: tuple[str, ...] = option(ROWS, "augmentation: never, always, or as much as ADA finds", "the study", ROWS)
     seeds: tuple[int, ...] = option((0,), "of weights and orders; each is a run of every row", "the study")
     minutes: float = option(20.0, "processor time of each run's training", "the study")
     parts: int = option(4, "how often to score a run, in equal parts of its time", "the study")
@@ -83,60 +78,76 @@ class SmallDataOptions(FigureOptions):
         if self.images < self.batch_size:
             raise ConfigError(f"images is {self.images}, less than a batch of {self.batch_size}; give more.")
 
-    def aids(self, row: str) -> list[str]:
-        """The flags of `train` that make a row."""
-        return [word.format(target=self.ada_target, images=self.ada_images) for word in ROWS[row]]
+    def aids(self, row: str) -> dict[str, Any]:
+        """The fields of an experiment that make a row."""
+        ada = {"ada": self.ada_target, "ada_images": self.ada_images} if row == "ada" else {}
+        return {} if row == "none" else {"augment": _KINDS, **ada}
+
+    def experiment(self, data: str, row: str, seed: int) -> Experiment:
+        """What the run of a row with a seed trains, on the small data set of this name."""
+        shared = {name: getattr(self, name) for name in ("architecture", "loss", "batch_size", "lr_dis", "lr_gen")}
+        never = {"query_step": _LAST_STEP, "score_steps": (_LAST_STEP,), "save_every": None}
+        return Experiment(
+            **{**shared, **never, **self.aids(row)},
+            data=data,
+            data_root=str(Path(self.work) / "Data"),
+            seed=seed,
+            metrics=(),
+            keep=1,
+            max_step=_LAST_STEP,
+            rounds=1,
+        )
 
 
-class Results:
-    """`results.json`: seconds that each run has used, and its scores by part."""
+def make(options: SmallDataOptions) -> Output:
+    """Runs the study, and writes its picture, table and numbers.
 
-    def __init__(self, options: SmallDataOptions) -> None:
-        """Opens it; ConfigError if it is of a study with other settings."""
-        self.path = Path(options.work) / "results.json"
-        free = ("work", "out", "quick", "rows", "seeds", "source", "data_root")  # of one call, or may grow
-        plan = json.loads(json.dumps({k: v for k, v in dataclasses.asdict(options).items() if k not in free}))
-        self.values: dict[str, Any] = {"plan": plan, "seconds": {}, "scores": {}}
-        if self.path.is_file():
-            self.values = json.loads(self.path.read_text(encoding="utf-8"))
-            if differing := [name for name, value in plan.items() if self.values["plan"].get(name) != value]:
-                raise ConfigError(
-                    f"{self.path} holds a study with another {', '.join(differing)}; give another --work."
-                )
-
-    def put(self, kind: str, name: str, value: Any) -> None:
-        """Keeps a value at once."""
-        from mmdgan.core.files import write_text
-
-        self.values[kind][name] = value
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(self.path, json.dumps(self.values, indent=1) + "\n")
+    Args:
+        options: The flags; with `quick`, a small study in a folder of its own, to see that it works.
+    """
+    if options.quick:
+        quick: dict[str, Any] = {"minutes": min(options.minutes, 0.5), "parts": 2}
+        quick |= {"score_count": 256, "metrics": ("kid",)}
+        options = dataclasses.replace(options, **quick, work=f"{options.work}_quick")
+    found = run(options)
+    output = Output(options.out, "small_data")
+    output.text(table(found) + "\n", ".md")
+    metrics = list(found[0]["record"])
+    columns = ["row", "seed", "part", "minutes", "step", "ada_p", *metrics]
+    rows = [{**one, **{metric: one["record"][metric]["value"] for metric in metrics}} for one in found]
+    output.table(rows, columns)
+    output.figure(_draw(options, found))
+    print(table(found))
+    return output
 
 
 def run(options: SmallDataOptions) -> list[dict[str, Any]]:
     """Trains and scores what is missing.
 
     Returns:
-        One dictionary per row, seed and part: "row", "seed", "part", "minutes" of processor time, "step", "ada_p"
-        (None without ADA), "record" (of each score).
+        One dictionary per seed, row and part: "row", "seed", "part", "minutes" of processor time, "step", "ada_p" (None
+        without ADA), "record" (of each score).
 
     Raises:
-        ConfigError: options that cannot be, or a folder of another study.
-        SmallDataError: training or scoring failed; its log is named.
+        ConfigError: Options that are not valid, a folder of another study, or a training that failed.
     """
     options.check()
-    results = Results(options)
-    name = prepare_images(options)
-    found = []
-    for seed in options.seeds:
-        for row in options.rows:
-            for part in range(1, options.parts + 1):
-                key = f"{row}_seed{seed}_{part}"
-                if key not in results.values["scores"]:
-                    _train(options, results, name, row, seed, part)
-                    results.put("scores", key, _score(options, results, name, row, seed, part))
-                found.append({"row": row, "seed": seed, "part": part, **results.values["scores"][key]})
-    return found
+    free = ("work", "out", "quick", "rows", "seeds", "source", "data_root")  # of one call, or may grow
+    plan = {name: value for name, value in dataclasses.asdict(options).items() if name not in free}
+    keep_plan(Path(options.work) / "results.json", plan, "--work")
+    data = prepare_images(options)
+    runs = [(seed, row) for seed in options.seeds for row in options.rows]
+    asked = {f"{row}_seed{seed}": options.experiment(data, row, seed) for seed, row in runs}
+    found = {}
+    for part in range(1, options.parts + 1):
+        seconds = 60 * options.minutes * part / options.parts
+        engine = EngineOptions(jobs=1, threads=1)
+        states = train_missing(Path(options.work) / "runs", asked, engine, seconds=seconds, say=print)
+        for (seed, row), (point, outcome) in zip(runs, states, strict=True):
+            if outcome.status != FINISHED:
+                raise ConfigError(f"the training of {point.run}: {outcome.error or outcome.status}")
+            found[seed, row, part] = {"row": row, "seed": seed, "part": part, **_scored(options, point, outcome, part)}
+    return [found[seed, row, part] for seed, row in runs for part in range(1, options.parts + 1)]
 
 
 def prepare_images(options: SmallDataOptions) -> str:
@@ -169,71 +180,32 @@ def prepare_images(options: SmallDataOptions) -> str:
     return name
 
 
-def run_folder(options: SmallDataOptions, name: str, row: str, seed: int) -> Path:
-    """The directory of a run."""
-    return Path(options.work) / "runs" / name / f"{row}_seed{seed}"
-
-
-def _train(options: SmallDataOptions, results: Results, name: str, row: str, seed: int, part: int) -> None:
-    """Trains one run until this part's processor time is used up."""
-    from mmdgan.runs.folder import RunFolder
-
-    run_name = f"{row}_seed{seed}"
-    target = options.minutes * 60 * part / options.parts
-    used = results.values["seconds"].get(run_name, 0.0)
-    if used >= target:
-        return
-    shared = {n: getattr(options, n) for n in ("architecture", "loss", "batch_size", "lr_dis", "lr_gen")}
-    shared |= {"data": name, "data_root": str(Path(options.work) / "Data"), "results": str(Path(options.work) / "runs")}
-    shared |= {"run_name": run_name, "seed": seed, "metrics": (), "keep": 1, "max_step": _LAST_STEP, "rounds": 1}
-    shared |= {"score_steps": (_LAST_STEP,), "query_step": _LAST_STEP, "save_every": None}
-    words = [f"--{key}={format_value(value)}" for key, value in shared.items()]
-    command = [sys.executable, "-m", "mmdgan", "train", *words, *options.aids(row)]
-    status, seconds, log = _run(options, run_name, command, target - used)
-    results.put("seconds", run_name, round(used + seconds, 2))
-    if status != _STOPPED:
-        raise SmallDataError(f"The training of {run_name} ended with status {status}; see {log}.")
-    if not RunFolder(run_folder(options, name, row, seed)).steps():
-        raise SmallDataError(
-            f"{run_name} has not done a step in {used + seconds:.0f} s of processor time; give more --minutes, or "
-            "fewer --parts, and another --work."
-        )
-    print(f"{run_name}: {used + seconds:.0f} s of processor time.", flush=True)
-
-
-def _score(options: SmallDataOptions, results: Results, name: str, row: str, seed: int, part: int) -> dict[str, Any]:
-    """Scores one run as it is now."""
-    from mmdgan.runs.folder import RunFolder
-
-    folder, work, run_name = run_folder(options, name, row, seed), Path(options.work), f"{row}_seed{seed}"
-    made, scores = work / "samples" / f"{run_name}_{part}.npz", work / "scores" / f"{run_name}_{part}.jsonl"
+def _scored(options: SmallDataOptions, point: Point, outcome: Outcome, part: int) -> dict[str, Any]:
+    """The kept scores of a run after a part of its time; those of the run as it is now, if there are none."""
+    work, name = Path(options.work), f"{point.run}_{part}"
+    kept = work / "scores" / f"{name}.json"
+    if kept.is_file():
+        return json.loads(kept.read_text(encoding="utf-8"))
+    folder, made, scores = point.experiment.folder(), work / "samples" / f"{name}.npz", kept.with_suffix(".jsonl")
     scores.unlink(missing_ok=True)
-    scores.parent.mkdir(parents=True, exist_ok=True)
-    sample = ["sample", str(folder), f"--count={options.score_count}", f"--out={made}", "--seed=1"]
+    log = SweepFolder(work / "runs").log(f"{point.run}_scores")
     evaluate = ["evaluate", f"--images={made}", f"--reference={work / 'held_out.npz'}", f"--out={scores}"]
     evaluate += [f"--metrics={format_value(options.metrics)}", f"--features={options.features}"]
     evaluate += [f"--classifier_data={options.classifier_data or options.data}", f"--data_root={options.data_root}"]
-    for words in (sample, evaluate):
-        status, _, log = _run(options, f"{run_name}_scores", [sys.executable, "-m", "mmdgan", *words], None)
-        if status:
-            raise SmallDataError(f"Scoring {run_name} ended with status {status}; see {log}.")
+    with log.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        main(["sample", str(folder.path), f"--count={options.score_count}", f"--out={made}", "--seed=1"])
+        main(evaluate)
     records = [json.loads(line) for line in scores.read_text(encoding="utf-8").splitlines()]
-    told = (work / "logs" / f"{run_name}.log").read_text(encoding="utf-8", errors="replace")
-    probabilities = re.findall(r"ada_p (\S+)", told)
-    return {
-        "minutes": round(results.values["seconds"][run_name] / 60, 3),
-        "step": RunFolder.open(folder).find_step(None),
+    output = SweepFolder(work / "runs").log(point.run).read_text(encoding="utf-8", errors="replace")
+    probabilities = re.findall(r"ada_p (\S+)", output)
+    result = {
+        "minutes": round(outcome.training_seconds / 60, 3),
+        "step": folder.find_step(None),
         "ada_p": float(probabilities[-1]) if probabilities else None,
         "record": {r["metric"]: {k: r.get(k) for k in ("value", "spread", "count", "count_real")} for r in records},
     }
-
-
-def _run(
-    options: SmallDataOptions, name: str, command: Sequence[str], seconds: float | None
-) -> tuple[int, float, Path]:
-    """Runs a command, for at most so much processor time; returns its status, the seconds used, and its log."""
-    log = Path(options.work) / "logs" / f"{name}.log"
-    return *Supervisor(threads=1).run(command, log, seconds), log
+    write_text(kept, json.dumps(result, indent=1) + "\n")
+    return result
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:
@@ -254,42 +226,6 @@ def spread(values: Sequence[float]) -> str:
     """The mean, and between which values it is if there are several."""
     mean = f"{statistics.mean(values):.4g}"
     return mean if len(values) == 1 else f"{mean} ({min(values):.4g} to {max(values):.4g})"
-
-
-# MERGED experiments/study/small_data.py
-# What the study of small data shows: scores over processor time, samples of each row, a table.
-
-
-_SHOWN = 6
-"""Rows and columns of samples."""
-
-_COLORS = {"none": "#6b6b6b", "diffaugment": "#1f77b4", "ada": "#d62728"}
-
-
-def make(options: SmallDataOptions) -> Output:
-    """Runs the study, and writes its picture, table and numbers.
-
-    Args:
-        options: with `quick`, a small study in a folder of its own, to see that it works.
-    """
-    if options.quick:
-        quick: dict[str, Any] = {
-            "minutes": min(options.minutes, 0.5),
-            "parts": 2,
-            "score_count": 256,
-            "metrics": ("kid",),
-        }
-        options = dataclasses.replace(options, **quick, work=f"{options.work}_quick")
-    found = run(options)
-    output = Output(options.out, "small_data")
-    output.text(table(found) + "\n", ".md")
-    metrics = list(found[0]["record"])
-    columns = ["row", "seed", "part", "minutes", "step", "ada_p", *metrics]
-    rows = [{**one, **{metric: one["record"][metric]["value"] for metric in metrics}} for one in found]
-    output.table(rows, columns)
-    output.figure(_draw(options, found))
-    print(table(found))
-    return output
 
 
 def _draw(options: SmallDataOptions, found: list[dict[str, Any]]) -> Any:

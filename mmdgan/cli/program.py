@@ -42,7 +42,13 @@ _STORAGE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, err
 SWITCHES = {"dry_run": "print the resolved configuration and both networks, and exit"}
 
 
-def train(argv: Sequence[str], preset: Experiment | None = None, usage: str = "", command: str | None = None) -> int:
+def train(
+    argv: Sequence[str],
+    preset: Experiment | None = None,
+    usage: str = "",
+    command: str | None = None,
+    prepare: Callable[[Experiment, bool], Experiment] | None = None,
+) -> int:
     """Trains the experiment that the flags make of `preset` (the CIFAR-10 experiment by default).
 
     Args:
@@ -50,14 +56,18 @@ def train(argv: Sequence[str], preset: Experiment | None = None, usage: str = ""
       preset: defaults of the flags.
       usage: what `--help` says first.
       command: how the program is called; found out by default.
+      prepare: (experiment, whether it will run) -> the experiment to run, or to show in a dry run.
     """
     command = command or f"{program()} train"
     usage = f"usage: {command} [--flag=value ...]\n\n{usage or 'Trains an MMD-GAN; run again to resume.'}"
     parsed = flags.parse(preset or Experiment(), argv, usage=usage, switches=SWITCHES)
-    if "dry_run" in parsed.switches:
-        print(parsed.options.dry_run())
+    dry, experiment = "dry_run" in parsed.switches, parsed.options
+    if prepare is not None:
+        experiment = prepare(experiment, not dry)
+    if dry:
+        print(experiment.dry_run())
     else:
-        parsed.options.run()
+        experiment.run()
     return 0
 
 
@@ -232,16 +242,22 @@ def run_main(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | 
     sys.exit(_status(main, sys.argv[1:] if argv is None else argv))
 
 
-def run_experiment(preset: Experiment, script: str | os.PathLike, usage: str) -> NoReturn:
+def run_experiment(
+    preset: Experiment,
+    script: str | os.PathLike,
+    usage: str,
+    prepare: Callable[[Experiment, bool], Experiment] | None = None,
+) -> NoReturn:
     """The main program of a script in experiments/: trains `preset`, changed by the command line's flags.
 
     Args:
       preset: defaults of the flags.
       script: the script's `__file__`.
       usage: the script's docstring, shown by `--help`.
+      prepare: as `train` takes it: makes what the experiment needs.
     """
     command = f"python {os.path.relpath(script)}"
-    run_main(lambda argv: train(argv, preset, usage, command))
+    run_main(lambda argv: train(argv, preset, usage, command, prepare))
 
 
 def _status(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import runpy
 from pathlib import Path
 
@@ -9,9 +10,8 @@ import pytest
 
 from mmdgan.design import load_architecture, parse_architecture, parse_network
 from mmdgan.design.files import load_dictionary
-from mmdgan.runs.experiment import Experiment
+from study.lenet import with_lenet
 from study.mnist import ROWS, VARIANCES, script
-from study.mnist_lenet import LeNetExperiment
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -97,10 +97,11 @@ def test_every_row_is_a_command(name):
         assert f"python {file} --data fashion_mnist" in (ROOT / file).read_text(encoding="utf-8")
 
 
-def test_lenet_begins_with_the_weights_beside_the_data(tmp_path):
+def test_lenet_begins_with_the_weights_beside_the_data():
     experiment = ROWS["lenet"].experiment
-    assert isinstance(experiment, LeNetExperiment)
-    assert experiment.resolved().critic_weights == str(Path("Data/fashion_mnist/lenet.npz"))
-    other = LeNetExperiment(**{**vars(experiment), "critic_weights": "mine.npz"})
-    assert other.resolved().critic_weights == "mine.npz"
-    assert set(vars(experiment)) == set(vars(Experiment()))
+    assert experiment.critic_weights is None
+    assert with_lenet(experiment).resolved().critic_weights == str(Path("Data/fashion_mnist/lenet.npz"))
+    elsewhere = dataclasses.replace(experiment, data="mnist", data_root="there")
+    assert with_lenet(elsewhere).critic_weights == str(Path("there/mnist/lenet.npz"))
+    other = dataclasses.replace(experiment, critic_weights="mine.npz")
+    assert with_lenet(other, train=True).resolved().critic_weights == "mine.npz"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 
 import pytest
@@ -20,7 +21,8 @@ def row(name, fd, copies=0.0, seeds=None, title=None):
         "recall[classifier]": tuple(0.5 for _ in fd),
         "near copies[pixels]": tuple(copies for _ in fd),
     }
-    return RowNumbers(name, title or name, "mmd_g", "pixels", "none", 1200, seeds, (10.4,) * len(fd), values)
+    steps = (1200,) * len(fd)
+    return RowNumbers(name, title or name, "mmd_g", "pixels", "none", seeds, steps, (10.4,) * len(fd), values)
 
 
 def names(groups):
@@ -83,9 +85,12 @@ def test_tables():
     cells = table(rows)
     assert cells[0][4:7] == ("1,200", "10 (10, 10)", "2.12 (1.23, 3)")
     assert cells[1][6:8] == ("250 (-, 250)", "-") and cells[2][6] == "-"
+    rows[0] = dataclasses.replace(rows[0], steps=(1200, 1301))
+    assert table(rows)[0][4] == "1,250 (1,200, 1,301)" and table(rows)[2][4] == "-"
     lines = list(csv.DictReader(io.StringIO(as_csv(rows))))
     assert [line["row"] for line in lines] == ["a", "a", "b", "b"]
     assert float(lines[0][FD]) == pytest.approx(1.234) and lines[2][FD] == ""
+    assert [line["steps"] for line in lines] == ["1200", "1301", "1200", "1200"]
     assert set(MEASURES) <= set(lines[0])
     written = as_markdown(rows).splitlines()
     assert len(written) == 5 and {line.count("|") for line in written} == {written[0].count("|")}

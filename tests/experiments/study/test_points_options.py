@@ -18,7 +18,8 @@ from study.points_options import (
     learned_settings,
     spread,
 )
-from study.points_rows import study_rows
+from study.report_points import study_rows
+from tests.conftest import script_environment
 
 
 def fixed(*flags):
@@ -134,8 +135,10 @@ def test_the_studys_runs_have_names_of_their_own():
 
 def test_flags_need_neither_tensorflow_nor_numpy():
     code = (
-        "import sys; import study.points, study.points_options, study.points_rows;"
+        "import sys; import study.points, study.points_options, study.report_points;"
         "print(*({'tensorflow', 'numpy', 'matplotlib'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=script_environment(), capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == ""

@@ -8,9 +8,9 @@ from PIL import Image
 
 from mmdgan.report.blocks import Picture, SideBySide, Table, Text
 from study import report_points
-from study.mnist_plan import Study
+from study.mnist import Study
 from study.points import PointsResult, file_name
-from study.points_rows import study_rows
+from study.report_points import study_rows
 
 
 @pytest.fixture

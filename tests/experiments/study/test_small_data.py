@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
-import sys
+import functools
+import json
+import types
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +12,12 @@ import pytest
 from PIL import Image
 
 from mmdgan import data
-from mmdgan.cli import program
-from mmdgan.cli.flags import parse
 from mmdgan.core.errors import ConfigError
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
+from mmdgan.sweeps import worker
 from study import small_data
-from study.small_data import ROWS, Results, SmallDataError, SmallDataOptions, make
+from study.small_data import ROWS, SmallDataOptions, make
 
 
 @pytest.fixture
@@ -56,13 +57,19 @@ def test_the_small_set_and_the_held_out_images_have_none_in_common(options):
         small_data.prepare_images(dataclasses.replace(options, images=40_000, work=options.work + "2"))
 
 
-def test_results_are_of_one_study(options):
-    results = Results(options)
-    results.put("seconds", "none_seed0", 3.5)
-    again = Results(dataclasses.replace(options, seeds=(0, 1), rows=("ada",)))
-    assert again.values["seconds"] == {"none_seed0": 3.5}
-    with pytest.raises(ConfigError, match="holds a study with another loss; give another --work"):
-        Results(dataclasses.replace(options, loss="hinge"))
+def test_a_folder_is_of_one_study(options, monkeypatch):
+    monkeypatch.setattr(small_data, "prepare_images", lambda _: "name")
+    monkeypatch.setattr(small_data, "train_missing", lambda *_, **__: [])
+    nothing = {"seeds": ()}
+    monkeypatch.setattr(SmallDataOptions, "check", lambda self: None)
+    small_data.run(dataclasses.replace(options, **nothing))
+    small_data.run(dataclasses.replace(options, rows=("ada",), **nothing))
+    with pytest.raises(ConfigError, match=r"holds a study with other settings: loss \(rep_b there, hinge now\)"):
+        small_data.run(dataclasses.replace(options, loss="hinge", **nothing))
+    file = Path(options.work) / "results.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "scores": {}}))
+    with pytest.raises(ConfigError, match="of version 0.1, which cannot be continued; give another --work"):
+        small_data.run(dataclasses.replace(options, **nothing))
 
 
 def test_the_table_has_the_means_over_seeds():
@@ -86,68 +93,78 @@ def test_the_table_has_the_means_over_seeds():
     ]
 
 
-def test_a_row_is_flags_of_train():
-    rows = {row: parse(Experiment(), SmallDataOptions(ada_target=0.5).aids(row), usage="").options for row in ROWS}
+def test_a_row_is_fields_of_an_experiment():
+    rows = {row: Experiment(**SmallDataOptions(ada_target=0.5).aids(row)) for row in ROWS}
     assert rows["none"] == Experiment()
     assert rows["diffaugment"] == Experiment(augment=("color", "translation", "cutout"))
     assert rows["ada"] == dataclasses.replace(rows["diffaugment"], ada=0.5, ada_images=50_000)
 
 
-def test_time_that_ends_before_the_first_step_is_told(options, monkeypatch, tmp_path):
-    monkeypatch.setattr(small_data, "_run", lambda *_: (small_data._STOPPED, 4.0, tmp_path / "log"))
-    with pytest.raises(SmallDataError, match=r"none_seed0 has not done a step in 4 s .* more --minutes"):
-        small_data.run(options)
-
-
-def test_each_part_gets_what_is_left_of_its_time(options, monkeypatch, tmp_path):
+def test_each_part_gets_what_is_left_of_its_time(options, monkeypatch):
     given = []
 
-    def run(options, name, command, seconds):
-        given.append(seconds)
-        return small_data._STOPPED, seconds + 1.0, tmp_path / "log"
+    def train(experiment, budget):
+        given.append((experiment.run_name, budget.left))
+        budget.used = budget.left + 1.0
+        return {"status": "finished", "step": len(given)}
 
-    monkeypatch.setattr(small_data, "_run", run)
-    monkeypatch.setattr(small_data, "prepare_images", lambda _: "name")
-    monkeypatch.setattr(small_data, "_score", lambda *_: {"step": len(given)})
-    monkeypatch.setattr(RunFolder, "steps", lambda _: [1])
+    monkeypatch.setattr(worker, "_train", lambda experiment, callbacks: train(experiment, *callbacks))
+    monkeypatch.setattr(worker, "_budget", lambda seconds: types.SimpleNamespace(left=seconds))
+    monkeypatch.setattr(worker, "write_hparams", lambda _: None)
+    monkeypatch.setattr(small_data, "train_missing", functools.partial(small_data.train_missing, in_process=True))
+    monkeypatch.setattr(small_data, "prepare_images", lambda _: "sample")
+    monkeypatch.setattr(small_data, "_scored", lambda options, point, outcome, part: {"step": outcome.step})
     plan = dataclasses.replace(options, rows=("none", "ada"), minutes=0.5, parts=2)
     found = small_data.run(plan)
-    assert given == [15.0, 14.0] * 2
+    assert given == [("none_seed0", 15.0), ("ada_seed0", 15.0), ("none_seed0", 14.0), ("ada_seed0", 14.0)]
     assert [(one["row"], one["part"]) for one in found] == [("none", 1), ("none", 2), ("ada", 1), ("ada", 2)]
-    assert small_data.run(plan) == found and len(given) == 4
+    assert [one["step"] for one in found] == [1, 3, 2, 4]
+    assert [one["row"] for one in small_data.run(plan)] == ["none", "none", "ada", "ada"] and len(given) == 4
+
+
+def test_a_training_that_fails_or_diverges_is_an_error(options, monkeypatch):
+    ends = {"status": "failed", "error": "no room"}
+    monkeypatch.setattr(worker, "_train", lambda *_: ends)
+    monkeypatch.setattr(worker, "write_hparams", lambda _: None)
+    monkeypatch.setattr(small_data, "train_missing", functools.partial(small_data.train_missing, in_process=True))
+    monkeypatch.setattr(small_data, "prepare_images", lambda _: "sample")
+    with pytest.raises(ConfigError, match="training of none_seed0: no room"):
+        small_data.run(options)
 
 
 @pytest.mark.slow
 def test_a_study_goes_on_where_it_was_stopped(options, tiny_architecture, monkeypatch):
-    done, stops = [], {("ada_seed0_scores", "evaluate")}
+    """A real study but for worker processes and time: three steps each; stopped when the second run is scored."""
+    done, stops = [], {"ada"}
+    real, train = small_data.main, Experiment.run
 
-    def run(options, name, command, seconds):
-        """What the child would do, but for the seconds that it takes to start, and for three steps."""
-        assert command[:3] == [sys.executable, "-m", "mmdgan"]
-        verb, words = command[3], command[4:]
-        if (name, verb) in stops:
+    def main(words):
+        if words[0] == "evaluate" and any("/ada_" in word for word in words) and stops:
             stops.clear()
             raise KeyboardInterrupt
-        done.append((name, verb))
-        log = Path(options.work, "logs", f"{name}.log")
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-            if verb != "train":
-                return program.main([verb, *words]), 1.0, log
-            experiment = parse(Experiment(), words, usage="").options
-            dataclasses.replace(experiment, max_step=3, query_step=1, score_steps=()).run()
-        return small_data._STOPPED, seconds, log
+        done.append((next(row for row in ROWS if f"/{row}_seed0" in " ".join(words)), words[0]))
+        return real(words)
 
-    monkeypatch.setattr(small_data, "_run", run)
+    def run(experiment, callbacks=()):
+        done.append((experiment.run_name.partition("_")[0], "train"))
+        # What the log of its process would be.
+        log = Path(options.work, "runs", "logs", f"{experiment.run_name}.log")
+        with log.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+            return train(dataclasses.replace(experiment, max_step=3, query_step=1, score_steps=()), ())
+
+    monkeypatch.setattr(small_data, "main", main)
+    monkeypatch.setattr(Experiment, "run", run)
+    monkeypatch.setattr(worker, "_budget", lambda seconds: types.SimpleNamespace(used=seconds))
+    monkeypatch.setattr(small_data, "train_missing", functools.partial(small_data.train_missing, in_process=True))
     tiny = dataclasses.replace(
         options, architecture=tiny_architecture, rows=("none", "ada"), minutes=0.5, parts=1, metrics=("swd",)
     )
     with pytest.raises(KeyboardInterrupt):
         make(tiny)
-    trained = [("none_seed0", "train"), ("none_seed0_scores", "sample"), ("none_seed0_scores", "evaluate")]
-    assert done == [*trained, ("ada_seed0", "train"), ("ada_seed0_scores", "sample")]
+    trained = [("none", "train"), ("ada", "train"), ("none", "sample"), ("none", "evaluate"), ("ada", "sample")]
+    assert done == trained
     output = make(tiny)
-    assert done[5:] == [("ada_seed0_scores", "sample"), ("ada_seed0_scores", "evaluate")]
+    assert done[5:] == [("ada", "sample"), ("ada", "evaluate")]
     found = small_data.run(tiny)
     assert len(done) == 7 and [one["row"] for one in found] == ["none", "ada"]
     assert [one["step"] for one in found] == [3, 3] and [one["minutes"] for one in found] == [0.5, 0.5]
@@ -158,14 +175,12 @@ def test_a_study_goes_on_where_it_was_stopped(options, tiny_architecture, monkey
 
 
 @pytest.mark.slow
-def test_a_run_is_stopped_when_its_time_is_used_up_and_keeps_its_steps(options, tiny_architecture):
-    for minutes in (0.2, 1.0):  # the longer time for machines where starting takes all of the shorter
-        tiny = dataclasses.replace(
-            options, architecture=tiny_architecture, minutes=minutes, parts=1, work=f"{options.work}_{minutes}"
-        )
-        name, results = small_data.prepare_images(tiny), Results(tiny)
-        with contextlib.suppress(SmallDataError):
-            small_data._train(tiny, results, name, "none", 0, 1)
-            break
-    assert minutes * 60 - 1.5 <= results.values["seconds"]["none_seed0"] < minutes * 60 + 30
-    assert RunFolder(small_data.run_folder(tiny, name, "none", 0)).steps()[-1] > 5
+def test_a_run_ends_when_its_time_is_used_up_and_keeps_its_steps(options, tiny_architecture, monkeypatch):
+    """By a worker process, as always."""
+    monkeypatch.setattr(small_data, "_scored", lambda options, point, outcome, part: {"outcome": outcome})
+    tiny = dataclasses.replace(options, architecture=tiny_architecture, rows=("none",), minutes=0.05, parts=1)
+    [found] = small_data.run(tiny)
+    outcome = found["outcome"]
+    assert 3.0 <= outcome.training_seconds < 30 and outcome.threads == 1 and outcome.engine == "local"
+    steps = RunFolder(Path(options.work) / "runs" / "sample_70" / "none_seed0").steps()
+    assert steps == [outcome.step] and outcome.step > 5

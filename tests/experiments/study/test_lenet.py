@@ -8,7 +8,7 @@ import pytest
 from mmdgan import data
 from mmdgan.core.errors import DataError
 from mmdgan.data.dataset import ImageData
-from study import mnist_lenet
+from study import lenet
 
 
 def squares(count, side=28, labelled=True):
@@ -25,10 +25,10 @@ def squares(count, side=28, labelled=True):
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_which_tell_classes(monkeypatch, tmp_path):
     monkeypatch.setattr(data, "open_data", lambda *_, **__: squares(2000))
-    accuracy = mnist_lenet.train("squares", str(tmp_path / "a"), passes=4)
-    assert mnist_lenet.train("squares", str(tmp_path / "b"), passes=4) == accuracy
+    accuracy = lenet.train("squares", str(tmp_path / "a"), passes=4)
+    assert lenet.train("squares", str(tmp_path / "b"), passes=4) == accuracy
     assert 0.9 < accuracy <= 1
-    files = [mnist_lenet.weights_file("squares", str(tmp_path / place)) for place in "ab"]
+    files = [lenet.weights_file("squares", str(tmp_path / place)) for place in "ab"]
     one, other = (np.load(file) for file in files)
     assert set(one) == set(other) and "logits/kernel/kernel" in one
     for name in one:
@@ -39,23 +39,27 @@ def test_the_same_seed_gives_the_same_weights_which_tell_classes(monkeypatch, tm
 def test_other_images_are_refused(monkeypatch, tmp_path, images):
     monkeypatch.setattr(data, "open_data", lambda *_, **__: images)
     with pytest.raises(DataError, match="LeNet tells 10 classes of 1x28x28 images"):
-        mnist_lenet.train("squares", str(tmp_path))
+        lenet.train("squares", str(tmp_path))
 
 
 def test_it_is_trained_once(monkeypatch, tmp_path):
-    path = mnist_lenet.weights_file("squares", str(tmp_path))
+    path = lenet.weights_file("squares", str(tmp_path))
     called = []
 
-    def run(words, check):
-        called.append(words)
+    def run_jobs(function, jobs, workers, report):
+        called.append((function.__module__, jobs, workers))
         path.parent.mkdir(parents=True)
         path.write_bytes(b"weights")
-        return type("Done", (), {"returncode": 0})
+        return [(0, 0.5)]
 
-    monkeypatch.setattr(mnist_lenet.subprocess, "run", run)
+    monkeypatch.setattr(lenet, "run_jobs", run_jobs)
     for _ in range(2):
-        assert mnist_lenet.ensure("squares", str(tmp_path), "a.zip") == path
-    assert [words[1:] for words in called] == [["-m", "study.mnist_lenet", "squares", str(tmp_path), "a.zip"]]
-    monkeypatch.setattr(mnist_lenet.subprocess, "run", lambda *_, **__: type("Failed", (), {"returncode": 1}))
-    with pytest.raises(DataError, match="could not be trained on others"):
-        mnist_lenet.ensure("others", str(tmp_path))
+        assert lenet.ensure("squares", str(tmp_path), "a.zip") == path
+    assert called == [("study.lenet", [("squares", str(tmp_path), "a.zip")], 1)]
+
+
+@pytest.mark.slow
+def test_it_is_trained_in_a_process_of_its_own(tmp_path):
+    """Which finds the module wherever this process has found it, and says what is wrong."""
+    with pytest.raises(DataError, match="LeNet tells 10 classes of 1x28x28 images; sample has"):
+        lenet.ensure("sample", str(tmp_path))

@@ -1,6 +1,4 @@
-"""LeNet-5 as a classifier of a data set of 1x28x28 images: trained once, its weights kept beside the data.
-
-    python -m study.mnist_lenet fashion_mnist Data
+"""LeNet-5 as a classifier of a data set of 1x28x28 images: trained once, its weights kept with the data.
 
 Source of the network: `architectures/mnist.py`, LENET_CLASSIFIER. Two passes with Adam at 1e-3 over all images but a
 held-out tenth; the same seed gives the same weights on one machine.
@@ -9,37 +7,32 @@ held-out tenth; the same seed gives the same weights on one machine.
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmdgan.core.errors import DataError
+from mmdgan.core.workers import run_jobs
 from mmdgan.runs.experiment import Experiment
-
-if TYPE_CHECKING:
-    import keras
 
 PASSES, BATCH, RATE = 2, 64, 1e-3
 
 
-@dataclasses.dataclass(frozen=True)
-class LeNetExperiment(Experiment):
-    """An experiment whose critic begins with LeNet's weights, which are trained before it if they are not there."""
+def with_lenet(experiment: Experiment, train: bool = False) -> Experiment:
+    """An experiment whose critic begins with the weights of its data's LeNet, unless it has others.
 
-    def resolved(self) -> Experiment:
-        experiment = super().resolved()
-        return dataclasses.replace(experiment, critic_weights=self.critic_weights or str(self._file))
+    Args:
+        experiment: The experiment.
+        train: Whether to train LeNet if its weights are not there.
 
-    def run(self, callbacks: Sequence[keras.callbacks.Callback] = ()) -> dict[str, Any]:
-        if self.critic_weights is None and not self._file.is_file():
-            ensure(self.data, self.data_root, self.source)
-        return super().run(callbacks)
-
-    @property
-    def _file(self) -> Path:
-        return weights_file(self.data, self.data_root)
+    Raises:
+        DataError: LeNet cannot be trained on these data.
+    """
+    if experiment.critic_weights is not None:
+        return experiment
+    file = weights_file(experiment.data, experiment.data_root)
+    if train:
+        ensure(experiment.data, experiment.data_root, experiment.source)
+    return dataclasses.replace(experiment, critic_weights=str(file))
 
 
 def weights_file(data: str, data_root: str = "Data") -> Path:
@@ -51,32 +44,36 @@ def ensure(data: str, data_root: str = "Data", source: str | None = None) -> Pat
     """The file of weights; trains the network in a process of its own if there is none.
 
     Raises:
-        DataError: it cannot be trained; the process has said why.
+        DataError: It cannot be trained.
     """
     path = weights_file(data, data_root)
     if not path.is_file():
-        # Of its own: the run that wants the weights has yet to choose TensorFlow's devices and seeds.
-        words = [sys.executable, "-m", "study.mnist_lenet", data, str(data_root), *([source] if source else [])]
-        if subprocess.run(words, check=False).returncode or not path.is_file():
-            raise DataError(f"LeNet could not be trained on {data}; what is wrong stands above.")
+        print(f"Training LeNet on {data}.", flush=True)
+        # In its own process: this one has yet to choose TensorFlow's devices and seeds.
+        [(_, accuracy)] = run_jobs(_train_job, [(data, data_root, source)], 1, lambda _: None)
+        print(f"LeNet finds the class of {accuracy:.1%} of the held-out images of {data}: {path}", flush=True)
     return path
+
+
+def _train_job(job: tuple[str, str, str | None], _: Any) -> float:
+    return train(*job)
 
 
 def train(data: str, data_root: str = "Data", source: str | None = None, seed: int = 0, passes: int = PASSES) -> float:
     """Trains LeNet on the labelled images of a data set and keeps its weights.
 
     Args:
-        data: name of a data set of 1x28x28 images in 10 classes.
-        data_root: where it is.
-        source: a copy of it to convert.
-        seed: of weights and order.
-        passes: over the images.
+        data: Name of a data set of 1x28x28 images in 10 classes.
+        data_root: Folder of the data sets.
+        source: A copy of it to convert.
+        seed: Seed of weights and order.
+        passes: Passes over the images.
 
     Returns:
         The share of held-out images whose class is found.
 
     Raises:
-        DataError: images of another size, or without labels.
+        DataError: Images of another size, or without labels.
     """
     import keras
     import numpy as np
@@ -123,14 +120,3 @@ def train(data: str, data_root: str = "Data", source: str | None = None, seed: i
         right += int(np.sum(np.argmax(network(pixels, training=False), axis=1) == labels.numpy()))
     weights.save(network, weights_file(data, data_root))
     return right / len(test_on)
-
-
-def main(words: list[str]) -> None:
-    """Trains with the data set, its root and its source as words, and says how well."""
-    given: Any = words
-    accuracy = train(*given)
-    print(f"LeNet finds the class of {accuracy:.1%} of the held-out images of {words[0]}: {weights_file(*words[:2])}")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
