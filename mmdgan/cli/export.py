@@ -10,7 +10,7 @@ from typing import Literal
 from mmdgan.cli import flags
 from mmdgan.core.options import option
 from mmdgan.core.text import program
-from mmdgan.export.exporting import FORMATS, NETWORKS
+from mmdgan.export import FORMATS, NETWORKS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +20,7 @@ class ExportOptions:
     format: str = option(
         "keras",
         "keras: one file of standard Keras layers; savedmodel: for TensorFlow alone; onnx: for any ONNX runtime",
-        choices=FORMATS,
+        choices=tuple(FORMATS),
     )
     out: str | None = option(None, "the folder to write into; none: RUN/export/<step>_<format>")
     step: int | Literal["best"] | None = option(

@@ -6,6 +6,7 @@ Importing this package imports neither TensorFlow nor NumPy.
 """
 
 from mmdgan.export.card import model_card
-from mmdgan.export.exporting import FORMATS, NETWORKS, Exported, export_network
+from mmdgan.export.exporter import NETWORKS, Exported, export_network
+from mmdgan.export.formats import FORMATS
 
 __all__ = ["FORMATS", "NETWORKS", "Exported", "export_network", "model_card"]

@@ -9,6 +9,7 @@ from typing import Any
 
 from mmdgan import design
 from mmdgan.core.errors import MmdGanError
+from mmdgan.core.options import changed_flags
 from mmdgan.core.text import format_value
 from mmdgan.report.blocks import Block, Code, Details, Table, Text, missing
 from mmdgan.report.facts import RunFacts
@@ -69,7 +70,7 @@ def train_flags(facts: RunFacts) -> tuple[list[str], list[str]]:
         notes.append(f"Fields of another version, for which there is no flag here: {', '.join(unknown)}.")
     if ":" in facts.experiment["architecture"]:
         notes.append(f"The networks are of the file {facts.experiment['architecture']}.")
-    return [f"--{name}={format_value(value)}" for name, value in _fewest(facts.changed()).items()], notes
+    return changed_flags(Experiment(**_fewest(facts.changed()))), notes
 
 
 def evaluate_flags(newest: Sequence[Record]) -> list[str]:

@@ -172,7 +172,7 @@ def test_the_checker_itself_refuses():
 def test_report_of_a_finished_run(tiny_run, tmp_path):
     """With networks: pictures, curves, critic and spectra; and nothing written into the run but what was asked for."""
     before = sorted(tiny_run[1].rglob("*"))
-    path, page = write_report(tiny_run[1], tmp_path / "a.html", count=16)
+    path, page = write_report(tiny_run[1], tmp_path / "a.html", step=2, count=16)
     text = path.read_text()
     found = check_page(text)
     assert sorted(tiny_run[1].rglob("*")) == before
@@ -186,6 +186,7 @@ def test_report_of_a_finished_run(tiny_run, tmp_path):
     assert any("Spectral norms" in label for label in labels)
     assert any("generator" in label for label in labels)
     assert page.missing[0].startswith("scores: the run has none")
+    assert "Generated, step 2; random codes" in found.words
     assert "python -m mmdgan train" in found.text
     assert "dis/l1/kernel" in found.text
 

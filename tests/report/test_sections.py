@@ -270,12 +270,6 @@ def test_steps_that_are_not_there(tiny_run):
         page(run, wanted_step="best")
 
 
-def test_step_of_pictures(tiny_run, tmp_path):
-    _, page = write_report(tiny_run[1], tmp_path / "a.html", step=2, count=8)
-    captions = [b.caption for s in page.sections for b in flat(s.blocks) if isinstance(b, Picture)]
-    assert "Generated, step 2; random codes" in captions
-
-
 @pytest.mark.parametrize("out", ["a.pdf", ".", "a"])
 def test_names_that_are_no_page(tiny_run, tmp_path, monkeypatch, out):
     monkeypatch.chdir(tmp_path)
@@ -322,7 +316,7 @@ def test_nearest_training_images(tiny_run, tmp_path):
     run = RunFolder(folder)
     pairs = [{"generated": 5, "training": 100, "distance": 1.0}, {"generated": 2, "training": 7, "distance": 2.0}]
     run.append(4, "evaluate", [score("near copies[pixels]", 0.01, "nn", count=9, seed=3, closest=pairs)])
-    [picture] = next(section for section in page(run, count=8).sections if section.name == "neighbours").blocks
+    [picture] = section_images.neighbours(reported(run))
     pixels = np.asarray(Image.open(io.BytesIO(picture.content)))
     assert pixels.shape == (64, 64, 3)
     generator, _ = run.load_generator(4)

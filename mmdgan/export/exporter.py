@@ -1,4 +1,4 @@
-"""Writing one network of a run, its model card and its picture into a folder; TensorFlow is imported only then."""
+"""Writes a network of a run, its model card and its samples into a folder; TensorFlow is imported only then."""
 
 from __future__ import annotations
 
@@ -9,22 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mmdgan.core.errors import ConfigError
+from mmdgan.export.card import model_card
+from mmdgan.export.formats import FORMATS, InferenceNetwork, check_onnx
 from mmdgan.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from mmdgan.export.forms import Subject
-
-ENDINGS = {"keras": ".keras", "savedmodel": "", "onnx": ".onnx"}
-"""How the name of the file ends in each format; a SavedModel is a folder."""
-
-FORMATS = tuple(ENDINGS)
 NETWORKS = ("generator", "critic")
 TOLERANCE = 1e-5
-"""How much an exported network may differ from the run's, as a share of the largest output (or of 1)."""
+"""Largest difference between an exported network and the run's, as a share of the largest output (or of 1)."""
 
 _CARD, _SAMPLES = "README.md", "samples.png"
+_MODELS = [network + format.ending for network in NETWORKS for format in FORMATS.values()]
 _GRID = (4, 8)
 
 
@@ -32,11 +29,11 @@ class Exported(NamedTuple):
     """What `export_network` wrote.
 
     Attributes:
-        folder: all of it.
-        model: the file or, of a SavedModel, the folder in it.
-        step: of the checkpoint.
-        bytes: size of the model.
-        difference: the largest one between its outputs and the run's network, of 4 samples.
+        folder: The folder of all files.
+        model: The file or, of a SavedModel, the folder in it.
+        step: Step of the checkpoint.
+        bytes: Size of the model.
+        difference: Largest difference between its outputs and those of the run's network, for 4 samples.
     """
 
     folder: Path
@@ -55,63 +52,57 @@ def export_network(
     overwrite: bool = False,
     ema: bool | None = None,
 ) -> Exported:
-    """Writes a network of a run in a form that other programs load, with a model card.
+    """Writes a network of a run in a format that other programs load, with a model card.
 
     Args:
-        run: the run's directory.
-        format: "keras" (a generator in standard layers; a critic keeps mmdgan's), "savedmodel" or "onnx".
-        out: the folder to write into; RUN/export/<step>_<format> by default, with "critic_" before the format of one.
-        step: of the checkpoint; "best": the one kept for its score; None: the newest.
+        run: The run's directory.
+        format: "keras" (a generator in standard layers; a critic keeps the layers of mmdgan), "savedmodel" or "onnx".
+        out: Folder to write to; RUN/export/<step>_<format> by default, for a critic RUN/export/<step>_critic_<format>.
+        step: Step of the checkpoint; "best": the one kept for its score; None: the newest.
         network: "generator" or "critic".
-        overwrite: replace an export that is in the folder already.
-        ema: whether the generator's weights are the averaged ones; None: if the run has them.
+        overwrite: Whether to replace an export in the folder.
+        ema: Whether to export the averaged weights of the generator; None: if the run has them.
 
     Raises:
-        ConfigError: no such format or network, a folder that is taken or cannot be written to, packages for ONNX
-            that are not installed, or a layer that standard Keras layers cannot express.
-        CheckpointError: no such checkpoint.
+        ConfigError: There is no such format or network, the folder is taken or cannot be written, packages for ONNX
+            are not installed, or a layer has no equivalent in standard Keras layers.
+        CheckpointError: There is no such checkpoint.
     """
     if ema is not None and network != "generator":
         raise ConfigError(f"ema is {str(ema).lower()}, but only the generator's weights are averaged; leave it out.")
-    for field, value, valid in (("format", format, FORMATS), ("network", network, NETWORKS)):
+    for field, value, valid in (("format", format, tuple(FORMATS)), ("network", network, NETWORKS)):
         if value not in valid:
             raise ConfigError(f"{field} is {value!r}; choose from {', '.join(valid)}.")
     folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
     if out is not None:
         _check_target(Path(out), overwrite)
-    from mmdgan.export import forms
+    if format == "onnx":
+        check_onnx()
     from mmdgan.export.plain import float32_network
 
-    if format == "onnx":
-        forms.check_onnx()
     net, step = folder.load_generator(step, ema) if network == "generator" else folder.load_critic(step)
-    subject = forms.Subject(float32_network(net), network)
     kind = format if network == "generator" else f"critic_{format}"
     kind += "_noema" if ema is False else ""
     target = folder.path / "export" / f"{step}_{kind}" if out is None else Path(out)
     _check_target(target, overwrite)
     try:
-        return _write(subject, folder, format, step, target)
+        return _write(InferenceNetwork(float32_network(net), network), folder, format, step, target)
     except OSError as error:
         raise ConfigError(f"{target} cannot be written ({error.strerror or error}); give another --out.") from error
 
 
-def _write(subject: Subject, folder: RunFolder, format: str, step: int, target: Path) -> Exported:
-    """Writes everything into a folder beside the target, checks it, and moves it into place."""
-    from mmdgan.export.card import model_card
-    from mmdgan.export.forms import FORMS
-
-    form = FORMS[format]
+def _write(network: InferenceNetwork, folder: RunFolder, format: str, step: int, target: Path) -> Exported:
+    """Writes everything into a temporary folder in the target, checks it, and moves it into place."""
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=target) as partial:
-        model = Path(partial) / (subject.role + ENDINGS[format])
-        form.write(subject, model)
-        difference = _difference(subject, format, model)
-        card = model_card(folder, step, format, subject.role, difference)
+        model = Path(partial) / (network.role + FORMATS[format].ending)
+        FORMATS[format].write(network, model)
+        difference = _difference(network, format, model)
+        card = model_card(folder, step, format, network.role, difference)
         (Path(partial) / _CARD).write_text(card, encoding="utf-8")
-        if subject.role == "generator":
-            _save_samples(subject, folder, Path(partial) / _SAMPLES)
-        for name in (_CARD, _SAMPLES, *_models()):
+        if network.role == "generator":
+            _save_samples(network, folder, Path(partial) / _SAMPLES)
+        for name in (_CARD, _SAMPLES, *_MODELS):
             _remove(target / name)
         for path in Path(partial).iterdir():
             path.rename(target / path.name)
@@ -119,65 +110,58 @@ def _write(subject: Subject, folder: RunFolder, format: str, step: int, target: 
     return Exported(target, model, step, _size(model), difference)
 
 
-def _difference(subject: Subject, format: str, model: Path) -> float:
+def _difference(network: InferenceNetwork, format: str, model: Path) -> float:
     """The largest difference between the written model and the run's network; an error if it is not rounding."""
     import numpy as np
     import tensorflow as tf
 
-    from mmdgan.export.forms import FORMS
-
-    x, labels = _inputs(subject, 4)
+    x, labels = _inputs(network, 4)
     with tf.device("CPU:0"):
-        expected = subject.run(x, labels)
-        found = FORMS[format].run(subject, model, x, labels)
+        expected = network.run(x, labels)
+        found = FORMATS[format].run(network, model, x, labels)
     difference = float(np.max(np.abs(found - expected)))
     if not difference <= TOLERANCE * max(1.0, float(np.max(np.abs(expected)))):
         raise RuntimeError(
-            f"The exported {subject.role} differs from the run's by {difference:.2g}: this is a mistake in mmdgan; "
+            f"The exported {network.role} differs from the run's by {difference:.2g}: this is a mistake in mmdgan; "
             "nothing was written."
         )
     return difference
 
 
-def _inputs(subject: Subject, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+def _inputs(network: InferenceNetwork, count: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Codes or noise images, and labels (count,), to compare outputs by."""
     import numpy as np
 
     from mmdgan import sampling
 
-    shape = subject.net.spec.input_shape
+    shape = network.net.spec.input_shape
     x = sampling.random_codes(count, int(np.prod(shape)), 0)
-    labels = sampling.cycled_labels(count, subject.net.spec.num_class) if subject.net.conditional else None
+    labels = sampling.cycled_labels(count, network.net.spec.num_class) if network.net.conditional else None
     x = x if len(shape) == 1 else np.tanh(x).reshape(count, *shape[1:], shape[0])
     return x, None if labels is None else labels[:, 0]
 
 
-def _save_samples(subject: Subject, folder: RunFolder, path: Path) -> None:
+def _save_samples(network: InferenceNetwork, folder: RunFolder, path: Path) -> None:
     """Writes a grid of the run's first fixed codes; its columns show the classes in turn."""
     from mmdgan import sampling
     from mmdgan.pictures import grid
 
     rows, columns = _GRID
-    spec, seed = subject.net.spec, folder.read_config()["experiment"].get("seed", 0)
+    spec, seed = network.net.spec, folder.read_config()["experiment"].get("seed", 0)
     codes = sampling.grid_codes(rows * columns, spec.input_shape[0], seed)
     labels = sampling.cycled_labels(rows * columns, spec.num_class if spec.conditional else 0, columns)
-    images = sampling.generate(subject.net, codes, labels, batch_size=rows * columns)
+    images = sampling.generate(network.net, codes, labels, batch_size=rows * columns)
     grid.save_png(path, grid.image_grid(images, columns))
 
 
-def _models() -> list[str]:
-    """What exported networks are called."""
-    return [network + ending for network in NETWORKS for ending in ENDINGS.values()]
-
-
 def _check_target(target: Path, overwrite: bool) -> None:
-    """Refuses a target that is no folder or holds an export, or what looks like one, already."""
+    """Refuses a target that is not a folder, or that holds an export or files of the same names."""
     if target.suffix in (".keras", ".onnx", ".pb", ".h5"):
         raise ConfigError(f"out is {target}; name a folder, into which the model, its card and samples go.")
     if target.exists() and not target.is_dir():
         raise ConfigError(f"out is {target}, which is a file; name a folder.")
-    models = [name for name in _models() if _is_model(target / name)]
-    foreign = [name for name in _models() if (target / name).exists() and name not in models]
+    models = [name for name in _MODELS if _is_model(target / name)]
+    foreign = [name for name in _MODELS if (target / name).exists() and name not in models]
     if not models:
         foreign += [name for name in (_CARD, _SAMPLES) if (target / name).exists()]
     if foreign:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import mmdgan
 from mmdgan.core.errors import ConfigError
-from mmdgan.export.forms import Subject, run_onnx, write_onnx
+from mmdgan.export.formats import InferenceNetwork, run_onnx, write_onnx
 from mmdgan.export.plain import float32_network, plain_model
 from tests.conformance.descriptions import NETWORKS, PRESETS
 
@@ -125,9 +125,9 @@ def check_in_onnx(net, path):
     for package in ("onnx", "onnxruntime", "tf2onnx"):
         pytest.importorskip(package)
     x, labels = inputs(net)
-    subject = Subject(net, "critic")
-    write_onnx(subject, path)
-    assert_equal({"output": run_onnx(subject, path, x, labels)}, ours(net, x, labels))
+    network = InferenceNetwork(net, "critic")
+    write_onnx(network, path)
+    assert_equal({"output": run_onnx(network, path, x, labels)}, ours(net, x, labels))
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "float64"])
@@ -176,6 +176,6 @@ def test_what_cannot_be_written_in_plain_layers(monkeypatch):
         plain_model(net, "generator", "codes")
     # The other forms then compute with our own layers.
     x, _ = inputs(net)
-    function, variables = Subject(net, "generator").function()
+    function, variables = InferenceNetwork(net, "generator").function()
     assert len(variables) == len(net.variables)
     assert_equal({"output": function(x)["images"]}, ours(net, x, None))

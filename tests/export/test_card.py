@@ -11,8 +11,7 @@ import pytest
 
 from mmdgan.data.catalog import CATALOG
 from mmdgan.export import model_card
-from mmdgan.export.card import closeness
-from mmdgan.export.sources import SOURCES
+from mmdgan.export.card import DATASETS, closeness
 from mmdgan.runs.folder import RunFolder
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -130,10 +129,10 @@ def test_conditional_generators_and_critics(conditional_run):
 
 
 def test_facts_of_data_sets_are_those_of_the_documentation():
-    assert set(SOURCES) == set(CATALOG)
+    assert set(DATASETS) == set(CATALOG)
     text = (PROJECT / "Data" / "ReadMe.md").read_text(encoding="utf-8")
     parts = {title: " ".join(body.split()) for title, body in re.findall(r"\n## (.*?)\n(.*?)(?=\n## |\Z)", text, re.S)}
-    for name, source in SOURCES.items():
+    for name, source in DATASETS.items():
         [body] = [body for title, body in parts.items() if name in title.split(", ")]
         assert source.licence in body.split("Licence: ")[1]
         year = re.search(r"\d{4}", source.title)

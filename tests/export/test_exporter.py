@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
 import sys
+import warnings
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mmdgan.core.errors import CheckpointError, ConfigError
-from mmdgan.export import export_network, exporting, forms
+from mmdgan.export import export_network, exporter, formats
 from mmdgan.runs.folder import RunFolder
 from tests.conftest import script_environment
 
@@ -30,34 +34,59 @@ def conditional(conditional_run):
     return RunFolder.open(conditional_run[1])
 
 
-def as_the_card_says(folder, without, tmp_path):
-    """What the card's code computes, by name, in a process of its own that cannot import the packages `without`."""
-    card = (folder / "README.md").read_text(encoding="utf-8")
-    [code] = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    results = tmp_path / "results.npz"
-    program = "\n".join(
-        [
-            "import sys",
-            f"sys.modules.update(dict.fromkeys({list(without)!r}))",
-            code,
-            f"found = [m for m in sys.modules if m.split('.')[0] in {list(without)!r} and sys.modules[m]]",
-            "assert not found, found",
-            "arrays = {k: v for k, v in globals().items() if k in ('codes', 'labels', 'images', 'scores', 'pixels')}",
-            f"np.savez({str(results)!r}, **arrays)",
-        ]
-    )
+STAGE = """
+os.chdir({folder!r})
+without = {without!r}
+sys.modules.update(dict.fromkeys(without))
+scope = {{}}
+exec({code!r}, scope)
+found = [name for name in sys.modules if name.split(".")[0] in without and sys.modules[name]]
+assert not found, found
+names = "codes", "labels", "images", "scores", "pixels"
+scope["np"].savez({results!r}, **{{name: scope[name] for name in names if name in scope}})
+for name in without:
+    del sys.modules[name]
+"""
+
+
+def as_the_cards_say(stages, folder):
+    """What the code of cards computes, in one process: for each (export, packages that it cannot import) the arrays."""
+    program, files = ["import os, sys"], []
+    for number, (done, without) in enumerate(stages):
+        card = (done.folder / "README.md").read_text(encoding="utf-8")
+        [code] = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+        files.append(folder / f"{number}.npz")
+        program.append(STAGE.format(folder=str(done.folder), without=without, code=code, results=str(files[-1])))
     # Without mmdgan also -I: neither PYTHONPATH nor the present folder.
-    isolated = ["-I"] if "mmdgan" in without else []
+    isolated = ["-I"] if all("mmdgan" in without for _, without in stages) else []
     done = subprocess.run(
-        [sys.executable, *isolated, "-c", program],
-        cwd=folder,
+        [sys.executable, *isolated, "-c", "\n".join(program)],
         env=script_environment(),
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return dict(np.load(results))
+    return [dict(np.load(file)) for file in files]
+
+
+@pytest.fixture(scope="module")
+def others(tiny, conditional, tmp_path_factory):
+    """Exports for programs without mmdgan: format -> (the export, what its card's code computes)."""
+    folder = tmp_path_factory.mktemp("others")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        done = {
+            "savedmodel": export_network(tiny, "savedmodel", folder / "savedmodel", step=2),
+            "keras": export_network(conditional),
+        }
+        without = {"savedmodel": ["mmdgan", "keras", "tf_keras"], "keras": ["mmdgan"]}
+        if all(map(importlib.util.find_spec, ("onnx", "onnxruntime", "tf2onnx"))):
+            done = {"onnx": export_network(conditional, "onnx", folder / "onnx"), **done}
+            without["onnx"] = ["mmdgan", "keras", "tensorflow", "tf2onnx"]
+    # In this order, in which each program may import more than the one before.
+    found = as_the_cards_say([(export, without[name]) for name, export in done.items()], folder)
+    return dict(zip(done, zip(done.values(), found, strict=True), strict=True))
 
 
 def of_the_run(net, x, labels=None):
@@ -71,33 +100,30 @@ def assert_near(found, expected):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
-def test_keras_without_mmdgan(conditional, tmp_path):
-    done = export_network(conditional)
+def test_keras_without_mmdgan(conditional, others):
+    done, found = others["keras"]
     assert done.folder == conditional.path / "export" / "2_keras" and done.step == 2
     assert sorted(path.name for path in done.folder.iterdir()) == ["README.md", "generator.keras", "samples.png"]
     assert done.bytes == done.model.stat().st_size and done.difference < 1e-5
-    found = as_the_card_says(done.folder, ["mmdgan"], tmp_path)
     assert found["codes"].shape == (4, 8) and found["labels"].tolist() == [0, 1, 0, 1]
     expected = of_the_run(conditional.load_generator()[0], found["codes"], found["labels"])
     assert_near(found["images"], expected)
     np.testing.assert_array_equal(found["pixels"], np.rint((found["images"] + 1) * 127.5))
 
 
-def test_saved_model_with_tensorflow_alone(tiny, tmp_path):
-    done = export_network(tiny, "savedmodel", tmp_path / "out", step=2)
+def test_saved_model_with_tensorflow_alone(tiny, others):
+    done, found = others["savedmodel"]
     assert done.step == 2 and (done.model / "saved_model.pb").is_file()
-    found = as_the_card_says(done.folder, ["mmdgan", "keras", "tf_keras"], tmp_path)
     expected = of_the_run(tiny.load_generator(2)[0], found["codes"])
     assert_near(found["images"], expected)
     assert np.abs(expected - of_the_run(tiny.load_generator(4)[0], found["codes"])).max() > 1e-4
 
 
-def test_onnx_with_a_runtime_alone(conditional, tmp_path):
+def test_onnx_with_a_runtime_alone(conditional, others):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     pytest.importorskip("tf2onnx")
-    done = export_network(conditional, "onnx", tmp_path / "out")
-    found = as_the_card_says(done.folder, ["mmdgan", "keras", "tensorflow", "tf2onnx"], tmp_path)
+    done, found = others["onnx"]
     expected = of_the_run(conditional.load_generator()[0], found["codes"], found["labels"])
     assert_near(found["images"], expected)
     model = onnx.load(done.model)
@@ -114,21 +140,21 @@ def test_a_critic_in_keras_keeps_its_layers(conditional, tmp_path):
     done = export_network(conditional, network="critic")
     assert done.folder.name == "2_critic_keras"
     assert sorted(path.name for path in done.folder.iterdir()) == ["README.md", "critic.keras"]
-    found = as_the_card_says(done.folder, [], tmp_path)
+    [found] = as_the_cards_say([(done, [])], tmp_path)
     expected = of_the_run(conditional.load_critic()[0], found["images"], found["labels"])
     assert_near(found["scores"], expected)
-    assert list(forms.keras.saving.load_model(done.model).spectral_layers())
+    assert list(keras.saving.load_model(done.model).spectral_layers())
 
 
 @pytest.mark.parametrize("run", ["tiny", "conditional"])
 def test_a_critic_as_saved_model_is_plain(run, request, tmp_path):
     folder = request.getfixturevalue(run)
     done = export_network(folder, "savedmodel", tmp_path / "out", network="critic")
-    loaded = forms.tf.saved_model.load(str(done.model)).signatures["serving_default"]
+    loaded = tf.saved_model.load(str(done.model)).signatures["serving_default"]
     rng = np.random.default_rng(5)
     images, labels = rng.uniform(-1, 1, (7, 32, 32, 3)).astype("float32"), np.arange(7, dtype="int32")
     given, labels = ({"images": images}, None) if run == "tiny" else ({"images": images, "labels": labels}, labels)
-    found = loaded(**{name: forms.tf.constant(value) for name, value in given.items()})["scores"].numpy()
+    found = loaded(**{name: tf.constant(value) for name, value in given.items()})["scores"].numpy()
     assert_near(found, of_the_run(folder.load_critic()[0], images, labels))
     # Kernels are divided by their norms once and for all: no vector is left to iterate with.
     assert not [name for name in map(str, loaded.graph.get_operations()) if "in_rand" in name]
@@ -208,14 +234,14 @@ def test_onnx_needs_its_packages(package, tiny, tmp_path, monkeypatch):
 
 
 def test_a_model_that_differs_is_not_written(tiny, tmp_path, monkeypatch):
-    right = forms.FORMS["keras"]
+    right = formats.FORMATS["keras"]
 
     def run(*arguments):
         return right.run(*arguments) + np.float32(2e-5)
 
-    monkeypatch.setitem(forms.FORMS, "keras", right._replace(run=run))
+    monkeypatch.setitem(formats.FORMATS, "keras", right._replace(run=run))
     with pytest.raises(RuntimeError, match="differs from the run's by 2e-05"):
         export_network(tiny, out=tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
-    monkeypatch.setattr(exporting, "TOLERANCE", 3e-5)
+    monkeypatch.setattr(exporter, "TOLERANCE", 3e-5)
     assert export_network(tiny, out=tmp_path / "out").difference == pytest.approx(2e-5, rel=0.1)
