@@ -85,7 +85,7 @@ def train(data: str, data_root: str = "Data", source: str | None = None, seed: i
     from mmdgan.networks import weights
     from mmdgan.networks.network import build_network
 
-    images = data_sets.open_data(data, data_root=data_root, source=source)
+    images = data_sets.open_data(data, data_root=data_root, source=source, say=print)
     if tuple(images.shape) != (1, 28, 28) or not images.labelled or images.num_class != 10:
         raise DataError(
             f"LeNet tells 10 classes of 1x28x28 images; {data} has {images.shape}, {images.num_class} classes."

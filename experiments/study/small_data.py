@@ -164,7 +164,7 @@ def prepare_images(options: SmallDataOptions) -> str:
     from mmdgan.pictures import grid
     from mmdgan.pictures.files import save_batches
 
-    whole = data.open_data(options.data, data_root=options.data_root, source=options.source)
+    whole = data.open_data(options.data, data_root=options.data_root, source=options.source, say=print)
     needed = options.images + options.score_count
     if needed > whole.count:
         raise ConfigError(
@@ -175,7 +175,7 @@ def prepare_images(options: SmallDataOptions) -> str:
     folder = work / "images"
     shutil.rmtree(folder, ignore_errors=True)
     grid.save_folder(folder, images[: options.images], 0)
-    prepare(f"folder:{folder}", name=name, data_root=work / "Data", labels="none", workers=1)
+    prepare(f"folder:{folder}", name=name, data_root=work / "Data", labels="none", workers=1, say=print)
     save_batches(held_out, [(0, images[options.images :])], options.score_count)
     return name
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from mmdgan.cli import flags
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
 from mmdgan.core.text import program
+from mmdgan.data.sources.base import PrepareOptions
 
 if TYPE_CHECKING:
     from mmdgan.data.sidecar import Sidecar
@@ -30,33 +31,10 @@ _PRESETS = {
 """By shape: the architecture to train on such images (the default one: ""), and one that is told classes."""
 
 
-@dataclass(frozen=True)
-class PrepareOptions:
+@dataclass(frozen=True, kw_only=True)
+class PrepareFlags(PrepareOptions):
     """The flags of `prepare`."""
 
-    source: str | None = option(None, "the official files, or images in folders, as a folder or archive", "where from")
-    download: bool = option(False, "let TensorFlow Datasets download what it does not have", "where from")
-    split: str = option("train", "the part of the data set, such as test; of tfds: any split expression", "where from")
-    checksum: bool = option(False, "compare the official files with their publishers' MD5 sums first", "where from")
-    size: int | None = option(
-        None,
-        "pixels of a side: images are scaled to cover it (Lanczos); none: a named set as the original makes it, other "
-        "images as they are, which must then be of one size",
-        "images",
-    )
-    crop: str = option("center", "with --size: cut the middle out, or leave all", "images", ("center", "none"))
-    skip_broken: bool = option(False, "leave broken images out and list them, instead of stopping", "images")
-    labels: str = option(
-        "auto",
-        "auto: those there are (of CelebA none); source or folders: an error if there are none",
-        "classes",
-        ("auto", "none", "source", "folders"),
-    )
-    attributes: tuple[str, ...] = option((), "CelebA's, that make the classes, such as Male,Smiling", "classes")
-    mapping: str | None = option(None, "the classes of ImageNet's validation images: lines of NAME WNID", "classes")
-    name: str | None = option(None, "the data set's name; none: NAME, with _SPLIT if that is not train", "result")
-    data_root: str = option("Data", "the folder that holds the data sets", "result")
-    workers: int | None = option(None, "processes; none: one for each core", "result")
     verify: str | None = option(None, "check the data set in this folder, and do nothing else", "instead")
 
 
@@ -73,18 +51,16 @@ def prepare(argv: Sequence[str]) -> int:
     """
     usage = f"usage: {program()} prepare WHAT [--flag=value ...]\n\n{inspect.cleandoc(prepare.__doc__ or '')}"
     verifying = any(word.lstrip("-").partition("=")[0] == "verify" and word.startswith("-") for word in argv)
-    parsed = flags.parse(PrepareOptions(), argv, usage=usage, arguments=() if verifying else ("WHAT",))
-    options: PrepareOptions = parsed.options
+    parsed = flags.parse(PrepareFlags(), argv, usage=usage, arguments=() if verifying else ("WHAT",))
+    options: PrepareFlags = parsed.options
     if options.verify is not None:
         return _verify(options.verify)
     if not parsed.arguments:
         raise ConfigError("verify is none; name a folder with --verify=DIR, or what to prepare.")
     from mmdgan.data.preparation import prepare as preparing
 
-    given = asdict(options)
-    del given["verify"]
-    sidecar = preparing.prepare(parsed.arguments[0], **given)
-    print(_closing(sidecar, options.data_root))
+    sidecar = preparing.prepare(parsed.arguments[0], options, say=print)
+    print(_closing(sidecar, str(options.data_root)))
     return 0
 
 
@@ -92,7 +68,7 @@ def _verify(folder: str) -> int:
     """Prints all that is wrong with a data set; returns the exit status."""
     from mmdgan.data.preparation.verify import verify
 
-    report = verify(folder)
+    report = verify(folder, print)
     for problem in report.problems:
         print(problem)
     found = f"{report.name}: {report.images:,} images in {_counted(report.shards, 'file')}"

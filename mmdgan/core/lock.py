@@ -35,6 +35,7 @@ class FolderLock:
         self,
         path: str | os.PathLike,
         busy: str = "another process{holder} is training in {path}; wait until it ends, or give another --run_name.",
+        unwritable: str = "the run directory {path} cannot be written ({reason}); give another --results.",
         error: type[MmdGanError] = ConfigError,
         patience: float = _PATIENCE_SECONDS,
     ) -> None:
@@ -43,11 +44,12 @@ class FolderLock:
         Args:
             path: The folder.
             busy: What the error says if another process holds the lock, with {path} and {holder}.
+            unwritable: What the error says if the folder cannot be made or written, with {path} and {reason}.
             error: The type of the errors.
             patience: Seconds to wait for a holder to end.
         """
         self.path = Path(path)
-        self._busy, self._error = busy, error
+        self._busy, self._unwritable, self._error = busy, unwritable, error
         self._patience = patience
         self._made: list[Path] = []
         self._descriptor: int | None = None
@@ -67,6 +69,12 @@ class FolderLock:
         for folder in self._made:
             with contextlib.suppress(OSError):  # somebody has put something there
                 folder.rmdir()
+
+    @property
+    def descriptor(self) -> int:
+        """The file descriptor that holds the lock; a child process that inherits it holds the lock too."""
+        assert self._descriptor is not None  # within the `with` block
+        return self._descriptor
 
     def renew(self) -> None:
         """Takes the lock of the directory that is now at the path, if the former one has been moved away.
@@ -90,9 +98,7 @@ class FolderLock:
                 time.sleep(0.05)
             self._descriptor = descriptor
         except OSError as error:
-            raise self._error(
-                f"the run directory {self.path} cannot be written ({error.strerror or error}); give another --results."
-            ) from error
+            raise self._error(self._unwritable.format(path=self.path, reason=error.strerror or error)) from error
 
     def _attempt(self) -> int | None:
         """A descriptor that holds the lock, or None if another one does."""

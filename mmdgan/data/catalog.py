@@ -1,15 +1,15 @@
-"""The data sets known by name: the form that each has once it is converted, and what is known of its origin.
+"""The catalogue of data sets: the form that each has once it is converted, and where it comes from.
 
-A data set that was prepared from somebody's own images is known by the sidecar in its folder.
+A data set that was prepared from the user's own images is described by the sidecar in its folder.
 """
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmdgan.core.errors import DataError
+from mmdgan.core.text import nearest
 from mmdgan.data.sidecar import Sidecar, read_sidecar, sidecar_path
 
 
@@ -18,19 +18,19 @@ class DataInfo:
     """What is known of a data set before it is read.
 
     Attributes:
-        name: the name a person gives it, and its folder's.
+        name: Its name, which is its folder's too.
         shape: (C, H, W) of one image once it is converted.
-        num_class: number of classes; 0 without labels.
-        count: number of training images; None when unknown.
-        class_names: one name per class; empty when they come from the source.
+        num_class: Number of classes; 0 without labels.
+        count: Number of training images; None if unknown.
+        class_names: One name per class; empty if they come from the source.
         size: (width, height) that each image of the source must have; None for any size.
         resize: (width, height) to which the conversion scales images, as `Geometry` does; None for no resizing.
-        crop: (width, height) of the centre that it then cuts out; None for all.
-        tfds: its name in TensorFlow Datasets; empty when it is not fetched from there.
-        tfds_splits: the splits' names there where they are not ours, ours first.
-        legacy: the original's files below the data folder, as patterns, the labelled ones first.
-        homepage: where it is explained.
-        address: where it can be downloaded.
+        crop: (width, height) of the centre that is then cut out; None for all.
+        tfds: Its name in TensorFlow Datasets; empty if it is not fetched from there.
+        tfds_splits: Pairs of our and their names of splits, where they differ.
+        legacy: The original's files below the data folder, as patterns, the labelled ones first.
+        homepage: Where it is explained.
+        address: Where it can be downloaded.
     """
 
     name: str
@@ -148,7 +148,7 @@ CATALOG = {
 
 
 def names(data_root: str | Path = "Data") -> list[str]:
-    """The names of all data sets: the catalogue's, and those that were prepared below the data folder."""
+    """The names of all data sets: those of the catalogue, and those that were prepared below the data folder."""
     prepared = {path.stem for path in Path(data_root).glob("*/*.json") if path.stem == path.parent.name}
     return sorted(CATALOG.keys() | prepared)
 
@@ -157,14 +157,14 @@ def info(name: str, data_root: str | Path = "Data") -> DataInfo:
     """What is known of a data set without reading an image.
 
     Args:
-        name: the data set's name: the catalogue's, or that of a set that was prepared below the data folder.
-        data_root: the folder of the data sets; what was converted there gives shape, classes and number of images.
+        name: A name of the catalogue, or of a data set that was prepared below the data folder.
+        data_root: The folder of the data sets.
 
     Returns:
-        its entry in the catalogue, corrected by the sidecar of its records.
+        Its entry in the catalogue, with the shape, classes and number of images of the converted records, if any.
 
     Raises:
-        DataError: an unknown name, with the nearest known one.
+        DataError: The name is unknown; the nearest known one is named.
     """
     name = str(name)
     if ":" in name:
@@ -178,21 +178,19 @@ def info(name: str, data_root: str | Path = "Data") -> DataInfo:
     if name not in CATALOG:
         if unfinished(name, data_root):
             raise DataError(
-                f"The data set {name} in {Path(data_root) / name} is not finished: give the command that prepared it "
-                "once more, and it goes on where it stopped."
+                f"The data set {name} in {Path(data_root) / name} is not finished: run the command that prepared it "
+                "again; it continues where it stopped."
             )
         known = names(data_root)
-        near = difflib.get_close_matches(name.lower(), known, 1, 0.5)
-        hint = f"did you mean {near[0]}? " if near else ""
         raise DataError(
-            f"There is no data set named {name!r}: {hint}The names are {', '.join(known)}; your own images become "
-            "one by python -m mmdgan prepare folder:PATH --name NAME --size SIZE."
+            f"There is no data set named {name!r}{nearest(name, known)}. The names are {', '.join(known)}; your own "
+            "images become one by python -m mmdgan prepare folder:PATH --name NAME --size SIZE."
         )
     return CATALOG[name]
 
 
 def unfinished(name: str, data_root: str | Path = "Data") -> bool:
-    """Whether a conversion of this data set was begun and not finished."""
+    """Whether a conversion of this data set was interrupted or is running."""
     folder = Path(data_root) / name
     return _is_file_name(name) and (folder / ".partial").is_dir() and not sidecar_path(folder, name).is_file()
 

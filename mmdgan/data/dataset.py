@@ -1,7 +1,4 @@
-"""ImageData: a whole image data set in memory. `StoredImages` is its twin for sets that stay on disk.
-
-Whoever needs images takes them by number, in blocks, so that both kinds will do.
-"""
+"""Image data sets, in memory (`ImageData`) or on disk (`StoredImages`); both give images by number, in blocks."""
 
 from __future__ import annotations
 
@@ -15,29 +12,32 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from mmdgan.core.errors import DataError
-from mmdgan.data.memory import choose_cache
 
 if TYPE_CHECKING:
     from mmdgan.data.records.reader import RecordFile
 
-__all__ = ["ImageData", "choose_cache"]
+# These sizes determine the order of the images, so they are the same on every machine.
+CHUNK_BYTES = 2**20
+WINDOW_BYTES = 2**28
+
+_SAMPLED = 64  # records in the fingerprint of files without known checksums
 
 
 @dataclass(eq=False)
 class ImageData:
-    """Images with their labels, names and origin.
+    """Images in memory, with their labels, names and origin.
 
     Attributes:
-        name: the name a person gives it, such as "cifar10".
+        name: The data set's name, such as "cifar10".
         images: uint8 (N, C, H, W), in memory or memory-mapped.
         labels: int64 (N,) in [0, num_class), or None.
-        class_names: one name per class; empty when there are no labels.
-        num_class: number of classes; 0 when there are no labels.
-        folder: where the records are; None for a set that is made on the spot.
-        source: what the images were made from, in words.
-        groups: int64 (N,), or None. Images of one group show the same original thing, so that a fair test set
+        class_names: One name per class; empty without labels.
+        num_class: Number of classes; 0 without labels.
+        folder: Where the records are; None for a set that is made on the spot.
+        source: What the images were made from, in words.
+        groups: int64 (N,), or None. Images of one group show the same original object, so that a fair test set
             holds out whole groups.
-        digest: what `fingerprint` returns, where the files' checksums tell it; None for the images' own.
+        digest: The digest of the files' checksums, if known, which `fingerprint` returns then.
         mode: "memory".
     """
 
@@ -54,11 +54,7 @@ class ImageData:
     digest: str | None = None
 
     def __post_init__(self) -> None:
-        """Checks that the parts belong together.
-
-        Raises:
-            DataError: images of another type or rank, labels of another length or outside [0, num_class).
-        """
+        """Raises a DataError for images of another type or rank, or labels of another length or out of range."""
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
             found = f"{self.images.dtype} {self.images.shape}"
             raise DataError(f"The images of {self.name} are {found}; give uint8 of shape (N, C, H, W).")
@@ -90,19 +86,18 @@ class ImageData:
         return self.labels is not None
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Some of the images.
+        """Copies of the images of these numbers, uint8 (n, C, H, W), and of their labels, int64 (n,), or None.
 
         Args:
-            indices: their numbers, int64 (n,), in any order; one may come more than once.
-
-        Returns:
-            copies of the images, uint8 (n, C, H, W), and of their labels, int64 (n,), or None.
+            indices: int64 (n,), in any order; a number may come more than once.
         """
         return self.images[indices], None if self.labels is None else self.labels[indices].astype(np.int64, copy=False)
 
     def fingerprint(self) -> str:
-        """A hexadecimal digest: equal exactly when the data are, among sets that know their files' checksums or
-        among those that do not."""
+        """A hexadecimal digest that differs if the data do.
+
+        It is equal for equal data if the checksums of the files are known of both or of neither.
+        """
         return self.digest or self.content_digest()
 
     def content_digest(self) -> str:
@@ -119,33 +114,13 @@ class ImageData:
         return digest.hexdigest()
 
 
-# MERGED mmdgan/data/dataset.py
-# StoredImages: an image data set that stays on disk, in files of records, read as it is needed.
-
-
-# Of these sizes follows the order of the images, so they are the same on every machine.
-CHUNK_BYTES = 2**20
-WINDOW_BYTES = 2**28
-
-_SAMPLED = 64  # records in the fingerprint of files without known checksums
-
-
 class StoredImages:
-    """Images in files of records, by the same names as those of `ImageData`; only what is asked for is read.
+    """Images on disk, in files of records, with the attributes of `ImageData`; images are read as they are needed.
 
     Attributes:
-        name: the name a person gives it, such as "lsun".
-        shape: (C, H, W) of one image.
-        count: the number of images N.
-        labelled: whether each image has a label.
-        class_names: one name per class; empty when there are no labels.
-        num_class: number of classes; 0 when there are no labels.
-        folder: where the records are.
-        source: what the images were made from, in words.
-        groups: None.
         mode: "stream".
-        chunk: how many neighbouring images stay together when a training order is drawn: about 1 MiB of them.
-        window: how many images are shuffled among each other: about 256 MiB of them.
+        chunk: Number of neighbouring images that stay together when a training order is drawn: about 1 MiB.
+        window: Number of images that are shuffled together: about 256 MiB.
     """
 
     mode = "stream"
@@ -166,18 +141,17 @@ class StoredImages:
         chunk_bytes: int = CHUNK_BYTES,
         window_bytes: int = WINDOW_BYTES,
     ) -> None:
-        """Reads one record at most, to see whether it has a label.
+        """Reads one record at most, to find out whether it has a label.
 
         Args:
-            name, class_names, num_class, folder, source: as above.
-            shape: (C, H, W).
-            files: in the order of their images.
-            labelled: whether the records hold labels, as the sidecar says; None to look at the first one.
-            digest: what `fingerprint` returns, where the files' checksums tell it.
-            chunk_bytes, window_bytes: the sizes of chunks and windows.
+            name, class_names, num_class, folder, source, digest: As in `ImageData`.
+            shape: (C, H, W) of one image.
+            files: The files in the order of their images.
+            labelled: Whether the records hold labels, as the sidecar says; None to examine the first one.
+            chunk_bytes, window_bytes: The sizes of chunks and windows.
 
         Raises:
-            DataError: no files, or a first record that cannot be read.
+            DataError: There are no files, or the first record cannot be read.
         """
         if not files:
             raise DataError(f"The data set {name} has no files of records; convert it again.")
@@ -200,11 +174,7 @@ class StoredImages:
 
     @functools.cached_property
     def labels(self) -> np.ndarray | None:
-        """The labels of all images, int64 (N,), or None; read from the files on first use.
-
-        Raises:
-            DataError: a file that cannot be read, or labels that are missing or out of range.
-        """
+        """The labels of all images, int64 (N,), or None; read from the files on first use."""
         if not self.labelled:
             return None
         labels = np.empty(self.count, np.int64)
@@ -217,17 +187,7 @@ class StoredImages:
         return labels
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Some of the images, read from disk.
-
-        Args:
-            indices: their numbers, int64 (n,), in any order; one may come more than once.
-
-        Returns:
-            the images, uint8 (n, C, H, W), and their labels, int64 (n,), or None.
-
-        Raises:
-            DataError: a record that is damaged or of another form; it and its file are named.
-        """
+        """As `ImageData.take`; DataError if a record is damaged or foreign, which is named with its file."""
         numbers, places = np.unique(np.asarray(indices, np.int64), return_inverse=True)
         images, labels = np.empty((len(numbers), *self.shape), np.uint8), np.empty(len(numbers), np.int64)
         self.read(numbers, images, labels)
@@ -236,16 +196,16 @@ class StoredImages:
         return images, labels if self.labelled else None
 
     def read(self, numbers: np.ndarray, images: np.ndarray, labels: np.ndarray) -> None:
-        """Reads images into arrays that are there already.
+        """Reads images into existing arrays.
 
         Args:
             numbers: int64 (n,), ascending, each once.
-            images: filled: uint8 (n, C, H, W).
-            labels: filled, if there are labels: int64 (n,).
+            images: Filled: uint8 (n, C, H, W).
+            labels: Filled, if there are labels: int64 (n,).
 
         Raises:
-            IndexError: a number that is not one of 0 .. N - 1.
-            DataError: as `take`.
+            IndexError: A number is not one of 0 .. N - 1.
+            DataError: As `take`.
         """
         if len(numbers) and not 0 <= numbers[0] <= numbers[-1] < self.count:
             raise IndexError(f"{self.name} has the images 0 to {self.count - 1}, not {numbers[0]} to {numbers[-1]}")
@@ -257,8 +217,7 @@ class StoredImages:
             self._check(found, labels[part], file)
 
     def fingerprint(self) -> str:
-        """A hexadecimal digest of the data: of the files' checksums where they are known, as in memory; else of
-        their names and sizes and of some of their records."""
+        """A hexadecimal digest: of the files' checksums if known, else of their names, sizes and some records."""
         return self._digest or self._sampled_digest
 
     @functools.cached_property
@@ -274,7 +233,6 @@ class StoredImages:
         return digest.hexdigest()
 
     def _check(self, labelled: bool, labels: np.ndarray | None, file: RecordFile) -> None:
-        """Checks what was read against what the data set should hold."""
         if labelled != self.labelled:
             holds, others = ("labels", "none") if labelled else ("no labels", "labels")
             raise DataError(

@@ -1,4 +1,4 @@
-"""How much memory there is, and so whether a data set is read into it or streamed. Needs no NumPy."""
+"""Available memory, which decides whether a data set is read into it or streamed. Needs no NumPy."""
 
 from __future__ import annotations
 
@@ -7,29 +7,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 CACHES = ("auto", "memory", "stream")
-SHARE = 0.5  # of the available memory: images beyond it are streamed, for training needs room too
+SHARE = 0.5  # of the available memory: larger data sets are streamed, because training needs memory too
 
 
 def choose_cache(size: int, available: int | None = None) -> str:
-    """Where `--cache=auto` keeps images: in memory when they take at most half of what is available.
+    """Where `--cache=auto` keeps images: "memory" if they take at most half of what is available, else "stream".
 
     Args:
-        size: of all images, in bytes.
-        available: bytes of memory; by default what there is now.
-
-    Returns:
-        "memory" or "stream"; "memory" where the system does not tell how much it has.
+        size: Bytes of all images.
+        available: Bytes of memory; by default what is available now ("memory" if the system does not say).
     """
     available = available_memory() if available is None else available
     return "stream" if available is not None and size > SHARE * available else "memory"
 
 
 def explain(mode: str, size: int | None) -> str:
-    """Words for where the images of a data set are, and how that compares with the memory there is.
+    """Says where the images of a data set are kept, and how their size compares with the available memory.
 
     Args:
-        mode: "memory" or "stream"; "auto" while their number is not known.
-        size: of all images, in bytes; None when it is not known.
+        mode: "memory" or "stream"; "auto" while their number is unknown.
+        size: Bytes of all images; None if unknown.
     """
     available = available_memory()
     if mode == "auto":
@@ -41,20 +38,17 @@ def explain(mode: str, size: int | None) -> str:
 
 
 def available_memory(root: Path = Path("/")) -> int | None:
-    """The bytes that this process can still take without swapping, also within a container's limits.
+    """The bytes that this process can still use without swapping, within a container's limits too; None if unknown.
 
     Args:
-        root: where /proc and /sys are.
-
-    Returns:
-        the smallest of what the kernel and each control group leave; None when neither is known.
+        root: Where /proc and /sys are.
     """
     found = [*_kernel(root), *_control_groups(root)]
     return max(0, min(found)) if found else None
 
 
 def _kernel(root: Path) -> Iterator[int]:
-    """What the kernel calls available; all of the machine's memory where it does not say (macOS, BSD)."""
+    """The memory that the kernel calls available; all of the machine's where it does not say (macOS, BSD)."""
     values = _numbers(root / "proc/meminfo")
     if "MemAvailable:" in values:
         yield values["MemAvailable:"] * 1024
@@ -63,7 +57,7 @@ def _kernel(root: Path) -> Iterator[int]:
 
 
 def _control_groups(root: Path) -> Iterator[int]:
-    """What each limited control group around the process leaves: its limit less what cannot be dropped."""
+    """What each limited control group around the process leaves: its limit minus what cannot be freed."""
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:
@@ -98,6 +92,6 @@ def _text(file: Path) -> str:
 
 
 def _numbers(file: Path) -> dict[str, int]:
-    """The lines "name number ..." of a file; nothing when it cannot be read."""
+    """The lines "name number ..." of a file; empty if it cannot be read."""
     words = [line.split() for line in _text(file).splitlines()]
     return {line[0]: int(line[1]) for line in words if len(line) > 1 and line[1].isdigit()}

@@ -1,14 +1,15 @@
-"""Opening a data set by name: where its records are looked for, and what happens when there are none."""
+"""Opens a data set by name: where its records are looked for, and what happens when there are none."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError, DataError
+from mmdgan.core.progress import Say, log
 from mmdgan.data.catalog import DataInfo, info, unfinished
 from mmdgan.data.memory import CACHES, choose_cache
 from mmdgan.data.sidecar import Shard, Sidecar, read_sidecar
@@ -23,28 +24,28 @@ def open_data(
     data_root: str | Path = "Data",
     source: str | Path | None = None,
     cache: str = "auto",
-    progress: Callable[[str], object] = print,
+    say: Say = log,
 ) -> ImageData | StoredImages:
-    """Opens a data set, converting it first if need be.
+    """Opens a data set, after converting it if necessary.
 
-    Looked for, in this order: records in `<data_root>/<name>/`; the original's files below `data_root`;
-    `source`; TensorFlow Datasets. A source that is named wins over records that do not say what they were
+    It is looked for in this order: records in `<data_root>/<name>/`; the original's files below `data_root`;
+    `source`; TensorFlow Datasets. A source that is named is preferred to records that do not say what they were
     made from, such as the original's; these stay where they are.
 
     Args:
-        name: the data set's name: the catalogue's, or that of a set that was prepared below the data folder.
-        data_root: the folder of the data sets.
-        source: a copy to convert, in any form that `python -m mmdgan prepare` recognises.
+        name: A name of the catalogue, or of a data set that was prepared below the data folder.
+        data_root: The folder of the data sets.
+        source: Images to convert, in any form that `python -m mmdgan prepare` recognises.
         cache: "memory" to read all images into memory, "stream" to read them as they are needed, or "auto" for
-            memory when they take at most half of what is free.
-        progress: takes lines of text.
+            memory if they take at most half of what is free.
+        say: Takes lines of text.
 
     Returns:
-        the images.
+        The images.
 
     Raises:
-        DataError: an unknown name, no data, broken data, or records that were made from another source.
-        ConfigError: an unknown way to cache.
+        DataError: An unknown name, no data, broken data, or records that were made from another source.
+        ConfigError: An unknown way to cache.
     """
     if cache not in CACHES:
         raise ConfigError(f"cache is {cache!r}; give one of {', '.join(CACHES)}.")
@@ -62,24 +63,20 @@ def open_data(
             from mmdgan.data.preparation.matching import check_origin
 
             check_origin(source, sidecar, folder)
-        return _open(sidecar, folder, cache, progress)
+        return _open_prepared(sidecar, folder, cache, say)
     loose = loose_records(entry, data_root)
     if loose and source is None:
-        return _open_loose(entry, loose, cache, progress)
+        return _open_loose(entry, loose, cache, say)
     if loose:
-        progress(f"{loose[0]} is left aside, because the source {source} is named.")
-    return _open(_convert(entry, folder, source, progress), folder, cache, progress)
+        say(f"{loose[0]} is left aside, because the source {source} is named.")
+    return _open_prepared(_convert(entry, folder, source, say), folder, cache, say)
 
 
 def loose_records(entry: DataInfo, data_root: str | Path) -> list[Path]:
     """Records without a sidecar, such as the original's, in the data set's folder or at their old place.
 
-    Args:
-        entry: the data set.
-        data_root: the folder of the data sets.
-
     Returns:
-        the files in the order of their images; none when there are none. An unfinished conversion's do not count.
+        The files in the order of their images; empty if there are none. Those of an unfinished conversion do not count.
     """
     root = Path(data_root)
     files = [] if unfinished(entry.name, root) else sorted((root / entry.name).glob("*.tfrecords"))
@@ -88,7 +85,23 @@ def loose_records(entry: DataInfo, data_root: str | Path) -> list[Path]:
     return files
 
 
-def _open(sidecar: Sidecar, folder: Path, cache: str, progress: Callable[[str], object]) -> ImageData | StoredImages:
+def check_complete(files: Sequence[Path]) -> None:
+    """Raises a DataError when a file `...-<shard>-of-<shards>`, or of the original's `<name>_<number>`, is missing."""
+    from mmdgan.data.records.reader import missing_shards
+
+    for missing, file in missing_shards(files).items():
+        raise DataError(f"{missing} is missing beside {file.name}; convert the data set again.")
+    matches = [re.fullmatch(r"(.*_)(\d{3,})", file.stem) for file in files]
+    numbered = [match for match in matches if match is not None]
+    if len(numbered) < len(files):
+        return
+    for place, (file, match) in enumerate(zip(files, numbered, strict=True)):
+        if int(match[2]) != place:
+            missing = file.with_name(f"{match[1]}{place:03d}{file.suffix}")
+            raise DataError(f"{missing} is missing beside {file.name}; get it again, or convert the data set again.")
+
+
+def _open_prepared(sidecar: Sidecar, folder: Path, cache: str, say: Say) -> ImageData | StoredImages:
     """The records that a sidecar describes, and no others in its folder."""
     from mmdgan.data.records.reader import RecordFile
 
@@ -104,7 +117,7 @@ def _open(sidecar: Sidecar, folder: Path, cache: str, progress: Callable[[str], 
         files,
         sidecar.shape,
         cache,
-        progress,
+        say,
         shards=shards,
         name=sidecar.name,
         class_names=sidecar.class_names,
@@ -115,25 +128,22 @@ def _open(sidecar: Sidecar, folder: Path, cache: str, progress: Callable[[str], 
     )
 
 
-def _open_loose(
-    entry: DataInfo, files: list[Path], cache: str, progress: Callable[[str], object]
-) -> ImageData | StoredImages:
-    """Records that nothing but their place says to be of a data set."""
-    from mmdgan.data.records.reader import RecordFile, check_shards
+def _open_loose(entry: DataInfo, files: list[Path], cache: str, say: Say) -> ImageData | StoredImages:
+    """Records of which only their place says what they are."""
+    from mmdgan.data.records.reader import RecordFile
 
-    check_shards(files)
-    _check_numbers(files)
+    check_complete(files)
     labelled = RecordFile(files[0], math.prod(entry.shape)).labelled
     if labelled and not entry.num_class:
         raise DataError(
-            f"The records in {files[0].parent} hold labels, but {entry.name} has no classes that one could name: "
-            f"convert it anew with python -m mmdgan prepare {entry.name} --labels source."
+            f"The records in {files[0].parent} hold labels, but {entry.name} has no names of classes: convert it again "
+            f"with python -m mmdgan prepare {entry.name} --labels source."
         )
     data = _read(
         files,
         entry.shape,
         cache,
-        progress,
+        say,
         name=entry.name,
         class_names=entry.class_names if labelled else (),
         num_class=entry.num_class if labelled else 0,
@@ -142,7 +152,7 @@ def _open_loose(
     )
     whole = f" of {entry.count:,}" if entry.count not in (None, data.count) else ""
     what = f"{data.count:,}{whole} images {'with' if labelled else 'without'} labels"
-    progress(f"Read {what} from records in {files[0].parent} that do not say what they were made from")
+    say(f"Read {what} from records in {files[0].parent} that do not say what they were made from")
     return data
 
 
@@ -150,43 +160,29 @@ def _read(
     files: Sequence[Path],
     shape: tuple[int, int, int],
     cache: str,
-    progress: Callable[[str], object],
+    say: Say,
     shards: Sequence[Shard] | None = None,
     **about: Any,
 ) -> ImageData | StoredImages:
-    """Opens files of records in memory or for streaming; `about` are the fields that both have."""
+    """Opens files of records in memory or for streaming; `about` are the fields that both classes have."""
     from mmdgan.data.dataset import ImageData, StoredImages
     from mmdgan.data.records.reader import RecordFile, read_records
 
     if cache == "auto":
         cache = choose_cache(sum(file.stat().st_size for file in files if file.is_file()))
     if cache == "memory":
-        images, labels = read_records(files, shape, shards, progress)
+        images, labels = read_records(files, shape, shards, say)
         return ImageData(images=images, labels=labels, **about)
-    size = math.prod(shape)
     known: Sequence[Shard | None] = shards or [None] * len(files)
-    records = [RecordFile(file, size, shard) for file, shard in zip(files, known, strict=True)]
+    records = [RecordFile(file, math.prod(shape), shard) for file, shard in zip(files, known, strict=True)]
     return StoredImages(shape=shape, files=records, **about)
 
 
-def _check_numbers(files: Sequence[Path]) -> None:
-    """Raises a DataError when one of the original's files `<name>_000`, `<name>_001`, ... is missing."""
-    matches = [re.fullmatch(r"(.*_)(\d{3,})", file.stem) for file in files]
-    numbered = [match for match in matches if match is not None]
-    if len(numbered) < len(files):
-        return
-    for place, (file, match) in enumerate(zip(files, numbered, strict=True)):
-        if int(match[2]) != place:
-            missing = file.with_name(f"{match[1]}{place:03d}{file.suffix}")
-            raise DataError(f"{missing} is missing beside {file.name}; get it again, or convert the data set anew.")
-
-
-def _convert(entry: DataInfo, folder: Path, source: str | Path | None, progress: Callable[[str], object]) -> Sidecar:
-    """Converts a source, or what TensorFlow Datasets has; else the one sentence that names all the other ways."""
+def _convert(entry: DataInfo, folder: Path, source: str | Path | None, say: Say) -> Sidecar:
     from mmdgan.data.preparation.prepare import prepare
 
     if source is None:
         begun = unfinished(entry.name, folder.parent)
         rest = f"{folder} holds an unfinished conversion" if begun else f"{entry.name} is not in {folder}"
-        progress(f"{rest}; asking TensorFlow Datasets")
-    return prepare(entry.name, source=source, download=source is None, data_root=folder.parent, progress=progress)
+        say(f"{rest}; asking TensorFlow Datasets")
+    return prepare(entry.name, source=source, download=source is None, data_root=folder.parent, say=say)

@@ -1,8 +1,8 @@
 """The order in which training sees the images: a function of the seed and the epoch alone.
 
 In memory each epoch is one permutation of all images. On disk neighbouring images stay together in chunks: the
-chunks are permuted, and then the images within windows of many chunks, so that reading a window is nearly
-sequential. A set that fits into one window has the same order either way.
+chunks are permuted, and then the images within windows of many chunks, so that a window is read nearly
+sequentially. A set that fits into one window has the same order in both cases.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from mmdgan.core.shuffling import permutation, raw_words
 
-# Streams of random words beside the epochs' own, which are 0, 1, 2, ...: far from any epoch's number.
+# Streams of random words; those of the epochs are 0, 1, 2, ..., so these are far from any epoch's number.
 _CHUNKS = 2**61
 _BATCHES = 2**62
 REAL_IMAGES = 2**63
@@ -25,17 +25,17 @@ class Order:
     """An endless stream of image numbers, epoch after epoch.
 
     Attributes:
-        length: images per epoch, the same in each.
-        window: positions that are read together when images are streamed; windows begin anew in each epoch.
+        length: Images per epoch.
+        window: Positions that are read together when images are streamed; each epoch begins with a new window.
     """
 
     def __init__(self, length: int, epoch: Callable[[int], np.ndarray], window: int | None = None) -> None:
-        """Takes what `shuffled` and the like make of a data set.
+        """Creates an order; `shuffled`, `windowed` and `same_class` do that for a data set.
 
         Args:
-            length: as above.
+            length: Images per epoch.
             epoch: (number) -> int64 (length,), the numbers of an epoch's images.
-            window: as above; by default a whole epoch.
+            window: Positions that are read together; by default a whole epoch.
         """
         self.length = length
         self.window = min(window or length, length)
@@ -51,18 +51,13 @@ class Order:
         return np.concatenate(parts)
 
     def window_end(self, position: int) -> int:
-        """The position at which the window ends that holds `position`."""
+        """The position at which the window of `position` ends."""
         epoch, first = divmod(position, self.length)
         return epoch * self.length + min(self.length, (first // self.window + 1) * self.window)
 
 
 def shuffled(pool: np.ndarray | int, seed: int) -> Order:
-    """Every image once an epoch, all of them permuted.
-
-    Args:
-        pool: the numbers of the images, int64 (n,), or n for 0 .. n - 1.
-        seed: with the epoch's number it gives the order.
-    """
+    """Every image once an epoch, all of them permuted; arguments as `windowed`."""
     count = pool if isinstance(pool, int) else len(pool)
     return Order(count, lambda epoch: _chosen(pool, permutation(count, seed, epoch)))
 
@@ -71,10 +66,10 @@ def windowed(pool: np.ndarray | int, seed: int, chunk: int, window: int) -> Orde
     """Every image once an epoch: chunks of neighbours are permuted, then the images within each window.
 
     Args:
-        pool: the numbers of the images, ascending, int64 (n,), or n for 0 .. n - 1.
-        seed: with the epoch's number it gives the order.
-        chunk: images per chunk.
-        window: images per window.
+        pool: The numbers of the images, ascending, int64 (n,), or n for 0 .. n - 1.
+        seed: Determines the order, together with the epoch's number.
+        chunk: Images per chunk.
+        window: Images per window.
     """
     count = pool if isinstance(pool, int) else len(pool)
     if count <= window:
@@ -102,11 +97,9 @@ def same_class(
     batches of all classes are permuted.
 
     Args:
-        pool: the numbers of the images, int64 (n,), or n for 0 .. n - 1.
-        labels: of all images, int64 (N,).
-        seed: with the epoch's number it gives the order.
-        batch_size: images per batch, B. An epoch has a multiple of B positions, so that no batch straddles two.
-        window: as `Order` takes it.
+        pool, seed, window: As in `windowed`.
+        labels: The labels of all images, int64 (N,).
+        batch_size: Images per batch, B. An epoch has a multiple of B positions, so that no batch straddles two.
     """
     own = labels[:pool] if isinstance(pool, int) else labels[pool]
     counts = np.unique(own, return_counts=True)[1]
@@ -124,7 +117,7 @@ def same_class(
 
 
 def coins(start: int, stop: int, seed: int) -> np.ndarray:
-    """Fair coins for positions start .. stop - 1 of the stream, bool (stop - start,); each is the position's own."""
+    """Fair coins for positions start .. stop - 1 of the stream, bool (stop - start,), one of each position."""
     # Philox makes four words per count; NumPy counts before it makes them.
     first, last = start // 4, -(-stop // 4)
     philox = np.random.Philox(key=np.array([seed % 2**64, _FLIPS], np.uint64), counter=first)

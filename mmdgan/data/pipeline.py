@@ -1,9 +1,9 @@
-"""Batches of a data set for training: shuffled anew in every epoch, with random access by step.
+"""Batches of a data set for training: shuffled again in every epoch, with random access by step.
 
-The stream of images is epoch after epoch, each in its own order; step s takes the images s*B .. s*B + B - 1
-of it, so a batch may straddle two epochs and every image is seen equally often. The order depends on (seed,
-epoch) alone: a resumed run sees exactly what an undisturbed one would have seen. What the original's reader can
-do beside that (same-class batches, one class, skipping, a number of passes) is here too.
+The stream of images is epoch after epoch, each in its own order; step s takes its images s*B .. s*B + B - 1, so a
+batch may straddle two epochs and every image is seen equally often. The order depends on (seed, epoch) alone: a
+resumed run sees exactly what an undisturbed one would have seen. The other options of the original's reader
+(same-class batches, one class, skipping, a number of passes) are here too.
 """
 
 from __future__ import annotations
@@ -20,22 +20,20 @@ from mmdgan.core.shuffling import permutation
 from mmdgan.data import order
 
 if TYPE_CHECKING:
-    import tensorflow as tf
-
     from mmdgan.data.dataset import ImageData, StoredImages
 
 PREFETCH = 4
-_BLOCK_BYTES = 2**24  # of images that are turned at a time
+_BLOCK_BYTES = 2**24  # of images that are transposed at a time
 
 
 class Pipeline:
     """Batches of uint8 images (and labels) of one data set.
 
     Attributes:
-        data: the data set.
-        batch_size: images per step, B, of all workers together.
-        steps: the number of batches; None for no end.
-        order: which image comes at which position of the stream.
+        data: The data set.
+        batch_size: Images per step, B, of all workers together.
+        steps: Number of batches; None for no end.
+        order: Which image comes at which position of the stream.
     """
 
     def __init__(
@@ -54,27 +52,26 @@ class Pipeline:
         worker: tuple[int, int] = (0, 1),
         resize: tuple[int, int] | None = None,
     ) -> None:
-        """Prepares the stream; no image is touched yet.
+        """Prepares the stream; no image is read yet.
 
         Args:
-            data: the data set, in memory or stored on disk.
-            batch_size: images per step, B.
-            seed: with the epoch's number it gives the order.
+            data: The data set.
+            batch_size: Images per step, B.
+            seed: Determines the order, together with the epoch's number.
             data_format: "channels_last" for (B, H, W, C), "channels_first" for (B, C, H, W).
-            labels: whether batches hold "y" too.
-            flip: whether images are mirrored, left and right, by the toss of a coin for each.
-            same_class: whether all images of a batch are of one class; `order.same_class` says how.
-            only_class: leave out all images but those of this class.
-            skip: leave out the first images of the set, this many.
-            epochs: how many passes; after the last one the stream ends, with a smaller batch if need be. None for
-                no end.
-            worker: (i, R): batches hold the i-th of R equal parts of the step's images, and the others are not read.
+            labels: Whether batches hold "y" too.
+            flip: Whether each image is mirrored, left and right, with probability 1/2.
+            same_class: Whether all images of a batch are of one class; see `order.same_class`.
+            only_class: Use only the images of this class.
+            skip: Leave out so many images at the beginning of the set.
+            epochs: Number of passes, after which the stream ends, with a smaller batch if necessary; None for no end.
+            worker: (i, R): batches hold the i-th of R equal parts of the step's images; the others are not read.
             resize: (height, width) to which images are interpolated while they are read, as the original's reader does
                 (bilinear, corners aligned; original.md G.3); they are then float32 in [-1, 1] instead of uint8.
 
         Raises:
-            ConfigError: an option out of range, or a batch that R workers cannot share equally.
-            DataError: labels wanted of a data set without labels, or no images (left).
+            ConfigError: An option is out of range, or R workers cannot share a batch equally.
+            DataError: The data set has no labels but needs them, or no images (are left).
         """
         _check(data, batch_size, data_format, skip, epochs, worker)
         if resize is not None and min(resize) < 1:
@@ -95,7 +92,7 @@ class Pipeline:
         self.steps = None if self._end is None else -(-self._end // batch_size)
 
     def indices(self, step: int) -> np.ndarray:
-        """The numbers of the images of a step's batch, int64 (B,): of this worker's part of it."""
+        """The numbers of the images in this worker's part of a step's batch, int64 (B,)."""
         return self.order.indices(*self._positions(step))
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
@@ -106,8 +103,8 @@ class Pipeline:
             (B, 1).
 
         Raises:
-            ConfigError: a step before the first one or after the last one.
-            DataError: a stored image that cannot be read.
+            ConfigError: The step is before the first one or after the last one.
+            DataError: A stored image cannot be read.
         """
         return self._batch(step, *self.data.take(self.indices(step)))
 
@@ -117,49 +114,23 @@ class Pipeline:
         Stored images are read a window ahead, so that up to two windows of them (512 MiB) are in memory.
 
         Returns:
-            a tf.data.Dataset whose elements are the dictionaries of `batch`. Iterating over it raises a DataError
-            for a stored image that cannot be read.
+            A tf.data.Dataset whose elements are the dictionaries of `batch`. Its iteration raises a DataError for a
+            stored image that cannot be read.
         """
-        import tensorflow as tf
-
         size = None if self._end and self._end % self.batch_size else self.batch_size // self._workers
         channels, height, width = self.data.shape[0], *(self.resize or self.data.shape[1:])
         shape = (height, width, channels) if self.data_format == "channels_last" else (channels, height, width)
         signature = {"x": tf.TensorSpec((size, *shape), tf.float32 if self.resize else tf.uint8)}
         if self.labels:
             signature["y"] = tf.TensorSpec((size, 1), tf.int32)
-        return named_errors(lambda: self._batches(first_step), signature, PREFETCH)
+        return _NamedErrors(lambda: self._batches(first_step), signature, PREFETCH)
 
     def real_images(self, count: int, seed: int = 0) -> np.ndarray:
-        """Different images of the set in random order, for comparison with generated ones; they are never flipped
-        nor resized.
-
-        Args:
-            count: how many.
-            seed: gives the choice; it is independent of the training order.
-
-        Returns:
-            uint8 (count, H, W, C), whatever the pipeline's data format.
-
-        Raises:
-            DataError: more images wanted than there are, or one that cannot be read.
-        """
-        there = self._pool if isinstance(self._pool, int) else len(self._pool)
-        if count > there:
-            raise DataError(f"{count} different images of {self.data.name} are wanted; it holds {there}.")
-        chosen = permutation(there, seed, order.REAL_IMAGES)[:count]
-        chosen = chosen if isinstance(self._pool, int) else self._pool[chosen]
-        channels, height, width = self.data.shape
-        images = np.empty((count, height, width, channels), np.uint8)
-        places = np.argsort(chosen, kind="stable")  # stored images are read in the order of the files
-        block = max(1, _BLOCK_BYTES // images[:1].size)
-        for start in range(0, count, block):
-            part = places[start : start + block]
-            images[part] = channels_last(self.data.take(chosen[part])[0])
-        return images
+        """`real_images` of the pipeline's images, uint8 (count, H, W, C); they are never flipped nor resized."""
+        return real_images(self.data, count, seed, self._pool)[1]
 
     def _positions(self, step: int) -> tuple[int, int]:
-        """The first position of this worker's part of a step, and the one after its last."""
+        """The first position of this worker's part of a step, and the position after its last one."""
         if step < 0 or (self.steps is not None and step >= self.steps):
             raise ConfigError(f"There is no batch {step}: the stream has {self.steps or 'endlessly many'}, from 0 on.")
         start, size = step * self.batch_size, self.batch_size
@@ -177,7 +148,6 @@ class Pipeline:
         return positions[(positions >= start) & (positions < stop)]
 
     def _batches(self, first_step: int) -> Iterator[dict[str, np.ndarray]]:
-        """The batches from a step on; stored images are read ahead."""
         step = first_step
         with self._taking(first_step) as take:
             while step != self.steps:
@@ -197,7 +167,7 @@ class Pipeline:
             yield reader.take
 
     def _batch(self, step: int, images: np.ndarray, labels: np.ndarray | None) -> dict[str, np.ndarray]:
-        """A batch as training takes it, of images uint8 (n, C, H, W) and labels int64 (n,)."""
+        """A batch for training, of images uint8 (n, C, H, W) and labels int64 (n,)."""
         if self.flip:
             mirrored = order.coins(*self._positions(step), self.seed)
             images[mirrored] = images[mirrored, :, :, ::-1]
@@ -210,6 +180,42 @@ class Pipeline:
         return batch
 
 
+def real_images(
+    data: ImageData | StoredImages, count: int, seed: int = 0, pool: np.ndarray | int | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Different images of a data set in random order, for comparison with generated ones.
+
+    Args:
+        data: The data set.
+        count: Number of images.
+        seed: Determines the choice, which is independent of the training order.
+        pool: The numbers of the images to choose from, int64 (n,), or n for the first n images; None for all.
+
+    Returns:
+        Their numbers, int64 (count,), the images, uint8 (count, H, W, C), and their labels, int64 (count,), or None.
+
+    Raises:
+        DataError: There are fewer images, or one cannot be read.
+    """
+    pool = data.count if pool is None else pool
+    available = pool if isinstance(pool, int) else len(pool)
+    if count > available:
+        raise DataError(f"{count:,} images of {data.name} are wanted, but it holds {available:,}: ask for fewer.")
+    chosen = permutation(available, seed, order.REAL_IMAGES)[:count]
+    chosen = chosen if isinstance(pool, int) else pool[chosen]
+    channels, height, width = data.shape
+    images, labels = np.empty((count, height, width, channels), np.uint8), np.empty(count, np.int64)
+    places = np.argsort(chosen, kind="stable")  # stored images are read in the order of the files
+    block = max(1, _BLOCK_BYTES // images[:1].size)
+    for start in range(0, count, block):
+        part = places[start : start + block]
+        found, some = data.take(chosen[part])
+        images[part] = channels_last(found)
+        if some is not None:
+            labels[part] = some
+    return chosen, images, labels if data.labelled else None
+
+
 def channels_last(images: np.ndarray) -> np.ndarray:
     """Images (N, C, H, W) as a contiguous array (N, H, W, C)."""
     count, channels, height, width = images.shape
@@ -220,17 +226,13 @@ def channels_last(images: np.ndarray) -> np.ndarray:
 
 
 def interpolate(images: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Images (N, C, H, W) of another size: bilinear, corner pixels on corner pixels, as TensorFlow 1's align_corners.
-
-    Returns:
-        float32 (N, C, height, width).
-    """
+    """Resizes images (N, C, H, W) to float32 (N, C, height, width): bilinear, as TensorFlow 1's align_corners."""
     rows, columns = _weights(images.shape[2], height), _weights(images.shape[3], width)
     return rows @ images.astype(np.float32, copy=False) @ columns.T
 
 
 def _weights(before: int, after: int) -> np.ndarray:
-    """How much each pixel of a row of `before` counts in those of a row of `after`, float32 (after, before)."""
+    """The weight of each of `before` pixels in each of `after` pixels, float32 (after, before)."""
     position = np.arange(after) * ((before - 1) / max(after - 1, 1))
     return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(before))).astype(np.float32)
 
@@ -243,7 +245,6 @@ def _check(
     epochs: int | None,
     worker: tuple[int, int],
 ) -> None:
-    """Checks the options of a pipeline that need no labels."""
     if batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}; give at least 1.")
     if data_format not in ("channels_last", "channels_first"):
@@ -264,7 +265,7 @@ def _check(
 
 
 def _pool(data: ImageData | StoredImages, skip: int, only_class: int | None) -> np.ndarray | int:
-    """The numbers of the images that are used, ascending; their count when it is all of them."""
+    """The numbers of the images that are used, ascending; their count if it is all of them."""
     if only_class is None:
         return np.arange(skip, data.count) if skip else data.count
     if not 0 <= only_class < data.num_class:
@@ -280,7 +281,6 @@ def _pool(data: ImageData | StoredImages, skip: int, only_class: int | None) -> 
 def _order(
     data: ImageData | StoredImages, pool: np.ndarray | int, seed: int, batch_of_class: int | None
 ) -> order.Order:
-    """The order of a data set: its kind depends on where the images are, and on whether batches are of one class."""
     if batch_of_class is not None:
         labels = data.labels
         assert labels is not None  # as was checked at first
@@ -291,29 +291,22 @@ def _order(
     return order.windowed(pool, seed, stored.chunk, stored.window)
 
 
-# MERGED mmdgan/data/pipeline.py
-# A Python stream as a tf.data.Dataset that lets this library's errors through. Imports TensorFlow.
-
-
-def named_errors(stream: Callable[[], Iterator[Any]], signature: Any, prefetch: int) -> tf.data.Dataset:
-    """A data set of what a generator function yields, made in the background.
-
-    Args:
-        stream: called for each iteration.
-        signature: tf.TensorSpecs of the elements.
-        prefetch: how many elements are made ahead.
-    """
-    return _NamedErrors(stream, signature, prefetch)
-
-
 class _NamedErrors(tf.data.Dataset):
-    """tf.data turns Python's errors into UnknownErrors with a traceback in their text, and prints them.
+    """A data set of what a generator function yields, made in the background, which raises this library's errors.
 
-    So, where Python iterates over this data set, an error of ours ends the stream and is raised then. Where
-    another data set reads this one, that would be an end without an error, and so tf.data has its way.
+    tf.data turns Python's errors into UnknownErrors with a traceback in their text, and prints them. So, when Python
+    iterates over this data set, an error of this library ends the stream and is raised then. When another data set
+    reads this one, that would be an end without an error, so tf.data handles it in its own way.
     """
 
     def __init__(self, stream: Callable[[], Iterator[Any]], signature: Any, prefetch: int) -> None:
+        """Creates the data set.
+
+        Args:
+            stream: Called for each iteration.
+            signature: tf.TensorSpecs of the elements.
+            prefetch: Number of elements that are made ahead.
+        """
         self._stream, self._signature, self._prefetch = stream, signature, prefetch
         self._dataset = self._made(stream)
         super().__init__(self._dataset._variant_tensor)  # as TensorFlow I/O's data sets do it
@@ -331,9 +324,9 @@ class _NamedErrors(tf.data.Dataset):
         return self._watch()
 
     def _watch(self) -> Iterator[Any]:
-        """The elements, from a data set of this iteration's own, which keeps its error for it alone."""
+        """The elements, from a data set of this iteration alone, so that its error is its own."""
         errors: list[MmdGanError] = []
-        stream = self._stream  # not `self`: TensorFlow would keep it, and the stream's images, in a circle
+        stream = self._stream  # not `self`: TensorFlow would keep it, and the stream's images, in a cycle
 
         def elements() -> Iterator[Any]:
             try:

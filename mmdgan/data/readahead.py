@@ -1,4 +1,4 @@
-"""Streaming: the window of images that is in use, and the next one, which a thread reads meanwhile."""
+"""Reads streamed images ahead: a thread reads the next window of images while one is in use."""
 
 from __future__ import annotations
 
@@ -13,34 +13,25 @@ import numpy as np
 from mmdgan.data.dataset import StoredImages
 from mmdgan.data.order import Order
 
-_BLOCK_BYTES = 2**22  # read at a time, so that closing need not wait, nor another reader
+_BLOCK_BYTES = 2**22  # read at a time, so that neither closing nor another reader has to wait
 
 
 @dataclass(frozen=True)
 class Window:
-    """Images at neighbouring positions of an order.
+    """Images at neighbouring positions of an order."""
 
-    Attributes:
-        stop: the position after its last one.
-        positions: of its images, ascending, int64 (n,); those of other workers are missing.
-        rows: where these images are, int64 (n,).
-        images: uint8 (m, C, H, W), each once, in the order of the files.
-        labels: int64 (m,).
-        memory: uint8, holds the images; another window may be read into it later.
-    """
-
-    stop: int
-    positions: np.ndarray
-    rows: np.ndarray
-    images: np.ndarray
-    labels: np.ndarray
-    memory: np.ndarray
+    stop: int  # the position after its last one
+    positions: np.ndarray  # int64 (n,), ascending; those of other workers are missing
+    rows: np.ndarray  # int64 (n,), where the images at these positions are among:
+    images: np.ndarray  # uint8 (m, C, H, W), each once, in the order of the files
+    labels: np.ndarray  # int64 (m,)
+    memory: np.ndarray  # uint8, holds the images; another window may be read into it later
 
 
 class ReadAhead:
     """Reads a data set in the order of training, with two windows in memory.
 
-    Positions are asked for in ascending order; `close` ends the reading, and so does the end of a `with` block.
+    Positions are asked for in ascending order. The reading ends with the `with` block.
     """
 
     def __init__(
@@ -54,10 +45,10 @@ class ReadAhead:
         """Begins to read.
 
         Args:
-            data: the images.
-            order: which image comes at which position.
-            first: the first position that will be asked for.
-            end: the position at which the stream ends, with an epoch; None for never.
+            data: The images.
+            order: Which image comes at which position.
+            first: The first position that will be asked for.
+            end: The position at which the stream ends, with an epoch; None for never.
             own: (start, stop) -> the positions among these that will be asked for, ascending.
         """
         self._data, self._order, self._own, self._end = data, order, own, end
@@ -70,10 +61,7 @@ class ReadAhead:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Ends the reading; waits for a block of it at most."""
+        """Ends the reading; waits for one block at most."""
         self._stopped.set()
         self._reader.shutdown(wait=True, cancel_futures=True)
 
@@ -81,10 +69,10 @@ class ReadAhead:
         """The images and labels at positions start .. stop - 1.
 
         Returns:
-            uint8 (stop - start, C, H, W) and int64 (stop - start,); meaningless labels where there are none.
+            uint8 (stop - start, C, H, W) and int64 (stop - start,), which means nothing if there are no labels.
 
         Raises:
-            DataError: a record that is damaged or of another form.
+            DataError: A record is damaged or foreign.
         """
         images, labels = [np.empty((0, *self._data.shape), np.uint8)], [np.empty(0, np.int64)]
         while start < stop:
@@ -101,7 +89,7 @@ class ReadAhead:
         return np.concatenate(images), np.concatenate(labels)
 
     def _advance(self) -> None:
-        """Goes on to the window that was read ahead, and has the one after it read into the old one's memory."""
+        """Takes the window that was read ahead; the one after it is read into the old one's memory."""
         spare, self._window = self._window, None
         assert self._next is not None  # asked for only while there is more
         self._window = self._next.result()
@@ -113,7 +101,6 @@ class ReadAhead:
         return self._reader.submit(self._read, start, memory)
 
     def _read(self, start: int, memory: np.ndarray | None) -> Window:
-        """Reads the window from a position on."""
         stop = self._order.window_end(start)
         positions = self._own(start, stop)
         numbers, rows = np.unique(self._order.indices(start, stop)[positions - start], return_inverse=True)
@@ -132,5 +119,5 @@ class ReadAhead:
 
 
 def _memory(size: int) -> np.ndarray:
-    """Memory that goes back to the system once it is let go, whatever the allocator keeps."""
+    """Memory that is returned to the system once it is freed, whatever the allocator keeps."""
     return np.frombuffer(mmap.mmap(-1, size), np.uint8)

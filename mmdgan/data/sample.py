@@ -1,4 +1,4 @@
-"""The embedded data set `sample`: tinted digits over photographs, always the same, made on the spot, offline.
+"""The embedded data set `sample`: tinted digits over photographs, made on the spot, deterministic and offline.
 
 The 1,797 handwritten digits that scikit-learn ships (8x8, from the UCI set of Alpaydin and Kaynak, 1998) are
 enlarged to 24x24, placed anywhere inside a 32x32 picture, tinted in a random light colour and laid over a
@@ -23,8 +23,7 @@ def make_sample() -> ImageData:
     """Makes the set: every digit six times, each time with another place, tint and background.
 
     Returns:
-        10,782 images (N, 3, 32, 32) of 10 classes; image i shows the digit `groups[i]` = i // 6 of
-        scikit-learn's set.
+        10,782 images (N, 3, 32, 32) of 10 classes; image i shows the digit `groups[i]` = i // 6 of scikit-learn's set.
     """
     from sklearn.datasets import load_digits, load_sample_images
 
@@ -45,15 +44,7 @@ def make_sample() -> ImageData:
 
 
 def enlarge(pictures: np.ndarray, size: int) -> np.ndarray:
-    """Enlarges square pictures bilinearly; pixel centres are aligned and edges repeated.
-
-    Args:
-        pictures: float (N, n, n).
-        size: the new side.
-
-    Returns:
-        float32 (N, size, size).
-    """
+    """Enlarges square pictures (N, n, n) bilinearly to float32 (N, size, size): centres aligned, edges repeated."""
     side = pictures.shape[-1]
     position = np.clip((np.arange(size) + 0.5) * side / size - 0.5, 0, side - 1)
     weight = np.maximum(0.0, 1.0 - np.abs(position[:, None] - np.arange(side))).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The JSON file beside converted records: what they hold and where they came from.
+"""The sidecar: the JSON file next to converted records that says what they hold and what they were made from.
 
 It is written last, so records without it are an unfinished conversion.
 """
@@ -8,15 +8,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmdgan.core.errors import DataError
+from mmdgan.core.files import write_text
 
 FORMAT = 2
-_READABLE = (1, FORMAT)  # format 1 knew neither sizes and checksums of shards nor how the images were made
+_READABLE = (1, FORMAT)  # format 1 has neither sizes and checksums of shards nor the options
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Origin:
     """What a data set was made from.
 
     Attributes:
-        kind: in words, such as "class folders".
-        path: the absolute path of the source, or its name and version in TensorFlow Datasets.
-        files: number of files read; 0 when not counted.
-        bytes: their total size; 0 when not counted.
+        kind: What it is, in words, such as "class folders".
+        path: The absolute path of the source, or its name and version in TensorFlow Datasets.
+        files: Number of files that were read; 0 if unknown.
+        bytes: Their total size; 0 if unknown.
     """
 
     kind: str
@@ -44,10 +44,10 @@ class Shard:
     """One file of records.
 
     Attributes:
-        file: its name in the folder.
-        count: the number of its images; 0 only where all of them were skipped.
-        bytes: its size; None in sidecars of format 1.
-        sha256: the hexadecimal SHA-256 of its content; None in sidecars of format 1.
+        file: Its name in the folder.
+        count: Number of its images; 0 only if all of them were skipped.
+        bytes: Its size; None in sidecars of format 1.
+        sha256: The hexadecimal SHA-256 of its content; None in sidecars of format 1.
     """
 
     file: str
@@ -69,15 +69,15 @@ class Sidecar:
     """The description of a folder of records.
 
     Attributes:
-        name: the data set's name.
+        name: The data set's name.
         shape: (C, H, W) of one image.
-        labels: whether every record holds a label 'y'.
-        class_names: one name per class; empty without labels.
-        origin: what the images were made from.
-        shards: the files in the order of their images.
-        options: how the images were made: "split", "labels", and "resize" and "crop" as [width, height] or None.
-        skipped: what was broken and left out.
-        version: of this library, when it wrote them.
+        labels: Whether every record holds a label 'y'.
+        class_names: One name per class; empty without labels.
+        origin: What the images were made from.
+        shards: The files in the order of their images.
+        options: How the images were made: "split", "labels", and "resize" and "crop" as [width, height] or None.
+        skipped: The broken images that were left out.
+        version: The version of this library that wrote the records.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Sidecar:
         return sum(shard.count for shard in self.shards)
 
     def fingerprint(self) -> str | None:
-        """A hexadecimal digest of what the records hold; None when their checksums are not known."""
+        """A hexadecimal digest of what the records hold; None if their checksums are unknown."""
         sums = [shard.sha256 for shard in self.shards if shard.sha256 is not None]
         if len(sums) < len(self.shards):
             return None
@@ -106,11 +106,9 @@ class Sidecar:
         return digest.hexdigest()
 
     def write(self, folder: Path) -> None:
-        """Writes `<name>.json` into a folder, under a temporary name first."""
+        """Writes `<name>.json` into a folder."""
         content = {"format": FORMAT, "count": self.count, **dataclasses.asdict(self)}
-        temporary = folder / f"{self.name}.json.{os.getpid()}.part"
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(sidecar_path(folder, self.name))
+        write_text(sidecar_path(folder, self.name), json.dumps(content, indent=1) + "\n")
 
 
 def sidecar_path(folder: Path, name: str) -> Path:
@@ -119,14 +117,7 @@ def sidecar_path(folder: Path, name: str) -> Path:
 
 
 def read_sidecar(folder: Path, name: str) -> Sidecar | None:
-    """Reads `<name>.json` of a folder.
-
-    Returns:
-        the sidecar, or None when there is no such file.
-
-    Raises:
-        DataError: a file that is not a sidecar, or one of a newer format.
-    """
+    """Reads `<name>.json` of a folder, if it is there; DataError if it is not a sidecar, or of a newer format."""
     path = sidecar_path(folder, name)
     if not path.is_file():
         return None
@@ -145,7 +136,7 @@ def read_sidecar(folder: Path, name: str) -> Sidecar | None:
 
 
 def _sidecar(content: dict[str, Any]) -> Sidecar:
-    """The sidecar of a file's content; ValueError, KeyError or TypeError where that is none."""
+    """The sidecar with a file's content; ValueError, KeyError or TypeError if it is something else."""
     sidecar = Sidecar(
         **{
             **content,
@@ -162,7 +153,7 @@ def _sidecar(content: dict[str, Any]) -> Sidecar:
         raise ValueError("its labels or class names are of another kind")
     for shard in sidecar.shards:
         if not isinstance(shard.file, str) or Path(shard.file).name != shard.file or not _is_count(shard.count):
-            raise ValueError(f"{shard.file!r} with {shard.count!r} images is no shard")
+            raise ValueError(f"{shard.file!r} with {shard.count!r} images is not a shard")
         if not (shard.bytes is None or _is_count(shard.bytes)):
             raise ValueError(f"the size of {shard.file} is no number of bytes")
         if shard.sha256 is not None and len(bytes.fromhex(shard.sha256)) != 32:

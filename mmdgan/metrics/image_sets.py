@@ -188,7 +188,7 @@ def open_images(
         from mmdgan.data import open_data
 
         try:
-            data = open_data(str(what), data_root=data_root, progress=progress)
+            data = open_data(str(what), data_root=data_root, say=progress)
         except DataError as error:
             if ":" in str(what) or str(what) in _names(data_root):
                 raise

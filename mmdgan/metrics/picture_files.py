@@ -20,8 +20,10 @@ import numpy as np
 from mmdgan.core.errors import DataError
 from mmdgan.data.catalog import DataInfo
 from mmdgan.data.preparation.geometry import FORMATS, GREY, BrokenImage, Geometry, load_image
+from mmdgan.data.sources.archives import recognise
 from mmdgan.data.sources.base import Item, Request
-from mmdgan.data.sources.containers import EXTENSIONS, Broken, printable, recognise
+from mmdgan.data.sources.byte_ranges import Broken
+from mmdgan.data.sources.containers import EXTENSIONS, printable
 from mmdgan.data.sources.folders import SPLITS, Pictures
 from mmdgan.metrics.array_sets import ArraySet, BaseSet, finish, new_digest
 

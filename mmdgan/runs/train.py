@@ -459,4 +459,4 @@ def open_data(experiment: Experiment, cache: str | None = None) -> ImageData | S
     from mmdgan import data
 
     e = experiment
-    return data.open_data(e.data, data_root=e.data_root, source=e.source, cache=cache or e.cache)
+    return data.open_data(e.data, data_root=e.data_root, source=e.source, cache=cache or e.cache, say=print)

@@ -3,12 +3,13 @@
     losses = read_scalars("Results/cifar10/sngan_rep_5e-04_2e-04_k1.68_0.0_-1.0", "GANLoss/gen")
     plt.plot(losses.steps, losses.values)
 
-An event file is a sequence of frames (length, its checksum, payload, its checksum), as a TFRecord file; each payload is
-one serialized tensorboard.Event. This module does not import TensorFlow.
+An event file has the frames of a TFRecord file; the data of each is one serialized tensorboard.Event. This module does
+not import TensorFlow.
 """
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,12 +17,10 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from mmdgan.core.crc import masked_crc
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.text import listed, nearest
+from mmdgan.data.records.framing import RecordError, payloads
 
-_HEADER = struct.Struct("<QI")
-_FOOTER = struct.Struct("<I")
 _FLOAT = struct.Struct("<f")
 _PLUGIN = "scalars"
 _DT_FLOAT = 1  # of tensorflow.DataType
@@ -146,25 +145,10 @@ def _events(path: Path) -> Iterator[Any]:
     from google.protobuf.message import DecodeError
     from tensorboard.compat.proto.event_pb2 import Event
 
-    for payload in _payloads(path):
-        try:
-            yield Event.FromString(payload)
-        except DecodeError:
-            continue
-
-
-def _payloads(path: Path) -> Iterator[bytes]:
-    """The payloads of a file's frames with a right checksum, up to the first damaged length."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        position = 0
-        while len(header := file.read(_HEADER.size)) == _HEADER.size:
-            length, checksum = _HEADER.unpack(header)
-            position += _HEADER.size + length + _FOOTER.size
-            if masked_crc(header[:8]) != checksum or position > size:
-                return
-            payload, footer = file.read(length), file.read(_FOOTER.size)
-            if len(footer) < _FOOTER.size:
-                return
-            if masked_crc(payload) == _FOOTER.unpack(footer)[0]:
-                yield payload
+    try:
+        for payload in payloads(path):
+            if payload is not None:
+                with contextlib.suppress(DecodeError):
+                    yield Event.FromString(payload)
+    except RecordError:  # a file that is still being written, or damaged: what is before that place is read
+        return

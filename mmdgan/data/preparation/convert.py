@@ -1,32 +1,32 @@
-"""Any source of images to TFRecords with their sidecar: on all cores, restartable, the same input to the same bytes."""
+"""Converts any source of images to TFRecords with their sidecar: on all cores, restartable, deterministic."""
 
 from __future__ import annotations
 
 import math
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mmdgan.core.errors import DataError
+from mmdgan.core.progress import Say, Ticker, log
 from mmdgan.core.text import duration, readable_bytes
 from mmdgan.core.versions import VERSION
 from mmdgan.core.workers import available_cores, run_jobs
 from mmdgan.data.catalog import DataInfo
 from mmdgan.data.preparation.geometry import Geometry
 from mmdgan.data.preparation.shards import Receipt, ShardJob, join_pieces, kept_receipt, make_shard
-from mmdgan.data.preparation.staging import Unfinished
+from mmdgan.data.preparation.staging import Staging
 from mmdgan.data.sidecar import Sidecar, sidecar_path
 from mmdgan.data.sources.base import ImageSource
 
-SHARD_BYTES = 32 * 2**20  # of images in a file, about; the number of files does not depend on the machine
-JOBS = 128  # at least, of long conversions, so that all cores have work to the end
-PIECE_BYTES = 4 * 2**20  # of files to decode, at least, in a piece of a file: about half a second of work
-FEW_IMAGES = 2000  # not above two pieces' bytes are converted before worker processes would have started
-PROGRESS_SECONDS = 2.0
+SHARD_BYTES = 32 * 2**20  # of images in a file, approximately; the number of files does not depend on the machine
+JOBS = 128  # at least, in a long conversion, so that all cores have work to the end
+PIECE_BYTES = 4 * 2**20  # of encoded images in a piece of a file, at least: about half a second of work
+FEW_IMAGES = 2000  # fewer, of less than two pieces' bytes, are converted before worker processes would have started
+_REPORT_SECONDS = 2.0
 _RECORD_OVERHEAD = 64  # bytes of a record around its image, at most
 
 
@@ -39,38 +39,36 @@ def convert(
     options: dict[str, Any],
     skip_broken: bool = False,
     workers: int | None = None,
-    progress: Callable[[str], object] = print,
+    say: Say = log,
 ) -> Sidecar:
     """Converts a source to records `<name>-<shard>-of-<shards>.tfrecords` and `<name>.json`.
 
-    An interrupted conversion leaves its finished files in `<folder>/.partial`; the same call goes on from there.
+    An interrupted conversion leaves its finished files in `<folder>/.partial`; the same call continues from there.
 
     Args:
-        source: what to read.
-        info: the data set that it should be: name, shape, number of classes (0 for any).
-        folder: where the records go; it is made if need be. What is in their way is kept as `<file>.old`.
-        geometry: how the images are resized and cropped.
-        options: how the data set is made, for its sidecar: JSON values by name.
-        skip_broken: leave out images that are broken, and list them in the sidecar.
-        workers: the number of processes; all cores by default. What is written does not depend on it.
-        progress: takes lines of text: images so far, images/s, time left.
+        source: The images.
+        info: The data set that they should be: name, shape, number of classes (0 for any).
+        folder: Where the records go; it is made if necessary. A file in their way is kept as `<file>.old`.
+        geometry: How the images are resized and cropped.
+        options: How the data set is made, for its sidecar: JSON values by name.
+        skip_broken: Leave broken images out, and list them in the sidecar.
+        workers: Number of processes; all cores by default. The files do not depend on it.
+        say: Takes lines of progress: images so far, images/s, time left.
 
     Returns:
-        the sidecar, which was written last.
+        The sidecar, which is written last.
 
     Raises:
-        DataError: a broken image, images of another shape, another number of classes, too small a disk, a folder that
-            cannot be written, or a worker process that was killed.
+        DataError: An image is broken or of another shape, the number of classes is another, the disk is too small,
+            the folder cannot be written, or a worker process was killed.
     """
     _check(source, info)
     prepared = sidecar_path(folder, info.name).exists()
     workers = workers or available_cores()
-    with Unfinished(folder) as unfinished:
+    with Staging(folder) as staging:
         if not prepared and sidecar_path(folder, info.name).exists():
-            raise DataError(
-                f"Another process has converted {info.name} into {folder} meanwhile: run the command again."
-            )
-        shards = _shards(source, info, unfinished.path, geometry, options, skip_broken)
+            raise DataError(f"Another process has just converted {info.name} into {folder}: run the command again.")
+        shards = _shards(source, info, staging.path, geometry, options, skip_broken)
         receipts = _kept([shard.whole for shard in shards], folder, workers)
         shards_left = [shard for shard in shards if shard.whole.file not in receipts]
         receipts |= _kept([piece for shard in shards_left for piece in shard.pieces], folder, workers)
@@ -78,17 +76,17 @@ def convert(
         images = sum(len(job.part) for job in pending)
         _check_space(info, images, folder, any(shard.pieces for shard in shards_left))
         note = f" ({source.note})" if source.note else ""
-        progress(f"Converting {source.origin} to {folder}: {source.count:,} images{note}")
+        say(f"Converting {source.origin} to {folder}: {source.count:,} images{note}")
         if receipts:
-            progress(f"{source.count - images:,} images are kept from an interrupted conversion")
-        meter = _Meter(info.name, source.count, source.count - images, progress)
+            say(f"{source.count - images:,} images are kept from an interrupted conversion")
+        meter = _Meter(info.name, source.count, source.count - images, say)
         if images < FEW_IMAGES and source.origin.bytes * images < 2 * PIECE_BYTES * source.count:
             workers = 1
-        done = _results(pending, workers, meter, unfinished.lock)
+        done = _results(pending, workers, meter, staging.descriptor)
         made = _joined(shards_left, receipts, ((pending[i], receipt) for i, receipt in done))
         receipts.update(made)
         sidecar = _sidecar(source, info, [receipts[shard.whole.file] for shard in shards], options)
-        unfinished.finish(sidecar)
+        staging.finish(sidecar)
     return sidecar
 
 
@@ -102,19 +100,13 @@ def _check(source: ImageSource, info: DataInfo) -> None:
 
 @dataclass(frozen=True)
 class _Shard:
-    """One file of the data set.
+    """One file of the data set."""
 
-    Attributes:
-        whole: the job that makes it.
-        pieces: those that make it instead, together; none where it is made at once.
-    """
-
-    whole: ShardJob
-    pieces: tuple[ShardJob, ...]
+    whole: ShardJob  # the job that makes it
+    pieces: tuple[ShardJob, ...]  # the jobs that make it instead, together; empty if it is made at once
 
     @property
     def jobs(self) -> tuple[ShardJob, ...]:
-        """Those to be done."""
         return self.pieces or (self.whole,)
 
 
@@ -126,7 +118,7 @@ def _shards(
     options: dict[str, Any],
     skip_broken: bool,
 ) -> list[_Shard]:
-    """The files, whose numbers of images differ by one at most, as do those of the pieces of one."""
+    """The files, whose numbers of images differ by one at most, as do those of the pieces of a file."""
     count = min(source.count, max(1, math.ceil(source.count * math.prod(info.shape) / SHARD_BYTES)))
     whole = ShardJob(
         file=folder,
@@ -157,9 +149,9 @@ def _shards(
 
 
 def _pieces(source: ImageSource, shards: int) -> int:
-    """In how many pieces a file is made; neither this nor the files depend on the machine.
+    """The number of pieces of a file; it does not depend on the machine.
 
-    A thousand photographs that are scaled down to one file are hours of work for one core.
+    Without pieces, a thousand photographs that are scaled down to one file would be hours of work for one core.
     """
     if not source.divisible:
         return 1
@@ -167,7 +159,7 @@ def _pieces(source: ImageSource, shards: int) -> int:
 
 
 def _kept(jobs: Sequence[ShardJob], folder: Path, workers: int) -> dict[Path, Receipt]:
-    """The receipts of the jobs that were done before, by their files."""
+    """The receipts of the jobs that an earlier attempt has done, by their files."""
     with ThreadPoolExecutor(workers) as pool:
         receipts = list(pool.map(lambda job: kept_receipt(job, folder), jobs))
     return {job.file: receipt for job, receipt in zip(jobs, receipts, strict=True) if receipt is not None}
@@ -176,12 +168,9 @@ def _kept(jobs: Sequence[ShardJob], folder: Path, workers: int) -> dict[Path, Re
 def _joined(
     shards: Sequence[_Shard], kept: dict[Path, Receipt], done: Iterator[tuple[ShardJob, Receipt]]
 ) -> dict[Path, Receipt]:
-    """The receipts of all files: each is put together as soon as its pieces are done.
+    """The receipts of all files, given those that are kept and, as they come, those of the other jobs.
 
-    Args:
-        shards: that are to be made.
-        kept: what there is of them, by the files.
-        done: the rest.
+    A file is joined as soon as its pieces are done.
     """
     owners = {job.file: shard for shard in shards for job in shard.jobs}
     receipts = dict(kept)
@@ -200,7 +189,7 @@ def _joined(
 
 
 def _check_space(info: DataInfo, images: int, folder: Path, in_pieces: bool) -> None:
-    # While a file is put together, it is there twice.
+    # While a file is joined, it is on the disk twice.
     twice = min(images * math.prod(info.shape), SHARD_BYTES) if in_pieces else 0
     needed = images * (math.prod(info.shape) + _RECORD_OVERHEAD) + twice
     free = shutil.disk_usage(folder).free
@@ -216,7 +205,7 @@ def _results(jobs: Sequence[ShardJob], workers: int, meter: _Meter, lock: int) -
         for i, job in enumerate(jobs):
             yield i, make_shard(job, meter.add)
     else:
-        # The workers hold the lock, too: were this process killed, a new one must not meet them at their work.
+        # The workers hold the lock too: if this process is killed, a new one must wait until they have ended.
         yield from run_jobs(make_shard, jobs, workers, meter.add, [lock])
 
 
@@ -241,19 +230,17 @@ def _sidecar(source: ImageSource, info: DataInfo, receipts: list[Receipt], optio
 
 
 class _Meter:
-    """Counts images and tells their number, rate and the time left, every other second and in the end."""
+    """Reports the number of images, their rate and the time left, every other second and at the end."""
 
-    def __init__(self, name: str, total: int, done: int, progress: Callable[[str], object]) -> None:
-        self._name, self._total, self._done, self._progress = name, total, done, progress
+    def __init__(self, name: str, total: int, done: int, say: Say) -> None:
+        self._name, self._total, self._done, self._say = name, total, done, say
         self._before = done
-        self._start = self._last = time.monotonic()
+        self._ticker = Ticker(_REPORT_SECONDS)
 
     def add(self, images: int) -> None:
         self._done += images
-        now = time.monotonic()
-        if now - self._last < PROGRESS_SECONDS and (self._done < self._total or not images):
+        if not self._ticker.due() and (self._done < self._total or not images):
             return
-        self._last = now
-        rate = (self._done - self._before) / max(now - self._start, 1e-9)
+        rate = (self._done - self._before) / max(self._ticker.elapsed, 1e-9)
         left = f"{duration((self._total - self._done) / rate)} left" if rate else "time left unknown"
-        self._progress(f"{self._name}: {self._done:,} of {self._total:,} images, {rate:,.0f} images/s, {left}")
+        self._say(f"{self._name}: {self._done:,} of {self._total:,} images, {rate:,.0f} images/s, {left}")

@@ -1,7 +1,7 @@
-"""One image of a source brought to the shape of its data set: decoded, resized, cropped, converted.
+"""Decodes, resizes, crops and converts one image of a source to the shape of its data set.
 
-The geometry is the original's, bit for bit: resize with Lanczos, centre crop, and only then the conversion of the
-colour mode. What cannot become a right image is named: nothing is guessed, padded or cut short.
+The geometry is the original's, bit for bit: resize with Lanczos, centre crop, and only then convert the colour mode.
+An image that is broken or of another shape is an error: nothing is guessed, padded or cut short.
 """
 
 from __future__ import annotations
@@ -22,19 +22,15 @@ if TYPE_CHECKING:
 
 # Pillow tries them in this order, and imports its other plugins only for what is neither of the first two.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")
-MAX_PIXELS = 2**26  # of an image as it is declared, and once it is resized: 256 MiB as Pillow holds it
-_ROUNDING = 1e-6  # of a pixel: what the quotients below lose in double precision, and much more
+MAX_PIXELS = 2**26  # of an image as declared, and once it is resized: 256 MiB as Pillow holds it
+_ROUNDING = 1e-6  # of a pixel: much more than the quotients below lose in double precision
 GREY = ("L", "LA", "La", "1")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNK = 12  # bytes of a chunk around its data: length, type, checksum
 
 
 class BrokenImage(Exception):
-    """An image that cannot be had.
-
-    Attributes:
-        reason: why, as the rest of a sentence that begins with the image's name.
-    """
+    """An image that cannot be used; `reason` is the rest of a sentence that begins with the image's name."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -46,8 +42,8 @@ class Geometry:
     """How images are resized and cropped; sizes are (width, height).
 
     Attributes:
-        resize: the size that an image is scaled down (or up) to cover, keeping its proportions; None to keep its size.
-        crop: the size of the centre that is then cut out; None for all.
+        resize: The size that an image is scaled down (or up) to cover, keeping its proportions; None to keep its size.
+        crop: The size of the centre that is then cut out; None for all.
     """
 
     resize: tuple[int, int] | None = None
@@ -62,9 +58,9 @@ class Geometry:
         """The size of an image once it is resized.
 
         With factor = min(W / w, H / h), the original scales (W, H) to (int(W / factor), int(H / factor)). Where that
-        quotient is a whole number but for rounding, int() loses a pixel: 100 pixels to 88 make 87. The original
+        quotient is a whole number except for rounding, int() loses a pixel: 100 pixels to 88 make 87. The original
         then crops beyond the picture, which adds a black column. Here such a side is as long as the crop; wherever
-        the original cuts inside the picture, the sizes are its own.
+        the original crops inside the picture, the sizes are the same.
         """
         if self.resize is None:
             return size
@@ -79,7 +75,7 @@ class Geometry:
         """Resizes and crops one image; its mode stays.
 
         Raises:
-            BrokenImage: an image so long that it would be enlarged beyond all bounds, or smaller than the crop.
+            BrokenImage: The image would become larger than `MAX_PIXELS`, or is smaller than the crop.
         """
         from PIL import Image
 
@@ -102,14 +98,14 @@ class Geometry:
 def load_image(
     item: Item, geometry: Geometry, shape: tuple[int, int, int], size: tuple[int, int] | None = None
 ) -> np.ndarray:
-    """Makes one image of a data set of what its source holds.
+    """Makes one image of a data set from an item of its source.
 
     Grey, palette, CMYK and other modes become RGB, or grey for C = 1, as Pillow converts them: transparency is
-    dropped. 16-bit images are scaled to 8 bits. Of a file of several pictures the first is taken.
+    dropped. 16-bit images are scaled to 8 bits. Of a file with several pictures the first is taken.
 
     Args:
-        item: pixels, or the content of a file of one of the `FORMATS`.
-        geometry: how it is resized and cropped.
+        item: Pixels, or the content of a file of one of the `FORMATS`.
+        geometry: How it is resized and cropped.
         shape: (C, H, W) that must result; C is 1 or 3.
         size: (width, height) that it must have before; None for any size.
 
@@ -117,7 +113,7 @@ def load_image(
         uint8 (C, H, W).
 
     Raises:
-        BrokenImage: anything else, with the reason.
+        BrokenImage: The item is broken or has another size.
     """
     import numpy as np
 
@@ -137,17 +133,13 @@ def load_image(
 
 
 def shape_of(item: Item, geometry: Geometry, channels: int) -> tuple[int, int, int]:
-    """The shape (C, H, W) that `load_image` can make of an item.
-
-    Raises:
-        BrokenImage: none, with the reason.
-    """
+    """The shape (C, H, W) that `load_image` can make of an item; BrokenImage if it is broken."""
     image = geometry.apply(_opened(item, None))
     return channels, image.height, image.width
 
 
 def is_grey(item: Item) -> bool:
-    """Whether an item is an image without colours by its form; False for one that is broken."""
+    """Whether an item is an image in a grey colour mode; False for a broken one."""
     try:
         image = _opened(item, None)
     except BrokenImage:
@@ -156,7 +148,7 @@ def is_grey(item: Item) -> bool:
 
 
 def _opened(item: Item, size: tuple[int, int] | None) -> Image.Image:
-    """The image as Pillow has it once it is decoded, with its declared size checked before."""
+    """The decoded image; its declared size is checked first."""
     if item.fault:
         raise BrokenImage(item.fault)
     if item.pixels is not None:
@@ -172,8 +164,8 @@ def _opened(item: Item, size: tuple[int, int] | None) -> Image.Image:
     except BrokenImage:
         raise
     except UnidentifiedImageError:
-        raise BrokenImage(f"cannot be read as an image: it is none of {', '.join(FORMATS)}") from None
-    except Exception as error:  # what Pillow raises for damaged files is not confined to any list
+        raise BrokenImage(f"cannot be read as an image: its format is not one of {', '.join(FORMATS)}") from None
+    except Exception as error:  # Pillow raises errors of any type for damaged files
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BrokenImage(f"cannot be read as an image ({reason})") from error
 
@@ -191,7 +183,7 @@ def _decoded(content: bytes, size: tuple[int, int] | None) -> Image.Image:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences Pillow's warnings: of metadata, transparency, and sizes, for which our own limit is lower."""
+    """Silences Pillow's warnings, of metadata, transparency and sizes (our own limit is lower)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -215,7 +207,7 @@ def _check_size(found: tuple[int, int], expected: tuple[int, int] | None) -> Non
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scales 16-bit grey to 8 bits, rounding to nearest; Pillow would clip it or take the high byte."""
+    """Scales 16-bit grey to 8 bits, rounding to nearest; Pillow clips it or takes the high byte."""
     if image.mode == "F":
         raise BrokenImage("holds floating-point values, whose range is not known: save it with 8 or 16 bits")
     if not image.mode.startswith("I"):
@@ -230,13 +222,12 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _array(image: Image.Image, channels: int) -> np.ndarray:
-    """uint8 (C, H, W) of an image in any mode."""
     import numpy as np
 
     try:
         with _quiet():
             if channels == 1:
-                # Not every mode converts to grey at once, such as CMYK; those that are grey stay as they are.
+                # Some modes, such as CMYK, do not convert to grey directly; grey ones stay as they are.
                 grey = image if image.mode in GREY else image.convert("RGB")
                 return np.asarray(grey.convert("L"))[None]
             return np.ascontiguousarray(np.asarray(image.convert("RGB")).transpose(2, 0, 1))
@@ -245,7 +236,7 @@ def _array(image: Image.Image, channels: int) -> np.ndarray:
 
 
 def _check_png(content: bytes) -> None:
-    """Verifies the checksum of every chunk: Pillow skips those of chunks that it does not need."""
+    """Verifies the checksum of every chunk: Pillow skips chunks that it does not need."""
     position, kind = len(_PNG_SIGNATURE), b""
     while kind != b"IEND":
         if position + _PNG_CHUNK > len(content):

@@ -1,4 +1,4 @@
-"""Data sets that are there already: whether they are what is asked for now."""
+"""Whether a data set that is there already matches what is asked for now."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmdgan.data.sources.base import Request
 
 
 def check_files(sidecar: Sidecar, folder: Path) -> None:
-    """Raises a DataError when a file of a data set is gone or has another size; none of them is read."""
+    """Raises a DataError when a file of a data set is missing or has another size; no file is read."""
     for shard in sidecar.shards:
         file = folder / shard.file
         size = file.stat().st_size if file.is_file() else None
@@ -29,27 +29,21 @@ def check_options(wanted: Mapping[str, Any], sidecar: Sidecar, folder: Path) -> 
     """Raises a DataError when a data set was made otherwise.
 
     Args:
-        wanted: the options that its sidecar should have; its "labels" may be "auto", which any will do for.
-        sidecar: what is there.
-        folder: where.
+        wanted: The options that its sidecar should have; "labels" may be "auto", which matches any.
+        sidecar: The data set's sidecar.
+        folder: The data set's folder.
     """
     made = {**wanted, "labels": "source" if sidecar.labels else "none", **sidecar.options}
     for option, value in wanted.items():
         if made[option] != value and (option, value) != ("labels", "auto"):
             raise DataError(
-                f"The records in {folder} have {option} {_said(made[option])}, not {_said(value)}: move {folder} aside "
-                "to make it anew, or give this one another --name."
+                f"The records in {folder} have {option} {_text(made[option])}, not {_text(value)}: move {folder} aside "
+                "to make it again, or give this one another --name."
             )
 
 
 def is_from(sidecar: Sidecar, path: Path, request: Request) -> bool:
-    """Whether a data set was made from a source as it is now; from one that is gone, if it was there.
-
-    Args:
-        sidecar: the data set's.
-        path: of the source.
-        request: what is asked of it.
-    """
+    """Whether a data set was made from the source at a path, as it is now; if it is gone, whether it was there."""
     path = path.expanduser()
     if str(path.resolve()) != sidecar.origin.path:
         return False
@@ -68,14 +62,14 @@ def is_from_tfds(origin: Origin, name: str) -> bool:
 
 
 def tfds_name(text: str) -> str:
-    """A name as TensorFlow Datasets spells it in the end: it takes `OxfordFlowers102` for `oxford_flowers102`."""
+    """A name as TensorFlow Datasets spells it: it takes `OxfordFlowers102` for `oxford_flowers102`."""
     name = re.split("[/:]", text, maxsplit=1)[0]
     snake = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)).lower()
     return snake + text[len(name) :]
 
 
 def check_origin(source: str | Path, sidecar: Sidecar, folder: Path) -> None:
-    """Raises a DataError when records were made from something else than the source that is named now."""
+    """Raises a DataError when records were made from another source than the one that is named now."""
     origin, options = sidecar.origin, sidecar.options
     request = Request(
         CATALOG.get(options.get("data", sidecar.name)) or DataInfo(sidecar.name, sidecar.shape),
@@ -91,7 +85,7 @@ def check_origin(source: str | Path, sidecar: Sidecar, folder: Path) -> None:
         )
 
 
-def _said(value: object) -> str:
+def _text(value: object) -> str:
     if isinstance(value, list):
         return (" x " if all(isinstance(part, int) for part in value) else ", ").join(map(str, value))
     return "none" if value is None else str(value)

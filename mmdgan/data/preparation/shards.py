@@ -1,4 +1,4 @@
-"""One file of records made of a part of a source, and the receipt that lets an interrupted conversion keep it."""
+"""One file of records made of a part of a source, and the receipt by which an interrupted conversion keeps it."""
 
 from __future__ import annotations
 
@@ -6,48 +6,35 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmdgan.core.errors import DataError
-from mmdgan.core.files import write_text
+from mmdgan.core.files import atomic, write_text
 from mmdgan.data.preparation.geometry import BrokenImage, Geometry, load_image
 from mmdgan.data.sidecar import Shard, Skipped
 from mmdgan.data.sources.base import Item, Part
 
 RECEIPT_FORMAT = 1
-PART_SUFFIX = ".part"  # of a file that is being written
 _BLOCK = 2**20
-_AGAIN = "mend that and give the same command again, which goes on from there"
-_REMEDY = "mend it or take it out, or have all that is broken left out and listed with --skip_broken"
+_AGAIN = "fix that and run the same command again; it continues from there"
+_REMEDY = "fix it or take it out, or have all broken images left out and listed with --skip_broken"
 
 
 @dataclass(frozen=True)
 class ShardJob:
-    """What it takes to make one file of records; it can be pickled.
+    """What it takes to make one file of records; it can be pickled."""
 
-    Attributes:
-        file: the file to write; its receipt comes beside it.
-        part: the images.
-        shape: (C, H, W) of each.
-        geometry: how they are resized and cropped.
-        size: (width, height) that each has before; None for any.
-        num_class: number of classes; 0 without labels.
-        options: how the data set is made, as its sidecar will say.
-        skip_broken: leave out images that are broken.
-    """
-
-    file: Path
-    part: Part
-    shape: tuple[int, int, int]
-    geometry: Geometry
-    size: tuple[int, int] | None
-    num_class: int
-    options: dict[str, Any]
-    skip_broken: bool
+    file: Path  # the file to write, next to which its receipt is written
+    part: Part  # the images
+    shape: tuple[int, int, int]  # (C, H, W) of each
+    geometry: Geometry  # how they are resized and cropped
+    size: tuple[int, int] | None  # (width, height) that each has before; None for any
+    num_class: int  # 0 without labels
+    options: dict[str, Any]  # how the data set is made, as its sidecar will say
+    skip_broken: bool  # leave broken images out
 
     def key(self) -> str:
         """A hexadecimal digest of everything that the file's content depends on."""
@@ -75,19 +62,18 @@ def make_shard(job: ShardJob, report: Callable[[int], object] = lambda images: N
     """Writes one file of records and its receipt; neither has its name before it is complete and on the disk.
 
     Args:
-        job: what to do.
-        report: is called with 1 after each image.
+        job: What to do.
+        report: Called with 1 after each image.
 
     Raises:
-        DataError: a broken image that is not to be skipped, or a file that cannot be read or written.
+        DataError: An image is broken and not to be skipped, or a file cannot be read or written.
     """
     from mmdgan.data.records.writer import ShardWriter
 
-    temporary = job.file.with_name(job.file.name + PART_SUFFIX)
     skipped, count = [], 0
     try:
         key = job.key()
-        with ShardWriter(temporary) as writer:
+        with atomic(job.file) as partial, ShardWriter(partial) as writer:
             for item in job.part.items():
                 count += 1
                 if count > len(job.part):
@@ -99,38 +85,34 @@ def make_shard(job: ShardJob, report: Callable[[int], object] = lambda images: N
                         raise DataError(f"{item.name} {error.reason}; {_REMEDY}.") from error
                     skipped.append(Skipped(item.name, error.reason))
                 report(1)
-        if count != len(job.part):
-            raise DataError(f"The source gave another number of images than the {len(job.part)} that it announced.")
-        return _finished(job.file, temporary, Receipt(key, writer.shard(job.file.name), tuple(skipped)))
+            if count != len(job.part):
+                raise DataError(f"The source gave another number of images than the {len(job.part)} that it announced.")
+        return _written(job.file, Receipt(key, writer.shard(job.file.name), tuple(skipped)))
     except OSError as error:
         raise DataError(f"The images for {job.file} cannot be read or written ({error}); {_AGAIN}.") from error
 
 
 def join_pieces(job: ShardJob, pieces: Sequence[ShardJob], receipts: Sequence[Receipt]) -> Receipt:
-    """Makes a file of what other jobs have made of its parts, and removes theirs: the file that its own would make.
+    """Joins the files of other jobs, and removes them: makes the same file as its own job would.
 
     Args:
-        job: what is to be made.
-        pieces: the jobs that were done, in the order of their images.
-        receipts: theirs.
+        job: The job whose file is to be made.
+        pieces: The jobs that were done instead, in the order of their images.
+        receipts: Their receipts.
 
     Raises:
-        DataError: a file that cannot be read or written.
+        DataError: A file cannot be read or written.
     """
-    temporary = job.file.with_name(job.file.name + PART_SUFFIX)
-    digest = hashlib.sha256()
+    digest, size = hashlib.sha256(), 0
     try:
-        with open(temporary, "wb") as stream:
+        with atomic(job.file) as partial, open(partial, "wb") as stream:
             for piece in pieces:
                 for block in _blocks(piece.file):
                     digest.update(block)
-                    stream.write(block)
-            stream.flush()
-            os.fsync(stream.fileno())
-            size = stream.tell()
+                    size += stream.write(block)
         shard = Shard(job.file.name, sum(receipt.shard.count for receipt in receipts), size, digest.hexdigest())
         skipped = tuple(image for receipt in receipts for image in receipt.skipped)
-        receipt = _finished(job.file, temporary, Receipt(job.key(), shard, skipped))
+        receipt = _written(job.file, Receipt(job.key(), shard, skipped))
         for piece in pieces:
             receipt_path(piece.file).unlink()
             piece.file.unlink()
@@ -139,9 +121,29 @@ def join_pieces(job: ShardJob, pieces: Sequence[ShardJob], receipts: Sequence[Re
     return receipt
 
 
-def _finished(file: Path, temporary: Path, receipt: Receipt) -> Receipt:
-    """Gives a file that is on the disk its name, and writes its receipt."""
-    temporary.replace(file)
+def kept_receipt(job: ShardJob, folder: Path) -> Receipt | None:
+    """The receipt of a file that need not be made again, because it is what `make_shard` would make.
+
+    Args:
+        job: The job whose file is to be made.
+        folder: Where files go at the end: an interrupted conversion may have moved this one already.
+
+    Returns:
+        None if there is no receipt, or the file is not as it says, or was made from something else.
+    """
+    try:
+        content = json.loads(receipt_path(job.file).read_text(encoding="utf-8"))
+        skipped = tuple(Skipped(**entry) for entry in content["skipped"])
+        receipt = Receipt(content["key"], Shard(**content["shard"]), skipped)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if receipt.key != job.key() or (receipt.skipped and not job.skip_broken):
+        return None
+    file = job.file if job.file.is_file() else folder / job.file.name
+    return receipt if _is_whole(file, receipt.shard) else None
+
+
+def _written(file: Path, receipt: Receipt) -> Receipt:
     write_text(receipt_path(file), json.dumps(dataclasses.asdict(receipt), indent=1) + "\n")
     return receipt
 
@@ -158,28 +160,6 @@ def _label(item: Item, num_class: int) -> int | None:
     if item.label is None or not 0 <= item.label < num_class:
         raise BrokenImage(f"has label {item.label} where there are {num_class or 'no'} classes")
     return int(item.label)
-
-
-def kept_receipt(job: ShardJob, folder: Path) -> Receipt | None:
-    """The receipt of a file that need not be made again, because it is what `make_shard` would make.
-
-    Args:
-        job: what is to be made.
-        folder: where files go in the end: an interrupted conversion may have moved this one already.
-
-    Returns:
-        None when there is none, or the file is not the one it says, or was made from something else.
-    """
-    try:
-        content = json.loads(receipt_path(job.file).read_text(encoding="utf-8"))
-        skipped = tuple(Skipped(**entry) for entry in content["skipped"])
-        receipt = Receipt(content["key"], Shard(**content["shard"]), skipped)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    if receipt.key != job.key() or (receipt.skipped and not job.skip_broken):
-        return None
-    file = job.file if job.file.is_file() else folder / job.file.name
-    return receipt if _is_whole(file, receipt.shard) else None
 
 
 def _is_whole(file: Path, shard: Shard) -> bool:

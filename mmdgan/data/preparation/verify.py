@@ -1,4 +1,4 @@
-"""Checks a data set on the disk: everything that its sidecar says, and every record."""
+"""Verifies a data set on the disk: everything that its sidecar says, and every record."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import math
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,7 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from mmdgan.core.errors import DataError
+from mmdgan.core.progress import Say, Ticker, log
 from mmdgan.core.text import duration
+from mmdgan.data.preparation.staging import FOLDER
 from mmdgan.data.records.example import Layout
 from mmdgan.data.records.framing import (
     REMEDY,
@@ -31,21 +32,20 @@ from mmdgan.data.records.framing import (
 from mmdgan.data.records.reader import SUFFIX, RecordFile, missing_shards
 from mmdgan.data.sidecar import Shard, Sidecar, read_sidecar, sidecar_path
 
-PARTIAL = ".partial"
-_BLOCK = 2**22  # bytes between two looks at the clock
-_PROGRESS_SECONDS = 2.0
+_BLOCK = 2**22  # bytes between two reports of progress
+_REPORT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was found.
+    """The result of a verification.
 
     Attributes:
-        name: the data set's.
-        images: the number of records that could be found.
-        shards: the number of files that there are or should be.
-        problems: one sentence each, in the order of the files; none when all is well.
-        notes: what a person may want to know besides, such as files that belong to no shard.
+        name: The data set's name.
+        images: Number of records that were found.
+        shards: Number of files that there are or should be.
+        problems: One sentence each, in the order of the files; empty when all is well.
+        notes: What else the user may want to know, such as files that belong to no shard.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Report:
 
 @dataclass(frozen=True)
 class _Expected:
-    """What the records of a file should be; None where that is not known."""
+    """What the records of a file should be; None where that is unknown."""
 
     image_bytes: int
     labels: bool | None = None
@@ -67,36 +67,33 @@ class _Expected:
 
 @dataclass
 class _Checked:
-    """What was found in one file; `labels` is None where no record is sound."""
+    """The result for one file; `labels` is None if no record is sound."""
 
     count: int
     problems: list[str]
     labels: bool | None = None
 
 
-def verify(folder: str | Path, progress: Callable[[str], object] = print) -> Report:
+def verify(folder: str | Path, say: Say = log) -> Report:
     """Reads a whole data set and lists all that is wrong with it.
 
-    With a sidecar: each of its files is there, has its size, SHA-256 and number of records. Always: each record
-    has sound checksums and is a tf.train.Example with an image of the right length (without a sidecar: the
-    first one's), with labels in all or none of them and within the classes.
+    Always verified: each record has right checksums and is a tf.train.Example with an image of the right length
+    (without a sidecar: the first one's); all or no records have labels, within the classes. With a sidecar: each file
+    is there and has its size, SHA-256 and number of records.
 
     Args:
-        folder: of one data set; or a file of records.
-        progress: takes the notes, and how far it is every two seconds.
-
-    Returns:
-        what was found.
+        folder: The folder of one data set; or a file of records.
+        say: Takes the notes, and a line of progress every two seconds.
 
     Raises:
-        DataError: there is nothing to verify.
+        DataError: There is nothing to verify.
     """
     folder = Path(folder)
     if folder.is_file():
-        return _verify_loose(folder.stem, [folder], [], [], progress)
+        return _verify_loose(folder.stem, [folder], [], [], say)
     name = _name(folder)
     files = sorted(path for path in folder.glob(f"*{SUFFIX}") if path.is_file())
-    partial = folder / PARTIAL
+    partial = folder / FOLDER
     if not (files or partial.is_dir() or sidecar_path(folder, name).is_file()):
         raise DataError(f"There are no records to verify in {folder}; name the folder of one prepared data set.")
     sidecar, problems, notes = None, [], []
@@ -108,38 +105,36 @@ def verify(folder: str | Path, progress: Callable[[str], object] = print) -> Rep
         problems += _contradictions(sidecar, sidecar_path(folder, name))
     if sidecar is None:
         if not problems and partial.is_dir():
-            problems.append(f"{folder} holds an unfinished conversion; give the command that began it once more.")
+            problems.append(f"{folder} holds an unfinished conversion; run the command that began it again.")
         elif not problems:
             notes.append(f"{folder} has no sidecar: what the records should be is taken from the first of them.")
-        return _verify_loose(name, files, problems, notes, progress)
-    return _verify_prepared(sidecar, folder, problems, progress)
+        return _verify_loose(name, files, problems, notes, say)
+    return _verify_prepared(sidecar, folder, problems, say)
 
 
-def _verify_prepared(sidecar: Sidecar, folder: Path, problems: list[str], progress: Callable[[str], object]) -> Report:
+def _verify_prepared(sidecar: Sidecar, folder: Path, problems: list[str], say: Say) -> Report:
     expected = _Expected(math.prod(sidecar.shape), sidecar.labels, len(sidecar.class_names))
     owned = {shard.file for shard in sidecar.shards}
     others = [path for path in sorted(folder.iterdir()) if SUFFIX in path.name and path.name not in owned]
     notes = [f"{path} belongs to no shard; it is not used." for path in others]
-    if (folder / PARTIAL).exists():
+    if (folder / FOLDER).exists():
         notes.append(
-            f"{folder / PARTIAL} is left over from a conversion; the command that made the data set removes it."
+            f"{folder / FOLDER} is left over from a conversion; the command that made the data set removes it."
         )
     found = _check_all(
         [folder / shard.file for shard in sidecar.shards],
         [replace(expected, shard=shard) for shard in sidecar.shards],
         notes,
-        progress,
+        say,
     )
     problems = problems + [problem for checked in found for problem in checked.problems]
     return Report(sidecar.name, sum(checked.count for checked in found), len(found), tuple(problems), tuple(notes))
 
 
-def _verify_loose(
-    name: str, files: list[Path], problems: list[str], notes: list[str], progress: Callable[[str], object]
-) -> Report:
-    """Checks records of which nothing is known."""
+def _verify_loose(name: str, files: list[Path], problems: list[str], notes: list[str], say: Say) -> Report:
+    """Verifies records without a sidecar."""
     missing = dict.fromkeys(f"{path} is missing; {REMEDY}." for path in missing_shards(files))
-    found = _check_all(files, [_Expected(_image_bytes(files))] * len(files), notes, progress)
+    found = _check_all(files, [_Expected(_image_bytes(files))] * len(files), notes, say)
     problems = [*problems, *missing, *(problem for checked in found for problem in checked.problems)]
     if {True, False} <= {checked.labels for checked in found}:
         problems.append(f"Some of the files in {files[0].parent} hold labels and some do not; {REMEDY}.")
@@ -156,7 +151,7 @@ def _name(folder: Path) -> str:
 
 
 def _contradictions(sidecar: Sidecar, path: Path) -> Iterator[str]:
-    """What is wrong with a sidecar by itself."""
+    """What is wrong within a sidecar."""
     if sidecar.labels != bool(sidecar.class_names):
         said = "labels but no names of classes" if sidecar.labels else "names of classes but no labels"
         yield f"{path} says that there are {said}; {REMEDY}."
@@ -167,21 +162,29 @@ def _contradictions(sidecar: Sidecar, path: Path) -> Iterator[str]:
         yield f"{path} says that images have the shape {sidecar.shape}, which cannot be; {REMEDY}."
 
 
-def _check_all(
-    files: Sequence[Path], expected: Sequence[_Expected], notes: Sequence[str], progress: Callable[[str], object]
-) -> list[_Checked]:
-    """Checks files on all cores, since most of the time goes into reading and SHA-256."""
+def _check_all(files: Sequence[Path], expected: Sequence[_Expected], notes: Sequence[str], say: Say) -> list[_Checked]:
+    """Verifies files on all cores: reading and SHA-256 take most of the time."""
     for note in notes:
-        progress(note)
-    meter = _Meter(sum(file.stat().st_size for file in files if file.is_file()), progress)
+        say(note)
+    total, done = sum(file.stat().st_size for file in files if file.is_file()), 0
+    ticker, lock = Ticker(_REPORT_SECONDS), threading.Lock()
+
+    def report(count: int) -> None:
+        nonlocal done
+        with lock:
+            done += count
+            if ticker.due():
+                left = duration(max(0, total - done) * ticker.elapsed / done)
+                say(f"Verified {done / 1e6:,.0f} of {total / 1e6:,.0f} MB, {left} left")
+
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        return list(pool.map(_check_file, files, expected, [meter] * len(files)))
+        return list(pool.map(_check_file, files, expected, [report] * len(files)))
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _check_file(path: Path, expected: _Expected, meter: _Meter) -> _Checked:
+def _check_file(path: Path, expected: _Expected, report: Callable[[int], object]) -> _Checked:
     checked = _Checked(0, [])
     try:
         size = size_of(path)
@@ -189,7 +192,7 @@ def _check_file(path: Path, expected: _Expected, meter: _Meter) -> _Checked:
         frames, sound = walk(path)
         records = _FoundRecords(path, expected, frames if sound else _regular(frames, size, expected.shard))
         checked.count = records.frames.count
-        checked.problems += records.problems(meter)
+        checked.problems += records.problems(report)
         checked.labels = records.labels
     except DataError as error:
         checked.problems.append(str(error))
@@ -213,7 +216,7 @@ def _shard_problems(path: Path, size: int, shard: Shard | None) -> list[str]:
 
 
 def _regular(frames: Frames, size: int, shard: Shard | None) -> Frames:
-    """The records of a file in which a length is damaged: all, if they have one length, else those before it."""
+    """The records of a file with a damaged length: all, if they have one length, else those before it."""
     if shard is not None and shard.count and size % shard.count == 0:
         stride = size // shard.count
         if frames.count == 0 or np.all(np.diff(np.asarray(frames.ends)) == stride):
@@ -222,11 +225,11 @@ def _regular(frames: Frames, size: int, shard: Shard | None) -> Frames:
 
 
 class _FoundRecords(RecordFile):
-    """The records of a file that could be found, whatever is wrong with them.
+    """The records of a file that were found, whatever is wrong with them.
 
     Attributes:
-        frames: where they are.
-        labels: whether the first sound one has a label; None if there is no sound one.
+        frames: Where they are.
+        labels: Whether the first sound one has a label; None if there is no sound one.
     """
 
     def __init__(self, path: Path, expected: _Expected, frames: Frames) -> None:
@@ -235,23 +238,23 @@ class _FoundRecords(RecordFile):
         self.frames = self._frames = frames
         self.labels: bool | None = None
 
-    def problems(self, meter: _Meter) -> Iterator[str]:
-        """What is wrong, in the order of the records; the same fault in neighbours is said once."""
+    def problems(self, report: Callable[[int], object]) -> Iterator[str]:
+        """What is wrong, in the order of the records; the same fault of neighbours is reported once."""
         self.labels = self._first_labels()
         self._labelled = bool(self.labels)
         if self.labels is not None and self.expected.labels not in (None, self.labels):
             has, says = ("no labels", "there are") if self.expected.labels else ("labels", "there are none")
             yield f"{self.path} holds {has} where its sidecar says that {says}; {REMEDY}."
         first, more = None, 0
-        for fault in self._faults(meter):
+        for fault in self._faults(report):
             if first is not None and fault.what == first.what and fault.number == first.number + more + 1:
                 more += 1
                 continue
             if first is not None:
-                yield _said(first, more)
+                yield _sentence(first, more)
             first, more = fault, 0
         if first is not None:
-            yield _said(first, more)
+            yield _sentence(first, more)
 
     def _first_labels(self) -> bool | None:
         for number in range(self.frames.count):
@@ -261,13 +264,13 @@ class _FoundRecords(RecordFile):
                 continue
         return None
 
-    def _faults(self, meter: _Meter) -> Iterator[RecordError]:
+    def _faults(self, report: Callable[[int], object]) -> Iterator[RecordError]:
         step = max(1, _BLOCK // max(1, self.image_bytes))
         for start in range(0, self.frames.count, step):
             numbers = np.arange(start, min(self.frames.count, start + step))
             yield from self._block_faults(numbers)
             starts, stops = self.frames.bounds(numbers)
-            meter.add(int((stops - starts).sum()))
+            report(int((stops - starts).sum()))
 
     def _block_faults(self, numbers: np.ndarray) -> Iterator[RecordError]:
         labels = np.zeros(len(numbers), np.int64)
@@ -290,7 +293,7 @@ class _FoundRecords(RecordFile):
         return (faults[place] for place in sorted(faults))
 
 
-def _said(first: RecordError, more: int) -> str:
+def _sentence(first: RecordError, more: int) -> str:
     if not more:
         return str(first)
     return f"{str(first).rstrip('.')} (and so with the {more:,} record{'s' * (more > 1)} after it)."
@@ -314,25 +317,3 @@ def _sha256(path: Path) -> str:
         while content := os.read(file, _BLOCK):
             digest.update(content)
     return digest.hexdigest()
-
-
-class _Meter:
-    """Says how far the reading is."""
-
-    def __init__(self, total: int, progress: Callable[[str], object]) -> None:
-        self._total, self._progress = total, progress
-        self._lock = threading.Lock()
-        self._begun = self._last = time.monotonic()
-        self._done = 0
-
-    def add(self, count: int) -> None:
-        """So many bytes more."""
-        with self._lock:
-            self._done += count
-            now = time.monotonic()
-            if now - self._last < _PROGRESS_SECONDS:
-                return
-            self._last = now
-            left = max(0, self._total - self._done) * (now - self._begun) / self._done
-            sizes = f"{self._done / 1e6:,.0f} of {self._total / 1e6:,.0f} MB"
-            self._progress(f"Verified {sizes}, {duration(left)} left")

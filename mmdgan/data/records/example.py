@@ -1,38 +1,20 @@
-"""One record of the original's format: an image and its label as a tf.train.Example in the frame of a TFRecord.
+"""One record of the original's format: an image and its label as a tf.train.Example.
 
 'x' is one bytes feature, the image's uint8 values in (C, H, W) order; 'y', optional, is one int64, its class. The
-records hold no shape. The frame is the length (8 bytes), its checksum (4), the data, their checksum (4); all
-numbers are little-endian (tensorflow/core/lib/io/record_writer.h). TensorFlow is not needed to read or write them.
+records hold no shape. TensorFlow is not needed to read or write them.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 
 import numpy as np
-
-from mmdgan.core.crc import masked_crc
-
-HEAD = 12  # bytes of a frame before the data
-FRAME = 16  # bytes of a frame around the data
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types of protocol buffers
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3  # the fields of a tf.train.Feature
 _FOREIGN = "is not a tf.train.Example"
 
-Span = tuple[int, int]
-
-
-def head(length: int) -> bytes:
-    """What stands before data of this length in a file: the length and its checksum."""
-    size = struct.pack("<Q", length)
-    return size + struct.pack("<I", masked_crc(size))
-
-
-def framed(data: bytes) -> bytes:
-    """One record as it stands in a file."""
-    return b"".join((head(len(data)), data, struct.pack("<I", masked_crc(data))))
+Span = tuple[int, int]  # (first byte, the byte after the last one)
 
 
 def encode(image: bytes, label: int | None = None) -> bytes:
@@ -43,25 +25,54 @@ def encode(image: bytes, label: int | None = None) -> bytes:
     return _field(1, entries)
 
 
-def decode(record: bytes) -> tuple[bytes, int | None]:
-    """The image and the label of any tf.train.Example that holds them, however it was serialised.
+class Layout:
+    """Where image and label stand in one record, and in all others whose bytes around them are the same.
 
-    Returns:
-        the image's bytes, and the label or None.
+    A record of `overhead` bytes more than its image holds all but the image in its first and last `overhead`
+    bytes, wherever the image stands. The methods take these of n records: `heads` and `tails`, uint8 (n, overhead).
 
-    Raises:
-        ValueError: another thing. The text is the rest of a sentence that begins with the record.
+    Attributes:
+        start: The image's first byte.
+        image_bytes: Number of its bytes.
+        labelled: Whether there is a label.
     """
-    image, label = locate(record)
-    return record[slice(*image)], None if label is None else _signed(_read_varint(record, *label)[0])
+
+    def __init__(self, record: bytes) -> None:
+        """Learns the layout from any tf.train.Example with an image, however it was serialised.
+
+        Raises:
+            ValueError: The record is something else. The text is the rest of a sentence that begins with the record.
+        """
+        image, label = _locate(record)
+        self.start, self.image_bytes = image[0], image[1] - image[0]
+        self.labelled = label is not None
+        self._after = len(record) - image[1]
+        around = np.frombuffer(record[: image[0]] + record[image[1] :], np.uint8)
+        compared = np.full(len(around), 0xFF, np.uint8)
+        if label is not None:
+            # The highest bits of a varint's bytes say where it ends, the others are free.
+            shift = 0 if label[1] <= image[0] else self.image_bytes
+            self._label = slice(label[0] - shift, label[1] - shift)
+            compared[self._label] = 0x80
+        self._compared, self._expected = compared, around & compared
+
+    def matches(self, heads: np.ndarray, tails: np.ndarray) -> np.ndarray:
+        """Which records, bool (n,), differ from this layout in nothing but their image and label."""
+        return ((self._around(heads, tails) & self._compared) == self._expected).all(axis=1)
+
+    def labels(self, heads: np.ndarray, tails: np.ndarray) -> np.ndarray:
+        """The labels, int64 (n,), of records that match."""
+        values = np.zeros(len(heads), np.uint64)
+        for place, byte in enumerate(self._around(heads, tails)[:, self._label].T):
+            values |= (byte & np.uint8(0x7F)).astype(np.uint64) << np.uint64(7 * place)
+        return values.view(np.int64)
+
+    def _around(self, heads: np.ndarray, tails: np.ndarray) -> np.ndarray:
+        return np.concatenate((heads[:, : self.start], tails[:, tails.shape[1] - self._after :]), axis=1)
 
 
-def locate(record: bytes) -> tuple[Span, Span | None]:
-    """Where in a tf.train.Example the image's bytes and the label's varint stand, as (start, stop).
-
-    Raises:
-        ValueError: as `decode`.
-    """
+def _locate(record: bytes) -> tuple[Span, Span | None]:
+    """Where in a tf.train.Example the image's bytes and the label's varint stand; ValueError if they do not."""
     try:
         features = _features(record)
     except (IndexError, ValueError):
@@ -76,52 +87,6 @@ def locate(record: bytes) -> tuple[Span, Span | None]:
     if kind != _INT64_LIST or len(labels) != 1:
         raise ValueError("has a label 'y' that is not one integer")
     return images[0], labels[0]
-
-
-class Layout:
-    """Where image and label stand in one record, and in all others whose bytes around them are the same.
-
-    A record of `overhead` bytes more than its image holds all but the image in its first and last `overhead`
-    bytes, wherever the image stands. These are what the methods take, as uint8 (n, overhead) of n records.
-
-    Attributes:
-        start: the image's first byte.
-        image_bytes: how many it has.
-        labelled: whether there is a label.
-    """
-
-    def __init__(self, record: bytes) -> None:
-        """Learns the layout from a record.
-
-        Raises:
-            ValueError: as `decode`.
-        """
-        image, label = locate(record)
-        self.start, self.image_bytes = image[0], image[1] - image[0]
-        self.labelled = label is not None
-        self._after = len(record) - image[1]
-        around = np.frombuffer(record[: image[0]] + record[image[1] :], np.uint8)
-        compared = np.full(len(around), 0xFF, np.uint8)
-        if label is not None:
-            # Of a varint's bytes, the highest bits say where it ends, the others are free.
-            shift = 0 if label[1] <= image[0] else self.image_bytes
-            self._label = slice(label[0] - shift, label[1] - shift)
-            compared[self._label] = 0x80
-        self._compared, self._expected = compared, around & compared
-
-    def matches(self, heads: np.ndarray, tails: np.ndarray) -> np.ndarray:
-        """Which records, bool (n,), differ from this layout in nothing but their image and label."""
-        return ((self._around(heads, tails) & self._compared) == self._expected).all(axis=1)
-
-    def labels(self, heads: np.ndarray, tails: np.ndarray) -> np.ndarray:
-        """The labels int64 (n,) of records that match."""
-        values = np.zeros(len(heads), np.uint64)
-        for place, byte in enumerate(self._around(heads, tails)[:, self._label].T):
-            values |= (byte & np.uint8(0x7F)).astype(np.uint64) << np.uint64(7 * place)
-        return values.view(np.int64)
-
-    def _around(self, heads: np.ndarray, tails: np.ndarray) -> np.ndarray:
-        return np.concatenate((heads[:, : self.start], tails[:, tails.shape[1] - self._after :]), axis=1)
 
 
 def _field(number: int, payload: bytes) -> bytes:
@@ -144,7 +109,7 @@ def _varint(value: int) -> bytes:
 
 
 def _read_varint(record: bytes, start: int, stop: int) -> tuple[int, int]:
-    """The number that begins at `start`, and where it ends."""
+    """The number at `start`, and where it ends."""
     value = 0
     for place in range(10):
         if start + place >= stop:
@@ -156,12 +121,8 @@ def _read_varint(record: bytes, start: int, stop: int) -> tuple[int, int]:
     raise ValueError(_FOREIGN)
 
 
-def _signed(value: int) -> int:
-    return value - 2**64 if value >= 2**63 else value
-
-
 def _fields(record: bytes, start: int, stop: int) -> Iterator[tuple[int, int, Span]]:
-    """The fields of a message: number, wire type, and the span of the value. Groups (proto1) are not read."""
+    """The fields of a message: number, wire type and the span of the value. Groups (proto1) are not read."""
     while start < stop:
         tag, start = _read_varint(record, start, stop)
         number, wire = tag >> 3, tag & 7
@@ -181,7 +142,7 @@ def _fields(record: bytes, start: int, stop: int) -> Iterator[tuple[int, int, Sp
 
 
 def _features(record: bytes) -> dict[str, tuple[int, list[Span]]]:
-    """The features of an Example: their kind (0: empty) and the spans of their values; a later one replaces."""
+    """The features of an Example: their kind (0: empty) and the spans of their values; of equal names the last."""
     features = {}
     for number, wire, span in _fields(record, 0, len(record)):
         if (number, wire) != (1, _BYTES):
@@ -194,7 +155,7 @@ def _features(record: bytes) -> dict[str, tuple[int, list[Span]]]:
 
 
 def _map_entry(record: bytes, span: Span) -> tuple[str, tuple[int, list[Span]]]:
-    """The name and the feature, whose parts are merged as protocol buffers merge them."""
+    """The name and the feature; parts of a feature are merged as protocol buffers merge them."""
     name, kind = "", 0
     values: list[Span] = []
     for number, wire, part in _fields(record, *span):

@@ -1,4 +1,8 @@
-"""Where the records of a file stand, and reading neighbours at once; their content is not looked at."""
+"""The frames of TFRecord files: where the records of a file stand, and how neighbours are read at once.
+
+A frame is the length of the data (8 bytes), its checksum (4), the data and their checksum (4), all little-endian
+(tensorflow/core/lib/io/record_writer.h). What the data hold is not looked at. TensorFlow is not needed.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
+from mmdgan.core.crc import masked_crc
 from mmdgan.core.errors import DataError
-from mmdgan.data.records.example import FRAME, HEAD, framed, head
 
-REMEDY = "get the file anew or convert the data set again"
+HEAD = 12  # bytes of a frame before the data
+FRAME = 16  # bytes of a frame around the data
+REMEDY = "get the file again or convert the data set again"
 
 _SPAN = 2**20  # bytes that are read at once, unless one record is longer
-_GAP = 2**16  # unwanted bytes between two records that are read along rather than skipped
+_GAP = 2**16  # unwanted bytes between two records that are read rather than skipped
 _PROBES = 64
 
 
@@ -26,12 +32,11 @@ class RecordError(DataError):
     """A record that is not as it should be.
 
     Attributes:
-        number: its number in the file, counted from 0.
-        what: what is wrong, as the rest of a sentence that begins with the record.
+        number: Its number in the file, counted from 0.
+        what: What is wrong, as the rest of a sentence that begins with the record.
     """
 
     def __init__(self, path: Path, number: int, what: str) -> None:
-        """Makes the sentence."""
         super().__init__(f"Record {number} of {path} {what}; {REMEDY}.")
         self.number = int(number)
         self.what = what
@@ -43,11 +48,11 @@ class MisframedError(Exception):
 
 @dataclass(frozen=True)
 class Frames:
-    """Where records stand.
+    """Where the records of a file stand.
 
     Attributes:
-        count: how many there are.
-        stride: the bytes of each with its frame; 0 when they differ.
+        count: Number of records.
+        stride: Bytes of each frame; 0 when they differ.
         ends: int64 (count + 1,), where each begins and the last one ends; None when all have one length.
     """
 
@@ -56,37 +61,78 @@ class Frames:
     ends: np.ndarray | None = None
 
     def bounds(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The first byte of some records, and the first one after each, int64 (n,)."""
+        """The first byte of each of these frames, and the byte after its last one, int64 (n,)."""
         if self.ends is None:
             return numbers * self.stride, (numbers + 1) * self.stride
         return self.ends[numbers], self.ends[numbers + 1]
 
 
+def head(length: int) -> bytes:
+    """The bytes before data of this length: the length and its checksum."""
+    size = struct.pack("<Q", length)
+    return size + struct.pack("<I", masked_crc(size))
+
+
+def framed(data: bytes) -> bytes:
+    """One record as it stands in a file."""
+    return b"".join((head(len(data)), data, struct.pack("<I", masked_crc(data))))
+
+
 def corrupt(path: Path, number: int) -> RecordError:
-    """What is said of a record whose checksum or length is wrong."""
+    """The error of a record whose checksum or length is wrong."""
     return RecordError(path, number, "is corrupt: its checksum or its end is wrong")
+
+
+def payloads(path: Path, skip: int = 0) -> Iterator[bytes | None]:
+    """Reads the data of all records in the order of the file.
+
+    Args:
+        path: The file.
+        skip: Number of records to pass over.
+
+    Yields:
+        The data of a record, or None if their checksum is wrong.
+
+    Raises:
+        RecordError: A length is wrong or the file ends early, so that nothing after it can be found.
+    """
+    size, position, number = path.stat().st_size, 0, 0
+    with path.open("rb") as file:
+        while position < size:
+            length = _length(file.read(HEAD))
+            if length is None or position + length + FRAME > size:
+                raise corrupt(path, number)
+            position += length + FRAME
+            if number < skip:
+                file.seek(position)
+            else:
+                data, footer = file.read(length), file.read(FRAME - HEAD)
+                if len(footer) < FRAME - HEAD:
+                    raise corrupt(path, number)
+                yield data if masked_crc(data) == struct.unpack("<I", footer)[0] else None
+            number += 1
 
 
 def walk(path: Path) -> tuple[Frames, bool]:
     """Finds the records by their lengths, whose checksums are verified.
 
     Returns:
-        the records up to the first whose length is wrong, and whether there is no such record.
+        The records before the first wrong length, and whether all lengths are right.
 
     Raises:
-        DataError: a file that is missing or cannot be read.
+        DataError: The file is missing or cannot be read.
     """
     known: dict[bytes, int] = {}
     ends, position, size = array("q", [0]), 0, size_of(path)
     with opened(path) as file:
         while position < size:
-            found = os.pread(file, HEAD, position)
-            if found not in known:
-                length = struct.unpack("<Q", found[:8])[0] if len(found) == HEAD else 0
-                if found != head(length):
+            header = os.pread(file, HEAD, position)
+            if header not in known:
+                length = _length(header)
+                if length is None:
                     break
-                known[found] = length + FRAME
-            position += known[found]
+                known[header] = length + FRAME
+            position += known[header]
             if position > size:
                 break
             ends.append(position)
@@ -94,7 +140,7 @@ def walk(path: Path) -> tuple[Frames, bool]:
 
 
 def walk_all(path: Path) -> Frames:
-    """The records of a file whose lengths are all sound, or a DataError that names the first that is not."""
+    """The records of a file whose lengths are all right; else a DataError that names the first wrong one."""
     frames, sound = walk(path)
     if not sound:
         raise corrupt(path, frames.count)
@@ -102,17 +148,18 @@ def walk_all(path: Path) -> Frames:
 
 
 def guess(path: Path, expected: int | None) -> Frames:
-    """The records as `walk_all` finds them, without touching each where all seem to have the first one's length.
+    """Finds the records without reading every length, if all seem to have the first one's.
 
-    That is so when the lengths add up to the file's size, and there are as many as expected or, if that is
-    unknown, the lengths are right at many places. Who reads a record checks that it stands there.
+    They do if their lengths add up to the file's size and there are as many as expected or, if that number is
+    unknown, the lengths are right at many places. The reader of a record checks that it stands there.
     """
     size = size_of(path)
     with opened(path) as file:
         first = os.pread(file, HEAD, 0)
-        if len(first) < HEAD or first != head(struct.unpack("<Q", first[:8])[0]):
+        length = _length(first)
+        if length is None:
             raise corrupt(path, 0)
-        stride = struct.unpack("<Q", first[:8])[0] + FRAME
+        stride = length + FRAME
         count, rest = divmod(size, stride)
         if not rest and expected in (None, count):
             probes = np.linspace(0, count - 1, _PROBES if expected is None else 2).astype(int).tolist()
@@ -122,15 +169,10 @@ def guess(path: Path, expected: int | None) -> Frames:
 
 
 def read_record(path: Path, frames: Frames, number: int) -> bytes:
-    """Reads the data of one record.
-
-    Raises:
-        RecordError: it is corrupt.
-        DataError: the file cannot be read.
-    """
+    """Reads the data of one record; RecordError if it is corrupt."""
     (start,), (stop,) = (bounds.tolist() for bounds in frames.bounds(np.array([number])))
     with opened(path) as file:
-        frame = read_bytes(file, start, stop)
+        frame = _read(file, start, stop)
     data = frame[HEAD : HEAD - FRAME]
     if len(frame) != stop - start or frame != framed(data):
         raise corrupt(path, number)
@@ -138,19 +180,19 @@ def read_record(path: Path, frames: Frames, number: int) -> bytes:
 
 
 def read_rows(path: Path, starts: np.ndarray, stops: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Reads records, neighbours at once, about a megabyte at a time.
+    """Reads frames, neighbours at once, about a megabyte at a time.
 
     Args:
-        path: the file.
-        starts: int64 (n,), ascending, where the records begin.
+        path: The file.
+        starts: int64 (n,), ascending, where the frames begin.
         stops: int64 (n,), where they end.
 
     Yields:
-        which of them, int64 (k,), and as many of one length with their frames, uint8 (k, length).
+        The indices of some frames of one length, int64 (k,), and their bytes, uint8 (k, length).
 
     Raises:
-        MisframedError: the file is shorter.
-        DataError: it cannot be read.
+        MisframedError: The file is shorter.
+        DataError: It cannot be read.
     """
     begins = np.empty_like(starts)  # in the block
     content: list[bytes] = []
@@ -158,7 +200,7 @@ def read_rows(path: Path, starts: np.ndarray, stops: np.ndarray) -> Iterator[tup
     with opened(path) as file:
         for part in _runs(starts, stops):
             first, last = int(starts[part.start]), int(stops[part.stop - 1])
-            content.append(read_bytes(file, first, last))
+            content.append(_read(file, first, last))
             if len(content[-1]) < last - first:
                 raise MisframedError
             begins[part] = starts[part] - first + held
@@ -170,8 +212,45 @@ def read_rows(path: Path, starts: np.ndarray, stops: np.ndarray) -> Iterator[tup
                 content, held, done = [], 0, part.stop
 
 
+def read_pieces(path: Path, starts: np.ndarray, length: int) -> np.ndarray:
+    """Reads a few bytes at many places, uint8 (n, length); MisframedError if the file is shorter."""
+    with opened(path) as file:
+        content = b"".join([os.pread(file, length, start) for start in starts.tolist()])
+    if len(content) < len(starts) * length:
+        raise MisframedError
+    return np.frombuffer(content, np.uint8).reshape(len(starts), length)
+
+
+def size_of(path: Path) -> int:
+    """The size of a file; DataError if it is missing."""
+    if not path.is_file():
+        raise DataError(f"{path} is missing; convert the data set again.")
+    return path.stat().st_size
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """The descriptor of an open file; errors of the system become a DataError that names it."""
+    file = None
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        yield file
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); {REMEDY}.") from error
+    finally:
+        if file is not None:
+            os.close(file)
+
+
+def _length(header: bytes) -> int | None:
+    """The length that the first bytes of a frame state; None if they are damaged or too few."""
+    if len(header) < HEAD or masked_crc(header[:8]) != struct.unpack_from("<I", header, 8)[0]:
+        return None
+    return struct.unpack_from("<Q", header)[0]
+
+
 def _runs(starts: np.ndarray, stops: np.ndarray) -> Iterator[slice]:
-    """Cuts records, in the order of the file, into those that one call reads."""
+    """Cuts frames, in the order of the file, into those that one call reads."""
     breaks = np.append(np.flatnonzero(starts[1:] - stops[:-1] > _GAP) + 1, len(starts))
     low = 0
     while low < len(starts):
@@ -191,7 +270,7 @@ def _by_length(block: np.ndarray, begins: np.ndarray, lengths: np.ndarray) -> It
             yield chosen, np.stack([block[place : place + length] for place in places])
 
 
-def read_bytes(file: int, start: int, stop: int) -> bytes:
+def _read(file: int, start: int, stop: int) -> bytes:
     """Some bytes of an open file; fewer where it ends."""
     found = os.pread(file, stop - start, start)
     while len(found) < stop - start:
@@ -200,42 +279,3 @@ def read_bytes(file: int, start: int, stop: int) -> bytes:
             break
         found += more
     return found
-
-
-def read_pieces(path: Path, starts: np.ndarray, length: int) -> np.ndarray:
-    """Reads a few bytes at many places, uint8 (n, length).
-
-    Raises:
-        MisframedError: the file is shorter.
-        DataError: it cannot be read.
-    """
-    with opened(path) as file:
-        content = b"".join([os.pread(file, length, start) for start in starts.tolist()])
-    if len(content) < len(starts) * length:
-        raise MisframedError
-    return np.frombuffer(content, np.uint8).reshape(len(starts), length)
-
-
-def size_of(path: Path) -> int:
-    """The size of a file.
-
-    Raises:
-        DataError: it is missing.
-    """
-    if not path.is_file():
-        raise DataError(f"{path} is missing; convert the data set again.")
-    return path.stat().st_size
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[int]:
-    """The descriptor of a file that is open for a while; what goes wrong names it."""
-    file = None
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        yield file
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); {REMEDY}.") from error
-    finally:
-        if file is not None:
-            os.close(file)

@@ -1,4 +1,4 @@
-"""Files of records in the original's format: one tf.train.Example per image, as `records` describes it.
+"""Files of records in the original's format, read by number: one tf.train.Example per image (`records.example`).
 
 Every checksum is verified whenever a record is read. TensorFlow is not needed.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,14 +14,18 @@ import numpy as np
 
 from mmdgan.core.crc import masked_crcs
 from mmdgan.core.errors import DataError
-from mmdgan.data.records.example import FRAME, HEAD, Layout, head
+from mmdgan.core.progress import Say, Ticker, log
+from mmdgan.data.records.example import Layout
 from mmdgan.data.records.framing import (
+    FRAME,
+    HEAD,
     REMEDY,
     Frames,
     MisframedError,
     RecordError,
     corrupt,
     guess,
+    head,
     read_pieces,
     read_record,
     read_rows,
@@ -33,30 +36,27 @@ from mmdgan.data.sidecar import Shard
 
 SUFFIX = ".tfrecords"
 
-_BLOCK = 2**24  # bytes of images between two looks at the clock
-_EXTRA = 2**24  # bytes that a record may hold beside the image
+_BLOCK = 2**24  # bytes of images between two reports of progress
+_EXTRA = 2**24  # bytes that a record may hold around the image
 _LONG = 2**14  # bytes of an image from which on labels are read without it
 _LAYOUTS = 8  # that are kept per length of a record
-_PROGRESS_SECONDS = 2.0
+_REPORT_SECONDS = 2.0
 
 
 class RecordFile:
-    """A file of records, read by their numbers.
+    """A file of records.
 
-    It can be pickled and used by several threads at once: no file stays open between two calls.
+    It can be pickled and used by several threads at once: no file stays open between two calls. Every method raises
+    a DataError for a file that is damaged or foreign, or holds another number of records than the sidecar says.
 
     Attributes:
-        path: the file.
+        path: The file.
         image_bytes: C*H*W of an image.
-        shard: what the sidecar says of it, or None.
+        shard: The sidecar's entry, or None.
     """
 
     def __init__(self, path: str | Path, image_bytes: int, shard: Shard | None = None) -> None:
-        """Looks at the file's size only, if that is as it should be; what is in it is read when it is needed.
-
-        Raises:
-            DataError: a missing file, or one of another size than the sidecar says.
-        """
+        """Compares the file's size with the sidecar's; the content is read when it is needed."""
         self.path = Path(path)
         self.image_bytes = image_bytes
         self.shard = shard
@@ -65,7 +65,7 @@ class RecordFile:
         self._layouts: dict[int, list[Layout]] = {}
         size = size_of(self.path)
         if shard is not None and shard.bytes not in (None, size):
-            self._checked(walk_all(self.path))  # which says better what is wrong
+            self._checked(walk_all(self.path))  # names the fault more precisely
             raise DataError(f"{self.path} has {size:,} bytes where {shard.bytes:,} are expected; {REMEDY}.")
 
     def __getstate__(self) -> dict:
@@ -73,31 +73,19 @@ class RecordFile:
 
     @property
     def count(self) -> int:
-        """The number of records: the sidecar's if the file has the size that it says, else the file's own.
-
-        Raises:
-            DataError: as `check`.
-        """
+        """The number of records: the sidecar's if it gives the file's size too, else the file's own."""
         if self.shard is not None and self.shard.bytes is not None:
             return self.shard.count
         return self.check().count
 
     @property
     def labelled(self) -> bool:
-        """Whether the first record has a label, and so must all; False for an empty file.
-
-        Raises:
-            DataError: as `check`.
-        """
+        """Whether the first record has a label, and so must all; False for an empty file."""
         self.check()
         return self._labelled
 
     def check(self) -> Frames:
-        """Checks once the first record, and that the lengths of all add up to the file and to the expected count.
-
-        Raises:
-            DataError: a file that is damaged or foreign, or holds another number of records.
-        """
+        """Checks once the first record, and that all lengths add up to the file's size and the expected count."""
         if self._frames is None:
             if size_of(self.path):
                 expected = None if self.shard is None else self.shard.count
@@ -109,20 +97,20 @@ class RecordFile:
         return self._frames
 
     def read(self, numbers: np.ndarray, images: np.ndarray | None, labels: np.ndarray) -> bool:
-        """Reads some records, in the order in which they stand in the file, neighbours at once.
+        """Reads records in the order of the file, neighbours at once.
 
         Args:
-            numbers: int64 (n,), counted from 0, in any order.
-            images: filled, uint8 (n, image_bytes); None to read the labels only.
-            labels: filled, int64 (n,); left alone without labels.
+            numbers: int64 (n,), the records, counted from 0, in any order.
+            images: Filled, uint8 (n, image_bytes); None to read the labels only.
+            labels: Filled, int64 (n,); left as it is if there are no labels.
 
         Returns:
-            whether there are labels.
+            Whether there are labels.
 
         Raises:
-            DataError: a record that is corrupt, of another length or foreign, or that has a label where the first
-                has none, or the other way round.
-            IndexError: a number outside the file.
+            DataError: A record is corrupt, foreign or of another length, or has a label where the first has none, or
+                the reverse.
+            IndexError: A number is outside the file.
         """
         self._read(self._gather, np.asarray(numbers, np.int64), images, labels)
         return self._labelled
@@ -131,9 +119,6 @@ class RecordFile:
         """The labels int64 (count,) of all records, or None.
 
         Of long records only the bytes around the images are read, whose checksums cannot be verified then.
-
-        Raises:
-            DataError: as `read`.
         """
         count = self.check().count
         if not self._labelled:
@@ -145,7 +130,7 @@ class RecordFile:
         return labels
 
     def _read(self, read: Callable, numbers: np.ndarray, *into: np.ndarray | None) -> None:
-        """Reads with `_gather` or `_scan`, a second time if not all records have the length that they seemed to."""
+        """Reads with `_gather` or `_scan`; a second time if the guessed places of the records are wrong."""
         frames = self.check()
         if len(numbers) and not 0 <= numbers.min() <= numbers.max() < frames.count:
             raise IndexError(f"{self.path} has the records 0 to {frames.count - 1}")
@@ -168,7 +153,7 @@ class RecordFile:
             self._take(rows, numbers[some], places[some], images, labels)
 
     def _scan(self, frames: Frames, numbers: np.ndarray, images: None, labels: np.ndarray) -> None:
-        """Reads the labels of records, in the order of the file, from the bytes around their images."""
+        """Reads labels from the bytes around the images."""
         starts, stops = frames.bounds(numbers)
         self._check_lengths(numbers, stops - starts)
         for size in np.unique(stops - starts):
@@ -190,7 +175,7 @@ class RecordFile:
         images: np.ndarray | None,
         labels: np.ndarray,
     ) -> None:
-        """Verifies records of one length, uint8 (k, length), and puts images and labels into their places."""
+        """Verifies frames of one length, uint8 (k, length), and copies images and labels to their places."""
         data = rows[:, HEAD : HEAD - FRAME]
         length = data.shape[1]
         if (rows[:, :HEAD] != np.frombuffer(head(length), np.uint8)).any():
@@ -211,7 +196,7 @@ class RecordFile:
     def _sorted(
         self, heads: np.ndarray, tails: np.ndarray, length: int, numbers: np.ndarray
     ) -> Iterator[tuple[Layout, np.ndarray]]:
-        """Records of one length by their layouts, with the places (k,) of those that have it, ascending."""
+        """The layouts of records of one length, each with the indices (k,), ascending, of the records that have it."""
         layouts = self._layouts.setdefault(length, [])
         left, tried = np.arange(len(numbers)), 0
         while len(left):
@@ -233,7 +218,7 @@ class RecordFile:
                 left = left[~fits]
 
     def _learn(self, frames: Frames, number: int) -> Layout:
-        """Reads one record by itself, and says what is wrong with it if anything is."""
+        """The layout of one record, or a RecordError that says what is wrong with it."""
         starts, stops = frames.bounds(np.array([number]))
         self._check_lengths([number], stops - starts, longest_only=True)
         try:
@@ -248,7 +233,7 @@ class RecordFile:
     def _check_lengths(
         self, numbers: Sequence[int] | np.ndarray, sizes: np.ndarray, longest_only: bool = False
     ) -> None:
-        """Raises a DataError when a record is too short for an image, or longer than is read into memory."""
+        """Raises a RecordError for a frame too short for an image, or longer than is read into memory."""
         long = sizes > self.image_bytes + FRAME + _EXTRA
         if long.any():
             what = f"has {sizes[long][0]:,} bytes where an image of {self.image_bytes:,} is expected"
@@ -264,26 +249,22 @@ class RecordFile:
 
 
 def read_records(
-    files: Sequence[Path],
-    shape: tuple[int, int, int],
-    shards: Sequence[Shard] | None = None,
-    progress: Callable[[str], object] | None = None,
+    files: Sequence[Path], shape: tuple[int, int, int], shards: Sequence[Shard] | None = None, say: Say = log
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Reads files of records into memory.
 
     Args:
-        files: in the order of their images.
+        files: The files in the order of their images.
         shape: (C, H, W) of one image.
-        shards: what the sidecar says of the files.
-        progress: takes a line of text every two seconds.
+        shards: The sidecar's entries of the files.
+        say: Takes a line of progress every two seconds.
 
     Returns:
         images uint8 (N, C, H, W), and labels int64 (N,) or None.
 
     Raises:
-        DataError: a file that is missing, empty or not as its shard says, a record that is corrupt, of another
-            length or foreign, labels in some of the records only. The file and the record (counted from 0) are
-            named.
+        DataError: A file is missing, empty or not as its shard says, a record is corrupt, foreign or of another
+            length, or only some have labels. File and record (counted from 0) are named.
     """
     size = math.prod(shape)
     known: Sequence[Shard | None] = shards or [None] * len(files)
@@ -299,15 +280,14 @@ def read_records(
         images, labels = np.empty((total, size), np.uint8), np.empty(total, np.int64)
     except MemoryError as error:
         raise DataError(f"The {total:,} images in {files[0].parent} do not fit into memory.") from error
-    done, last = 0, time.monotonic()
+    done, ticker = 0, Ticker(_REPORT_SECONDS)
     for source in sources:
         for part in _blocks(source.check().count, size):
             into = slice(done, done + part.stop - part.start)
             source.read(np.arange(part.start, part.stop), images[into], labels[into])
             done = into.stop
-            if progress is not None and time.monotonic() - last >= _PROGRESS_SECONDS:
-                progress(f"Read {done:,} of {total:,} images from {files[0].parent}")
-                last = time.monotonic()
+            if ticker.due():
+                say(f"Read {done:,} of {total:,} images from {files[0].parent}")
     return images.reshape(total, *shape), labels if True in labelled else None
 
 
@@ -325,23 +305,8 @@ def missing_shards(files: Sequence[Path]) -> dict[Path, Path]:
     return missing
 
 
-def check_shards(files: Sequence[Path]) -> None:
-    """Raises a DataError when one of the files `...-<shard>-of-<shards>.tfrecords` is missing."""
-    for other, file in missing_shards(files).items():
-        raise DataError(f"{other} is missing beside {file.name}; convert the data set again.")
-
-
-def count_records(file: Path) -> int:
-    """Counts the records of a file by their lengths, without reading their data.
-
-    Raises:
-        DataError: a missing file, or one whose lengths do not add up to its size.
-    """
-    return walk_all(file).count
-
-
 def _blocks(count: int, image_bytes: int) -> Iterator[slice]:
-    """Cuts images into blocks between which a person can be told how far it is."""
+    """Cuts images into blocks between which progress can be reported."""
     step = max(1, _BLOCK // max(1, image_bytes))
     return (slice(start, min(count, start + step)) for start in range(0, count, step))
 

@@ -1,4 +1,4 @@
-"""Writing files of records; `tfrecords` reads them."""
+"""Writes files of records, which `records.reader` reads."""
 
 from __future__ import annotations
 
@@ -11,29 +11,27 @@ from pathlib import Path
 import numpy as np
 
 from mmdgan.core.errors import DataError
-from mmdgan.data.records.example import encode, framed
+from mmdgan.data.records.example import encode
+from mmdgan.data.records.framing import framed
 from mmdgan.data.sidecar import Shard
 
 _BUFFER = 2**20  # bytes that are collected before they are written
 
 
 class ShardWriter:
-    """Writes one file of records; on leaving the context it is complete and on the disk.
+    """Writes one file of records; when the context is left without an error, it is complete and on the disk.
 
         with ShardWriter(path) as writer:
             writer.write(image, label)
         shard = writer.shard("cifar10-00000-of-00005.tfrecords")
 
-    After an error the unfinished file stays, for the caller to remove.
-
     Attributes:
-        path: the file.
-        count: images so far.
-        bytes: their size in the file.
+        path: The file.
+        count: Number of images so far.
+        bytes: Their size in the file.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Nothing is opened yet."""
         self.path = Path(path)
         self.count = 0
         self.bytes = 0
@@ -55,8 +53,8 @@ class ShardWriter:
         """Adds one image uint8 (C, H, W) and its label.
 
         Raises:
-            DataError: the file cannot be written, such as on a full disk.
-            TypeError: an image of another type.
+            DataError: The file cannot be written, such as on a full disk.
+            TypeError: The image is of another type.
         """
         if image.dtype != np.uint8:
             raise TypeError(f"images in records are uint8, not {image.dtype}")
@@ -69,7 +67,7 @@ class ShardWriter:
                 self._flush()
 
     def shard(self, file_name: str) -> Shard:
-        """What was written, for the sidecar, under the name that the file will have."""
+        """The sidecar's entry of what was written, under the name that the file will have."""
         return Shard(file_name, self.count, self.bytes, self._digest.hexdigest())
 
     def _flush(self) -> None:
@@ -84,5 +82,5 @@ class ShardWriter:
         try:
             yield
         except OSError as error:
-            remedy = "mend that and give the same command again, which goes on from there"
+            remedy = "fix that and run the same command again; it continues from there"
             raise DataError(f"{self.path} cannot be written: {error.strerror}; {remedy}.") from error

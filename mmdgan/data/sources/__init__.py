@@ -1,56 +1,35 @@
-"""Where images come from before they are records: one module per form of source."""
+"""Where images come from before they are records: one module per form of source, which registers itself."""
 
 from __future__ import annotations
 
+import functools
 import importlib
+import pkgutil
 from pathlib import Path
 
 from mmdgan.core.errors import DataError
-from mmdgan.data.sources.base import ImageSource, Request
-
-# The modules of each data set, asked in this order; a person's own images are folders.
-_MODULES = {
-    "cifar10": ("cifar", "folders"),
-    "stl10": ("stl", "folders"),
-    "celeba": ("celeba",),
-    "lsun": ("lsun",),
-    "imagenet": ("imagenet", "folders"),
-    "mnist": ("idx", "folders"),
-    "fashion_mnist": ("idx", "folders"),
-}
-_OWN = ("folders",)
-
-_RECOGNISED = {
-    "cifar": "cifar-10-binary.tar.gz or cifar-10-python.tar.gz, or the folder of either unpacked",
-    "stl": "the folder stl10_binary with unlabeled_X.bin",
-    "celeba": "img_align_celeba.zip or the folder img_align_celeba, with list_attr_celeba.txt beside it for classes",
-    "lsun": "the folder bedroom_train_lmdb, or a folder, zip or tar of webp images",
-    "imagenet": "ILSVRC2012_img_train.tar, a folder of its inner tars, or ILSVRC2012_img_val.tar with --mapping",
-    "idx": "a folder with train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz, unpacked or not",
-    "folders": "a folder, zip or tar of images, or of one folder of images per class",
-}
+from mmdgan.data.sources.base import FORMS, Form, ImageSource, Request
 
 
-def find(path: Path, request: Request) -> ImageSource:
-    """Recognises by its content what a person named as the source of a data set.
+def find(path: str | Path, request: Request) -> ImageSource:
+    """Recognises the source of a data set by its content.
 
     Args:
-        path: a file or a folder.
-        request: the data set that it should be, and what is wanted of it.
+        path: A file or a folder.
+        request: The data set that it should be, and how it is to be made.
 
     Returns:
-        the source; nothing but names, sizes and labels was read.
+        The source; only names, sizes and labels were read.
 
     Raises:
-        DataError: a path that does not exist, holds nothing that is known, or something known that is broken.
+        DataError: The path does not exist, holds nothing that is known, or something known that is broken.
     """
     path, name = Path(path).expanduser(), request.info.name
     try:
         if not path.exists():
             raise DataError(f"The source {path} of {name} does not exist.")
-        modules = _MODULES.get(name, _OWN)
-        for module in modules:
-            source = importlib.import_module(f"{__name__}.{module}").find(path, request)
+        for form in _forms(name):
+            source = form.find(path, request)
             if source is not None:
                 return source
     except OSError as error:
@@ -60,4 +39,17 @@ def find(path: Path, request: Request) -> ImageSource:
 
 def recognised(name: str) -> str:
     """What can be the source of a data set, in words."""
-    return "; or ".join(_RECOGNISED[module] for module in _MODULES.get(name, _OWN))
+    return "; or ".join(form.words for form in _forms(name))
+
+
+def _forms(name: str) -> list[Form]:
+    """The forms of a data set's sources in the order in which they are tried."""
+    _load()
+    official = [form for form in FORMS if name in form.names]
+    return sorted(official, key=lambda form: form.own) or [form for form in FORMS if form.own]
+
+
+@functools.cache
+def _load() -> None:
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")

@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from mmdgan.core.options import option
 from mmdgan.data.sidecar import Origin
 
 if TYPE_CHECKING:
@@ -15,24 +16,47 @@ if TYPE_CHECKING:
 
     from mmdgan.data.catalog import DataInfo
 
+_WHERE, _IMAGES, _CLASSES, _RESULT = "where from", "images", "classes", "result"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareOptions:
+    """How a data set is prepared: the options of `prepare`, which are its flags too."""
+
+    source: str | Path | None = option(None, "the official files, or images in folders, as a folder or archive", _WHERE)
+    download: bool = option(False, "let TensorFlow Datasets download what it does not have", _WHERE)
+    split: str = option("train", "the part of the data set, such as test; of tfds: any split expression", _WHERE)
+    checksum: bool = option(False, "compare the official files with their publishers' MD5 sums first", _WHERE)
+    size: int | None = option(
+        None,
+        "pixels of a side: images are scaled to cover it (Lanczos); none: a named set as the original makes it, other "
+        "images as they are, which must then be of one size",
+        _IMAGES,
+    )
+    crop: str = option("center", "with --size: cut the middle out, or leave all", _IMAGES, ("center", "none"))
+    skip_broken: bool = option(False, "leave broken images out and list them, instead of stopping", _IMAGES)
+    labels: str = option(
+        "auto",
+        "auto: those there are (of CelebA none); source or folders: an error if there are none",
+        _CLASSES,
+        ("auto", "none", "source", "folders"),
+    )
+    attributes: tuple[str, ...] = option(
+        (), "attributes of CelebA that make the classes, such as Male,Smiling", _CLASSES
+    )
+    mapping: str | Path | None = option(
+        None, "the classes of ImageNet's validation images: lines of NAME WNID", _CLASSES
+    )
+    name: str | None = option(None, "the data set's name; none: NAME, with _SPLIT if that is not train", _RESULT)
+    data_root: str | Path = option("Data", "the folder that holds the data sets", _RESULT)
+    workers: int | None = option(None, "processes; none: one for each core", _RESULT)
+
 
 @dataclass(frozen=True)
-class Request:
-    """What is wanted of a source.
-
-    Attributes:
-        info: the data set that it should be.
-        split: "train", or another part of the data set, such as "test".
-        labels: "auto" for what the source has, "source" for an error when it has none, or "none".
-        attributes: CelebA's attributes that make the classes.
-        mapping: the file that says the classes of ImageNet's validation images.
-    """
+class Request(PrepareOptions):
+    """What is asked of a source: the options of `prepare`, and what is known of the data set that it should be."""
 
     info: DataInfo
-    split: str = "train"
-    labels: str = "auto"
-    attributes: tuple[str, ...] = ()
-    mapping: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -40,11 +64,11 @@ class Item:
     """One image as its source holds it: as pixels, as a file's content, or as the reason why neither can be had.
 
     Attributes:
-        name: where it is, for messages: a path, "train.tar: n01440764_10026.JPEG", "record 17 of data_batch_1.bin".
-        label: its class, or None.
+        name: Where it is, for messages: a path, "train.tar: n01440764_10026.JPEG", "record 17 of data_batch_1.bin".
+        label: Its class, or None.
         pixels: uint8 (H, W, C) with C 1 or 3, or None.
-        encoded: the bytes of a file in any format that Pillow reads, or None.
-        fault: why the image cannot be had, as the rest of a sentence that begins with `name`; or None.
+        encoded: The bytes of a file in any format that Pillow reads, or None.
+        fault: Why the image cannot be read, as the rest of a sentence that begins with `name`; or None.
     """
 
     name: str
@@ -59,14 +83,14 @@ class Part(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many images there are."""
+        """The number of images."""
 
     @abstractmethod
     def items(self) -> Iterator[Item]:
-        """Reads the images, exactly `len(self)` of them, in order. One that is broken has a `fault`.
+        """Reads the images, exactly `len(self)` of them, in order. A broken one has a `fault`.
 
         Raises:
-            DataError: nothing of the part can be read any more, such as a file that is gone.
+            DataError: Nothing of the part can be read, such as when a file is missing or has changed.
         """
 
     @abstractmethod
@@ -79,14 +103,14 @@ class ImageSource:
     """Images to convert.
 
     Attributes:
-        origin: what they are, in words and sizes.
-        count: how many there are.
+        origin: What they are, in words and sizes.
+        count: Number of images.
         part: (start, stop) -> the images start .. stop - 1.
-        class_names: one name per class; empty without labels.
+        class_names: One name per class; empty without labels.
         size: (width, height) that each image has or must have, before any resizing; None for any size.
-        note: something a person should know, such as what was left aside; empty if nothing.
-        channels: 1 for grey images, 3 for others; 0 where that is not known.
-        divisible: whether small parts are worth while: not where there is nothing to decode, or where a part is found
+        note: What the user should know, such as what was left aside; may be empty.
+        channels: 1 for grey images, 3 for others; 0 if unknown.
+        divisible: Whether small parts are worth while: not where there is nothing to decode, or where a part is found
             only by unpacking all that comes before it.
     """
 
@@ -100,8 +124,44 @@ class ImageSource:
     divisible: bool = True
 
 
+Finder = Callable[[Path, Request], ImageSource | None]
+
+
+class Form(NamedTuple):
+    """A form of source: how it is recognised, and for which data sets."""
+
+    find: Finder
+    names: tuple[str, ...]
+    words: str
+    own: bool
+
+
+FORMS: list[Form] = []
+"""All forms, in the order in which they are registered."""
+
+
+def source(*names: str, words: str, own: bool = False) -> Callable[[Finder], Finder]:
+    """Registers a function that recognises a form of source by its content.
+
+    The function takes the path that the user named and what is asked for. It returns the source, of which only names,
+    sizes and labels were read, or None when the path holds something else. It raises a DataError when the path holds
+    that form, but it is broken, incomplete or not what is asked for.
+
+    Args:
+        *names: The data sets that can be made from it.
+        words: What it is, for messages.
+        own: Whether the user's own images may have this form; for the data sets above, such a form is tried last.
+    """
+
+    def register(find: Finder) -> Finder:
+        FORMS.append(Form(find, names, words, own))
+        return find
+
+    return register
+
+
 def fewer_note(count: int, request: Request) -> str:
-    """A note for `ImageSource` when the training images are not as many as were published; empty when they are."""
+    """A note for `ImageSource` if the training images are not as many as were published; else empty."""
     published = request.info.count
     if request.split != "train" or published in (None, count):
         return ""

@@ -5,7 +5,6 @@ The original trains on all of them, and so does this: the published partition is
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from mmdgan.core.errors import DataError
-from mmdgan.data.sources.base import ImageSource, Request, fewer_note
-from mmdgan.data.sources.containers import Files, Listing, image_source, is_image, printable, recognise
+from mmdgan.core.text import nearest
+from mmdgan.data.sources.archives import recognise
+from mmdgan.data.sources.base import ImageSource, Request, fewer_note, source
+from mmdgan.data.sources.containers import Files, Listing, image_source, printable
 
 DEFAULT = ("Male",)
 MAX_ATTRIBUTES = 8  # which make 256 classes
@@ -25,31 +26,29 @@ _AROUND = ("", "Img")  # where the publisher's folder has the images
 _TABLES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
 
 
+@source(
+    "celeba",
+    words="img_align_celeba.zip or the folder img_align_celeba, with list_attr_celeba.txt beside it for classes",
+)
 def find(path: Path, request: Request) -> ImageSource | None:
     """Recognises the images in a zip, a tar or a folder, as jpg or png, or the folder around these.
 
-    Args:
-        path: what a person named.
-        request: what is wanted. With labels "source" its attributes make the classes; list_attr_celeba.txt, or the
-            .csv of Kaggle, is then looked for beside the images and above.
-
-    Returns:
-        the source, or None when there are no images.
-
-    Raises:
-        DataError: another split than "train", a damaged archive or table, no such attribute.
+    With labels "source" the attributes make the classes; list_attr_celeba.txt, or the .csv of Kaggle, is then looked
+    for next to the images and above.
     """
     for place in _places(path):
         container = recognise(place)
-        listing = container.listing() if container else None
-        if container is None or listing is None or not any(is_image(name) for name in listing.files.names):
+        if container is None:
+            continue
+        listing = container.listing()
+        files = listing.files.images()
+        if not len(files):
             continue
         if request.split != "train":
             raise DataError(
                 f"CelebA is used whole, as the original does, and has no split {request.split}: ask for train."
             )
-        kind = f"CelebA in a {container.kind}"
-        return _source(kind, path, place, listing, request)
+        return _source(f"CelebA in a {container.kind}", path, place, files, listing, request)
     return None
 
 
@@ -63,13 +62,12 @@ def _places(path: Path) -> Iterator[Path]:
     yield path
 
 
-def _source(kind: str, path: Path, place: Path, listing: Listing, request: Request) -> ImageSource:
-    files = listing.files.take(np.array([i for i, name in enumerate(listing.files.names) if is_image(name)], np.int64))
+def _source(kind: str, path: Path, place: Path, files: Files, listing: Listing, request: Request) -> ImageSource:
     faults, labels = listing.faults, None
     classes: tuple[str, ...] = ()
     stems = _stems(files, place)
     if request.labels == "source":
-        table = read_attributes(_table(place, path), request.attributes)
+        table = read_attributes(_find_table(place, path), request.attributes)
         known = np.array([stem in table.classes for stem in stems])
         if not known.any():
             raise DataError(f"{table.path} has a row for none of the images in {place}: it is the table of others.")
@@ -91,7 +89,7 @@ def _source(kind: str, path: Path, place: Path, listing: Listing, request: Reque
 
 
 def _stems(files: Files, place: Path) -> list[str]:
-    """The names without folder and extension, by which the table calls the images; each must be there once."""
+    """The names without folder and extension, which the table uses; each must be there once."""
     stems = [PurePosixPath(name).stem for name in files.names]
     if len(set(stems)) < len(stems):
         first: dict[str, str] = {}
@@ -105,12 +103,12 @@ def _stems(files: Files, place: Path) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Table:
+class Attributes:
     """The classes of CelebA's images.
 
     Attributes:
-        path: the file that they are from.
-        attributes: those that make the classes.
+        path: The table that they are from.
+        attributes: The attributes that make the classes.
         classes: {name of the image without its extension: class}.
     """
 
@@ -119,27 +117,26 @@ class Table:
     classes: dict[str, int]
 
 
-def _table(place: Path, path: Path) -> Path:
+def _find_table(place: Path, path: Path) -> Path:
     around = [place, place.parent, place.parent.parent, path, path.parent]
     for folder in dict.fromkeys(around):
         for name in itertools.chain(_TABLES, (f"Anno/{name}" for name in _TABLES)):
             if (folder / name).is_file():
                 return folder / name
-    raise DataError(f"The attributes of CelebA are missing: put {_TABLES[0]} beside {place}, or ask for --labels none.")
+    raise DataError(
+        f"CelebA's attributes are missing: put {_TABLES[0]} in {place} or next to it, or give --labels none."
+    )
 
 
-def read_attributes(path: Path, attributes: Sequence[str]) -> Table:
+def read_attributes(path: Path, attributes: Sequence[str]) -> Attributes:
     """Reads list_attr_celeba.txt (their number, the attributes, a row of 1 and -1 per image) or Kaggle's .csv.
 
     Args:
-        path: the table.
-        attributes: those that make the classes; none for `DEFAULT`.
-
-    Returns:
-        the table.
+        path: The table.
+        attributes: The attributes that make the classes; empty for `DEFAULT`.
 
     Raises:
-        DataError: a table that is truncated or of another form, or an unknown attribute.
+        DataError: The table is truncated or of another form, or an attribute is unknown.
     """
     try:
         with open(path, encoding="utf-8-sig", errors="replace") as stream:
@@ -148,7 +145,7 @@ def read_attributes(path: Path, attributes: Sequence[str]) -> Table:
         raise DataError(f"{path} cannot be read ({error.strerror}).") from error
 
 
-def _parsed(path: Path, lines: Iterator[tuple[int, str]], attributes: Sequence[str]) -> Table:
+def _parsed(path: Path, lines: Iterator[tuple[int, str]], attributes: Sequence[str]) -> Attributes:
     first = next(lines, (0, ""))[1].strip()
     comma = "," if "," in first else None
     names = first.split(",")[1:] if comma else next(lines, (0, ""))[1].split()
@@ -170,26 +167,26 @@ def _parsed(path: Path, lines: Iterator[tuple[int, str]], attributes: Sequence[s
         classes[stem] = attribute_class([value == "1" for value in values])
     if not comma and int(first) != len(classes):
         raise DataError(f"{path} holds {len(classes):,} rows where it says {int(first):,}: get it again.")
-    return Table(path, chosen, classes)
+    return Attributes(path, chosen, classes)
 
 
 def chosen_attributes(attributes: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """The attributes that make the classes, spelled as they are known.
+    """The attributes that make the classes, spelled as in the table.
 
     Args:
-        attributes: as a person wrote them, in any case, with spaces or underscores; none for `DEFAULT`.
-        known: all that there are.
+        attributes: As the user wrote them, in any case, with spaces or underscores; empty for `DEFAULT`.
+        known: All attributes of the table.
 
     Raises:
-        DataError: an unknown one, with the nearest known; one twice; or too many.
+        DataError: One is unknown (the nearest known one is named), or named twice; or there are too many.
     """
     spelled = {_plain(name): name for name in known}
     chosen = []
     for name in attributes or DEFAULT:
         if _plain(name) not in spelled:
-            near = difflib.get_close_matches(_plain(name), spelled, 1, 0.5)
-            hint = f"did you mean {spelled[near[0]]}?" if near else f"they are {', '.join(known)}."
-            raise DataError(f"CelebA has no attribute {name!r}: {hint}")
+            raise DataError(
+                f"CelebA has no attribute {name!r}{nearest(_plain(name), known)}; it has {', '.join(known)}."
+            )
         chosen.append(spelled[_plain(name)])
     if len(set(chosen)) < len(chosen) or len(chosen) > MAX_ATTRIBUTES:
         raise DataError(

@@ -1,20 +1,20 @@
 """The MD5 sums of the official files, as their publishers or torchvision give them.
 
-A gzip file that was packed anew, as Debian does with Fashion-MNIST, is known by the sum of what it holds.
+A gzip file that was compressed again, such as Debian's Fashion-MNIST, is known by the sum of its content.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from mmdgan.core.errors import DataError
-from mmdgan.data.sources.containers import Contents, Stretch, unpacked_file, whole_file
+from mmdgan.core.progress import Say, Ticker, log
+from mmdgan.data.sources.byte_ranges import ByteRange, Contents, unpacked_file, whole_file
 
-PROGRESS_SECONDS = 5.0
+_REPORT_SECONDS = 5.0
 _CHUNK = 2**22
 
 SUMS: Mapping[str, Mapping[str, str]] = {
@@ -68,44 +68,43 @@ SUMS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def check(source: Path, name: str, progress: Callable[[str], object] = print) -> tuple[Path, ...]:
+def check(source: Path, name: str, say: Say = log) -> tuple[Path, ...]:
     """Compares the files of a source with the published sums of a data set.
 
     Args:
-        source: a file, or a folder that is searched with the folders in it.
-        name: the data set's name.
-        progress: takes lines of text: what was compared, and what has no published sum.
+        source: A file, or a folder that is searched with the folders in it.
+        name: The data set's name.
+        say: Takes lines of text: which files were compared, and which have no published sum.
 
     Returns:
-        the files that were compared.
+        The files that were compared.
 
     Raises:
-        DataError: a file that has another sum, or cannot be read.
+        DataError: A file has another sum, or cannot be read.
     """
     sums = SUMS.get(name, {})
     compared, others = [], []
     for file in _files(source):
         if file.name in sums:
-            _compare(file, sums, progress)
+            _compare(file, sums, say)
             compared.append(file)
         else:
             others.append(file.name)
     if compared:
-        progress(f"As published: {', '.join(file.name for file in compared)}")
+        say(f"As published: {', '.join(file.name for file in compared)}")
     if others:
         listed = ", ".join(others[:5]) + (f" and {len(others) - 5:,} more" if len(others) > 5 else "")
-        progress(f"No checksum of {name} is published for {listed}")
+        say(f"No checksum of {name} is published for {listed}")
     return tuple(compared)
 
 
-def owner(content: Stretch, file_name: str) -> str | None:
+def owner(content: ByteRange, file_name: str) -> str | None:
     """The data set that publishes a file of this name with this content, if any."""
     known = {sums[file_name]: name for name, sums in SUMS.items() if file_name in sums}
-    return known.get(_md5(content.path, content, lambda line: None)) if known else None
+    return known.get(_md5(content)) if known else None
 
 
 def _files(source: Path) -> list[Path]:
-    """The files to look at, sorted."""
     if not source.exists():
         raise DataError(f"The source {source} does not exist: name a file or a folder.")
     if source.is_file():
@@ -113,11 +112,11 @@ def _files(source: Path) -> list[Path]:
     return sorted(Path(folder) / name for folder, _, names in os.walk(source) for name in names)
 
 
-def _compare(file: Path, sums: Mapping[str, str], progress: Callable[[str], object]) -> None:
+def _compare(file: Path, sums: Mapping[str, str], say: Say) -> None:
     expected = sums[file.name]
-    found = _md5(file, whole_file(file), progress)
+    found = _md5(whole_file(file), say)
     inside = sums.get(file.name.removesuffix(".gz"))
-    if found == expected or (inside != expected and inside and _md5(file, unpacked_file(file), progress) == inside):
+    if found == expected or (inside != expected and inside and _md5(unpacked_file(file), say) == inside):
         return
     raise DataError(
         f"{file} is not the published file (MD5 {found} where {expected} is published): download it again, or leave "
@@ -125,12 +124,11 @@ def _compare(file: Path, sums: Mapping[str, str], progress: Callable[[str], obje
     )
 
 
-def _md5(file: Path, content: Stretch, progress: Callable[[str], object]) -> str:
-    digest, last = hashlib.md5(usedforsecurity=False), time.monotonic()
+def _md5(content: ByteRange, say: Say = log) -> str:
+    digest, ticker = hashlib.md5(usedforsecurity=False), Ticker(_REPORT_SECONDS)
     with Contents() as contents:
         for start in range(0, content.size, _CHUNK):
             digest.update(contents.read(content, start, min(_CHUNK, content.size - start)))
-            if time.monotonic() - last >= PROGRESS_SECONDS:
-                progress(f"{file.name}: {start / 1e9:.1f} of {content.size / 1e9:.1f} GB compared")
-                last = time.monotonic()
+            if ticker.due():
+                say(f"{content.path.name}: {start / 1e9:.1f} of {content.size / 1e9:.1f} GB compared")
     return digest.hexdigest()

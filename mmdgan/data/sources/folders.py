@@ -13,37 +13,29 @@ import numpy as np
 
 from mmdgan.core.errors import DataError
 from mmdgan.data.catalog import CATALOG
-from mmdgan.data.sources.base import ImageSource, Request, fewer_note
-from mmdgan.data.sources.containers import (
-    ARCHIVES,
-    EXTENSIONS,
-    Listing,
-    image_source,
-    is_image,
-    is_plain,
-    printable,
-    recognise,
-)
+from mmdgan.data.sources.archives import ENDINGS, recognise
+from mmdgan.data.sources.base import ImageSource, Request, fewer_note, source
+from mmdgan.data.sources.containers import EXTENSIONS, Listing, image_source, is_image, printable
 
 # The folders that a split may be in.
 SPLITS = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
 _SPLIT_NAMES = {name for names in SPLITS.values() for name in names} | {"unlabeled", "unlabelled", "extra"}
 
 
+@source(
+    "cifar10",
+    "stl10",
+    "imagenet",
+    "mnist",
+    "fashion_mnist",
+    words="a folder, zip or tar of images, or of one folder of images per class",
+    own=True,
+)
 def find(path: Path, request: Request) -> ImageSource | None:
-    """Recognises images in folders; where there is a folder of the split's name, those below it.
+    """Recognises images in folders; where there is a folder of the split's name, the images below it.
 
-    Args:
-        path: what a person named: a directory, a .zip or a .tar.
-        request: what is wanted. A data set whose number of classes is known must have as many folders; otherwise
-            two or more folders are classes when no image lies beside them.
-
-    Returns:
-        the source, or None when the path holds no images at all.
-
-    Raises:
-        DataError: no folder of the split, another number of classes than wanted, a class without images, or a
-            damaged archive.
+    A data set whose number of classes is known must have as many folders; otherwise two or more folders are classes
+    if no image lies next to them.
     """
     container = recognise(path)
     if container is None:
@@ -75,8 +67,8 @@ class Pictures:
     """The images of a listing that are below one of its folders.
 
     Args:
-        listing: what a container holds.
-        path: the container, for messages.
+        listing: The content of a container.
+        path: The container, for messages.
 
     Attributes:
         indices: int64 (n,), the numbers of the images among the files.
@@ -92,10 +84,10 @@ class Pictures:
         self.faults = listing.faults
 
     def enter(self, split: str) -> None:
-        """Goes to the folder of a split, through folders that hold nothing but one other folder.
+        """Goes to the folder of a split, through folders that hold only one other folder.
 
         Raises:
-            DataError: there is none, and the split is another than "train".
+            DataError: There is no such folder, and the split is not "train".
         """
         wanted = SPLITS.get(split, (split,))
         while True:
@@ -117,7 +109,7 @@ class Pictures:
         """The names of the classes, sorted; None for images without labels.
 
         Raises:
-            DataError: images beside the folders, another number of folders than wanted, or one without images.
+            DataError: Images next to the folders, another number of folders than expected, or one without images.
         """
         if request.labels == "none":
             return None
@@ -148,15 +140,17 @@ class Pictures:
         return np.array([numbers[folder] for folder in self._folders()], np.int64)
 
     def others(self) -> int:
-        """How many other files there are."""
+        """The number of other files."""
         return sum(name.startswith(self._prefix) for name in self._names) - len(self.indices)
 
     def _go(self, folder: str) -> None:
         self._prefix += f"{folder}/"
         self.indices = np.array([i for i in self.indices if self._names[i].startswith(self._prefix)], np.int64)
-        # A name that leads outside its archive is nowhere else either.
         self.faults = tuple(
-            (name, reason) for name, reason in self.faults if name.startswith(self._prefix) or not is_plain(name)
+            (name, reason)
+            for name, reason in self.faults
+            # a name that leads outside its archive is in no folder
+            if name.startswith((self._prefix, "/")) or ".." in name.split("/")
         )
 
     def _folders(self) -> Iterator[str]:
@@ -167,7 +161,7 @@ class Pictures:
             yield name[start : max(start, name.find("/", start))]
 
     def _holding(self) -> dict[str, bool]:
-        """The folders of `_folders`, and whether there are images only in folders of that folder."""
+        """The folders of `_folders`, and whether all their images are in folders further down."""
         found: dict[str, bool] = {}
         for index, folder in zip(self.indices, self._folders(), strict=True):
             deep = "/" in self._names[index][len(self._prefix) + len(folder) + 1 :]
@@ -175,7 +169,7 @@ class Pictures:
         return found
 
     def _all_folders(self) -> list[str]:
-        """The folders below the prefix, those without images too."""
+        """The folders below the prefix, with those without images."""
         start, found = len(self._prefix), set()
         for name in self._names:
             if name.startswith(self._prefix) and "/" in name[start:]:
@@ -188,10 +182,10 @@ class Pictures:
 
 
 def _check_nothing(path: Path, request: Request, listing: Listing) -> None:
-    """Passes where others are to say what they would recognise, or raises why there is nothing to recognise."""
-    archives = [name for name in listing.files.names if name.lower().endswith(ARCHIVES)]
+    """Raises a DataError that says why there are no images; not for a data set that has other forms too."""
+    archives = [name for name in listing.files.names if name.lower().endswith(ENDINGS)]
     if request.info.name in CATALOG and path.is_dir():
-        return None
+        return
     if archives:
         raise DataError(f"{path} holds no images but archives such as {printable(archives[0])}: unpack them first.")
     raise DataError(f"{path} holds no images ({', '.join(sorted(EXTENSIONS))}).")

@@ -1,8 +1,8 @@
 """MNIST and Fashion-MNIST in their official form, IDX (LeCun, Cortes & Burges): big-endian sizes, then bytes.
 
 A file of images begins with the number 0x803 and (n, H, W) as 32-bit integers, one of labels with 0x801 and (n).
-Each may be packed by gzip. Both data sets use the same names and sizes; so that one is not taken for the other,
-the published checksums are asked.
+Each may be compressed by gzip. Both data sets use the same names and sizes; the published checksums tell one from the
+other.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import struct
 from pathlib import Path
 
 from mmdgan.core.errors import DataError
-from mmdgan.data.sidecar import Origin
 from mmdgan.data.sources import checksums
-from mmdgan.data.sources.base import ImageSource, Request
-from mmdgan.data.sources.containers import Contents, Stretch, unpacked_file
-from mmdgan.data.sources.tables import FixedTable, check_split, table_source
+from mmdgan.data.sources.base import ImageSource, Request, source
+from mmdgan.data.sources.byte_ranges import ByteRange, Contents, unpacked_file
+from mmdgan.data.sources.fixed_records import Table, check_split, table_source
 
 SPLITS = {"train": "train", "test": "t10k"}
 FOLDERS = ("", "raw")
@@ -24,19 +23,13 @@ _IMAGES, _LABELS = "images", "labels"
 _RANKS = {_IMAGES: 3, _LABELS: 1}
 
 
+@source(
+    "mnist",
+    "fashion_mnist",
+    words="a folder with train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz, unpacked or not",
+)
 def find(path: Path, request: Request) -> ImageSource | None:
-    """Recognises the official files: their folder, the folder around a folder `raw`, or the file of the images.
-
-    Args:
-        path: what a person named.
-        request: the split (train or test) and whether labels are wanted.
-
-    Returns:
-        the source, or None when the path holds something else.
-
-    Raises:
-        DataError: a file that is missing, damaged, of another length or another size of images.
-    """
+    """Recognises the official files: their folder, the folder around a folder `raw`, or the file of the images."""
     for folder in [path / name for name in FOLDERS] if path.is_dir() else [path.parent]:
         files = [file for split in SPLITS for kind in _RANKS if (file := _file(folder, split, kind))]
         if files and (path.is_dir() or path in files):
@@ -55,8 +48,8 @@ def _source(path: Path, folder: Path, request: Request) -> ImageSource:
     if path.is_file() and path != files[_IMAGES]:
         raise DataError(f"{path} is not the file of the images of the split {split}: name {files[_IMAGES]}.")
     contents = {kind: unpacked_file(file) for kind, file in files.items() if file is not None}
-    images, (_, height, width) = _opened(contents[_IMAGES], _IMAGES)
-    labels = _opened(contents[_LABELS], _LABELS)[0] if labelled else None
+    images, (_, height, width) = _body(contents[_IMAGES], _IMAGES)
+    labels = _body(contents[_LABELS], _LABELS)[0] if labelled else None
     owner = checksums.owner(contents[kinds[-1]], _names(split, kinds[-1])[1])
     if owner not in (None, info.name):
         raise DataError(f"{path} holds {owner}, not {info.name}: name another folder, or prepare {owner}.")
@@ -66,10 +59,9 @@ def _source(path: Path, folder: Path, request: Request) -> ImageSource:
             f"{info.size[1]}: it is another data set; download it again."
         )
     shape = (1, height, width)
-    table = FixedTable(images, shape, labels=labels, num_class=len(info.class_names), labelled=labelled)
-    sizes = [content.stamp[0] for content in contents.values()]
-    origin = Origin("IDX", str(path.resolve()), len(sizes), sum(sizes))
-    return table_source(origin, [table], shape, info.class_names if labelled else (), request)
+    table = Table(images, shape, labels=labels, num_class=len(info.class_names), labelled=labelled)
+    classes = info.class_names if labelled else ()
+    return table_source("IDX", path, list(contents.values()), [table], shape, classes, request)
 
 
 def _file(folder: Path, split: str, kind: str) -> Path | None:
@@ -77,18 +69,18 @@ def _file(folder: Path, split: str, kind: str) -> Path | None:
 
 
 def _names(split: str, kind: str) -> list[str]:
-    """The names that a file goes by; the dot is a mistake of some programs that unpack it."""
+    """The possible names of a file; the dot is a mistake of some programs that unpack it."""
     stems = [f"{SPLITS[split]}-{kind}{mark}idx{_RANKS[kind]}-ubyte" for mark in "-."]
     return [stem + ending for stem in stems for ending in (".gz", "")]
 
 
-def _opened(file: Stretch, kind: str) -> tuple[Stretch, tuple[int, ...]]:
+def _body(file: ByteRange, kind: str) -> tuple[ByteRange, tuple[int, ...]]:
     """Checks a file's header and length: its content after the header, and the sizes that the header gives."""
     header = struct.Struct(f">{1 + _RANKS[kind]}I")
     with Contents() as contents:
         begin = contents.read(file, 0, min(header.size, file.size))
     if len(begin) < header.size or begin[:4] != bytes([0, 0, 8, _RANKS[kind]]):
-        raise DataError(f"{file.name} is no IDX file of {kind}: it is damaged or another file; download it again.")
+        raise DataError(f"{file.name} is not an IDX file of {kind}: it is damaged or another file; download it again.")
     sizes = header.unpack(begin)[1:]
     content = file.after(header.size)
     if content.size != math.prod(sizes) or not content.size:

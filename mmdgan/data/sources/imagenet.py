@@ -1,7 +1,7 @@
 """ImageNet's classes of 2012 (ILSVRC, Russakovsky et al. 2015) as published: a tar of one tar per class for training,
 and a tar of 50,000 images for validation, whose classes are in a file of their own.
 
-The classes are the sorted WordNet ids ("n01440764" is 0), as the original and everybody else numbers them.
+The classes are the sorted WordNet ids ("n01440764" is 0), as the original and other libraries number them.
 """
 
 from __future__ import annotations
@@ -13,36 +13,26 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from mmdgan.core.errors import DataError
-from mmdgan.data.sources.base import ImageSource, Request, fewer_note
-from mmdgan.data.sources.containers import (
-    Container,
-    Files,
-    Listing,
-    Tars,
-    image_source,
-    is_archive,
-    is_image,
-    printable,
-    recognise,
-)
+from mmdgan.data.sources import pickles
+from mmdgan.data.sources.archives import Tars, is_archive, recognise
+from mmdgan.data.sources.base import ImageSource, Request, fewer_note, source
+from mmdgan.data.sources.containers import Container, Files, Listing, image_source, printable
 
 _TRAIN, _VALIDATION = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 _VALIDATION_IMAGE = "ILSVRC2012_val_"
 _VALIDATION_NAMES = ("validation", "val")
+_CLASS = re.compile(r"n\d{8}")
+_MAX_BYTES = 64 * 2**20  # of a mapping
 
 
+@source(
+    "imagenet",
+    words="ILSVRC2012_img_train.tar, a folder of its inner tars, or ILSVRC2012_img_val.tar with --mapping",
+)
 def find(path: Path, request: Request) -> ImageSource | None:
     """Recognises the published archives, the folder around them, or the training archives of the classes.
 
-    Args:
-        path: what a person named.
-        request: what is wanted. For the split "validation" its mapping says the classes; see `read_mapping`.
-
-    Returns:
-        the source, or None when the path holds something else, such as one folder of images per class.
-
-    Raises:
-        DataError: a damaged archive, another number of classes, or no mapping where labels are asked for.
+    For the split "validation" the mapping says the classes; see `read_mapping`.
     """
     if request.split == "train":
         return _training(path, request)
@@ -70,7 +60,7 @@ def _training(path: Path, request: Request) -> ImageSource | None:
         if not all(is_archive(name) for name in names):
             other = next(name for name in names if not is_archive(name))
             raise DataError(
-                f"{path} holds {printable(other)} beside the archives of the classes: it is another archive."
+                f"{path} holds {printable(other)} among the archives of the classes: it is another archive."
             )
         listing = archives.inner_listing()
     elif not any(archives.folders):
@@ -85,7 +75,7 @@ def _training(path: Path, request: Request) -> ImageSource | None:
 
 def _by_class(path: Path, listing: Listing, request: Request) -> ImageSource:
     """The images of a listing with one folder per class."""
-    files = _images(listing)
+    files = listing.files.images()
     found = [name.partition("/")[0] for name in files.names]
     classes = sorted({*found, *listing.empty})
     expected = request.info.num_class
@@ -118,7 +108,7 @@ def _validation(path: Path, request: Request) -> ImageSource | None:
     if container is None:
         return None
     listing = container.listing()
-    files = _images(listing)
+    files = listing.files.images()
     if not len(files) and any(is_archive(name) for name in listing.files.names):
         raise DataError(f"{place} holds the archives of ImageNet's training images: ask for them with --split train.")
     if not len(files) or any("/" in name for name in files.names) and request.mapping is None:
@@ -142,9 +132,9 @@ def _validation(path: Path, request: Request) -> ImageSource | None:
 
 
 def _mapped(path: Path, kind: str, files: Files, faults: tuple[tuple[str, str], ...], request: Request) -> ImageSource:
-    """The validation images with the classes of the mapping; those that only one of the two has are faults."""
+    """The validation images with the classes of the mapping; an image that only one of the two has is a fault."""
     stems = [stem_of(name) for name in files.names]
-    assert request.mapping is not None  # without one nothing is recognised here
+    assert request.mapping is not None  # as the caller has checked
     mapping = read_mapping(request.mapping, stems)
     classes = sorted(set(mapping.values()))
     if request.info.num_class and len(classes) != request.info.num_class:
@@ -171,45 +161,32 @@ def _mapped(path: Path, kind: str, files: Files, faults: tuple[tuple[str, str], 
     )
 
 
-def _images(listing: Listing) -> Files:
-    return listing.files.take(np.array([i for i, name in enumerate(listing.files.names) if is_image(name)], np.int64))
+def read_mapping(path: str | Path, stems: Sequence[str]) -> dict[str, str]:
+    """Reads a file that says the classes of the validation images, in one of these forms.
 
-
-# MERGED mmdgan/data/sources/imagenet.py
-# The files that say the classes of ImageNet's validation images, in the forms that people have.
-
-
-_CLASS = re.compile(r"n\d{8}")
-_MAX_BYTES = 64 * 2**20
-
-
-def read_mapping(path: Path, stems: Sequence[str]) -> dict[str, str]:
-    """Reads a mapping of one of these forms.
-
-    - lines "ILSVRC2012_val_00000001.JPEG n01751748", parted by spaces, tabs or commas;
+    - lines "ILSVRC2012_val_00000001.JPEG n01751748", separated by spaces, tabs or commas;
     - Kaggle's LOC_val_solution.csv: a header, then "ILSVRC2012_val_00000001,n01751748 1 2 3 4 ...";
     - a shell script's lines "mv ILSVRC2012_val_00000001.JPEG n01751748/", with anything else between them;
     - one class per line, in the order of the images' names;
-    - a pickled dict {image: class}, packed by gzip, as the original needs it.
+    - a pickled dict {image: class}, compressed by gzip, as the original needs it.
 
     Args:
-        path: the mapping.
-        stems: the images' names without folder and extension, sorted.
+        path: The mapping.
+        stems: The images' names without folder and extension, sorted.
 
     Returns:
         {name of the image without folder and extension: class}.
 
     Raises:
-        DataError: another form, a line that does not fit the others, or one image in two classes.
+        DataError: The file has another form, a line does not fit the others, or an image has two classes.
     """
+    path = Path(path)
     try:
         with open(path, "rb") as stream:
             content = stream.read(_MAX_BYTES + 1)
     except OSError as error:
         raise DataError(f"The mapping {path} cannot be read ({error.strerror}).") from error
     if content.startswith((b"\x1f\x8b", b"\x80")):
-        from mmdgan.data.sources import pickles
-
         return _keyed(path, [(number, *pair) for number, pair in enumerate(pickles.load_mapping(path).items(), 1)])
     if len(content) > _MAX_BYTES:
         raise DataError(f"The mapping {path} holds more than {_MAX_BYTES:,} bytes: it is another file.")
@@ -262,7 +239,7 @@ def _keyed(path: Path, pairs: list[tuple[int, str, str]]) -> dict[str, str]:
     for number, name, label in pairs:
         stem = stem_of(name)
         if mapping.setdefault(stem, label) != label:
-            raise DataError(f"Entry {number} of {path} gives {stem} a second class, {label}: mend it.")
+            raise DataError(f"Entry {number} of {path} gives {stem} a second class, {label}: correct it.")
     if not mapping:
         raise DataError(f"The mapping {path} is empty.")
     return mapping

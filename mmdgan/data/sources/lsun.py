@@ -7,26 +7,17 @@ from pathlib import Path
 from mmdgan.core.errors import DataError
 from mmdgan.data.sidecar import Origin
 from mmdgan.data.sources import folders
-from mmdgan.data.sources.base import ImageSource, Request, fewer_note
-from mmdgan.data.sources.containers import Container, image_source, is_image, printable, recognise
-from mmdgan.data.sources.lmdbs import FILE, Lmdb
+from mmdgan.data.sources.archives import recognise
+from mmdgan.data.sources.base import ImageSource, Request, fewer_note, source
+from mmdgan.data.sources.containers import Container, image_source, is_image, printable
+from mmdgan.data.sources.lmdb import FILE, Lmdb
 
 _FOLDERS = {"train": "bedroom_train_lmdb", "validation": "bedroom_val_lmdb", "val": "bedroom_val_lmdb"}
 
 
+@source("lsun", words="the folder bedroom_train_lmdb, or a folder, zip or tar of webp images")
 def find(path: Path, request: Request) -> ImageSource | None:
-    """Recognises the database, its folder or the folder around that; or webp images in a folder, a zip or a tar.
-
-    Args:
-        path: what a person named.
-        request: what is wanted; the images have no labels.
-
-    Returns:
-        the source, or None when the path holds neither.
-
-    Raises:
-        DataError: a packed or damaged database, or labels that were asked for.
-    """
+    """Recognises the database, its folder or the folder around that; or webp images in a folder, a zip or a tar."""
     if request.labels == "source":
         raise DataError("LSUN's bedrooms have no labels: prepare them with --labels none.")
     database = _database(path, request.split)

@@ -1,9 +1,8 @@
-"""Reading pickles without the danger of pickles: only arrays of numbers, bytes, text, numbers, lists and dicts.
+"""Reads pickles safely: only arrays of numbers, bytes, text, numbers, lists and dicts.
 
-Python's own unpickler calls what a pickle names, trusts lengths, and can be crashed by nesting. Here the
-opcodes (as `pickletools` documents them) are carried out by a small machine that knows no others than those
-that such data needs, calls nothing but four functions of this module, and never makes more out of a pickle
-than it holds.
+Python's own unpickler calls what a pickle names, trusts lengths, and can be crashed by nesting; a restricted one still
+crashes. Here a small machine executes the opcodes (as `pickletools` documents them). It knows only those that such
+data needs, calls only four functions of this module, and never makes more out of a pickle than it holds.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from mmdgan.core.errors import DataError
-from mmdgan.data.sources.containers import Contents, unpacked_file
+from mmdgan.data.sources.byte_ranges import Contents, unpacked_file
 
-LIMIT = 2**26  # bytes of a pickle: twice what one of CIFAR-10 has
+LIMIT = 2**26  # bytes of a pickle: twice as many as one of CIFAR-10 has
 OPCODES = 2_000_000  # some seconds of work; ImageNet's mapping has some 400,000
 _NUMBERS = re.compile(r"[biufc]\d{1,2}")
 _ORDERS = ("<", ">", "|", "=")
@@ -28,22 +27,22 @@ _MODULES = ("numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numer
 
 
 class _Refused(ValueError):
-    """Something that the machine does not do, as the rest of a sentence that begins with the file."""
+    """A refusal of the machine, as the rest of a sentence that begins with the file."""
 
 
 def loads(content: bytes, name: str) -> Any:
     """Reads a pickle of any protocol.
 
     Args:
-        content: the pickle.
-        name: where it is, for messages.
+        content: The pickle.
+        name: Where it is, for messages.
 
     Returns:
-        dicts, lists, tuples, NumPy arrays (read-only), bytes, str, int, float, bool or None, nested at will.
+        Dicts, lists, tuples, NumPy arrays (read-only), bytes, str, int, float, bool or None, nested in any way.
         The `str` of Python 2 are bytes.
 
     Raises:
-        DataError: it is damaged, or it asks for anything else; the message names that.
+        DataError: The pickle is damaged, or asks for anything else, which the message names.
     """
     try:
         if len(content) > LIMIT:
@@ -52,23 +51,23 @@ def loads(content: bytes, name: str) -> Any:
     except _Refused as error:
         raise DataError(f"{name} {error}, so it is not read: download the official file again.") from error
     except (ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryError) as error:
-        raise DataError(f"{name} is damaged or no pickle ({error}): download it again.") from error
+        raise DataError(f"{name} is damaged or not a pickle ({error}): download it again.") from error
 
 
 def load_mapping(path: Path) -> dict[str, str]:
     """Reads a pickle of pairs of texts, packed by gzip or not.
 
     ImageNet's validation images are sorted by such a file, which the original needs and GluonCV's and MXNet's
-    scripts bring along as imagenet_val_maps.pklz: a list of classes and a list of (image, class).
+    scripts contain as imagenet_val_maps.pklz: a list of classes and a list of (image, class).
 
     Args:
-        path: the file; it holds a dict, a list of pairs, or a tuple of anything and a list of pairs.
+        path: The file; it holds a dict, a list of pairs, or a tuple of anything and a list of pairs.
 
     Returns:
         {name of the image: name of its class}.
 
     Raises:
-        DataError: a file that cannot be read, holds something else, or gives an image two classes.
+        DataError: The file cannot be read, holds something else, or gives an image two classes.
     """
     file = unpacked_file(path)
     with Contents() as contents:
@@ -77,12 +76,12 @@ def load_mapping(path: Path) -> dict[str, str]:
     if isinstance(value, tuple) and len(value) == 2 and _are_pairs(value[1]):
         pairs = value[1]
     if not _are_pairs(pairs):
-        raise DataError(f"{path} holds no dict and no list of pairs: name the file that maps images to their classes.")
+        raise DataError(f"{path} holds neither a dict nor a list of pairs: name the file that maps images to classes.")
     mapping: dict[str, str] = {}
     for key, label in pairs:
         key, label = as_text(key, str(path)), as_text(label, str(path))
         if mapping.setdefault(key, label) != label:
-            raise DataError(f"{path} gives {key} the classes {mapping[key]} and {label}: mend it.")
+            raise DataError(f"{path} gives {key} the classes {mapping[key]} and {label}: correct it.")
     return mapping
 
 
@@ -91,7 +90,7 @@ def _are_pairs(value: Any) -> bool:
 
 
 def as_text(value: Any, name: str) -> str:
-    """A str of either Python as text; anything else is a DataError that names the file."""
+    """A str of Python 2 or 3 as text; anything else is a DataError that names the file."""
     if isinstance(value, bytes):
         return value.decode("latin-1")
     if isinstance(value, str):
@@ -100,7 +99,7 @@ def as_text(value: Any, name: str) -> str:
 
 
 class _Global:
-    """A name that a pickle may ask for; what it calls is None where it is only handed on."""
+    """A name that a pickle may ask for; `call` is None where it is only an argument."""
 
     def __init__(self, call: Callable[..., Any] | None = None) -> None:
         self.call = call
@@ -116,7 +115,7 @@ class _Type:
         self.dtype = np.dtype(code)
 
     def build(self, state: Any) -> None:
-        """Takes (version, byte order, sub-array, names, fields, ...)."""
+        """Sets the state (version, byte order, sub-array, names, fields, ...)."""
         order: Any = state[1].decode("latin-1") if isinstance(state[1], bytes) else state[1]
         if order not in _ORDERS or any(value is not None for value in state[2:5]):
             raise _Refused("holds an array of records, which are no numbers")
@@ -124,19 +123,19 @@ class _Type:
 
 
 class _Array:
-    """An array, which a pickle makes empty and fills later."""
+    """An array, which a pickle creates empty and fills later."""
 
     def __init__(self, *_: Any) -> None:
         self.value: np.ndarray | None = None
 
     def build(self, state: Any) -> None:
-        """Takes (version, shape, type, whether in Fortran's order, content)."""
+        """Sets the state (version, shape, type, whether in Fortran's order, content)."""
         _, shape, kind, fortran, content = state
         self.value = _array(content, kind, shape, "F" if fortran else "C")
 
 
 def _array(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
-    """A view of the content, so that it takes no memory of its own."""
+    """A view of the content, which takes no memory of its own."""
     if not isinstance(content, bytes) or not isinstance(kind, _Type) or not isinstance(shape, tuple):
         raise _Refused("holds an array whose content is not bytes")
     if not all(type(side) is int and side >= 0 for side in shape) or order not in ("C", "F"):
@@ -147,7 +146,7 @@ def _array(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
 
 
 class _Machine:
-    """Carries out the opcodes of one pickle."""
+    """Executes the opcodes of one pickle."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
@@ -167,7 +166,6 @@ class _Machine:
             self.globals[f"{module} _frombuffer"] = _Global(_array)
 
     def run(self) -> Any:
-        """Returns what the pickle holds."""
         for count, (opcode, argument, _) in enumerate(pickletools.genops(self.content)):
             name = opcode.name
             if count == OPCODES:
@@ -182,7 +180,7 @@ class _Machine:
         return _settled(value)
 
     def encode(self, text: Any, encoding: Any = "latin1") -> bytes:
-        """How Python 3 writes bytes for Python 2."""
+        """Python 3 writes bytes for Python 2 in this way."""
         if not isinstance(text, str) or encoding not in ("latin1", "latin-1", b"latin1", b"latin-1"):
             raise _Refused(f"holds bytes in the encoding {_brief(encoding)}")
         self.budget -= len(text)
@@ -222,7 +220,7 @@ class _Machine:
         return values
 
     def tuple_of(self, values: list[Any]) -> None:
-        """Tuples may hold what only a function understands."""
+        """Makes a tuple, which may hold arguments of a function."""
         self.stack.append(tuple(value.value if isinstance(value, _Array) else value for value in values))
 
     def small_tuple(self, count: int) -> None:
@@ -258,17 +256,17 @@ class _Machine:
 
 
 def _brief(value: Any) -> str:
-    """A text of the pickle as it may stand in a message, and the type of anything else."""
+    """A text of the pickle for a message; the type of anything else."""
     return repr(value[:80]).strip("'") if isinstance(value, str) else f"a {type(value).__name__}"
 
 
 def _no_bytes() -> bytes:
-    """What Python 3 calls for Python 2 where bytes are empty."""
+    """Python 3 writes a call of this for Python 2 where bytes are empty."""
     return b""
 
 
 def _settled(value: Any) -> Any:
-    """A value as it may stand in a dict or list: an array that is filled, or no part of one at all."""
+    """A value for a dict or list: a filled array, or anything that is not a part of one."""
     if isinstance(value, _Array):
         value = value.value
     elif not isinstance(value, _Global | _Type):

@@ -1,33 +1,37 @@
 """TensorFlow Datasets as a source: `tensorflow-datasets` downloads a data set into its own folder, once.
 
-That library tries a download for minutes when there is no network; so the address is tried first, for some
-seconds. Images are taken as it stores them, in encoded form, so that all sources are decoded alike.
+That library tries a download for minutes when there is no network, so the address is tried first, for some seconds.
+Images are taken in the encoded form in which it stores them, so that all sources are decoded alike. Its usual files,
+TFRecords, are read without TensorFlow, so that the processes of a conversion start at once and stay small; what is
+stored otherwise is read through the library, in the order of the files.
 """
 
 from __future__ import annotations
 
-import difflib
 import http.client
 import logging
-import os
 import re
-import struct
 import textwrap
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmdgan.core.errors import DataError
+from mmdgan.core.progress import Say
+from mmdgan.core.text import nearest
 from mmdgan.data.catalog import DataInfo
+from mmdgan.data.records.framing import RecordError, corrupt, payloads
 from mmdgan.data.sidecar import Origin
 from mmdgan.data.sources.base import ImageSource, Item, Part, Request
+from mmdgan.data.sources.byte_ranges import named_faults, stamp, whole_file
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -35,41 +39,34 @@ if TYPE_CHECKING:
 PATIENCE = 8.0  # seconds to wait for a first answer from the download's address
 LONGEST = 400  # characters of an exception that are quoted
 KIND = "TensorFlow Datasets"
+_BATCH = 64
 
 
 def fetch(
-    info: DataInfo,
-    request: Request,
-    progress: Callable[[str], object],
-    *,
-    download: bool = True,
-    data_dir: str | Path | None = None,
+    info: DataInfo, request: Request, say: Say, *, download: bool = True, data_dir: str | Path | None = None
 ) -> ImageSource:
     """Gets an image data set from the library's own folder, or by download.
 
     Args:
-        info: the data set, whose `tfds` is its name as `tfds.builder` takes it: NAME[/CONFIG][:VERSION].
-        request: what is wanted of it; any split expression will do, such as "train[:10%]+test".
-        progress: takes lines of text.
-        download: whether it may be downloaded.
-        data_dir: the library's folder; by default its own choice, ~/tensorflow_datasets.
-
-    Returns:
-        the source.
+        info: The data set, whose `tfds` is its name as `tfds.builder` takes it: NAME[/CONFIG][:VERSION].
+        request: What is asked for, with any split expression, such as "train[:10%]+test".
+        say: Takes lines of text.
+        download: Whether it may be downloaded.
+        data_dir: The library's folder; by default its own choice, ~/tensorflow_datasets.
 
     Raises:
-        DataError: the library or the network is missing, the download failed, there is no such data set or
+        DataError: The library or the network is missing, the download failed, there is no such data set or
             split, or it holds no images; the reason as a part of a sentence.
     """
     name = info.tfds
     try:
         import tensorflow_datasets as tfds
 
-        with _without_talk():
+        with _quiet():
             builder = tfds.builder(name, data_dir=data_dir)
             prepared = builder.is_prepared()
         if not prepared:
-            _download(builder, info.address, progress, download)
+            _download(builder, info.address, say, download)
         return from_builder(builder, request)
     except ImportError as error:
         missing = getattr(error, "name", None) or error
@@ -85,15 +82,12 @@ def from_builder(builder: Any, request: Request) -> ImageSource:
     """The images of a prepared builder as a source, in the order of its files.
 
     Args:
-        builder: a `tfds.core.DatasetBuilder`. Its feature `image`, or the only one that is an image, is taken; the
-            classes are its feature `label`, or the only one that is a class, or those of the wanted attributes.
-        request: what is wanted of it.
-
-    Returns:
-        the source. Where the library stores records, its parts are read without TensorFlow.
+        builder: A `tfds.core.DatasetBuilder`. Its feature `image`, or the only one that is an image, is taken; the
+            classes are its feature `label`, or the only one that is a class, or those of the attributes asked for.
+        request: What is asked for.
 
     Raises:
-        DataError: no such split, no or several features to choose from, or no labels where they are wanted.
+        DataError: No such split, no or several features to choose from, or no labels where they are asked for.
     """
     split = _split(request)
     try:
@@ -131,11 +125,11 @@ def from_builder(builder: Any, request: Request) -> ImageSource:
 def unreachable(address: str, seconds: float = PATIENCE) -> str | None:
     """Why an address does not answer within some seconds, or None when it does.
 
-    Looking a name up cannot be given a time limit, so it happens in a thread that is left behind if it hangs.
+    The look-up of a name cannot be given a time limit, so it runs in a thread that is left behind if it hangs.
     """
     answer: list[str | None] = []
 
-    def knock() -> None:
+    def request_head() -> None:
         request = urllib.request.Request(address, method="HEAD")
         try:
             urllib.request.urlopen(request, timeout=seconds).close()
@@ -145,22 +139,22 @@ def unreachable(address: str, seconds: float = PATIENCE) -> str | None:
         except (OSError, ValueError, http.client.HTTPException) as error:
             answer.append(str(getattr(error, "reason", error)))
 
-    thread = threading.Thread(target=knock, daemon=True)
+    thread = threading.Thread(target=request_head, daemon=True)
     thread.start()
     thread.join(seconds)
     return answer[0] if answer else f"no answer within {seconds:g} seconds"
 
 
-def _download(builder: Any, address: str, progress: Callable[[str], object], allowed: bool) -> None:
-    """Lets the library download and prepare a data set, if its address answers."""
+def _download(builder: Any, address: str, say: Say, allowed: bool) -> None:
+    """Makes the library download and prepare a data set, if its address answers."""
     title, folder = builder.info.full_name, builder.data_dir
     if not allowed:
         raise DataError(f"it has no {title} in {folder} yet, and --download is not given")
-    if getattr(builder, "MANUAL_DOWNLOAD_INSTRUCTIONS", None):  # the library looks for a person's copy
-        progress(f"{KIND} has no {title} in {folder} yet; it must be downloaded by hand")
+    if getattr(builder, "MANUAL_DOWNLOAD_INSTRUCTIONS", None):  # the library looks for a copy of the user's
+        say(f"{KIND} has no {title} in {folder} yet; it must be downloaded by hand")
     else:
         address = next(iter(builder.url_infos or ()), address)
-        progress(f"{KIND} has no {title} in {folder} yet; trying {address or 'to download it'}")
+        say(f"{KIND} has no {title} in {folder} yet; trying {address or 'to download it'}")
         reason = unreachable(address) if address else None
         if reason:
             raise DataError(f"{address} cannot be reached ({reason})")
@@ -168,11 +162,7 @@ def _download(builder: Any, address: str, progress: Callable[[str], object], all
 
 
 def _split(request: Request) -> str:
-    """The split as the library calls it.
-
-    Raises:
-        DataError: an expression about a data set whose splits have other names here.
-    """
+    """The library's name of the split; DataError for an expression if the data set's splits have other names here."""
     renamed = dict(request.info.tfds_splits)
     split = request.split.strip()
     if renamed and not re.fullmatch(r"\w+", split):
@@ -191,7 +181,7 @@ def _files(builder: Any, split: Any) -> tuple[Piece, ...] | None:
         return None
     try:
         instructions = split.file_instructions
-    except (AttributeError, ValueError):  # a builder that reads somebody's images where they are
+    except (AttributeError, ValueError):  # a builder that reads images in place
         return None
     pieces = tuple(Piece(str(file.filename), file.skip, file.take) for file in instructions)
     return pieces if all(Path(piece.path).is_file() for piece in pieces) else None
@@ -240,21 +230,20 @@ def _is_unlabelled(part: Part) -> bool:
 
 
 def _reason(error: Exception, name: str) -> str:
-    """An exception of the library as a part of a sentence: one line, and not a long one."""
+    """An exception of the library as a part of a sentence: one short line."""
     text = textwrap.shorten(str(error), LONGEST, placeholder=" ...") or "failed"
     if type(error).__name__ == "DatasetNotFoundError":
         import tensorflow_datasets as tfds
 
         wanted = re.split("[/:]", name)[0]
-        near = difflib.get_close_matches(wanted, tfds.list_builders(with_community_datasets=False), 1, 0.5)
-        return f"it has no data set {wanted}" + (f", but {near[0]}" if near else "")
+        return f"it has no data set {wanted}{nearest(wanted, tfds.list_builders(with_community_datasets=False))}"
     text = re.sub(r'^Failed to construct dataset ".*?", builder_kwargs ".*?": ', "", text).rstrip(". ")
     return f"{type(error).__name__}: {text}"
 
 
 @contextmanager
-def _without_talk() -> Iterator[None]:
-    """Holds back the library's warning that a folder lacks a file, which only says that there is no data yet."""
+def _quiet() -> Iterator[None]:
+    """Silences the library's warning that a folder lacks a file, which only means that there is no data yet."""
 
     def relevant(record: logging.LogRecord) -> bool:
         return not str(record.msg).startswith("Variant folder")
@@ -267,26 +256,15 @@ def _without_talk() -> Iterator[None]:
         logger.removeFilter(relevant)
 
 
-# MERGED mmdgan/data/sources/tfds.py
-# Parts of a data set as TensorFlow Datasets stores it.
-#
-# Its usual files, TFRecords, are read without TensorFlow, so that the processes of a conversion start at once and
-# stay small. What is stored otherwise is read through the library, in the order of the files.
-
-
-_HEAD, _TAIL = 12, 4  # bytes before and after a record's data: length and its checksum; the data's checksum
-_BATCH = 64
-
-
 @dataclass(frozen=True)
 class Columns:
     """Which features of an example are read.
 
     Attributes:
-        image: the one that holds an image.
-        labels: the one that is the class, or the attributes that make it, as "attributes/Male"; empty: no labels.
-        attributes: whether `labels` are attributes.
-        classes: the number of classes, to check labels against; 0: not checked.
+        image: The feature that holds an image.
+        labels: The feature that is the class, or the attributes that make it, as "attributes/Male"; empty: no labels.
+        attributes: Whether `labels` are attributes.
+        classes: Number of classes, to check labels against; 0: not checked.
     """
 
     image: str
@@ -329,16 +307,20 @@ class FilePart(Part):
 
     def items(self) -> Iterator[Item]:
         for piece in self.pieces:
-            with _named(piece.path), open(piece.path, "rb") as stream:
-                yield from _items(stream, piece, self.columns)
+            path, number = Path(piece.path), piece.skip
+            try:
+                with named_faults(path):
+                    for data in islice(payloads(path, piece.skip), piece.take):
+                        yield _item(f"record {number} of {path.name}", data, self.columns)
+                        number += 1
+                if number < piece.skip + piece.take:
+                    raise corrupt(path, number)
+            except RecordError as error:
+                remedy = f"remove the folder {path.parent} and get the data set again"
+                raise DataError(f"Record {error.number} of {path} {error.what}; {remedy}.") from error
 
     def state(self) -> str:
-        files = []
-        for piece in self.pieces:
-            with _named(piece.path):
-                stat = os.stat(piece.path)
-            files.append((piece, stat.st_size, stat.st_mtime_ns))
-        return repr((self.columns, files))
+        return repr((self.columns, [(piece, whole_file(Path(piece.path)).stamp) for piece in self.pieces]))
 
 
 @dataclass(frozen=True)
@@ -346,12 +328,12 @@ class BuilderPart(Part):
     """Consecutive examples of splits, read by the library.
 
     Attributes:
-        builder: the library's; None in another process, which opens `folder` itself.
-        folder: where the library prepared the data set; None if the builder reads somebody's images where they
-            are: such a one gives whole splits only.
-        title: of the data set, with its version.
-        slices: (split, first example, end) of each of the splits that are read after another.
-        columns: what is read of them.
+        builder: The library's builder; None in another process, which opens `folder` itself.
+        folder: Where the library prepared the data set; None if the builder reads images in place: such a builder
+            gives whole splits only.
+        title: The data set's name and version.
+        slices: (split, first example, end) of each of the splits that are read one after another.
+        columns: The features that are read.
     """
 
     builder: Any
@@ -384,11 +366,9 @@ class BuilderPart(Part):
                 raise DataError(f"{self.title} has {number - start} examples in {split}[{start}:{stop}].")
 
     def state(self) -> str:
-        stamp: Any = ""
-        if self.folder:
-            files = sorted(Path(self.folder).iterdir()) if os.path.isdir(self.folder) else []
-            stamp = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        return repr((self.title, self.slices, self.columns, stamp))
+        folder = Path(self.folder) if self.folder else None
+        files = sorted(folder.iterdir()) if folder and folder.is_dir() else []
+        return repr((self.title, self.slices, self.columns, [(file.name, stamp(file.stat())) for file in files]))
 
     def _read(self, tfds: Any, builder: Any, split: str, start: int, stop: int) -> Iterator[tuple]:
         """The encoded image and the labels' values of each example."""
@@ -440,42 +420,10 @@ def builder_part(builder: Any, split: str, start: int, stop: int, columns: Colum
     return BuilderPart(builder, folder, builder.info.full_name, tuple(slices), columns)
 
 
-@contextmanager
-def _named(path: str) -> Iterator[None]:
-    """Names the file that the system refuses."""
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
-
-
-def _items(stream: BinaryIO, piece: Piece, columns: Columns) -> Iterator[Item]:
-    """The records of a piece. A wrong length ends the file, as what follows cannot be found."""
-    from mmdgan.core.crc import masked_crc
-
-    size, name = os.fstat(stream.fileno()).st_size, Path(piece.path).name
-    remedy = f"remove the folder {Path(piece.path).parent} and get the data set again"
-    position = 0
-    for number in range(piece.skip + piece.take):
-        stream.seek(position)
-        head = stream.read(_HEAD)
-        sound = len(head) == _HEAD and masked_crc(head[:8]) == struct.unpack("<I", head[8:])[0]
-        length = struct.unpack("<Q", head[:8])[0] if sound else size
-        end = position + _HEAD + length + _TAIL
-        if end > size:
-            raise DataError(f"Record {number} of {piece.path} is corrupt: its length or its end is wrong; {remedy}.")
-        if number >= piece.skip:
-            data = stream.read(length)
-            where = f"record {number} of {name}"
-            if masked_crc(data) != struct.unpack("<I", stream.read(_TAIL))[0]:
-                yield Item(where, fault="is corrupt: its checksum is wrong")
-            else:
-                yield _item(where, data, columns)
-        position = end
-
-
-def _item(where: str, data: bytes, columns: Columns) -> Item:
-    """One example as an item."""
+def _item(where: str, data: bytes | None, columns: Columns) -> Item:
+    """One example as an item; its data are None if their checksum is wrong."""
+    if data is None:
+        return Item(where, fault="is corrupt: its checksum is wrong")
     from google.protobuf.message import DecodeError
     from tensorflow_datasets.proto import tf_example_pb2
 

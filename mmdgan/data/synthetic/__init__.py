@@ -1,4 +1,4 @@
-"""Toy distributions whose density is known: those of the original's SimData (original.md G.4), and the usual ones.
+"""Toy distributions with a known density: those of the original's SimData (original.md G.4) and other common ones.
 
     shell = synthetic.get("shell")
     x = shell.sample(1000, seed=3)      # float64 (1000, 2)
@@ -19,8 +19,8 @@
 | two_moons | moons | noise=0.1 |
 | circles | | noise=0.05, radii=(0.5, 1) |
 
-What is drawn is a function of the seed alone, the same with every version of NumPy; the first samples of many are
-those of few. This package needs NumPy only.
+Samples are a function of the seed alone, the same with every version of NumPy; the first samples of many are those of
+few. This package needs only NumPy.
 """
 
 from __future__ import annotations
@@ -31,18 +31,17 @@ from typing import Any
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.text import listed, nearest
-from mmdgan.data.synthetic import curves, mixtures, uniform
+from mmdgan.data.synthetic import curves, mixtures
 from mmdgan.data.synthetic.base import Distribution, Embedded, check_count
 from mmdgan.data.synthetic.curves import NoisyCurves
-from mmdgan.data.synthetic.mixtures import GaussianMixture
-from mmdgan.data.synthetic.uniform import Uniform
+from mmdgan.data.synthetic.mixtures import GaussianMixture, Uniform
 
 __all__ = ["Distribution", "Embedded", "GaussianMixture", "NoisyCurves", "Uniform", "get", "names"]
 
 _MAKERS: dict[str, Callable[..., Distribution]] = {
     "normal": mixtures.normal,
     "gaussian_mixture": mixtures.gaussian_mixture,
-    "uniform": uniform.uniform,
+    "uniform": mixtures.uniform,
     "shell": mixtures.shell,
     "shell2": mixtures.shell2,
     "star": mixtures.star,
@@ -62,15 +61,15 @@ def get(
     """The distribution of a name.
 
     Args:
-        name: as in the table above.
-        x_dof: dimensions of the samples; more than the distribution has by itself embed it (see `Embedded`).
-        z_dof: dimensions of the distribution by itself. Of normal and uniform, whose options may be numbers, it is by
-            default x_dof, or 2 without; the others know it.
-        embedding_seed: of the embedding's matrix.
-        **options: of the distribution.
+        name: As in the table above.
+        x_dof: Dimensions of the samples; if the distribution itself has fewer, it is embedded (see `Embedded`).
+        z_dof: Dimensions of the distribution itself. It matters for normal and uniform, whose options may be numbers;
+            its default is x_dof, or else 2.
+        embedding_seed: Seed of the embedding's matrix.
+        **options: Options of the distribution.
 
     Raises:
-        ConfigError: an unknown name or option (the nearest ones are named), or a value that is out of range.
+        ConfigError: A name or option is unknown (the nearest one is named), or a value is out of range.
     """
     maker = _MAKERS.get(_ALIASES.get(name, name)) if isinstance(name, str) else None
     if maker is None:

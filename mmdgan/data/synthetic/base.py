@@ -1,4 +1,4 @@
-"""What all toy distributions have in common, and their embedding in a space of more dimensions."""
+"""The base class of toy distributions, and their embedding in a space of more dimensions."""
 
 from __future__ import annotations
 
@@ -12,85 +12,74 @@ import numpy as np
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.shuffling import uniform
 
-ON_SUBSPACE = 1e-5  # how far off, relative to its norm (or 1), a point still counts as one of the subspace
+ON_SUBSPACE = 1e-5  # distance, relative to its norm (or 1), up to which a point counts as one of the subspace
 
 
 class Distribution(abc.ABC):
     """A distribution with a known density.
 
     Attributes:
-        dimension: d.
-        modes: float64 (K, d), the means of a mixture's components; None of other distributions.
+        dimension: Number of dimensions, d.
+        modes: float64 (K, d), the means of a mixture's components; None for other distributions.
     """
 
     dimension: int
     modes: Any = None
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
-        """Draws samples.
-
-        Args:
-            count: how many; the first ones are those of a smaller count.
-            seed: all that they depend on.
-
-        Returns:
-            float64 (count, d).
-        """
+        """Draws samples, float64 (count, d), which depend on the seed alone; the first ones do not on the count."""
         check_count("count", count, at_least=0)
         if isinstance(seed, bool) or not isinstance(seed, Integral):
             raise ConfigError(f"seed is {seed!r}; give a whole number.")
         return self._sample(int(count), int(seed))
 
     def log_prob(self, x: Any) -> np.ndarray:
-        """The logarithm of the density at points.
-
-        Args:
-            x: (n, d).
+        """The logarithm of the density at points (n, d).
 
         Returns:
             float64 (n,); minus infinity outside the support and at infinite points, NaN where a coordinate is NaN.
 
         Raises:
-            ConfigError: x has another shape.
+            ConfigError: The points have another shape.
         """
         x = np.asarray(x, np.float64)
         if x.ndim != 2 or x.shape[1] != self.dimension:
             raise ConfigError(f"points have the shape {x.shape}; this distribution's have (n, {self.dimension}).")
         found = np.where(np.isnan(x).any(axis=1), np.nan, -np.inf)
         finite = np.isfinite(x).all(axis=1)
-        with np.errstate(over="ignore", invalid="ignore"):  # so far away that squares overflow the density is 0
+        with np.errstate(over="ignore", invalid="ignore"):  # far away, where squares overflow, the density is 0
             found[finite] = self._log_prob(x[finite])
         return found
 
     def prob(self, x: Any) -> np.ndarray:
-        """The density at points: float64 (n,), otherwise as `log_prob`."""
+        """The density at points; see `log_prob`."""
         return np.exp(self.log_prob(x))
 
     @abc.abstractmethod
     def _sample(self, count: int, seed: int) -> np.ndarray:
-        """As `sample`, of checked arguments."""
+        """As `sample`, with checked arguments."""
 
     @abc.abstractmethod
     def _log_prob(self, x: np.ndarray) -> np.ndarray:
-        """As `log_prob`, of finite points float64 (n, d)."""
+        """As `log_prob`, for finite points float64 (n, d)."""
 
 
 class Embedded(Distribution):
     """A distribution of d dimensions on a random d-dimensional subspace of a larger space.
 
     Its samples are z W, with W (d, x_dof) = U Vᵀ of the singular value decomposition U S Vᵀ of a matrix of standard
-    normal numbers, so that W has orthonormal rows (original.md G.4). Lengths and angles stay, and so does the
-    density, which is one with respect to volume in the subspace: off the subspace it is zero. A point counts as on
-    it up to `ON_SUBSPACE`, which lets samples pass that were rounded to float32.
+    normal numbers, so that W has orthonormal rows (original.md G.4). Lengths, angles and the density are preserved;
+    the density is with respect to volume in the subspace, and zero outside it. `ON_SUBSPACE` admits samples that were
+    rounded to float32.
     """
 
     def __init__(self, base: Distribution, x_dof: int, seed: int = 0) -> None:
         """Draws the matrix.
 
         Args:
-            base: the distribution of z.
-            x_dof: at least as many dimensions as `base` has: with fewer, its density would be lost.
-            seed: of the matrix.
+            base: The distribution of z.
+            x_dof: Dimensions of the samples, at least those of `base`: with fewer there is no known density.
+            seed: Seed of the matrix.
         """
         check_count("x_dof", x_dof)
         if x_dof < base.dimension:
@@ -113,7 +102,7 @@ class Embedded(Distribution):
 
 
 def normals(count: int, dimension: int, seed: int, stream: int) -> np.ndarray:
-    """Standard normal numbers, float64 (count, dimension), from the key (seed, stream) alone, by Box and Muller."""
+    """Standard normal numbers, float64 (count, dimension), from the key (seed, stream) alone (Box-Muller)."""
     pairs = math.ceil(dimension / 2)
     draws = uniform(count * pairs * 2, seed, stream).reshape(count, 2, pairs)
     radius, angle = np.sqrt(-2.0 * np.log1p(-draws[:, 0])), 2.0 * np.pi * draws[:, 1]
@@ -121,9 +110,9 @@ def normals(count: int, dimension: int, seed: int, stream: int) -> np.ndarray:
 
 
 def log_sum_exp(terms: np.ndarray) -> np.ndarray:
-    """log of the sum of exp over the last axis, (n, K) to (n,), however small the terms, which are overwritten."""
+    """log(sum(exp(terms))) over the last axis, (n, K) to (n,), without underflow; the terms are overwritten."""
     largest = np.max(terms, axis=1)
-    # Where all are minus infinity, so is the result.
+    # If all are minus infinity, so is the result.
     terms -= np.where(np.isfinite(largest), largest, 0.0)[:, None]
     with np.errstate(divide="ignore"):
         return np.log(np.sum(np.exp(terms, out=terms), axis=1)) + np.where(np.isfinite(largest), largest, 0.0)
@@ -147,7 +136,7 @@ def numbers(name: str, value: Any, positive: bool = False) -> np.ndarray:
 
 
 def number(name: str, value: Any, positive: bool = True) -> float:
-    """As `numbers`, of a single one."""
+    """As `numbers`, for a single number."""
     array = numbers(name, value, positive)
     if array.ndim:
         raise ConfigError(f"{name} is {value!r}; give one number.")
@@ -155,7 +144,7 @@ def number(name: str, value: Any, positive: bool = True) -> float:
 
 
 def positive_row(name: str, value: Any) -> np.ndarray:
-    """As `numbers`, positive, one or several: float64 (n,)."""
+    """As `numbers`, for one or several positive numbers: float64 (n,)."""
     array = np.atleast_1d(numbers(name, value, positive=True))
     if array.ndim > 1:
         raise ConfigError(f"{name} is {value!r}; give one number or a row of numbers.")

@@ -14,25 +14,20 @@ from mmdgan.core.shuffling import uniform
 from mmdgan.data.synthetic.base import Distribution, log_sum_exp, normals, number, positive_row
 
 _ORDER = 8  # of the Gauss-Legendre rule in each panel
-_FEWEST_PANELS = 8  # where the noise is wider than the curves
+_FEWEST_PANELS = 8  # if the noise is wider than the curves
 _MOST_NODES = 2**20
 _BLOCK = 2**16  # numbers per array while densities are computed: 512 KiB, which stays in a processor's cache
 
 
 class Curve(NamedTuple):
-    """A curve of the plane.
+    """A curve of the plane."""
 
-    Attributes:
-        point: shares (n,) of the way from 0 to 1, to points (n, 2).
-        speed: the largest length of `point`'s derivative.
-    """
-
-    point: Callable[[np.ndarray], np.ndarray]
-    speed: float
+    point: Callable[[np.ndarray], np.ndarray]  # positions (n,) on the curve, from 0 to 1, to points (n, 2)
+    speed: float  # the largest length of the derivative of `point`
 
 
 class NoisyCurves(Distribution):
-    """A uniformly drawn share of the way along one of some curves, all equally likely, plus isotropic normal noise.
+    """A uniformly drawn position on one of some curves, all equally likely, plus isotropic normal noise.
 
     The density is the integral of the normal density over the curves. It is computed with Gauss's rule of eight
     points in panels no longer than the noise's standard deviation. Up to ten standard deviations away from the curves
@@ -41,7 +36,7 @@ class NoisyCurves(Distribution):
     """
 
     def __init__(self, curves: Sequence[Curve], noise: float) -> None:
-        """Takes curves and the noise's standard deviation; with 0 there is no density."""
+        """Creates it from curves and the noise's standard deviation; without noise there is no density."""
         self.curves = tuple(curves)
         self.noise = number("noise", noise, positive=False)
         if self.noise < 0:
@@ -70,7 +65,7 @@ class NoisyCurves(Distribution):
         return found - math.log(2.0 * math.pi * self.noise**2)
 
     def _quadrature(self) -> tuple[np.ndarray, np.ndarray]:
-        """Points on the curves, (n, 2), and the logarithms of their weights, (n,), which make 1."""
+        """Points on the curves, (n, 2), and the logarithms of their weights, (n,), whose sum is 1."""
         if self.noise == 0:
             raise ConfigError("noise is 0, and curves without noise have no density; give a positive noise.")
         panels = [max(_FEWEST_PANELS, math.ceil(curve.speed / self.noise)) for curve in self.curves]
@@ -90,8 +85,8 @@ def swiss_roll(noise: float = 0.05, radius: float = 1.0) -> NoisyCurves:
     """The spiral t (cos t, sin t), t from 1.5π to 4.5π, as scikit-learn's make_swiss_roll seen along its axis.
 
     Args:
-        noise: its standard deviation.
-        radius: of the outer end; scikit-learn's is 4.5π.
+        noise: Standard deviation of the noise.
+        radius: Radius of the outer end; scikit-learn's is 4.5π.
     """
     radius = number("radius", radius)
 
@@ -104,7 +99,7 @@ def swiss_roll(noise: float = 0.05, radius: float = 1.0) -> NoisyCurves:
 
 
 def two_moons(noise: float = 0.1) -> NoisyCurves:
-    """Two half circles of radius 1 that reach into each other, where scikit-learn's make_moons has them."""
+    """Two interleaving half circles of radius 1, placed as by scikit-learn's make_moons."""
     upper = Curve(lambda share: _circle(np.pi * share), math.pi)
     lower = Curve(lambda share: np.array([1.0, 0.5]) - _circle(np.pi * share), math.pi)
     return NoisyCurves([upper, lower], noise)
@@ -120,7 +115,7 @@ def circles(noise: float = 0.05, radii: Any = (0.5, 1.0)) -> NoisyCurves:
 
 
 def _ring(share: np.ndarray, radius: float) -> np.ndarray:
-    """Points (n, 2) of a circle, at shares of its length."""
+    """Points (n, 2) of a circle, at positions from 0 to 1."""
     return radius * _circle(2.0 * np.pi * share)
 
 

@@ -1,4 +1,4 @@
-"""Gaussian mixtures: one normal distribution, any mixture, and the named ones."""
+"""Gaussian mixtures (one normal distribution, any mixture, the named ones) and the uniform distribution on a box."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Any
 
 import numpy as np
 
+from mmdgan.core import shuffling
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.shuffling import uniform
 from mmdgan.data.synthetic.base import Distribution, check_count, log_sum_exp, normals, number, numbers, positive_row
 
 _C = 0.707106  # as the original writes the square root of 1/2
 
 
 class GaussianMixture(Distribution):
-    """K normal distributions, each drawn from with its probability.
+    """A mixture of K normal distributions.
 
     Attributes:
-        modes: float64 (K, d), their means.
+        modes: float64 (K, d), the means.
         covariances: float64 (K, d, d).
-        probs: float64 (K,).
+        probs: float64 (K,), the probability of each.
     """
 
     def __init__(self, means: Any, covariances: Any, probs: Any = None) -> None:
-        """Takes means (K, d), covariances (K, d, d) and probabilities (K,), all the same by default.
+        """Creates it from means (K, d), covariances (K, d, d) and probabilities (K,), equal by default.
 
         Raises:
-            ConfigError: shapes that do not fit, a covariance that is not symmetric and positive definite, or
-                probabilities that are negative or do not make 1.
+            ConfigError: Shapes do not match, a covariance is not symmetric and positive definite, or probabilities
+                are negative or their sum is not 1.
         """
         self.modes, self.covariances = numbers("mu", means), numbers("std_or_cov", covariances)
         if self.modes.ndim != 2:
@@ -46,7 +46,7 @@ class GaussianMixture(Distribution):
         self._log_volumes = np.sum(np.log(np.diagonal(self._factors, axis1=1, axis2=2)), axis=1)
 
     def _sample(self, count: int, seed: int) -> np.ndarray:
-        which = np.searchsorted(np.cumsum(self.probs)[:-1], uniform(count, seed, stream=1), side="right")
+        which = np.searchsorted(np.cumsum(self.probs)[:-1], shuffling.uniform(count, seed, stream=1), side="right")
         noise = normals(count, self.dimension, seed, stream=2)
         return self.modes[which] + np.einsum("nij,nj->ni", self._factors[which], noise)
 
@@ -63,9 +63,9 @@ def normal(mu: Any = 0.0, std_or_cov: Any = 1.0, dof: int = 2) -> GaussianMixtur
     """One normal distribution.
 
     Args:
-        mu: (d,), or a number for all dimensions.
-        std_or_cov: standard deviations (d,), or one for all dimensions; or a covariance (d, d).
-        dof: d if neither says it.
+        mu: Mean (d,), or a number for all dimensions.
+        std_or_cov: Standard deviations (d,), or one for all dimensions; or a covariance (d, d).
+        dof: Number of dimensions d, if the others are numbers.
     """
     mu, spread = numbers("mu", mu), numbers("std_or_cov", std_or_cov)
     if mu.ndim > 1 or spread.ndim > 2:
@@ -80,9 +80,9 @@ def gaussian_mixture(probs: Any, mu: Any, std_or_cov: Any) -> GaussianMixture:
     """A mixture of K normal distributions.
 
     Args:
-        probs: (K,), or None if all are the same.
-        mu: (K, d).
-        std_or_cov: standard deviations (K, d), or one for all; or covariances (K, d, d).
+        probs: Probabilities (K,), or None if all are equal.
+        mu: Means (K, d).
+        std_or_cov: Standard deviations (K, d), or one for all; or covariances (K, d, d).
     """
     mu, spread = numbers("mu", mu), numbers("std_or_cov", std_or_cov)
     if spread.ndim == 0:
@@ -93,7 +93,7 @@ def gaussian_mixture(probs: Any, mu: Any, std_or_cov: Any) -> GaussianMixture:
 
 
 def shell() -> GaussianMixture:
-    """Eight Gaussians around the origin, round and, on the diagonals, narrow and pointing at it (original.md G.4)."""
+    """Eight Gaussians around the origin; those on the diagonals are narrow and point at it (original.md G.4)."""
     means = [(1, 0), (_C, _C), (0, 1), (-_C, _C), (-1, 0), (-_C, -_C), (0, -1), (_C, -_C)]
     rounds, rising, falling = 0.03 * np.eye(2), [[0.04, 0.0395], [0.0395, 0.04]], [[0.04, -0.0395], [-0.0395, 0.04]]
     return GaussianMixture(np.array(means) / 1.5, np.array([rounds, rising, rounds, falling] * 2) / 2.25)
@@ -133,6 +133,36 @@ def grid(side: int = 5, spacing: float = 2.0, std: float = 0.05) -> GaussianMixt
     along = number("spacing", spacing) * (np.arange(side) - (side - 1) / 2.0)
     y, x = np.meshgrid(along, along, indexing="ij")
     return gaussian_mixture(None, np.stack([x.ravel(), y.ravel()], axis=1), number("std", std))
+
+
+class Uniform(Distribution):
+    """The uniform distribution on a closed box."""
+
+    def __init__(self, low: np.ndarray, high: np.ndarray) -> None:
+        """Creates it from two corners of the box, each (d,)."""
+        self.low, self.high = numbers("low", low), numbers("high", high)
+        if self.low.ndim != 1 or self.low.shape != self.high.shape:
+            raise ConfigError(
+                f"low has the shape {self.low.shape} and high {self.high.shape}; give numbers, or as many of each."
+            )
+        if not (self.low < self.high).all():
+            raise ConfigError(f"low is {low!r} and high is {high!r}; give a low that is less than high everywhere.")
+        self.dimension = len(self.low)
+
+    def _sample(self, count: int, seed: int) -> np.ndarray:
+        draws = shuffling.uniform(count * self.dimension, seed, stream=1).reshape(count, self.dimension)
+        return self.low + (self.high - self.low) * draws
+
+    def _log_prob(self, x: np.ndarray) -> np.ndarray:
+        inside = ((self.low <= x) & (x <= self.high)).all(axis=1)
+        return np.where(inside, -np.sum(np.log(self.high - self.low)), -np.inf)
+
+
+def uniform(low: float | np.ndarray = 0.0, high: float | np.ndarray = 1.0, dof: int = 2) -> Uniform:
+    """Uniform between corners that are numbers, the same in all `dof` dimensions, or (d,)."""
+    low, high = numbers("low", low), numbers("high", high)
+    size = low.shape or high.shape or (dof,)
+    return Uniform(*(corner if corner.ndim else np.broadcast_to(corner, size) for corner in (low, high)))
 
 
 def _probabilities(probs: Any, count: int) -> np.ndarray:

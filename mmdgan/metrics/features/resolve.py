@@ -135,7 +135,7 @@ class _Classifier:
         if self._name and (data is None or self._name != data.name):
             from mmdgan.data import open_data
 
-            data = open_data(self._name, data_root=self._root, progress=self._progress)
+            data = open_data(self._name, data_root=self._root, say=self._progress)
             label = f"classifier:{self._name}"
         if data is None:
             raise MetricError(

@@ -1,8 +1,8 @@
 """The values of an LMDB database (format of liblmdb 0.9, 64 bits), in the order of their keys.
 
-liblmdb maps its file into memory and trusts it: a truncated download, or one wrong byte, ends the process that reads
-it. Here every page is checked before it is used, nothing needs to be installed, and a listing is no more than the
-numbers of the pages that hold the keys, so that three million images are listed in seconds.
+liblmdb maps its file into memory and trusts it: a truncated download, or one wrong byte, kills the process that reads
+it (SIGBUS, SIGSEGV). Here every page is checked before it is used, nothing needs to be installed, and a listing holds
+only the numbers of the pages with keys, so that three million images are listed in seconds.
 
 The file is a B+tree of pages. A page begins with its own number (8 bytes), flags, and the ends of its free space; a
 leaf's nodes hold a key and a value, or the number of the first of the pages that the value fills.
@@ -14,7 +14,6 @@ import hashlib
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +21,8 @@ import numpy as np
 
 from mmdgan.core.errors import DataError
 from mmdgan.data.sources.base import Item, Part
-from mmdgan.data.sources.containers import MAX_BYTES, Broken, printable, read_at, stamp
+from mmdgan.data.sources.byte_ranges import AGAIN, Broken, open_listed, read_at, stamp
+from mmdgan.data.sources.containers import MAX_BYTES, printable
 
 FILE = "data.mdb"
 _MAGIC, _VERSION = 0xBEEFC0DE, 1
@@ -36,7 +36,6 @@ _PASSING = 0x8010  # flags that mean nothing in a file at rest
 _BIG = 1  # the node holds the number of the page where its value is
 _SEVERAL = 4  # a database's flag
 _MAX_DEPTH = 32
-_AGAIN = "it is damaged, or its download broke off; get it again"
 
 
 @dataclass(frozen=True)
@@ -44,11 +43,11 @@ class Lmdb:
     """A database, as it was when it was listed.
 
     Attributes:
-        path: the file data.mdb.
-        stamp: its (time of modification in ns, size).
-        page_size: in bytes.
+        path: The file data.mdb.
+        stamp: Its `stamp`.
+        page_size: Bytes of a page.
         leaves: int64 (l,), the numbers of the pages that hold the keys, in order.
-        ends: int64 (l,), how many keys there are up to the end of each.
+        ends: int64 (l,), the number of keys up to the end of each.
     """
 
     path: str
@@ -59,21 +58,14 @@ class Lmdb:
 
     @classmethod
     def of(cls, path: Path) -> Lmdb:
-        """Lists a database.
-
-        Args:
-            path: its file data.mdb.
-
-        Raises:
-            DataError: another kind of file, one that is truncated, or a damaged page.
-        """
-        with _descriptor(path, None) as descriptor:
+        """Lists the database in a file data.mdb; DataError if it is truncated, damaged or of another kind."""
+        with open_listed(path) as descriptor:
             now = stamp(os.fstat(descriptor))
             try:
                 page_size, tree = _tree(descriptor, now[1])
                 leaves, counts = _leaves(descriptor, page_size, tree)
             except (Broken, struct.error, ValueError) as error:
-                raise DataError(f"{path} is not a sound LMDB database ({error}): {_AGAIN}.") from error
+                raise DataError(f"{path} is not a sound LMDB database ({error}): {AGAIN}.") from error
         return cls(str(path), now, page_size, np.array(leaves, np.int64), np.cumsum(counts, dtype=np.int64))
 
     def __len__(self) -> int:
@@ -92,12 +84,12 @@ class LmdbPart(Part):
     """Some values with neighbouring keys.
 
     Attributes:
-        path: the file data.mdb.
-        stamp: its (time of modification in ns, size).
-        page_size: in bytes.
-        leaves: the pages that hold the keys.
-        skip: how many keys of the first page belong to the part before.
-        count: how many values there are.
+        path: The file data.mdb.
+        stamp: Its `stamp`.
+        page_size: Bytes of a page.
+        leaves: The pages that hold the keys.
+        skip: Number of keys of the first page that belong to the part before.
+        count: Number of values.
     """
 
     path: str
@@ -111,23 +103,23 @@ class LmdbPart(Part):
         return self.count
 
     def items(self) -> Iterator[Item]:
-        """Reads the values in the order of their keys."""
-        with _descriptor(Path(self.path), self.stamp) as descriptor:
+        """See `Part`: the values in the order of their keys."""
+        with open_listed(self.path, self.stamp) as descriptor:
             left, skip = self.count, self.skip
             for leaf in self.leaves:
                 try:
                     page, nodes = _page(descriptor, leaf, self.page_size, _LEAF)
                 except Broken as error:
-                    raise DataError(f"Page {leaf} of {self.path} {error}: {_AGAIN}.") from error
+                    raise DataError(f"Page {leaf} of {self.path} {error}: {AGAIN}.") from error
                 for node in nodes[skip : skip + left]:
                     left -= 1
                     yield self._item(descriptor, page, node)
                 skip = 0
         if left:
-            raise DataError(f"{self.path} holds fewer values than it did when it was listed: {_AGAIN}.")
+            raise DataError(f"{self.path} holds fewer values than it did when it was listed: {AGAIN}.")
 
     def state(self) -> str:
-        """Changes with the file and with the part of it."""
+        """See `Part`."""
         return hashlib.blake2b(repr(self).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
     def _item(self, descriptor: int, page: bytes, node: int) -> Item:
@@ -148,20 +140,6 @@ class LmdbPart(Part):
             return Item(name, encoded=_overflow(descriptor, first, size, self.page_size, self.stamp[1]))
         except (Broken, struct.error) as error:
             return Item(name, fault=str(error))
-
-
-@contextmanager
-def _descriptor(path: Path, expected: tuple[int, int] | None) -> Iterator[int]:
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}).") from error
-    try:
-        if expected not in (None, stamp(os.fstat(descriptor))):
-            raise DataError(f"{path} has changed since it was listed: start again.")
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _tree(descriptor: int, size: int) -> tuple[int, tuple[int, ...]]:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from mmdgan.core.crc import masked_crc, masked_crcs
-from mmdgan.data.records.example import FRAME, HEAD, Layout, decode, encode, framed, head
+from mmdgan.data.records.example import Layout, encode
+from mmdgan.data.records.framing import FRAME, HEAD, framed, head
 from tests.helpers import handmade
 
 LABELS = [None, 0, 1, 127, 128, 300, 2**31, 2**63 - 1, -1, -128, -(2**63)]
@@ -21,6 +22,16 @@ def tensorflow_example(image: bytes, label: int | None):
     if label is not None:
         example.features.feature["y"].int64_list.value.append(label)
     return example
+
+
+def decode(record: bytes) -> tuple[bytes, int | None]:
+    """The image and the label of a record, by its own layout."""
+    layout, row = Layout(record), np.frombuffer(record, np.uint8)[None]
+    around = len(record) - layout.image_bytes
+    heads, tails = row[:, :around], row[:, layout.image_bytes :]
+    assert layout.matches(heads, tails).all()
+    label = int(layout.labels(heads, tails)[0]) if layout.labelled else None
+    return record[layout.start : layout.start + layout.image_bytes], label
 
 
 @pytest.mark.parametrize("data", [b"", b"123456789", bytes(range(256)) * 13])

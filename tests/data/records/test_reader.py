@@ -13,8 +13,9 @@ import pytest
 
 from mmdgan.core.errors import DataError
 from mmdgan.data.records import framing, reader
-from mmdgan.data.records.example import framed, head
-from mmdgan.data.records.reader import RecordFile, check_shards, count_records, missing_shards, read_records
+from mmdgan.data.open import check_complete
+from mmdgan.data.records.framing import framed, head, walk_all
+from mmdgan.data.records.reader import RecordFile, missing_shards, read_records
 from mmdgan.data.records.writer import ShardWriter
 from mmdgan.data.sidecar import Shard
 from tests.helpers import handmade
@@ -191,7 +192,7 @@ def test_a_number_of_records_that_only_seems_right(tmp_path):
     path = tmp_path / "set.tfrecords"
     shard = write(path, handmade.images(55, shape=TINY), [200] + [1] * 54)
     assert shard.bytes == 54 * 54
-    assert RecordFile(path, 12).count == RecordFile(path, 12, shard).check().count == count_records(path) == 55
+    assert RecordFile(path, 12).count == RecordFile(path, 12, shard).check().count == walk_all(path).count == 55
 
 
 def test_a_disk_that_takes_little_at_once(tmp_path):
@@ -248,14 +249,14 @@ def test_reading_hand_made_records(tmp_path, labelled):
     images, found = read_records(files, TINY)
     assert images.dtype == np.uint8 and np.array_equal(images, pictures)
     assert found is None if not labelled else (found.dtype == np.int64 and np.array_equal(found, labels))
-    assert [count_records(file) for file in files] == [600, 500]
+    assert [walk_all(file).count for file in files] == [600, 500]
 
 
 def test_progress_is_told(tmp_path, small_reads, monkeypatch):
     write(tmp_path / "set.tfrecords", handmade.images(60, shape=TINY))
-    monkeypatch.setattr(reader, "_PROGRESS_SECONDS", 0)
+    monkeypatch.setattr(reader, "_REPORT_SECONDS", 0)
     lines = []
-    read_records([tmp_path / "set.tfrecords"], TINY, progress=lines.append)
+    read_records([tmp_path / "set.tfrecords"], TINY, say=lines.append)
     assert lines == [f"Read {done} of 60 images from {tmp_path}" for done in (20, 40, 60)]
 
 
@@ -353,7 +354,7 @@ def test_a_declared_length_is_not_believed(tmp_path):
         with pytest.raises(DataError, match="Record 0 of .*set.tfrecords is corrupt"):
             read_records([path], TINY)
         with pytest.raises(DataError, match="Record 0 of .*set.tfrecords is corrupt"):
-            count_records(path)
+            walk_all(path)
 
 
 def test_the_sidecar_s_numbers(tmp_path):
@@ -412,7 +413,7 @@ def test_files_that_are_missing_empty_or_of_two_kinds(tmp_path):
     shard = handmade.record_file(tmp_path / "set-00001-of-00003.tfrecords", pictures)
     assert [path.name for path in missing_shards([shard])] == [f"set-0000{k}-of-00003.tfrecords" for k in (0, 2)]
     with pytest.raises(DataError, match="set-00000-of-00003.tfrecords is missing beside set-00001-of-00003"):
-        check_shards([shard])
+        check_complete([shard])
 
 
 def test_neither_tensorflow_nor_pillow_is_needed(run_script):
