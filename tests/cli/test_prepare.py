@@ -82,14 +82,14 @@ def test_mistakes_are_sentences(words, message, capsys):
 
 
 def test_every_flag_is_passed_on(monkeypatch):
-    """The flags and the parameters of `prepare` are the same but for verify and progress."""
+    """The flags are the options of `prepare`, but for verify."""
     seen = {}
 
     class Stop(Exception):
         pass
 
-    def record(what, **options):
-        seen.update(options, what=what)
+    def record(what, options, say):
+        seen.update(vars(options), what=what)
         raise Stop
 
     monkeypatch.setattr(prepare_module, "prepare", record)
@@ -98,7 +98,7 @@ def test_every_flag_is_passed_on(monkeypatch):
     given |= {"data_root": "d", "workers": 3}
     with pytest.raises(Stop):
         prepare.prepare(["celeba", *(f"--{name}={format_value(value)}" for name, value in given.items())])
-    assert seen == {"what": "celeba", **given}
+    assert seen == {"what": "celeba", "verify": None, **given}
 
 
 def test_help_and_preparing_need_no_tensorflow(run_script, photos):

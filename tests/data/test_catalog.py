@@ -71,7 +71,7 @@ def test_a_sidecar_corrects_the_catalogue(tmp_path):
 
 
 def test_unknown_names_get_the_nearest(tmp_path):
-    with pytest.raises(DataError, match="no data set named 'cifar': did you mean cifar10"):
+    with pytest.raises(DataError, match="no data set named 'cifar' .did you mean cifar10"):
         data.info("cifar", tmp_path)
     with pytest.raises(DataError, match="The names are celeba, cifar10, .*, stl10; your own images become one by"):
         data.open_data("photographs", data_root=tmp_path)
@@ -98,7 +98,7 @@ def test_sources_must_be_prepared_first(tmp_path, name):
 def test_unfinished_conversions(tmp_path):
     (tmp_path / "mine/.partial").mkdir(parents=True)
     assert unfinished("mine", tmp_path) and not unfinished("other", tmp_path)
-    with pytest.raises(DataError, match="mine in .*mine is not finished: give the command that prepared it once more"):
+    with pytest.raises(DataError, match="mine in .*mine is not finished: run the command that prepared it again"):
         data.info("mine", tmp_path)
     (tmp_path / "mine/.partial").rename(tmp_path / "moved")
     sidecar(tmp_path, "done")

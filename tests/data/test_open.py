@@ -54,7 +54,7 @@ def contents(found):
 @pytest.mark.parametrize("cache", ["auto", "memory", "stream"])
 def test_convert_once_then_read(root, binary, no_network, cache):
     lines = []
-    first = data.open_data("cifar10", data_root=root, source=binary, cache=cache, progress=lines.append)
+    first = data.open_data("cifar10", data_root=root, source=binary, cache=cache, say=lines.append)
     assert lines and first.folder == root / "cifar10"
     assert first.mode == ("memory" if cache == "auto" else cache)
     images, labels = contents(first)
@@ -64,16 +64,16 @@ def test_convert_once_then_read(root, binary, no_network, cache):
     assert first.source == f"CIFAR-10 binary {binary}"
     lines.clear()
     for source in (None, binary, str(binary)):
-        again = data.open_data("cifar10", data_root=root, source=source, progress=lines.append)
+        again = data.open_data("cifar10", data_root=root, source=source, say=lines.append)
         assert again.fingerprint() == first.fingerprint() and again.source == first.source
     shutil.rmtree(binary)
-    data.open_data("cifar10", data_root=root, source=binary, progress=lines.append)
+    data.open_data("cifar10", data_root=root, source=binary, say=lines.append)
     assert not lines and not no_network
     assert data.info("cifar10", root).count == 23
 
 
 def test_another_source_is_not_taken_for_the_first(root, binary, tmp_path):
-    data.open_data("cifar10", data_root=root, source=binary, progress=quiet)
+    data.open_data("cifar10", data_root=root, source=binary, say=quiet)
     before = {path: path.read_bytes() for path in (root / "cifar10").iterdir()}
     other = handmade.cifar_folder(tmp_path / "other", handmade.images(20), LABELS[:20])
     with pytest.raises(
@@ -89,11 +89,11 @@ def test_another_source_is_not_taken_for_the_first(root, binary, tmp_path):
 
 
 def test_a_source_that_has_changed_is_noticed_under_any_name(root, binary, tmp_path):
-    prepare("cifar10", source=binary, name="ours", data_root=root, labels="none", progress=quiet)
+    prepare("cifar10", source=binary, name="ours", data_root=root, labels="none", say=quiet)
     photos = handmade.class_folders(tmp_path / "photos", handmade.images(20), np.arange(20) % 10)
-    prepare(f"folder:{photos}", name="mine", data_root=root, progress=quiet)
+    prepare(f"folder:{photos}", name="mine", data_root=root, say=quiet)
     for name, source in (("ours", binary), ("mine", photos)):
-        assert data.open_data(name, data_root=root, source=source, progress=quiet).count
+        assert data.open_data(name, data_root=root, source=source, say=quiet).count
     handmade.cifar_folder(binary, handmade.images(20), LABELS[:20])
     next(photos.rglob("*.png")).unlink()
     for name, source in (("ours", binary), ("mine", photos)):
@@ -107,12 +107,12 @@ def test_the_original_s_files(root, binary, labelled):
     handmade.record_file(root / "cifar_NCHW/cifar.tfrecords", pictures)
     if labelled:
         handmade.record_file(root / "cifar_NCHW/cifar_xy.tfrecords", pictures, LABELS[:5])
-    found = data.open_data("cifar10", data_root=root, progress=lines.append)
+    found = data.open_data("cifar10", data_root=root, say=lines.append)
     assert np.array_equal(found.images, pictures) and found.folder == root / "cifar_NCHW"
     assert np.array_equal(found.labels, LABELS[:5]) if labelled else found.labels is None
     assert found.num_class == len(found.class_names) == (10 if labelled else 0)
     assert "5 of 50,000 images" in lines[-1]
-    named = data.open_data("cifar10", data_root=root, source=binary, progress=lines.append)
+    named = data.open_data("cifar10", data_root=root, source=binary, say=lines.append)
     assert named.count == 23 and any("is left aside, because the source" in line for line in lines)
     assert data.open_data("cifar10", data_root=root).count == 23
 
@@ -123,7 +123,7 @@ def test_the_original_s_data_sets_of_several_files(root, cache):
     files = [root / f"celebA_NCHW/celebA_00{k}.tfrecords" for k in range(3)]
     for file, part in zip(files, ((0, 3), (3, 6), (6, 7)), strict=True):
         handmade.record_file(file, pictures[slice(*part)])
-    found = data.open_data("celeba", data_root=root, cache=cache, progress=quiet)
+    found = data.open_data("celeba", data_root=root, cache=cache, say=quiet)
     assert found.mode == cache and found.shape == (3, 64, 64) and found.labels is None
     assert np.array_equal(contents(found)[0], pictures)
     files[1].unlink()
@@ -131,7 +131,7 @@ def test_the_original_s_data_sets_of_several_files(root, cache):
         data.open_data("celeba", data_root=root, cache=cache)
     handmade.record_file(files[1], pictures[:1], [1])
     handmade.record_file(files[0], pictures[:1], [1])
-    with pytest.raises(DataError, match="hold labels, but celeba has no classes that one could name"):
+    with pytest.raises(DataError, match="hold labels, but celeba has no names of classes"):
         data.open_data("celeba", data_root=root, cache=cache)
 
 
@@ -141,7 +141,7 @@ def test_records_without_a_sidecar_in_the_folder(root, cache):
     files = [root / f"cifar10/mine-0000{k}-of-00002.tfrecords" for k in range(2)]
     handmade.record_file(files[0], pictures[:4], LABELS[:4])
     handmade.record_file(files[1], pictures[4:], LABELS[4:6])
-    found = data.open_data("cifar10", data_root=root, cache=cache, progress=quiet)
+    found = data.open_data("cifar10", data_root=root, cache=cache, say=quiet)
     images, labels = contents(found)
     assert np.array_equal(images, pictures) and np.array_equal(labels, LABELS[:6])
     files[0].unlink()
@@ -152,7 +152,7 @@ def test_records_without_a_sidecar_in_the_folder(root, cache):
 def test_no_data_is_one_sentence(root, no_network):
     lines = []
     with pytest.raises(DataError) as caught:
-        data.open_data("cifar10", data_root=root, progress=lines.append)
+        data.open_data("cifar10", data_root=root, say=lines.append)
     message = str(caught.value)
     assert "\n" not in message and no_network == ["cifar10"]
     ways = (
@@ -169,27 +169,27 @@ def test_no_data_is_one_sentence(root, no_network):
 def test_nothing_but_lines_of_progress_is_printed_without_data(root, capfd, monkeypatch):
     monkeypatch.setattr(tfds_source, "unreachable", lambda address: "no network")
     with pytest.raises(DataError, match="could not fetch it .*cannot be reached .no network"):
-        data.open_data("cifar10", data_root=root, progress=quiet)
+        data.open_data("cifar10", data_root=root, say=quiet)
     printed = capfd.readouterr()
     assert printed.out == printed.err == ""
 
 
 def test_an_unfinished_conversion_is_no_data_set(root, binary, no_network):
-    data.open_data("cifar10", data_root=root, source=binary, progress=quiet)
+    data.open_data("cifar10", data_root=root, source=binary, say=quiet)
     folder = root / "cifar10"
     expected = {path.name: path.read_bytes() for path in folder.iterdir()}
     (folder / "cifar10.json").unlink()
     (folder / ".partial").mkdir()
     with pytest.raises(DataError, match="--source PATH .that of the unfinished conversion in .*cifar10"):
-        data.open_data("cifar10", data_root=root, progress=quiet)
-    found = data.open_data("cifar10", data_root=root, source=binary, progress=quiet)
+        data.open_data("cifar10", data_root=root, say=quiet)
+    found = data.open_data("cifar10", data_root=root, source=binary, say=quiet)
     assert found.count == 23 and not (folder / ".partial").exists()
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".old"} == expected
     (folder / "cifar10.json").unlink()
     (folder / ".partial").mkdir()
     original = handmade.record_file(root / "cifar_NCHW/cifar.tfrecords", handmade.images(3))
     lines = []
-    assert data.open_data("cifar10", data_root=root, progress=lines.append).folder == original.parent
+    assert data.open_data("cifar10", data_root=root, say=lines.append).folder == original.parent
     assert "unfinished" in lines[0]
 
 
@@ -216,7 +216,7 @@ def prepared_set(root, name="mine", labels=None, shape=(1, 4, 4)):
 @pytest.mark.parametrize("cache", ["memory", "stream"])
 def test_prepared_sets_of_any_name_and_older_sidecars(root, cache, labels):
     pictures, _ = prepared_set(root, labels=labels)
-    found = data.open_data("mine", data_root=root, cache=cache, progress=quiet)
+    found = data.open_data("mine", data_root=root, cache=cache, say=quiet)
     images, numbers = contents(found)
     assert np.array_equal(images, pictures), "a file that is not the sidecar's was read"
     assert (numbers is None) == (labels is None) and list(numbers if labels else ()) == (labels or [])
@@ -241,7 +241,7 @@ def test_files_whose_images_were_all_skipped(root, cache):
 
 @pytest.mark.parametrize("cache", ["memory", "stream"])
 def test_broken_sidecars_and_lost_shards(root, binary, cache):
-    data.open_data("cifar10", data_root=root, source=binary, progress=quiet)
+    data.open_data("cifar10", data_root=root, source=binary, say=quiet)
     sidecar = root / "cifar10/cifar10.json"
     good = json.loads(sidecar.read_text())
     cases = {
@@ -296,7 +296,7 @@ def test_what_tensorflow_datasets_has_is_converted(root, tmp_path, monkeypatch):
     monkeypatch.setattr(builder, "is_prepared", lambda: True)
     monkeypatch.setattr(tfds, "builder", lambda name, **_: builder)
     lines = []
-    found = data.open_data("cifar10", data_root=root, progress=lines.append)
+    found = data.open_data("cifar10", data_root=root, say=lines.append)
     assert "asking TensorFlow Datasets" in lines[0] and "23 of 23 images" in lines[-1]
     assert found.source == "TensorFlow Datasets image_folder/1.0.0"
     pairs = {(int(label), image.tobytes()) for image, label in zip(found.images, found.labels, strict=True)}

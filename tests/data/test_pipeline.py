@@ -98,7 +98,7 @@ def test_real_images_are_different_ones_in_an_order_of_their_own(data):
     assert sorted(chosen[:, 0, 0, 0].tolist()) == list(range(50))
     assert chosen[:8, 0, 0, 0].tolist() != numbers(pipeline.batch(0))
     assert np.array_equal(pipeline.real_images(7, seed=1), chosen[:7])
-    with pytest.raises(DataError, match="51 different images of numbered are wanted; it holds 50"):
+    with pytest.raises(DataError, match="51 images of numbered are wanted, but it holds 50"):
         pipeline.real_images(51)
 
 
@@ -293,10 +293,9 @@ def test_reading_ends_within_a_window(disk, monkeypatch):
 
     monkeypatch.setattr(StoredImages, "read", slow)
     monkeypatch.setattr("mmdgan.data.readahead._BLOCK_BYTES", 4 * 60)
-    reader = ReadAhead(disk, Pipeline(disk, 8).order, 0)
-    assert reached.wait(10)
-    threading.Timer(0.2, closed.set).start()
-    reader.close()
+    with ReadAhead(disk, Pipeline(disk, 8).order, 0):
+        assert reached.wait(10)
+        threading.Timer(0.2, closed.set).start()
     assert closed.is_set() and read == [4, 4]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
 

@@ -1,6 +1,6 @@
 """Kills conversions with signal 9 at random moments and does them again: the result must be an undisturbed one's.
 
-    python tests/data/kill_series.py [ROUNDS [SEED]]
+    python tests/helpers/kill_conversions.py [ROUNDS [SEED]]
 
 The conversion is a real one: CIFAR-10's binary files (of random images), many small shards, two worker processes.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 PROJECT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(Path(__file__).parent), str(PROJECT)]
+sys.path[:0] = [str(PROJECT)]
 
 from tests.helpers import handmade  # noqa: E402
 from tests.helpers.made_sources import content_of  # noqa: E402
@@ -28,9 +28,9 @@ _UNDER_WAY = "cifar10/.partial/"
 _MOVED = "cifar10/cifar10-"
 _PROGRAM = """
 import sys
-from mmdgan.data import convert, prepare
+from mmdgan.data.preparation import convert, prepare
 convert.SHARD_BYTES, convert.FEW_IMAGES = 2**18, 0
-prepare.prepare("cifar10", source=sys.argv[1], data_root=sys.argv[2], workers=2, progress=lambda line: None)
+prepare.prepare("cifar10", source=sys.argv[1], data_root=sys.argv[2], workers=2)
 """
 
 
@@ -81,10 +81,10 @@ def series(folder: Path, rounds: int, seed: int) -> list[str]:
         left = sorted(content_of(root)) if root.exists() else []
         convert(source, root)
         assert content_of(root) == expected, f"killed after {moment:.3f} s, which left {left}"
-        records = [name for name in left if name.endswith(".tfrecords")]
+        half = sum(name.endswith(".partial.tfrecords") for name in left)
+        records = [name for name in left if name.endswith(".tfrecords") and not name.endswith(".partial.tfrecords")]
         finished = sum(name.startswith(_UNDER_WAY) for name in records)
         moved = sum(name.startswith(_MOVED) for name in records)
-        half = sum(name.endswith(".tfrecords.part") for name in left)
         lines.append(f"killed after {moment:.3f} s of {seconds:.3f}: {finished} finished, {half} half, {moved} moved")
     return lines
 

@@ -81,7 +81,7 @@ def test_unlabelled_data_needs_other_data(tmp_path, monkeypatch):
         metrics.resolve("auto", faces, data_root=tmp_path)
     opened = []
 
-    def open_data(name, *, data_root, progress):
+    def open_data(name, *, data_root, say):
         opened.append(name)
         return _data(name)
 

@@ -195,7 +195,7 @@ def test_stored_data_sets(tmp_path):
     from mmdgan.data.preparation.prepare import prepare
 
     source = _folder(tmp_path / "pictures", _images(30), ("a", "b"))
-    prepare(f"folder:{source}", name="mine", size=8, data_root=tmp_path / "Data", progress=lambda text: None)
+    prepare(f"folder:{source}", name="mine", size=8, data_root=tmp_path / "Data", say=lambda text: None)
     memory, stream = (open_data("mine", data_root=tmp_path / "Data", cache=cache) for cache in ("memory", "stream"))
     assert stream.mode == "stream"
     _check(DataSet(stream, 20, 5), Pipeline(memory, 1).real_images(20, 5))

@@ -232,7 +232,10 @@ def _from_files(
         inside = release.labels is None
         apart = [release.labels[name] for name in images if name in release.labels] if release.labels else []
         if images and request.labels == "source" and not (inside or apart):
-            raise DataError(f"{images[0]} of {where} has no labels: leave them out, or take another --split.")
+            others = [split for split, names in release.splits.items() if names[0] in (release.labels or {})]
+            raise DataError(
+                f"{images[0]} of {where} has no labels: leave them out, or take --split {' or '.join(others)}."
+            )
         labelled = request.labels != "none" and (inside or bool(apart))
         apart = apart if labelled else []
         missing = [name for name in (*images, *apart) if name not in files]

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from mmdgan.core.errors import DataError
+from mmdgan.core.files import write_text
+from mmdgan.data import sidecar as sidecar_module
 from mmdgan.data.catalog import DataInfo
 from mmdgan.data.preparation import convert as convert_module, shards, staging
 from mmdgan.data.preparation.convert import convert
@@ -47,7 +49,7 @@ def run(out, source=None, info=TINY, geometry=None, workers=1, **options):
     lines: list[str] = []
     options = {"geometry": geometry or Geometry(), "options": {"split": "train"}} | options
     source = made_source(COUNT) if source is None else source
-    return convert(source, info, out, workers=workers, progress=lines.append, **options), lines
+    return convert(source, info, out, workers=workers, say=lines.append, **options), lines
 
 
 def interrupt(*_):
@@ -125,8 +127,9 @@ def test_a_restart_keeps_finished_files(out, tmp_path):
         run(out, made_source(COUNT, broken=frozenset({33})))
     assert not list(out.glob("*.tfrecords"))
     assert sorted(path.name for path in (out / ".partial").glob("*.tfrecords")) == FILES[:3]
-    assert not list((out / ".partial").glob("*.part"))
-    (out / ".partial" / "tiny-00000-of-00005.tfrecords.part").write_text("of a killed process")
+    assert not list((out / ".partial").glob(".*partial*"))
+    for name in (".tiny-00003-of-00005.host-1-0.partial.tfrecords", "tiny-00003-of-00005.tfrecords.part"):
+        (out / ".partial" / name).write_text("of a killed process")
     _, lines = run(out, made_source(COUNT, log=str(log)))
     assert lines[1] == "30 images are kept from an interrupted conversion"
     assert [line.split()[0] for line in log.read_text().splitlines()] == ["30", "40"]
@@ -189,15 +192,16 @@ def test_interrupted_while_it_finishes(out, tmp_path, monkeypatch, step):
         return call
 
     with monkeypatch.context() as patch:
-        original = staging.Unfinished.finish
+        original = staging.Staging.finish
 
         def finish(self, sidecar):
-            for name in ("replace", "unlink", "rmdir"):
+            for name in ("replace", "unlink"):
                 patch.setattr(Path, name, interrupting(getattr(Path, name)))
+            patch.setattr(sidecar_module, "write_text", interrupting(write_text))
             original(self, sidecar)
 
-        patch.setattr(staging.Unfinished, "finish", finish)
-        patch.setattr(staging.Unfinished, "__exit__", lambda self, *_: os.close(self.lock))
+        patch.setattr(staging.Staging, "finish", finish)
+        patch.setattr(staging.Staging, "__exit__", lambda self, *_: os.close(self.descriptor))
         with pytest.raises(KeyboardInterrupt):
             run(out)
     if read_sidecar(out, "tiny") is None:
@@ -307,38 +311,38 @@ def test_a_full_disk(out, monkeypatch):
     monkeypatch.setattr(shards, "write_text", full)
     with pytest.raises(DataError, match="No space left on device"):
         run(out)
-    assert not list(out.rglob("*.part"))
+    assert not list(out.rglob("*.part*"))
 
 
 def test_two_conversions_at_once(out, monkeypatch):
     monkeypatch.setattr(staging, "_PATIENCE_SECONDS", 0.1)
     (out / ".partial").mkdir(parents=True)
-    with open(out / ".partial" / "lock", "w") as other:
+    with open(out / ".partial" / ".lock", "w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(DataError, match="Another process is converting a data set into .*tiny: wait"):
             run(out)
-    with staging.Unfinished(out), pytest.raises(DataError, match="Another process is converting"):
+    with staging.Staging(out), pytest.raises(DataError, match="Another process .* is converting"):
         run(out)
     run(out)
     assert sorted(content_of(out)) == sorted([*FILES, "tiny.json"])
 
 
 def test_another_process_was_faster(out, monkeypatch):
-    enter = staging.Unfinished.__enter__
+    enter = staging.Staging.__enter__
 
     def enter_late(self):
-        monkeypatch.setattr(staging.Unfinished, "__enter__", enter)
+        monkeypatch.setattr(staging.Staging, "__enter__", enter)
         run(out)
         return enter(self)
 
-    monkeypatch.setattr(staging.Unfinished, "__enter__", enter_late)
-    with pytest.raises(DataError, match="Another process has converted tiny into .* meanwhile"):
+    monkeypatch.setattr(staging.Staging, "__enter__", enter_late)
+    with pytest.raises(DataError, match="Another process has just converted tiny into "):
         run(out)
     assert sorted(content_of(out)) == sorted([*FILES, "tiny.json"])
 
 
 def test_faults_in_worker_processes(out, in_processes):
-    with pytest.raises(DataError, match="^picture 33 is torn; mend it"):
+    with pytest.raises(DataError, match="^picture 33 is torn; fix it"):
         run(out, made_source(COUNT, broken=frozenset({33})), workers=2)
     with pytest.raises(DataError, match="A worker process of the conversion was killed by signal 9"):
         run(out, made_source(COUNT, ending="killed", version="2"), workers=2)
@@ -350,7 +354,7 @@ def test_faults_in_worker_processes(out, in_processes):
 
 def test_progress_tells_rate_and_time_left(monkeypatch):
     clock, lines = [100.0], []
-    monkeypatch.setattr(convert_module.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("mmdgan.core.progress.time.monotonic", lambda: clock[0])
     meter = convert_module._Meter("tiny", 202_599, 2_599, lines.append)
     for seconds, images in ((1, 1000), (1, 1000), (1, 1000), (97, 97_000)):
         clock[0] += seconds

@@ -32,7 +32,7 @@ def run(out, workers=1, skip_broken=False, **options):
     """Converts; returns (sidecar, lines of progress)."""
     lines: list[str] = []
     arguments = {"geometry": Geometry(), "options": {}, "workers": workers, "skip_broken": skip_broken}
-    return convert(made_source(COUNT, **options), TINY, out, **arguments, progress=lines.append), lines
+    return convert(made_source(COUNT, **options), TINY, out, **arguments, say=lines.append), lines
 
 
 def first_images(log):

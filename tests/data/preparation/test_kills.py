@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.data import kill_series
+from tests.helpers import kill_conversions
 
 
 def test_killed_at_random_moments(tmp_path):
-    assert len(kill_series.series(tmp_path, 3, seed=4)) == 3
+    assert len(kill_conversions.series(tmp_path, 3, seed=4)) == 3

@@ -45,7 +45,7 @@ def change(path, position, value=1):
 
 
 def silent(folder) -> Report:
-    return verify(folder, progress=lambda line: None)
+    return verify(folder, say=lambda line: None)
 
 
 @pytest.mark.parametrize("labels", [None, LABELS])
@@ -255,6 +255,6 @@ def test_a_hundred_random_changes(tmp_path, known):
 def test_progress(tmp_path, monkeypatch):
     lines = []
     prepared(tmp_path / "mine", shape=(3, 64, 64))
-    monkeypatch.setattr(verify_module, "_PROGRESS_SECONDS", 0)
+    monkeypatch.setattr(verify_module, "_REPORT_SECONDS", 0)
     verify(tmp_path / "mine", lines.append)
     assert len(lines) == 3 and lines[-1] == "Verified 1 of 1 MB, 0:00 left"

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from mmdgan.core.errors import DataError
-from mmdgan.data.records import framing, reader
 from mmdgan.data.open import check_complete
+from mmdgan.data.records import framing, reader
 from mmdgan.data.records.framing import framed, head, walk_all
 from mmdgan.data.records.reader import RecordFile, missing_shards, read_records
 from mmdgan.data.records.writer import ShardWriter

@@ -59,7 +59,7 @@ def test_what_has_no_sum_is_told_in_short(tmp_path):
 
 def test_a_long_file_shows_progress(tmp_path, monkeypatch):
     lines = []
-    monkeypatch.setattr(checksums, "PROGRESS_SECONDS", 0)
+    monkeypatch.setattr(checksums, "_REPORT_SECONDS", 0)
     monkeypatch.setitem(checksums.SUMS, "mine", {"big": hashlib.md5(bytes(2**23)).hexdigest()})
     made.folder(tmp_path, {"big": bytes(2**23)})
     checksums.check(tmp_path, "mine", lines.append)

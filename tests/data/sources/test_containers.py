@@ -14,7 +14,8 @@ import pytest
 
 from mmdgan.core.errors import DataError
 from mmdgan.data.sources import containers, folders
-from mmdgan.data.sources.containers import Broken, Tars, recognise
+from mmdgan.data.sources.archives import Tars, recognise
+from mmdgan.data.sources.byte_ranges import Broken
 from tests.helpers import handmade, handmade_archives as made
 
 FILES = {

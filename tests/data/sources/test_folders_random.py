@@ -83,7 +83,7 @@ def test_random_folders_convert_or_are_named(tmp_path_factory, made_files, form)
         options={},
         skip_broken=True,
         workers=1,
-        progress=lambda line: None,
+        say=lambda line: None,
     )
     images, labels = read_records([root / "out" / shard.file for shard in sidecar.shards], (3, 8, 8))
     assert labels is None and np.array_equal(images, right)

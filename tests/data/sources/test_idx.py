@@ -97,10 +97,10 @@ def test_faulty_files_are_named(tmp_path, pictures, gz):
 
     raw = made.idx(pictures[:, 0])
     for length in (0, 3, 15):
-        fails("train-images.* is no IDX file of images", images, raw[:length])
-    fails("train-images.* is no IDX file of images", images, made.idx(LABELS.astype(np.uint8)) + bytes(20))
-    fails("train-images.* is no IDX file of images", images, b"\0\0\x0d\3" + raw[4:])
-    fails("train-labels.* is no IDX file of labels", labels, raw)
+        fails("train-images.* is not an IDX file of images", images, raw[:length])
+    fails("train-images.* is not an IDX file of images", images, made.idx(LABELS.astype(np.uint8)) + bytes(20))
+    fails("train-images.* is not an IDX file of images", images, b"\0\0\x0d\3" + raw[4:])
+    fails("train-labels.* is not an IDX file of labels", labels, raw)
     for content in (raw[:16], raw[:-1], raw + b"\0"):
         fails(f"train-images.* holds {len(content) - 16:,} bytes where its header says 17 x 28 x 28", images, content)
     huge = struct.pack(">4I", 0x803, 2**32 - 1, 2**32 - 1, 2**32 - 1)

@@ -71,7 +71,7 @@ def test_faulty_training_archives_are_named(tmp_path):
     with pytest.raises(DataError, match=f"{IDS[2]}.tar holds no images"):
         found(path)
     path.write_bytes(made.tar_bytes({**inner_archives(), "readme.txt": b""}))
-    with pytest.raises(DataError, match="holds readme.txt beside the archives of the classes"):
+    with pytest.raises(DataError, match="holds readme.txt among the archives of the classes"):
         found(path)
     archives = inner_archives()
     archives[f"{IDS[1]}.tar"] = archives[f"{IDS[1]}.tar"][:-1024]

@@ -14,7 +14,7 @@ from mmdgan.core.errors import DataError
 from mmdgan.data import info
 from mmdgan.data.sources import lsun
 from mmdgan.data.sources.base import Request
-from mmdgan.data.sources.lmdbs import Lmdb
+from mmdgan.data.sources.lmdb import Lmdb
 from tests.helpers import handmade, handmade_archives as made
 
 LSUN = replace(info("lsun", "nowhere"), count=5)

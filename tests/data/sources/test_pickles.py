@@ -199,7 +199,7 @@ def test_truncated_and_flipped_pickles():
     content = made.python2_batch(handmade.images(2), [1, 2])
     lengths = [*range(60), *range(len(content) - 200, len(content)), *range(60, len(content), 97)]
     for length in lengths:
-        with pytest.raises(DataError, match="^x is damaged or no pickle"):
+        with pytest.raises(DataError, match="^x is damaged or not a pickle"):
             pickles.loads(content[:length], "x")
     random, answered = np.random.default_rng(0), 0
     for source in (content, pickle.dumps({"a": ARRAYS, "b": PLAIN}, 4), made.python2_names()):
@@ -237,9 +237,9 @@ def test_faulty_mappings_are_named(tmp_path):
     for value, message in (
         ([("a", "n01"), ("a", "n02")], "gives a the classes n01 and n02"),
         ({"a": 1}, "holds a value of type int where a text is expected"),
-        ([("a", "n01", "x")], "holds no dict and no list of pairs"),
-        ("a n01", "holds no dict and no list of pairs"),
-        (3, "holds no dict and no list of pairs"),
+        ([("a", "n01", "x")], "holds neither a dict nor a list of pairs"),
+        ("a n01", "holds neither a dict nor a list of pairs"),
+        (3, "holds neither a dict nor a list of pairs"),
         (Calls(os.system, "true"), "asks for (posix|nt).system"),
     ):
         file.write_bytes(gzip.compress(pickle.dumps(value, 2)))

@@ -14,6 +14,8 @@ from tests.helpers import handmade, handmade_binaries as made
 STL = info("stl10", "nowhere")
 LABELS = np.array([0, 9, 3, 5, 5])
 
+CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
+
 
 @pytest.fixture(scope="module")
 def pictures():
@@ -81,8 +83,10 @@ def test_one_file(tmp_path, pictures, files):
     images, _ = made.gathered(find(folder / "unlabeled_X.bin"))
     assert np.array_equal(images, pictures)
     source = find(folder / "test_X.bin", split="test")
-    assert made.gathered(source)[1].tolist() == [0, 9] and source.class_names == stl.CLASSES
-    with pytest.raises(DataError, match="unlabeled_X.bin is the split train: name that with --split"):
+    assert made.gathered(source)[1].tolist() == [0, 9] and source.class_names == CLASSES
+    with pytest.raises(
+        DataError, match="unlabeled_X.bin is not of the split test, but of train: name that with --split"
+    ):
         find(folder / "unlabeled_X.bin", split="test")
     assert find(folder / "test_y.bin") is None
 
@@ -96,7 +100,7 @@ def test_the_packed_archive_must_be_unpacked(tmp_path, files):
         ):
             find(path)
     archive.write_bytes(b"<html>")
-    with pytest.raises(DataError, match="stl10_binary.tar.gz is no tar or tar.gz"):
+    with pytest.raises(DataError, match="stl10_binary.tar.gz is not a tar or tar.gz"):
         find(archive)
 
 

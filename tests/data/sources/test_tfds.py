@@ -192,7 +192,7 @@ def test_damage_is_named(library, tmp_path):
     for broken in (content[:-1], content[: first + 20], b"\xff" * 12 + content[12:], b""):
         file.write_bytes(broken)
         with pytest.raises(
-            DataError, match=r"Record \d of .*00001-of-00003 is corrupt: its length or its end is wrong"
+            DataError, match=r"Record \d of .*00001-of-00003 is corrupt: its checksum or its end is wrong"
         ):
             list(part.items())
     for record in (handmade.framed(b"\xff"), handmade.framed(b"")):
@@ -226,7 +226,7 @@ def test_flipped_bytes_are_noticed(library, tmp_path):
             found = [None if item.fault else (item.label, item.encoded) for item in part.items()]
             assert found.count(None) == 1 and all(item in (None, twin) for item, twin in zip(found, sound, strict=True))
         except DataError as error:
-            assert "is corrupt: its length or its end is wrong" in str(error)
+            assert "is corrupt: its checksum or its end is wrong" in str(error)
         content[place] ^= value
 
 
@@ -368,7 +368,7 @@ def test_a_failing_download_is_a_sentence(monkeypatch):
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("cifarr10", "^it has no data set cifarr10, but cifar10$"),
+        ("cifarr10", "^it has no data set cifarr10 .did you mean cifar10"),
         ("lsun/bedroomx", "^ValueError: BuilderConfig bedroomx not found .*bedroom:3.1.0"),
         ("mnist:9.9.9", "^AssertionError: Dataset mnist cannot be loaded at version 9.9.9, only: 3.0.1$"),
         ("a b", "^ValueError: Parsing builder name string a b failed"),
