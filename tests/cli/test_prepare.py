@@ -120,7 +120,7 @@ def test_the_architectures_that_are_proposed_are_of_the_images_shape():
 
 
 def test_what_to_train_is_told(photos, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(prepare.flags, "program", lambda: "mmdgan")
+    monkeypatch.setattr(prepare, "program", lambda: "mmdgan")
     words = ["prepare", f"folder:{photos}", "--size=32", "--skip_broken", f"--data_root={tmp_path}"]
     assert _status(*words, "--name=kinds") == 0
     told = capsys.readouterr().out.splitlines()[-2:]

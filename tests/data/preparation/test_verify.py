@@ -118,7 +118,7 @@ def test_records_that_are_sound_but_not_as_the_sidecar_says(tmp_path):
         rewritten(files[2], [handmade.example(handmade.feature("x", bytes(27)), y)] * 2),
     )
     dataclasses.replace(sidecar, shards=shards).write(folder)
-    end = "get the file anew or convert the data set again"
+    end = "get the file again or convert the data set again"
     assert silent(folder).problems == (
         f"Record 1 of {files[0]} has no image 'x' of one bytes value (its features: image); {end}"
         " (and so with the 2 records after it).",

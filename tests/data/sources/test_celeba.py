@@ -117,9 +117,7 @@ def test_class_names_are_in_the_order_of_their_numbers():
 
 def test_images_and_table_must_fit(tmp_path):
     path = made.write_files(tmp_path / "img_align_celeba", {**FILES, "000009.jpg": FILES[NAMES[0]]})
-    with pytest.raises(
-        DataError, match="CelebA's attributes are missing: put list_attr_celeba.txt in .*img_align_celeba or next to it"
-    ):
+    with pytest.raises(DataError, match="attributes are missing: put list_attr_celeba.txt in .*celeba or next to it"):
         found(path, labels="source")
     table = tmp_path / "list_attr_celeba.txt"
     table.write_text(TABLE)

@@ -84,9 +84,7 @@ def test_one_file(tmp_path, pictures, files):
     assert np.array_equal(images, pictures)
     source = find(folder / "test_X.bin", split="test")
     assert made.gathered(source)[1].tolist() == [0, 9] and source.class_names == CLASSES
-    with pytest.raises(
-        DataError, match="unlabeled_X.bin is not of the split test, but of train: name that with --split"
-    ):
+    with pytest.raises(DataError, match="unlabeled_X.bin is not of the split test, but of train: name that"):
         find(folder / "unlabeled_X.bin", split="test")
     assert find(folder / "test_y.bin") is None
 
