@@ -61,8 +61,8 @@ _CARD = """\
 
 ## Licence
 
-The code of mmdgan is under the Apache License 2.0. The licence of these weights is for the person to choose who \
-publishes them: put it here and into the header. It must respect the licence of the images (`{name}`, see Data).
+The code of mmdgan is under the Apache License 2.0. Choose a licence for these weights when you \
+publish them: put it here and into the header. It must respect the licence of the images (`{name}`, see Data).
 
 ## Citation
 
@@ -140,7 +140,7 @@ def _header(e: Mapping, format: str, network: str) -> str:
     tags = ["gan", "mmd-gan", "image-generation" if network == "generator" else "critic"]
     lines = [
         "license: other",
-        "license_name: to-be-chosen  # by whoever publishes these weights: see the section Licence",
+        "license_name: to-be-chosen  # by the publisher of these weights: see the section Licence",
         f"library_name: {FORMATS[format].library}",
         f"tags: {json.dumps(tags)}",
     ]
@@ -209,7 +209,7 @@ def _loading(format: str, network: str, spec: design.NetworkSpec) -> str:
         "scores": f"float32 (N, {outputs})",
     }
     meaning = "; ".join(f"`{name}`: {kinds[name]}" for name in (*names, result)) + ". N is free."
-    meaning += " There is no randomness but that of the codes." if generator else ""
+    meaning += " The codes are the only randomness." if generator else ""
     return "\n".join([f"{needs}\n\n```python", *code, f"```\n\n{meaning}"])
 
 
@@ -297,14 +297,14 @@ def _limits(e: Mapping, network: str, records: Collection[Mapping]) -> str:
     if network == "generator":
         lines = [
             "It is meant for research on generative models: to look at, to compare with, to build upon.",
-            f"Its images are like those of `{e['data']}` and nothing else; they are no evidence of anything, "
-            "and repeat the choices and biases of whoever collected the data.",
+            f"Its images are like those of `{e['data']}` and nothing else; they are not evidence of "
+            "anything, and repeat the choices and biases of the data.",
             _memorised(records),
         ]
     else:
         lines = [
             "It was trained to tell this run's generated images from real ones, and is meant for research on that.",
-            "It is no detector of generated images of another origin, nor a measure of an image's quality.",
+            "It does not detect generated images of another origin, and does not measure the quality of images.",
         ]
     if (known := DATASETS.get(e["data"])) and known.limits:
         lines.append(known.limits)

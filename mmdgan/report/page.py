@@ -64,7 +64,7 @@ def write_report(
     facts = RunFacts.of(run)
     path = facts.folder.path / "report.html" if out is None else Path(out)
     if path.is_dir() or path.suffix.lower() not in (".html", ".htm"):
-        raise ConfigError(f"out: {path} is no name for a page; give one that ends in .html.")
+        raise ConfigError(f"out: {path} is not a page; name a file that ends in .html.")
     page = page_of(ReportedRun(facts, step, count, pictures, published, say))
     try:
         write_text(path, render(page))

@@ -81,7 +81,9 @@ def _config(path: Path, name: str, shape: tuple[int, int], size: tuple[int, int]
         try:
             text_format.Parse(path.read_text(encoding="utf-8"), config)
         except (text_format.ParseError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} is no configuration of TensorBoard's projector ({error}); delete it.") from error
+            raise ConfigError(
+                f"{path} is not a configuration of TensorBoard's projector ({error}); delete it."
+            ) from error
     for embedding in [e for e in config.embeddings if e.tensor_name == name]:
         config.embeddings.remove(embedding)
     embedding = config.embeddings.add()

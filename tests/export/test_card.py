@@ -73,7 +73,7 @@ def test_what_the_run_s_files_say(run):
     assert "MMD-rep-b" in training and "rep_weights 0,-1" in training and "tensorflow 2." in training
     assert "was not scored" in section(card, "Scores") and "--steps=4" in section(card, "Scores")
     assert "was not checked" in section(card, "Intended use and limits")
-    assert "Apache License 2.0" in section(card, "Licence") and "for the person to choose" in card
+    assert "Apache License 2.0" in section(card, "Licence") and "Choose a licence for these weights" in card
     assert "Wang, Wei and Sun, Yuan and Halgamuge, Saman" in section(card, "Citation")
     assert "equal those of the run's own network, in float32, within 2e-07" in card
     assert str(run.path.parent) not in card, "folders are the owner's business"
@@ -125,7 +125,7 @@ def test_conditional_generators_and_critics(conditional_run):
     card = model_card(folder, 2, "keras", "critic")
     assert "# Critic of sample" in card and "samples.png" not in card
     assert "import mmdgan" in section(card, "Loading it")
-    assert "no detector" in section(card, "Intended use and limits")
+    assert "does not detect" in section(card, "Intended use and limits")
 
 
 def test_facts_of_data_sets_are_those_of_the_documentation():

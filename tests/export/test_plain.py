@@ -97,7 +97,11 @@ def test_transposed_windows(window):
     check(transposed(*window))
 
 
-@pytest.mark.parametrize("preset", TWINS, ids=lambda preset: preset.name)
+@pytest.mark.parametrize(
+    "preset",
+    # The wide network has the layers of its quarter.
+    [pytest.param(p, id=p.name, marks=[pytest.mark.slow] * (p.name == "cifar10/DCGAN")) for p in TWINS],
+)
 @pytest.mark.parametrize("build", [mmdgan.build_generator, mmdgan.build_discriminator])
 def test_presets(preset, build):
     check(

@@ -93,7 +93,7 @@ def test_another_step_is_added_and_the_same_step_replaced(conditional_run, view,
 def test_mistakes_are_named(conditional_run, view, tmp_path):
     folder = RunFolder.open(conditional_run[1])
     (tmp_path / "projector_config.pbtxt").write_text("embeddings: nonsense")
-    with pytest.raises(ConfigError, match=r"projector_config.pbtxt is no configuration of TensorBoard's projector"):
+    with pytest.raises(ConfigError, match=r"projector_config.pbtxt is not a configuration of TensorBoard's projector"):
         report.write_projector(folder, view, tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="file cannot be written .*name another folder"):

@@ -273,7 +273,7 @@ def test_steps_that_are_not_there(tiny_run):
 @pytest.mark.parametrize("out", ["a.pdf", ".", "a"])
 def test_names_that_are_no_page(tiny_run, tmp_path, monkeypatch, out):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="is no name for a page; give one that ends in .html"):
+    with pytest.raises(ConfigError, match="is not a page; name a file that ends in .html"):
         write_report(tiny_run[1], out, pictures=False)
 
 
