@@ -9,6 +9,7 @@ import mmdgan
 from mmdgan.core import random
 from mmdgan.core.errors import ConfigError
 from mmdgan.training import GanStep, trainer
+from tests.helpers.shared import Shared
 from tests.networks.test_network import ARCHITECTURE
 
 STEPS = 5
@@ -21,6 +22,9 @@ def make_gan(loss="rep_b", architecture=ARCHITECTURE, num_class=0, data_format="
     build = (mmdgan.build_generator, mmdgan.build_discriminator)
     networks = (b(architecture, num_class, data_format=data_format) for b in build)
     return GanStep(*networks, loss, 1e-3, 5e-4, seed=3, **options)
+
+
+shared_gan = Shared(make_gan)
 
 
 def batches(shape=(STEPS, 6, 8, 8, 3)):
@@ -62,7 +66,7 @@ def concrete_step(gan, real):
 )
 def test_xla_takes_the_same_steps(loss):
     """Losses that draw nothing, a width, noise, an interpolation; and one backward pass for both players."""
-    plain, compiled = make_gan(loss), make_gan(loss, jit=True)
+    plain, compiled = shared_gan(loss), shared_gan(loss, jit=True)
     real = batches()
     losses = [[gan.step(batch) for batch in real] for gan in (plain, compiled)]
     assert_same_path(plain, compiled, *losses, rtol=1e-4)
@@ -72,7 +76,7 @@ def test_xla_takes_the_same_steps(loss):
 
 
 def test_nothing_is_drawn_by_xla():
-    gan = make_gan("rand_g", jit=True)
+    gan = shared_gan("rand_g", jit=True)
     graph = concrete_step(gan, tf.constant(batches()[0])).graph
     outer = {node.op for node in graph.as_graph_def().node}
     inner = {node.op for function in graph.as_graph_def().library.function for node in function.node_def}
@@ -90,7 +94,7 @@ def test_nothing_is_drawn_by_xla():
     ],
 )
 def test_several_steps_in_a_call_are_the_same_steps(loss, jit):
-    one, several = make_gan(loss), make_gan(loss, jit=jit)
+    one, several = shared_gan(loss), make_gan(loss, jit=jit)
     real = batches()
     losses = [one.step(batch) for batch in real]
     first, rest = several.steps(real[:3]), several.steps(real[3:])
@@ -135,7 +139,7 @@ def test_shared_backward_makes_fewer_gradient_operations():
     """mmd_g needs one input gradient less per critic layer and batch than rep does."""
     counts = {}
     for loss in ("rep", "mmd_g"):
-        ops = [node.op for node in nodes(concrete_step(make_gan(loss), tf.constant(batches()[0])))]
+        ops = [node.op for node in nodes(concrete_step(shared_gan(loss), tf.constant(batches()[0])))]
         counts[loss] = ops.count("Conv2DBackpropInput")
     assert counts["mmd_g"] < counts["rep"]
 

@@ -6,6 +6,7 @@ import pytest
 
 import mmdgan
 from mmdgan.training import Checkpoints, GanStep, optimizers
+from tests.helpers.shared import Shared
 from tests.networks.test_network import ARCHITECTURE
 
 
@@ -13,6 +14,9 @@ def make_gan(kind="fp16", loss="rep_b"):
     keras.utils.set_random_seed(1)
     build = (mmdgan.build_generator, mmdgan.build_discriminator)
     return GanStep(*(b(ARCHITECTURE, precision=kind) for b in build), loss, 1e-3, 5e-4)
+
+
+shared_gan = Shared(make_gan)
 
 
 @pytest.fixture
@@ -51,7 +55,7 @@ def test_gradients_do_not_depend_on_the_scale_unless_they_vanish(real):
 
 
 def test_overflow_halves_the_scale_and_changes_nothing_else(real):
-    gan = make_gan()
+    gan = shared_gan()
     gan.step(real)
     gan.loss_scale.scale.assign(2.0**60)
     before = snapshot(gan)
@@ -66,19 +70,20 @@ def test_overflow_halves_the_scale_and_changes_nothing_else(real):
         np.testing.assert_array_equal(after[name], value, err_msg=name)
 
 
-def test_the_scale_doubles_after_enough_good_steps(real, monkeypatch):
-    monkeypatch.setattr(optimizers, "GROWTH_STEPS", 2)
-    gan = make_gan()
+def test_the_scale_doubles_after_enough_good_steps(real):
+    gan = shared_gan()
+    last = optimizers.GROWTH_STEPS - 1
     seen = []
-    for _ in range(4):
+    for good_steps in (last - 1, last, 0, last):
+        gan.loss_scale.good_steps.assign(good_steps)
         gan.step(real)
         seen.append((float(gan.loss_scale.scale) / optimizers.INITIAL_SCALE, int(gan.loss_scale.good_steps)))
-    assert seen == [(1, 1), (2, 0), (2, 1), (4, 0)]
+    assert seen == [(1, last), (2, 0), (2, 1), (4, 0)]
 
 
 @pytest.mark.parametrize("half", ["fp16", "bf16"])
 def test_losses_follow_float32(half, real):
-    gans = [make_gan(kind) for kind in ("float32", half)]
+    gans = [shared_gan(kind) for kind in ("float32", half)]
     for _ in range(5):
         losses = [gan.step(real) for gan in gans]
         for name, value in losses[0].items():
@@ -89,14 +94,14 @@ def test_losses_follow_float32(half, real):
 
 def test_only_float16_is_scaled(real):
     for kind in ("float32", "bf16"):
-        gan = make_gan(kind)
+        gan = shared_gan(kind)
         assert gan.loss_scale is None
         assert not any(name.startswith("loss_scale") for name in gan.state())
-    assert float(make_gan().inspect(real)["scalars"]["loss_scale"]) == optimizers.INITIAL_SCALE
+    assert float(shared_gan().inspect(real)["scalars"]["loss_scale"]) == optimizers.INITIAL_SCALE
 
 
 def test_a_checkpoint_from_before_loss_scaling_is_restored(tmp_path, real):
-    gan = make_gan()
+    gan = shared_gan()
     gan.step(real)
     state = gan.state()
     older = {name: variable for name, variable in state.items() if not name.startswith("loss_scale/")}

@@ -8,7 +8,8 @@ from mmdgan import tf1
 from mmdgan.core.errors import ConfigError
 from mmdgan.training import Checkpoints
 from mmdgan.training.distribution import make_strategy
-from tests.helpers.replicas import SMALL, assert_same, images, moves, small_gan, values, warm
+from tests.helpers.replicas import SMALL, assert_same, images, moves, small_gan, values
+from tests.helpers.shared import Shared
 
 BATCH = 8
 
@@ -26,6 +27,9 @@ CONDITIONAL = {
 }
 
 
+shared_gan = Shared(small_gan)
+
+
 def slow(value):
     return pytest.param(value, marks=pytest.mark.slow)
 
@@ -39,7 +43,7 @@ def strategy():
 @pytest.mark.parametrize("loss", ["rep", "wasserstein", *map(slow, ("rmb", "fixed_g", "hinge"))])
 def test_two_replicas_make_the_step_of_one_device(loss, strategy):
     """With plain gradient descent at rate 1: what Keras applies is the gradient, neither its half nor its double."""
-    one, two = small_gan(loss), small_gan(loss, strategy)
+    one, two = shared_gan(loss), shared_gan(loss, strategy)
     assert_same(moves(two, images(BATCH)), moves(one, images(BATCH)), 1e-5)
 
 
@@ -130,31 +134,21 @@ def test_towers_are_the_mean_of_their_own_losses_and_gradients(strategy):
     """Each replica's MMD is of its 4 samples alone, with batch statistics of its own; unlike the MMD of all 8."""
     codes = np.random.default_rng(3).standard_normal((BATCH, 5)).astype("float32")
     towers = small_gan("rep", strategy, replica_losses="local")
-    whole = small_gan("rep")
     found = moves(towers, images(BATCH), codes)
-    halves = [moves(fresh(whole), images(BATCH)[half], codes[half]) for half in (slice(0, 4), slice(4, 8))]
+    halves = [moves(shared_gan("rep"), images(BATCH)[half], codes[half]) for half in (slice(0, 4), slice(4, 8))]
     mean = [{name: (one[name] + two[name]) / 2 for name in one} for one, two in zip(*halves, strict=True)]
     assert_same(found, mean, 1e-5)
-    together, _ = moves(fresh(whole), images(BATCH), codes)
+    together, _ = moves(shared_gan("rep"), images(BATCH), codes)
     assert abs(together["loss_gen"] - found[0]["loss_gen"]) > 1e-3
-
-
-def fresh(gan):
-    """The same GAN in the state before its first step."""
-    other = small_gan("rep")
-    for name, variable in gan.state().items():
-        variable.assign(other.state()[name])
-    warm(gan)
-    return gan
 
 
 def test_networks_of_another_place_and_batches_of_another_size_are_refused(strategy):
     from mmdgan.training import GanStep
 
-    alone = small_gan("rep")
+    alone = shared_gan("rep")
     with strategy.scope(), pytest.raises(ConfigError, match="built outside of the strategy"):
         GanStep(alone.generator, alone.discriminator, "rep", 1.0, 1.0)
     with pytest.raises(ConfigError, match="7 images cannot be shared equally by 2 replicas"):
-        small_gan("rep", strategy).step(images(7))
+        shared_gan("rep", strategy).step(images(7))
     with pytest.raises(ConfigError, match="replica_losses is 'mean'; give one of gathered, local"):
         small_gan("rep", replica_losses="mean")

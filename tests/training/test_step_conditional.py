@@ -10,6 +10,7 @@ from mmdgan.core.errors import ConfigError, DataError
 from mmdgan.data import ImageData, Pipeline
 from mmdgan.layers import scope
 from mmdgan.training import GanStep, Progress, Trainer
+from tests.helpers.shared import Shared
 from tests.networks.test_network import ARCHITECTURE
 
 CONDITIONAL = {
@@ -34,6 +35,9 @@ def make_gan(loss="hinge", architecture=CONDITIONAL, classes=(3, 3), **options):
     return GanStep(*networks, loss, 1e-3, 5e-4, **options)
 
 
+shared_gan = Shared(make_gan)
+
+
 @pytest.fixture
 def real():
     return np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
@@ -54,7 +58,7 @@ def class_gradients(gan, forward, name):
 
 def test_real_labels_reach_the_critic_and_generated_ones_both_networks(real):
     """Classes that no sample has get no gradient: 0 and 1 are real, 1 and 2 are generated."""
-    gan = make_gan()
+    gan = shared_gan()
     with scope.frozen_state():
         forward = gan._forward(real, CODES, LABELS, LABELS + 1)
     generator = class_gradients(gan, forward, "gen/l2/BN/offset")
@@ -67,7 +71,7 @@ def test_real_labels_reach_the_critic_and_generated_ones_both_networks(real):
 
 
 def test_scores_are_those_of_the_networks_called_with_the_labels(real):
-    gan = make_gan()
+    gan = shared_gan()
     with scope.frozen_state():
         forward = gan._forward(real, CODES, LABELS, LABELS + 1)
         generated = gan.generator({"x": CODES, "y": LABELS + 1}, training=True)
@@ -80,7 +84,7 @@ def test_scores_are_those_of_the_networks_called_with_the_labels(real):
 
 
 def test_labels_to_generate_are_uniform_by_default_and_repeatable(real):
-    gan, again = make_gan(), make_gan()
+    again, gan = make_gan(), shared_gan()
     results = [one.step(real, codes=CODES, labels=LABELS)["loss_gen"] for one in (gan, again)]
     assert float(results[0]) == float(results[1])
     drawn = [gan._draw(3000)[1].numpy(), gan._draw(3000)[1].numpy()]
@@ -92,9 +96,8 @@ def test_labels_to_generate_are_uniform_by_default_and_repeatable(real):
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint8])
 def test_any_integers_are_labels(real, dtype):
-    gan, twin = make_gan(), make_gan()
-    ours = gan.step(real, codes=CODES, labels=LABELS.astype(dtype), labels_gen=LABELS.astype(dtype))
-    assert float(ours["loss_dis"]) == float(twin.step(real, CODES, LABELS, LABELS)["loss_dis"])
+    ours = shared_gan().step(real, codes=CODES, labels=LABELS.astype(dtype), labels_gen=LABELS.astype(dtype))
+    assert float(ours["loss_dis"]) == float(shared_gan().step(real, CODES, LABELS, LABELS)["loss_dis"])
 
 
 def test_batch_norm_in_a_conditional_critic_sees_both_halves_with_their_labels(real):
@@ -116,9 +119,9 @@ def test_batch_norm_in_a_conditional_critic_sees_both_halves_with_their_labels(r
 
 def test_a_conditional_critic_without_labels_is_told_so(real):
     with pytest.raises(DataError, match="critic is conditional on 3 classes .*labels"):
-        make_gan().step(real)
+        shared_gan().step(real)
     with pytest.raises(DataError, match="integers of shape .* not float32"):
-        make_gan().step(real, labels=LABELS.astype(np.float32))
+        shared_gan().step(real, labels=LABELS.astype(np.float32))
 
 
 def test_networks_of_different_classes_are_refused():
@@ -127,7 +130,7 @@ def test_networks_of_different_classes_are_refused():
 
 
 def test_classes_that_do_not_exist_are_refused_before_the_step(real):
-    gan = make_gan()
+    gan = shared_gan()
     for wrong in ({"labels": LABELS + 3}, {"labels": LABELS, "labels_gen": LABELS - 1}):
         with pytest.raises(DataError, match=r"^Labels of this step must lie in 0\.\.2, not "):
             gan.step(real, **wrong)
@@ -145,7 +148,7 @@ def test_an_unconditional_critic_needs_no_labels(real):
 
 
 def test_inspection_shows_norms_of_classes_as_histograms(real):
-    gan = make_gan()
+    gan = shared_gan()
     report = gan.inspect(real, LABELS)
     assert np.size(report["histograms"]["kernel_norm/dis/l1/kernel"]) == 3
     assert all(value.shape.rank == 0 for value in report["scalars"].values())
@@ -154,7 +157,7 @@ def test_inspection_shows_norms_of_classes_as_histograms(real):
 
 
 def test_every_class_has_its_own_power_iteration_per_step(real):
-    gan = make_gan()
+    gan = shared_gan()
     layers = gan.discriminator.spectral_layers()
     expected = {name: layer.normalise()[2] for name, layer in layers.items()}
     gan.step(real, labels=LABELS)

@@ -10,6 +10,7 @@ from mmdgan import losses
 from mmdgan.core.errors import ConfigError
 from mmdgan.layers import spectral
 from mmdgan.training import Checkpoints, GanStep
+from tests.helpers.shared import Shared
 from tests.networks.test_network import ARCHITECTURE
 
 # Without spectral norms, whose gradient in a step differs from that of the networks called by hand.
@@ -34,13 +35,17 @@ CONDITIONAL = {
 def make_gan(loss, architecture=PLAIN, num_class=0, **options):
     keras.utils.set_random_seed(1)
     builders = mmdgan.build_generator, mmdgan.build_discriminator
-    gan = GanStep(*(build(architecture, num_class) for build in builders), loss, 1e-3, 5e-4, seed=2, **options)
+    options = {"seed": 2} | options
+    gan = GanStep(*(build(architecture, num_class) for build in builders), loss, 1e-3, 5e-4, **options)
     for variable in gan.discriminator.trainable_variables:
         if "c_kernel" in variable.path or "c_bias" in variable.path:  # zeros: classes would not differ
             variable.assign(tf.random.stateless_normal(variable.shape, (1, 2)))
         elif variable.path.endswith("kernel"):  # slopes of about 1, as in training
             variable.assign(2.0 * variable)
     return gan
+
+
+shared_gan = Shared(make_gan)
 
 
 @pytest.fixture
@@ -124,7 +129,7 @@ def assert_same_critic(gan, forward, expected):
 
 @pytest.mark.parametrize("name", WITNESS_LOSSES)
 def test_the_critics_gradient_has_the_penaltys(name, real):
-    gan = make_gan(name)
+    gan = shared_gan(name)
     codes = tf.random.stateless_normal((6, 5), (0, 1))
     expected = by_hand(gan, real, codes, name)
     assert float(expected[2]) > 1e-3
@@ -234,7 +239,7 @@ def test_a_kernel_has_one_norm_per_step_whatever_the_passes(name, real, monkeypa
 
 def test_a_penalised_loss_does_not_share_its_backward_pass(real):
     """mmd_g's critic loss is minus the generator's, mmd_g_gp's is not."""
-    gan = make_gan("mmd_g_gp")
+    gan = shared_gan("mmd_g_gp")
     forward = gan._forward(real, None, None, None)
     variables = [v.value for v in gan.discriminator.trainable_variables]
     apart = forward.tape.gradient(forward.losses.dis, variables)
@@ -257,15 +262,13 @@ def test_step_and_inspection_report_the_penalty(real):
 
 
 def test_interpolation_is_a_function_of_seed_and_step(real):
-    def penalties(seed):
-        keras.utils.set_random_seed(1)
-        gan = GanStep(
-            mmdgan.build_generator(PLAIN), mmdgan.build_discriminator(PLAIN), "wasserstein", 1e-3, 1e-3, seed=seed
-        )
+    def penalties(gan):
         codes = np.ones((6, 5), np.float32)
         return [float(gan.step(real, codes=codes)["dis_penalty"]) for _ in range(3)]
 
-    first, again, other = penalties(5), penalties(5), penalties(6)
+    first, again, other = (
+        penalties(gan) for gan in (shared_gan("wasserstein"), make_gan("wasserstein"), make_gan("wasserstein", seed=6))
+    )
     assert first == again
     assert all(one != two for one, two in zip(first, other, strict=True))
 
@@ -275,7 +278,7 @@ def test_the_released_witness_has_its_own_exponents(real):
     codes = tf.random.stateless_normal((6, 5), (0, 1))
 
     def penalty(legacy, **options):
-        gan = make_gan(losses.get("fixed_t_gp", **options), legacy=legacy)
+        gan = shared_gan(losses.get("fixed_t_gp", **options), legacy=legacy)
         return float(gan._forward(real, codes, None, None).regularisers["dis_penalty"])
 
     released = (0.25, 0.5, 0.9, 2.0, 25.0)
@@ -319,7 +322,7 @@ def test_penalties_in_other_precisions(precision, real):
     """Convolutions in bfloat16: the penalty is float32 and near that of float32; in float64 it is float64."""
     codes = tf.random.stateless_normal((6, 5), (0, 1))
 
-    like = make_gan("wasserstein")
+    like = shared_gan("wasserstein")
 
     def penalty(name):
         networks = [build(PLAIN, precision=name) for build in (mmdgan.build_generator, mmdgan.build_discriminator)]
