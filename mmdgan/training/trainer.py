@@ -7,6 +7,7 @@ the end of each call, and an end at the first loss that is not a number.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import sys
 import time
@@ -36,57 +37,42 @@ _REMEMBERED = 20  # steps whose losses are reported if training diverges
 _TERMINAL_SECONDS = 0.2  # between two rewritings of the progress line
 
 
+@dataclasses.dataclass(eq=False)
 class Trainer:
-    """Trains a GAN: runs `GanStep.step` on a pipeline's batches, with everything around it."""
+    """Trains a GAN: runs `GanStep.step` on a pipeline's batches, with everything around it.
 
-    def __init__(
-        self,
-        gan: GanStep,
-        pipeline: Pipeline,
-        *,
-        checkpoints: Checkpoints | None = None,
-        monitor: Monitor | None = None,
-        progress: Progress | None = None,
-        save_every: int | None = 1000,
-        save_secs: float | None = None,
-        query_step: int | None = 1000,
-        log_every: int = 10,
-        divergence_limit: float | None = None,
-        agree: Callable[..., list[int]] | None = None,
-        steps_per_call: int = 1,
-    ) -> None:
-        """Nothing runs yet.
+    Args:
+        gan: Networks, loss and optimisers.
+        pipeline: A `mmdgan.data.Pipeline`.
+        checkpoints: Checkpoints of `gan.state()`; None saves nothing.
+        monitor: TensorBoard's writer; None writes nothing.
+        progress: The progress line; by default on standard error. `Progress(stream=None)` writes nothing.
+        save_every: Steps between checkpoints; None saves at the end only.
+        save_secs: Seconds after which a checkpoint is due whatever the steps; None: never.
+        query_step: Steps between two inspections of a new batch (histograms, images, kernels' norms), of which one
+            comes at the end too; None: no inspection.
+        log_every: Steps between two points of the losses in TensorBoard. At most so many steps run before losses are
+            fetched, so that the loop need not wait for the device after each step.
+        divergence_limit: Size of a loss that counts as divergence; None: infinity.
+        agree: `Replicas.agree` of several workers. Every `log_every` steps they agree on whether to stop, so that a
+            signal to one of them stops all after the same step, and on whether to save by the clock.
+        steps_per_call: Largest number of steps in one call of a TensorFlow function. A call ends where a checkpoint, an
+            inspection or the end of training is due; callbacks come after it, one by one.
+    """
 
-        Args:
-            gan: Networks, loss and optimisers.
-            pipeline: A `mmdgan.data.Pipeline`.
-            checkpoints: Checkpoints of `gan.state()`; None saves nothing.
-            monitor: TensorBoard's writer; None writes nothing.
-            progress: The progress line; by default on standard error. `Progress(stream=None)` writes nothing.
-            save_every: Steps between checkpoints; None saves at the end only.
-            save_secs: Seconds after which a checkpoint is due whatever the steps; None: never.
-            query_step: Steps between two inspections of a new batch (histograms, images, kernels' norms), of which one
-                comes at the end too; None: no inspection.
-            log_every: Steps between two points of the losses in TensorBoard. At most so many steps run before losses
-                are fetched, so that the loop need not wait for the device after each step.
-            divergence_limit: Size of a loss that counts as divergence; None: infinity.
-            agree: `Replicas.agree` of several workers. Every `log_every` steps they agree on whether to stop, so that a
-                signal to one of them stops all after the same step, and on whether to save by the clock.
-            steps_per_call: Largest number of steps in one call of a TensorFlow function. A call ends where a
-                checkpoint, an inspection or the end of training is due; callbacks come after it, one by one.
-        """
-        self.gan = gan
-        self.pipeline = pipeline
-        self.checkpoints = checkpoints
-        self.monitor = monitor
-        self.progress = progress or Progress()
-        self.save_every = save_every
-        self.save_secs = save_secs
-        self.query_step = query_step
-        self.log_every = log_every
-        self.steps_per_call = steps_per_call
-        self.divergence_limit = math.inf if divergence_limit is None else divergence_limit
-        self.agree = agree
+    gan: GanStep
+    pipeline: Pipeline
+    _: dataclasses.KW_ONLY
+    checkpoints: Checkpoints | None = None
+    monitor: Monitor | None = None
+    progress: Progress | None = None
+    save_every: int | None = 1000
+    save_secs: float | None = None
+    query_step: int | None = 1000
+    log_every: int = 10
+    divergence_limit: float | None = None
+    agree: Callable[..., list[int]] | None = None
+    steps_per_call: int = 1
 
     def fit(self, last_step: int, callbacks: Sequence[keras.callbacks.Callback] | Callbacks = ()) -> dict[str, Any]:
         """Trains from the step that `gan` has reached up to and including `last_step`, then saves.
@@ -132,6 +118,8 @@ class _Run:
         self.first_step = self.step = int(self.gan.iterations.numpy())
         self.ends_callbacks = not isinstance(callbacks, Callbacks)
         self.callbacks = callbacks if isinstance(callbacks, Callbacks) else Callbacks(callbacks)
+        self.progress = trainer.progress or Progress()
+        self.limit = math.inf if trainer.divergence_limit is None else trainer.divergence_limit
         self.pace = Pace()
         self.pending: list[tuple[int, Mapping[str, tf.Tensor]]] = []
         self.losses: dict[str, float] = {}
@@ -162,7 +150,7 @@ class _Run:
                 self._save()
             raise
         finally:
-            self.trainer.progress.close()
+            self.progress.close()
             if self.ends_callbacks:
                 self.callbacks.close()
         if self.agreed.signal or received:
@@ -239,7 +227,7 @@ class _Run:
             self.losses = {name: float(value) for name, value in tensors.items()}
             self.recent.append((step, self.losses))
             for name, value in self.losses.items():
-                if not abs(value) <= trainer.divergence_limit or math.isinf(value):
+                if not abs(value) <= self.limit or math.isinf(value):
                     self._diverge(step, name, value)
             if step % trainer.log_every == 0 or step in (1, self.last_step):
                 points.append((step, {_tag(name): value for name, value in self.losses.items()}))
@@ -252,7 +240,7 @@ class _Run:
             self.pace.count(len(pending))
         seconds = self.pace.seconds_per_step
         rate = trainer.pipeline.batch_size / seconds if seconds else None
-        trainer.progress.update(self.step, self.losses, rate, seconds, self.last_step)
+        self.progress.update(self.step, self.losses, rate, seconds, self.last_step)
         if trainer.monitor is not None:
             for step, values in points:
                 trainer.monitor.scalars(step, values)
@@ -302,7 +290,7 @@ class _Run:
         checkpoints = self.trainer.checkpoints
         if checkpoints is None:
             raise Diverged(step, name, value)
-        error = {"step": step, "name": name, "value": value, "limit": self.trainer.divergence_limit}
+        error = {"step": step, "name": name, "value": value, "limit": self.limit}
         error |= {"state_of_step": self.step, "last_checkpoint": checkpoints.latest()}
         inspections = self.inspected, self._inspected_now()  # all workers compute this together
         path = None
