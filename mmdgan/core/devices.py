@@ -67,7 +67,7 @@ def check_one_replica(steps_per_call: int, jit: bool, precision: str, replicas: 
     )
     for chosen, what, remedy in remedies:
         if chosen:
-            raise ConfigError(f"{what}, which one device knows alone, but {replicas} replicas train; {remedy}.")
+            raise ConfigError(f"{what}, which only one device supports, but {replicas} replicas train; {remedy}.")
 
 
 def in_slurm_step() -> bool:

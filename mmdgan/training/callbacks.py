@@ -177,7 +177,7 @@ def check(callbacks: Sequence[keras.callbacks.Callback]) -> None:
 
     for callback in callbacks:
         if not isinstance(callback, keras.callbacks.Callback):
-            raise ConfigError(f"callbacks holds {callback!r}, which is no keras.callbacks.Callback; leave it out.")
+            raise ConfigError(f"callbacks holds {callback!r}, which is not a keras.callbacks.Callback; leave it out.")
         for kind in type(callback).__mro__:
             if (reason := _REFUSED.get(kind.__name__)) and kind.__module__.startswith("keras."):
                 raise ConfigError(f"callbacks has {type(callback).__name__}, but {reason}.")

@@ -153,7 +153,7 @@ def test_others_that_work(capsys):
         (lambda folder: keras.callbacks.LearningRateScheduler(lambda epoch: 1.0), "--lr_schedule"),
         (lambda folder: keras.callbacks.ReduceLROnPlateau(), "--lr_schedule"),
         (lambda folder: keras.callbacks.SwapEMAWeights(), "--ema"),
-        (lambda folder: "log.csv", "'log.csv', which is no keras.callbacks.Callback"),
+        (lambda folder: "log.csv", "'log.csv', which is not a keras.callbacks.Callback"),
     ],
 )
 def test_what_cannot_work_is_told_before_the_first_step(tmp_path, make, words):

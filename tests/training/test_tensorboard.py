@@ -9,7 +9,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mmdgan.training.checkpoints import Checkpoints
-from mmdgan.training.tensorboard import Monitor
+from mmdgan.training.tensorboard import Monitor, _buckets
 from mmdgan.training.trainer import Progress, Trainer
 from tests.helpers.fake_gan import FakeGan, small_pipeline
 
@@ -127,3 +127,12 @@ def test_losses_are_on_the_disk_when_training_ends(tmp_path):
     trainer = Trainer(FakeGan(), small_pipeline(), monitor=monitor, progress=Progress(stream=None), query_step=None)
     trainer.fit(2)
     assert [step for step, _ in read(tmp_path)["GANLoss/gen"]] == [1, 2]
+
+
+@pytest.mark.parametrize("start", [1.0, 1e-20, 3e4])
+def test_neighbouring_numbers_have_a_histogram(start):
+    first = np.float32(start)
+    values = np.array([first, np.nextafter(first, np.float32(np.inf)), first], np.float32)
+    found = _buckets(values)
+    assert found[:, 2].sum() == 3 and found[0, 2] == 2 and found[-1, 2] == 1
+    assert found[0, 0] == values.min() and found[-1, 1] == values.max()
