@@ -84,7 +84,7 @@ def overhead(folder: Path) -> None:
 
     places = {"results": str(folder), "data_root": str(folder)}
     e = Experiment(architecture="cifar10/DCGAN", data="sample", metrics=(), **places)
-    run = TrainingRun(e)
+    run = TrainingRun(e.plan())
     gan, pipeline, monitor, checkpoints = run.gan, run.trainer.pipeline, run.monitor, run.checkpoints
     batches = iter(pipeline.dataset(0))
     batch = next(batches)

@@ -172,7 +172,7 @@ def open_images(facts: RunFacts, data_root: str | None = None) -> Any:
         facts: The run.
         data_root: Replaces the run's own place of data sets.
     """
-    experiment = facts.folder.experiment()
+    experiment = Experiment.load(facts.folder.path)
     return open_data(dataclasses.replace(experiment, data_root=data_root or experiment.data_root), "stream")
 
 

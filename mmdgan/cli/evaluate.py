@@ -143,7 +143,7 @@ def _evaluate_run(folder: RunFolder, options: EvaluateFlags) -> None:
     from mmdgan.runs.train import open_data
 
     prepare_tensorflow()
-    scorer = Scorer.of(experiment, open_data(experiment), _score_options(options), leave_out)
+    scorer = Scorer.of(experiment, open_data(experiment, say=print), _score_options(options), leave_out, print)
     assert scorer is not None  # as there are metrics
     if options.save_statistics is not None and scorer.extractor is None:
         raise ConfigError("save_statistics is of features, and none of the metrics needs any; give --metrics=fid.")

@@ -60,8 +60,9 @@ def interpolate(argv: Sequence[str]) -> int:
     endings = _endings(options.out)
     seconds = _frame_seconds(options, endings)
     from mmdgan import sampling
+    from mmdgan.core.progress import counter
     from mmdgan.core.startup import prepare_tensorflow
-    from mmdgan.runs.folder import RunFolder, counter
+    from mmdgan.runs.folder import RunFolder
 
     rows, frames = options.rows, options.frames
     sampling.check_paths(options.mode, rows, frames, loop=options.loop)
@@ -77,7 +78,7 @@ def interpolate(argv: Sequence[str]) -> int:
         labels = (labels if options.class_ is None else labels * 0 + options.class_).repeat(frames, axis=0)
     name = file_name(step, f"{options.mode}_{rows}x{frames}", options, ("ema", "loop"))
     stem = Path(options.out or folder.grid_file(step).with_name(name))
-    images = sampling.generate(generator, codes.reshape(rows * frames, -1), labels, progress=counter("images"))
+    images = sampling.generate(generator, codes.reshape(rows * frames, -1), labels, progress=counter("images", print))
     for ending in endings:
         path = stem if stem.suffix.lower() == ending else stem.with_name(stem.name + ending)
         _write_paths(path, images.reshape(rows, frames, *images.shape[1:]), seconds)

@@ -65,9 +65,10 @@ def train(
     if prepare is not None:
         experiment = prepare(experiment, not dry)
     if dry:
-        print(experiment.dry_run())
-    else:
-        experiment.run()
+        plan = experiment.plan()
+        print(plan.dry_run())
+        return 0 if plan.refusal() is None else BAD_USE
+    experiment.run(say=print)
     return 0
 
 

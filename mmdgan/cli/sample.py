@@ -87,9 +87,10 @@ def sample(argv: Sequence[str]) -> int:
     options: SampleOptions = parsed.options
     _check_sample(options)
     from mmdgan import sampling
+    from mmdgan.core.progress import counter
     from mmdgan.core.startup import prepare_tensorflow
     from mmdgan.pictures.files import check_image_target
-    from mmdgan.runs.folder import RunFolder, counter
+    from mmdgan.runs.folder import RunFolder
 
     check_image_target(options.out)
     folder = RunFolder.open(parsed.arguments[0])
@@ -106,7 +107,7 @@ def sample(argv: Sequence[str]) -> int:
         check_size(math.ceil(count / columns), columns, generator.spec.output_shape)
     labels, note = _choose_labels(options, chosen, generator.spec.num_class, columns if is_grid else None)
     check_image_target(out, count, labels)
-    batches = sampling.generate_batches(generator, chosen.codes, labels, progress=counter("samples"))
+    batches = sampling.generate_batches(generator, chosen.codes, labels, progress=counter("samples", print))
     print(f"{count:,} samples of step {step:,}{note}: {_write(out, batches, count, labels, columns, options)}")
     if options.real:
         real = [(0, _real_images(folder, count, labels, options.seed))]

@@ -86,6 +86,12 @@ def fields_with(options: Any, **metadata: Any) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(options) if fits(field))
 
 
+def defaults(options: Any, **metadata: Any) -> dict[str, Any]:
+    """The default values of the fields that `fields_with` finds."""
+    names = fields_with(options, **metadata)
+    return {field.name: field.default for field in dataclasses.fields(options) if field.name in names}
+
+
 def check_limits(options: Any) -> None:
     """Checks the fields that have `choices`, a `least` value, or must be `positive`.
 

@@ -87,11 +87,12 @@ def view_critic(folder: RunFolder, step: int | str | None = None, count: int = 2
         CheckpointError: There is no such checkpoint.
     """
     from mmdgan import sampling
+    from mmdgan.runs.experiment import Experiment
     from mmdgan.runs.train import open_data
 
     if count < 4:
         raise ConfigError(f"count is {count}; give at least 4 images to be looked at.")
-    experiment = folder.experiment()
+    experiment = Experiment.load(folder.path)
     data = open_data(experiment, "stream")  # a few images; all of them need not be read
     images_data, labels_data = _real_images(data, count, seed)
     generator, step = folder.load_generator(step, ema=False)  # the critic's opponent, not its average

@@ -103,6 +103,7 @@ def _nearest(run: ReportedRun, record: dict[str, Any]) -> Iterator[Block]:
     from mmdgan import sampling
     from mmdgan.core.startup import prepare_tensorflow
     from mmdgan.data.pipeline import channels_last
+    from mmdgan.runs.experiment import Experiment
     from mmdgan.runs.train import open_data
 
     run.require_data()
@@ -114,7 +115,7 @@ def _nearest(run: ReportedRun, record: dict[str, Any]) -> Iterator[Block]:
     codes = sampling.score_codes(count, generator.spec.input_shape[0], seed)[places]
     labels = sampling.score_labels(count, generator.spec.num_class, seed)
     generated = sampling.generate(generator, codes, None if labels is None else labels[places])
-    data = open_data(run.folder.experiment())
+    data = open_data(Experiment.load(run.folder.path))
     training = channels_last(data.take(np.array([pair["training"] for pair in pairs]))[0])
     share = f"{record['metric']}: {record['value']:.2%} of {record['count']:,} generated images"
     yield Picture(

@@ -1,4 +1,4 @@
-"""The configuration of a training run, and the run itself: the one place where all parts of the library meet.
+"""The configuration of a training run.
 
     Experiment(loss="rep_b", data="sample", max_step=2000).run()
 
@@ -11,22 +11,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from mmdgan import data, design
+from mmdgan import design
 from mmdgan.core.devices import REPLICA_LOSSES, STRATEGIES
-from mmdgan.core.errors import ConfigError, DesignError
-from mmdgan.core.options import fields_with, option
-from mmdgan.core.text import format_value
-from mmdgan.core.versions import versions
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.options import defaults, fields_with, option
+from mmdgan.core.progress import Say, log
 from mmdgan.data.memory import CACHES
 from mmdgan.losses import registry as losses
 from mmdgan.metrics import METRICS
 from mmdgan.runs.folder import RunFolder
-from mmdgan.runs.plan import FEATURES, check, facts
+from mmdgan.runs.plan import FEATURES, Load, Plan, make_plan, run_folder
 from mmdgan.runs.scores import JUDGES
 from mmdgan.training.aids.settings import FALLING, KINDS, SCHEDULES, Aids
 
@@ -44,22 +41,6 @@ def loss_names() -> str:
         base = name.removesuffix("_gp").removesuffix("_ds")
         variants.setdefault(base, []).extend([name.removeprefix(base)] if name != base else [])
     return ", ".join(f"{base}[{'|'.join(ends)}]" if ends else base for base, ends in variants.items())
-
-
-def ends_in_projection(architecture: dict) -> bool:
-    """Whether the critic's output layer adds a label projection, which has one output whatever the loss."""
-    critics = [design.with_score_size(architecture, size)["discriminator"] for size in (1, 2)]
-    one, two = [critic["layers"] if isinstance(critic, Mapping) else critic for critic in critics]
-    return next(a for a, b in zip(one, two, strict=True) if a != b).get("type") == "project"
-
-
-def conditional_layers(architecture: dict) -> list[str]:
-    """The layers that need class labels, as "gen/l2_up"; none if the architecture fails for another reason."""
-    try:
-        specs = design.parse_architecture(architecture, 2)
-    except DesignError:
-        return []
-    return [f"{spec.name}/{layer.name}" for spec in specs for layer in spec.layers if layer.conditional]
 
 
 def _uses_end_lr(experiment: Experiment) -> bool:
@@ -426,7 +407,7 @@ class Experiment:
         """The experiment of an existing run directory.
 
         Raises:
-          ConfigError: no run directory, or one whose configuration this version does not know.
+            ConfigError: It is not a run directory, or its configuration is not of this version.
         """
         folder = RunFolder.open(run)
         saved = folder.read_config()["experiment"]
@@ -436,167 +417,81 @@ class Experiment:
         fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
         return cls(**fields)
 
-    def resolved(self) -> Experiment:
-        """The same experiment, checked, with every default that depends on other fields filled in.
+    def plan(self, load: Load = design.load_architecture) -> Plan:
+        """The experiment checked and resolved, with its networks, loss, data set and folder.
+
+        Each call executes the user's architecture file; what needs several of these takes them from one plan.
+
+        Args:
+            load: Returns the dictionary that `architecture` names; a cached one serves several experiments.
 
         Raises:
-          ConfigError: a value that is not valid; it names the field and the valid values.
-          DataError: no data set of that name.
-          DesignError: an architecture that cannot be built.
+            ConfigError: A value is not valid; the sentence names the field and the valid values.
+            DataError: There is no data set of that name.
+            DesignError: The architecture cannot be built; for conditional layers without classes it names the flag.
         """
-        check(self)
-        options = losses.resolve_options(self.loss, **self._loss_options())
-        weights, penalty_weight = options.get("rep_weights"), self.loss_function().penalty_weight
-        widths = options["sigma"] if self.variance else self.sigma
-        experiment = dataclasses.replace(
-            self,
-            sigma=(widths,) if isinstance(widths, float) else widths,
-            variance=None,
-            score_size=self.networks()[2].output_shape[0],
-            penalty_weight=penalty_weight if self.penalty_weight is None else self.penalty_weight,
-            rep_weights=tuple(weights) if weights else None,
-            rep_lambda=None,
-            lr_steps=self.aids().lr_steps,
-        )
-        return dataclasses.replace(experiment, run_name=self.run_name or experiment._default_run_name())
+        return make_plan(self, load)
+
+    def resolved(self) -> Experiment:
+        """The same experiment, checked, with every default filled in that depends on other fields."""
+        return self.plan().experiment
 
     def networks(self) -> tuple[dict[str, Any], design.NetworkSpec, design.NetworkSpec]:
-        """The architecture with this experiment's score size and gain: (dictionary, generator, critic).
-
-        Raises:
-          DesignError: it cannot be built; for conditional layers without classes it names the flag.
-        """
-        architecture = design.load_architecture(self.architecture)
-        own_width = self.fixed_critic or design.has_fixed_width(architecture)
-        if not own_width:
-            default = 1 if ends_in_projection(architecture) else losses.score_size(self.loss)
-            architecture = design.with_score_size(architecture, self.score_size or default)
-        if self.gain is not None:
-            architecture = design.with_gain(architecture, self.gain)
-        generator, critic = self._parsed(architecture)
-        width = critic.output_shape[0]
-        if own_width and self.score_size not in (None, width):
-            why = "is fixed" if self.fixed_critic else f"ends in layer {critic.layers[critic.outputs[0]].name!r}"
-            raise ConfigError(
-                f"score_size is {self.score_size}, but the critic of {self.architecture} {why} and has {width} "
-                "outputs; leave it out."
-            )
-        return architecture, generator, critic
-
-    def _parsed(self, architecture: dict[str, Any]) -> tuple[design.NetworkSpec, design.NetworkSpec]:
-        """Generator and critic of an architecture; a DesignError names the flag that conditional layers lack."""
-        try:
-            return design.parse_architecture(architecture, self.num_class)
-        except DesignError as error:
-            layers = conditional_layers(architecture) if self.num_class < 2 else []
-            if not layers:
-                raise
-            count = data.info(self.data, self.data_root).num_class or "N"
-            raise DesignError(
-                f"architecture {self.architecture} depends on class labels in {layers[0]}: give --num_class={count}, "
-                f"the number of classes of {self.data}."
-            ) from error
-
-    def cache_mode(self) -> str:
-        """Where the images are to be: as `cache` says, or where they are in the run that would be resumed.
-
-        Returns:
-          "memory", "stream", or "auto": whatever suits the machine.
-
-        Raises:
-          ConfigError: `cache` contradicts the run, whose images would come in another order.
-        """
-        folder = self.folder()
-        if self.restart or not folder.config_file.is_file():
-            return self.cache
-        known = folder.read_config().get("data")
-        if known is None:  # a run that was imported and has not trained yet
-            return self.cache
-        mode = known.get("mode", "memory")  # all that versions without the field could
-        if self.cache not in ("auto", mode):
-            raise ConfigError(
-                f"cache is {self.cache}, but {folder.path} holds a run with cache {mode}, and its images would come in "
-                "another order: leave --cache out, give --restart to begin anew (the earlier run is moved aside), or "
-                "another --run_name."
-            )
-        return mode
-
-    def judge(self) -> str | None:
-        """The score by which the best checkpoint is chosen, a key of `run_scores.JUDGES`; None: none is."""
-        if self.keep_best != "auto":
-            return self.keep_best
-        return "fid" if "fid" in self.metrics else None
+        """The architecture with this experiment's score size and gain: (dictionary, generator, critic)."""
+        plan = self.plan()
+        return plan.architecture, plan.generator, plan.critic
 
     def folder(self) -> RunFolder:
         """Where the run is, or will be."""
-        experiment = self if self.run_name else self.resolved()
-        place = self.data.replace(":", "_").replace("/", "_")
-        return RunFolder(Path(self.results) / place / str(experiment.run_name))
-
-    def stops(self) -> list[int]:
-        """The steps after which samples and scores are made; the last step is always one of them."""
-        steps = self.score_steps or [self.max_step * i // self.rounds for i in range(1, self.rounds + 1)]
-        return sorted({step for step in steps if 0 < step <= self.max_step} | {self.max_step})
+        return run_folder(self) if self.run_name else self.plan().folder
 
     def config(self) -> dict[str, Any]:
         """What config.json holds besides the data: resolved fields, the networks' dictionaries, versions."""
-        experiment = self.resolved()
-        of_one_call = fields_with(self, scope="call")
-        defaults: dict[str, Any] = {
-            field.name: field.default for field in dataclasses.fields(self) if field.name in of_one_call
-        }
-        return {
-            "experiment": dataclasses.asdict(dataclasses.replace(experiment, **defaults)),
-            "architecture": experiment.networks()[0],
-            "versions": versions("python", "mmdgan", "tensorflow", "keras", "numpy"),
-        }
-
-    def describe(self) -> str:
-        """The resolved configuration, one field per line, as flags take the values."""
-        experiment = self.resolved()
-        names = [field.name for field in dataclasses.fields(experiment)]
-        return "\n".join(f"  {name:<18}{format_value(getattr(experiment, name)) or 'none'}" for name in names)
+        return self.plan().config()
 
     def dry_run(self) -> str:
         """What `run` would do: configuration and networks; without TensorFlow, without writing."""
-        experiment = self.resolved()
-        _, generator, critic = experiment.networks()
-        lines = [f"{name:<18}{value}" for name, value in facts(self).items()]
-        return "\n\n".join(
-            [
-                "\n".join(lines),
-                "configuration:\n" + experiment.describe(),
-                "generator:\n" + design.describe(generator),
-                "critic:\n" + design.describe(critic),
-            ]
-        )
+        return self.plan().dry_run()
 
-    def run(self, callbacks: Sequence[keras.callbacks.Callback] = ()) -> dict[str, Any]:
+    def run(self, callbacks: Sequence[keras.callbacks.Callback] = (), say: Say = log) -> dict[str, Any]:
         """Trains up to `max_step`, from the run's newest checkpoint if there is one.
 
         Everything that can be wrong is found before the first step: the configuration, the data, the features
         of the scores.
 
         Args:
-          callbacks: Keras callbacks, for which all rounds are one training (`mmdgan.training.callbacks`); of several
-            workers the chief's are called. When one stops the training, samples and scores are made of that step.
+            callbacks: Keras callbacks, for which all rounds are one training (`mmdgan.training.callbacks`); of several
+                workers the chief's are called. When one stops the training, samples and scores are made of that step.
+            say: Takes each sentence about the run; by default they go to the logger "mmdgan".
 
         Returns:
-          "folder", "step", "grid" (its path, or None if no round ended here), "scores" (the last round's, by name),
-          "best" (the step of the best checkpoint, or None).
+            "folder", "step", "grid" (its path, or None if no round ended here), "scores" (the last round's, by name),
+            "best" (the step of the best checkpoint, or None).
 
         Raises:
-          ConfigError, DesignError, DataError, MetricError: as named in mmdgan.errors, before training; among them
-            that another process is training in the run's directory.
-          Interrupted, Diverged, WorkerLost: of mmdgan.training.
+            ConfigError, DesignError, DataError, MetricError: As in `mmdgan.errors`, before training; among them that
+                another process is training in the run's directory.
+            Interrupted, Diverged, WorkerLost: Of mmdgan.training.
         """
-        from mmdgan.runs.train import TrainingRun
-        from mmdgan.training.callbacks import check as check_callbacks
-        from mmdgan.training.signals import raising_worker_lost
+        from mmdgan.runs.train import train
 
-        check_callbacks(callbacks)  # by every worker, lest the others wait for one that refuses
-        with raising_worker_lost() if self.strategy == "multi_worker" else nullcontext(), ExitStack() as held:
-            return TrainingRun(self, held).execute(callbacks)
+        return train(self.plan(), callbacks, say)
+
+    def stops(self) -> list[int]:
+        """The steps after which samples and scores are made; the last step is always one of them."""
+        steps = self.score_steps or [self.max_step * i // self.rounds for i in range(1, self.rounds + 1)]
+        return sorted({step for step in steps if 0 < step <= self.max_step} | {self.max_step})
+
+    def judge(self) -> str | None:
+        """The score by which the best checkpoint is chosen, a key of `mmdgan.runs.scores.JUDGES`; None: no score."""
+        if self.keep_best != "auto":
+            return self.keep_best
+        return "fid" if "fid" in self.metrics else None
+
+    def identity(self) -> dict[str, Any]:
+        """What a resumed run must share with this one, as `IDENTITY`, without the fields that have no effect here."""
+        rules = {field.name: field.metadata["identity"] for field in dataclasses.fields(self)}
+        return {name: absent for name, absent in IDENTITY.items() if rules[name] is True or rules[name](self)}
 
     def aids(self) -> Aids:
         """The training aids that are asked for."""
@@ -605,34 +500,16 @@ class Experiment:
             settings["lr_steps"] = self.max_step
         return Aids(**settings)
 
-    def identity(self) -> dict[str, Any]:
-        """What a resumed run must share with this one, as `IDENTITY`, without the fields that have no effect here."""
-        rules = {field.name: field.metadata["identity"] for field in dataclasses.fields(self)}
-        return {name: absent for name, absent in IDENTITY.items() if rules[name] is True or rules[name](self)}
-
     def loss_function(self) -> losses.Loss:
         """The loss with this experiment's options."""
-        return losses.get(self.loss, **self._loss_options())
-
-    def _loss_options(self) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in fields_with(self, group=LOSS)}
         given = {name: value for name, value in values.items() if value is not None and value is not False}
         # One number of a list-valued flag is a number: rep's sigma and a fixed omega are no lists.
-        return {k: v[0] if isinstance(v, tuple) and len(v) == 1 else v for k, v in given.items()}
-
-    def _default_run_name(self) -> str:
-        """The original's name of a run (spec E.8), with the loss as typed."""
-        critic = self.networks()[2]
-        gains = [part.gain for layer in critic.layers for part in layer.parts if part.spectral]
-        name = f"sngan_{self.loss}_{self.lr_dis:.0e}_{self.lr_gen:.0e}_k{gains[0] if gains else 1:.3g}"
-        if self.rep_weights is not None:
-            name += "_{:.1f}_{:.1f}".format(*self.rep_weights)
-        return name
+        options = {k: v[0] if isinstance(v, tuple) and len(v) == 1 else v for k, v in given.items()}
+        return losses.get(self.loss, **options)
 
 
-IDENTITY: dict[str, Any] = {
-    field.name: field.default for field in dataclasses.fields(Experiment) if field.metadata["identity"]
-}
+IDENTITY = defaults(Experiment, identity=True)
 """What a resumed run must share with the run before, with the values of runs made before there was such a field."""
 
 LOSS_OPTIONS = fields_with(Experiment, group=LOSS)

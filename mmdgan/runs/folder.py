@@ -12,7 +12,6 @@ import dataclasses
 import json
 import os
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +19,11 @@ from typing import TYPE_CHECKING, Any
 from mmdgan.core.errors import CheckpointError, ConfigError
 from mmdgan.core.files import write_text
 from mmdgan.core.lock import FILE as LOCK
+from mmdgan.core.progress import Say, log
 from mmdgan.runs.scores import append_scores, newest, read_scores, retire_scores
 
 if TYPE_CHECKING:
     import keras
-
-    from mmdgan.runs.experiment import Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,10 +114,10 @@ class RunFolder:
                 "to begin anew (the earlier run is moved aside), or another --run_name."
             )
 
-    def prepare(self, config: Mapping[str, Any], restart: bool) -> None:
+    def prepare(self, config: Mapping[str, Any], restart: bool, say: Say = log) -> None:
         """Makes the directory and config.json; `restart` first moves an existing one to `<path>-old-<n>`."""
         if restart and self.path.exists() and any(file.name != LOCK for file in self.path.iterdir()):
-            print(f"The earlier run is kept as {self._move_aside()}.")
+            say(f"The earlier run is kept as {self._move_aside()}.")
         place = self.path
         try:
             place.mkdir(parents=True, exist_ok=True)
@@ -157,12 +155,6 @@ class RunFolder:
         while (target := self.path.with_name(f"{self.path.name}-old-{number}")).exists():
             number += 1
         return self.path.rename(target)
-
-    def experiment(self) -> Experiment:
-        """The run's experiment, as config.json holds it; ConfigError if that is of another version."""
-        from mmdgan.runs.experiment import Experiment
-
-        return Experiment.load(self.path)
 
     def records(self) -> list[dict[str, Any]]:
         """The scores in metrics.jsonl, one record each, oldest first; those of an unfinished evaluation are left out.
@@ -256,19 +248,6 @@ class RunFolder:
         num_class, legacy = experiment.get("num_class", 0), experiment.get("legacy", False)
         model = build(config["architecture"], num_class, legacy=legacy, **options)
         return model, restore_model(self.checkpoints, model, step, averaged)
-
-
-def counter(what: str, write: Callable[[str], Any] = print) -> Callable[[int, int], None]:
-    """A progress callback that writes "what: done of total" every 10 seconds."""
-    last = time.monotonic()
-
-    def report(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last > 10 and done < total:
-            last = time.monotonic()
-            write(f"{what}: {done:,} of {total:,}")
-
-    return report
 
 
 def _brief(value: Any) -> str:

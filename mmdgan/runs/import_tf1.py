@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmdgan import design
 from mmdgan.core.errors import CheckpointError, ConfigError, DesignError
+from mmdgan.core.progress import Say, log
 from mmdgan.core.startup import prepare_tensorflow
 
 if TYPE_CHECKING:
     from mmdgan.runs.experiment import Experiment
 
 
-def import_run(prefix: str | os.PathLike, experiment: Experiment) -> Path:
+def import_run(
+    prefix: str | os.PathLike,
+    experiment: Experiment,
+    load: Callable[[str], dict[str, Any]] = design.load_architecture,
+    say: Say = log,
+) -> Path:
     """Makes a run of a TensorFlow 1 checkpoint of the original: it samples, evaluates and resumes.
 
     Weights, moving averages, spectral vectors, the optimisers' slots, the states of mixing losses and the step are
@@ -30,7 +38,9 @@ def import_run(prefix: str | os.PathLike, experiment: Experiment) -> Path:
     Args:
         prefix: a checkpoint's prefix ('.../cifar.ckpt-100000'), one of its files, or a folder with a file
             `checkpoint`, whose newest is taken.
-        experiment: the architecture and the settings that the checkpoint was trained with; where the run goes.
+        experiment: The architecture and the settings that the checkpoint was trained with; where the run goes.
+        load: Returns the dictionary that `experiment.architecture` names.
+        say: Takes each sentence about the run.
 
     Returns:
         The run's directory.
@@ -40,8 +50,9 @@ def import_run(prefix: str | os.PathLike, experiment: Experiment) -> Path:
         ConfigError: the directory exists and `experiment.restart` is not given, or the experiment is not valid.
         DataError, DesignError: no such data set, or an architecture that cannot be built.
     """
-    experiment = _with_dictionarys_score_size(experiment)
-    config, folder = experiment.config(), experiment.folder()
+    load = functools.cache(load)
+    plan = _with_score_size_of_dictionary(experiment, load).plan(load)
+    folder = plan.folder
     if folder.path.exists() and not experiment.restart:
         raise ConfigError(
             f"{folder.path} exists already. Give --restart to move it aside, or another --run_name or --results."
@@ -52,12 +63,12 @@ def import_run(prefix: str | os.PathLike, experiment: Experiment) -> Path:
     from mmdgan.runs.train import make_gan
     from mmdgan.training import Checkpoints
 
-    gan = make_gan(experiment.resolved(), config["architecture"])
+    gan = make_gan(plan)
     tf1.import_checkpoint(prefix, gan)
     if gan.average is not None:
         gan.average.reset()
     with FolderLock(folder.path) as lock:
-        folder.prepare(config, experiment.restart)
+        folder.prepare(plan.config(), experiment.restart, say)
         lock.renew()
         try:
             Checkpoints(folder.checkpoints, gan.state(), keep=experiment.keep).save(int(gan.iterations))
@@ -67,13 +78,13 @@ def import_run(prefix: str | os.PathLike, experiment: Experiment) -> Path:
     return folder.path
 
 
-def _with_dictionarys_score_size(experiment: Experiment) -> Experiment:
-    """The experiment with the number of outputs that the dictionary gives the critic, unless it says another."""
+def _with_score_size_of_dictionary(experiment: Experiment, load: Callable[[str], dict[str, Any]]) -> Experiment:
+    """The experiment with the number of outputs that the dictionary gives the critic, unless it has its own."""
     if experiment.score_size is not None:
         return experiment
     try:
-        written = design.load_architecture(experiment.architecture)
+        written = load(experiment.architecture)
         size = design.parse_architecture(written, experiment.num_class)[1].output_shape[0]
     except DesignError:
-        return experiment  # whoever builds it for the loss says what is wrong, or needs no number from it
+        return experiment  # the plan says what is wrong, or needs no number from it
     return dataclasses.replace(experiment, score_size=size)

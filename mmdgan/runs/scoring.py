@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.progress import Say, log
 
 if TYPE_CHECKING:
     import keras
@@ -31,6 +32,7 @@ class Scorer:
       seed: of codes, labels and the choice of real images.
       cache: the folder where features are kept, or None.
       options: how the scores are computed.
+      say: takes one sentence at a time.
     """
 
     data: ImageData | StoredImages
@@ -40,6 +42,7 @@ class Scorer:
     seed: int
     cache: Path | None = None
     options: EvaluateOptions | None = None
+    say: Say = log
 
     @classmethod
     def of(
@@ -48,6 +51,7 @@ class Scorer:
         data: ImageData | StoredImages,
         options: EvaluateOptions | None = None,
         leave_out: Callable | None = None,
+        say: Say = log,
     ) -> Scorer | None:
         """The scorer an experiment asks for; None if it asks for no metrics.
 
@@ -55,6 +59,7 @@ class Scorer:
           experiment, data: what to score.
           options: how the scores are computed.
           leave_out: takes a sentence for each metric that cannot be computed; None to raise it as an error.
+          say: takes one sentence at a time.
 
         Raises:
           ConfigError: more images than the data set holds.
@@ -75,7 +80,9 @@ class Scorer:
                 "give at most that."
             )
         sources = {name: getattr(e, name) for name in ("inception", "classifier_data", "data_root", "resize")}
-        extractor = resolve.resolve(e.features, data, **sources) if evaluate.needs_features(e.metrics) else None
+        extractor = (
+            resolve.resolve(e.features, data, **sources, progress=say) if evaluate.needs_features(e.metrics) else None
+        )
         channels, height, width = data.shape
         metrics = evaluate.check_request(
             e.metrics,
@@ -87,7 +94,8 @@ class Scorer:
             labels_training=data.labels if "intra_fid" in e.metrics and data.labelled else None,
             leave_out=leave_out,
         )
-        return cls(data, extractor, metrics, count, e.seed, feature_cache(e.feature_cache, e.data_root), options)
+        cache = feature_cache(e.feature_cache, e.data_root)
+        return cls(data, extractor, metrics, count, e.seed, cache, options, say)
 
     def score(self, generator: keras.Model, step: int, repeats: int = 1) -> list[dict[str, Any]]:
         """One record per score, of `count` generated and as many real images; labels are uniform.
@@ -114,7 +122,7 @@ class Scorer:
             step=step,
             data=self.data.name,
             cache=self.cache,
-            progress=print,
+            progress=self.say,
         )
 
 

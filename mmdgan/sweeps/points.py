@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmdgan.core.errors import ConfigError, MmdGanError
 from mmdgan.core.options import fields_with, replace_from_text
 from mmdgan.core.text import format_value, nearest
+from mmdgan.design.files import load_architecture
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps.spec import Sweep
 
@@ -61,6 +63,7 @@ def expand(sweep: Sweep, results: str | None = None, data_root: str | None = Non
     folder = sweep_folder(sweep.name, results or base.results)
     if fixed := [n for n in ("run_name", "restart", "workers") if getattr(base, n) != getattr(Experiment(), n)]:
         raise ConfigError(f"sweep {sweep.name}: base sets {', '.join(fixed)}, which a sweep does itself; leave it out.")
+    load = functools.cache(load_architecture)
     points: dict[str, Point] = {}
     for number, values in enumerate(sweep.values(), 1):
         where = f"sweep {sweep.name}, point {number} ({shown(values) or 'the base'})"
@@ -69,7 +72,7 @@ def expand(sweep: Sweep, results: str | None = None, data_root: str | None = Non
         run = run_name(values)
         if run in points:
             raise ConfigError(f"{where}: this run comes twice; leave one out.")
-        points[run] = _point(where, run, values, experiment, folder, sweep.seconds)
+        points[run] = _point(where, run, values, experiment, folder, sweep.seconds, load)
     return list(points.values())
 
 
@@ -86,13 +89,14 @@ def named(
     Raises:
         ConfigError: A value that is not valid; it names the run and the field.
     """
+    load = functools.cache(load_architecture)
     points = []
     for run, experiment in experiments.items():
         given = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
         default = Experiment()
         values = {n: value for n, value in given.items() if n not in _OWN and value != getattr(default, n)}
         limit = seconds[run] if isinstance(seconds, Mapping) else seconds
-        points.append(_point(run, run, values, experiment, folder, limit))
+        points.append(_point(run, run, values, experiment, folder, limit, load))
     return points
 
 
@@ -117,12 +121,17 @@ def identity(experiment: Experiment) -> dict[str, Any]:
 
 
 def _point(
-    where: str, run: str, values: dict[str, Any], experiment: Experiment, folder: Path, seconds: float | None
+    where: str,
+    run: str,
+    values: dict[str, Any],
+    experiment: Experiment,
+    folder: Path,
+    seconds: float | None,
+    load: Callable[[str], dict[str, Any]],
 ) -> Point:
     experiment = dataclasses.replace(experiment, results=str(folder), run_name=run)
     try:
-        experiment.resolved()
-        digest = _digest(experiment.networks()[0])
+        digest = _digest(experiment.plan(load).architecture)
     except MmdGanError as error:
         raise ConfigError(f"{where}: {error}") from error
     return Point(run, values, experiment, digest, seconds)

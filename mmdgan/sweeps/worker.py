@@ -116,7 +116,7 @@ def check_job(experiment: Experiment) -> None:
     from mmdgan.runs.train import open_data
 
     prepare_tensorflow()
-    scorer = Scorer.of(experiment, open_data(experiment))
+    scorer = Scorer.of(experiment, open_data(experiment, say=print), say=print)
     if scorer is not None and scorer.extractor is not None:
         scorer.extractor.protocol()  # once, before several runs would each train a classifier of their own
 
@@ -127,7 +127,7 @@ def _train(experiment: Experiment, callbacks: list[Any]) -> dict[str, Any]:
     from mmdgan.training.signals import Interrupted
 
     try:
-        done = experiment.run(callbacks) if callbacks else experiment.run()
+        done = experiment.run(callbacks, say=print)
     except Diverged as error:
         return {"status": DIVERGED, "step": error.step, "error": f"{error.name} is {error.value:.6g}"}
     except Interrupted as error:

@@ -105,10 +105,10 @@ def test_a_run_on_two_devices_goes_on_with_one(tiny_architecture, tmp_path, caps
         strategy="mirrored",
         devices=2,
     )
-    done = experiment.run()
+    done = experiment.run(say=print)
     assert done["step"] == 4 and done["grid"].is_file()
     assert "2 replicas, 4 images each" in capsys.readouterr().out
-    done = dataclasses.replace(experiment, strategy="one", devices=None, max_step=6, rounds=3).run()
+    done = dataclasses.replace(experiment, strategy="one", devices=None, max_step=6, rounds=3).run(say=print)
     assert done["step"] == 6 and "Resuming" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="batch_size is 9, which 2 replicas cannot share equally"):
         dataclasses.replace(experiment, batch_size=9, restart=True).run()

@@ -58,7 +58,7 @@ def test_a_callback_that_stops_the_training_gets_samples_and_scores(experiment, 
         record.model.stop_training = record.params["step"] == 1
 
     record = keras.callbacks.LambdaCallback(on_train_batch_end=stop)
-    result = experiment.run(callbacks=[record])
+    result = experiment.run(callbacks=[record], say=print)
     folder = RunFolder(result["folder"])
     assert result["step"] == 1 and folder.steps() == [1] and folder.grid_file(1).is_file()
     assert {score["step"] for score in folder.records()} == {1} and swd(folder, 1) > 0

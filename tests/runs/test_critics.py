@@ -75,8 +75,8 @@ def test_a_fixed_critic_with_weights_of_a_file(experiment, architectures, tmp_pa
     experiment = dataclasses.replace(experiment, critic_weights=str(file))
     assert experiment.resolved().score_size == 256
     run = experiment.run()["folder"]
-    saved = RunFolder.open(run)
-    assert saved.experiment().fixed_critic and saved.experiment().critic_weights == str(file)
+    saved = Experiment.load(run)
+    assert saved.fixed_critic and saved.critic_weights == str(file)
     for step in (2, 4):
         state = values(run, step)
         for name in ("l1/kernel/kernel", "l1/bias/bias", "l2/kernel/kernel"):

@@ -89,9 +89,10 @@ def weights(path):
 
 def test_a_streamed_run_in_parts_is_a_run_in_memory_at_one_stretch(experiment, capsys):
     """One window holds the set, so that the order is the same on disk and in memory; each round begins to read anew."""
-    whole = dataclasses.replace(experiment, flip=True, run_name="whole", cache="memory", max_step=3).run()["folder"]
+    whole = dataclasses.replace(experiment, flip=True, run_name="whole", cache="memory", max_step=3)
+    whole = whole.run(say=print)["folder"]
     assert "The images of mine" not in capsys.readouterr().out
-    path = dataclasses.replace(experiment, flip=True, cache="stream", max_step=3, rounds=3).run()["folder"]
+    path = dataclasses.replace(experiment, flip=True, cache="stream", max_step=3, rounds=3).run(say=print)["folder"]
     assert "The images of mine are read from disk as they are needed (0.00 GB" in capsys.readouterr().out
     for mine, other in zip(weights(path), weights(whole), strict=True):
         np.testing.assert_allclose(mine, other, rtol=0, atol=1e-6)
@@ -100,7 +101,7 @@ def test_a_streamed_run_in_parts_is_a_run_in_memory_at_one_stretch(experiment, c
 def test_both_ways_know_the_images_by_the_checksums_of_their_files(experiment, root):
     known = set()
     for cache in ("memory", "stream"):
-        run = TrainingRun(dataclasses.replace(experiment, cache=cache, run_name=cache))
+        run = TrainingRun(dataclasses.replace(experiment, cache=cache, run_name=cache).plan())
         facts = config_of(run.folder.path)["data"]
         assert facts["mode"] == cache and facts["count"] == COUNT
         known.add(facts["fingerprint"])
@@ -108,28 +109,28 @@ def test_both_ways_know_the_images_by_the_checksums_of_their_files(experiment, r
 
 
 def test_a_run_keeps_the_way_it_takes_its_images(experiment, opened):
-    path = TrainingRun(dataclasses.replace(experiment, cache="stream")).folder.path
-    TrainingRun(experiment)
+    path = TrainingRun(dataclasses.replace(experiment, cache="stream").plan()).folder.path
+    TrainingRun(experiment.plan())
     assert opened == ["stream", "stream"] and config_of(path)["data"]["mode"] == "stream"
     assert Experiment.load(path).cache == "auto"
     with pytest.raises(ConfigError, match="cache is memory, but .* holds a run with cache stream.*--restart"):
-        TrainingRun(dataclasses.replace(experiment, cache="memory"))
-    TrainingRun(dataclasses.replace(experiment, cache="memory", restart=True))
+        TrainingRun(dataclasses.replace(experiment, cache="memory").plan())
+    TrainingRun(dataclasses.replace(experiment, cache="memory", restart=True).plan())
     assert opened[2:] == ["memory"] and config_of(path)["data"]["mode"] == "memory"
 
 
 def test_auto_follows_from_the_memory_for_a_new_run_only(experiment, opened, monkeypatch):
     monkeypatch.setattr("mmdgan.data.open.choose_cache", lambda size: choose_cache(size, available=1000))
-    path = TrainingRun(experiment).folder.path
+    path = TrainingRun(experiment.plan()).folder.path
     assert config_of(path)["data"]["mode"] == "stream"
     monkeypatch.setattr("mmdgan.data.open.choose_cache", choose_cache)
-    TrainingRun(experiment)
+    TrainingRun(experiment.plan())
     assert opened == ["auto", "stream"] and config_of(path)["data"]["mode"] == "stream"
 
 
 def test_runs_of_the_version_before_are_resumed_in_memory(experiment, opened):
     """They knew neither the fields nor the mode, and their images by the content."""
-    path = TrainingRun(experiment).folder.path
+    path = TrainingRun(experiment.plan()).folder.path
     content = data.open_data("mine", data_root=experiment.data_root, cache="memory").content_digest()
 
     def forget(config):
@@ -141,37 +142,37 @@ def test_runs_of_the_version_before_are_resumed_in_memory(experiment, opened):
 
     config_of(path, forget)
     assert Experiment.load(path).cache == "auto" and Experiment.load(path).flip is False
-    TrainingRun(experiment)
+    TrainingRun(experiment.plan())
     facts = config_of(path)["data"]
     assert opened[-1] == "memory" and (facts["mode"], facts["fingerprint"]) == ("memory", content)
     config_of(path, lambda config: config["data"].update(fingerprint="0", source="elsewhere"))
     with pytest.raises(ConfigError, match="the images.*from elsewhere there"):
-        TrainingRun(experiment)
+        TrainingRun(experiment.plan())
 
 
 def test_an_imported_run_takes_any_way(experiment, opened):
     """It has not seen its images yet."""
-    path = TrainingRun(experiment).folder.path
+    path = TrainingRun(experiment.plan()).folder.path
     config_of(path, lambda config: config.pop("data"))
-    TrainingRun(dataclasses.replace(experiment, cache="stream"))
+    TrainingRun(dataclasses.replace(experiment, cache="stream").plan())
     assert opened == ["auto", "stream"]
 
 
 @pytest.mark.parametrize("field", ["flip", "same_class"])
 def test_what_changes_the_batches_belongs_to_the_run(experiment, field):
     changed = dataclasses.replace(experiment, **{field: True})
-    run = TrainingRun(changed)
+    run = TrainingRun(changed.plan())
     assert getattr(run.experiment, field) is True
     pipeline = run.trainer.pipeline
     assert (pipeline.flip, pipeline.order.length > COUNT) == (field == "flip", field == "same_class")
     with pytest.raises(ConfigError, match=rf"{field} \(true there, false now\)"):
-        TrainingRun(experiment)
+        TrainingRun(experiment.plan())
 
 
 def test_a_conditional_run_takes_streamed_batches_of_one_class(experiment):
     architecture = experiment.architecture.replace(":TINY", ":CONDITIONAL")
     options = {"architecture": architecture, "num_class": 10, "same_class": True, "cache": "stream"}
-    run = TrainingRun(dataclasses.replace(experiment, **options))
+    run = TrainingRun(dataclasses.replace(experiment, **options).plan())
     batch = run.trainer.pipeline.batch(0)
     assert batch["y"].shape == (8, 1) and len(set(batch["y"][:, 0].tolist())) == 1
 
@@ -190,9 +191,9 @@ def test_mistakes_are_named_before_anything_is_done(experiment, tiny_architectur
 def test_a_set_smaller_than_a_batch_is_scored_whole(experiment, block_means):
     """Without a score_count all images count, in whole batches if there are any."""
     changes = {"batch_size": COUNT + 1, "metrics": ("is",), "run_name": "large"}
-    assert TrainingRun(dataclasses.replace(experiment, **changes)).scorer.count == COUNT
+    assert TrainingRun(dataclasses.replace(experiment, **changes).plan()).scorer.count == COUNT
     changes |= {"batch_size": 7, "run_name": "small"}
-    assert TrainingRun(dataclasses.replace(experiment, **changes)).scorer.count == COUNT // 7 * 7
+    assert TrainingRun(dataclasses.replace(experiment, **changes).plan()).scorer.count == COUNT // 7 * 7
 
 
 @pytest.mark.parametrize("cache", ["memory", "stream"])
@@ -214,7 +215,7 @@ def test_the_dry_run_says_how_images_come(experiment):
         "\nbatches           8 images of one class, flipped by chance; read from disk as they are needed (0.00" in text
     )
     assert "\nbatches           8 images; in memory (0.00 GB, with " in experiment.dry_run()
-    TrainingRun(dataclasses.replace(experiment, cache="stream"))
+    TrainingRun(dataclasses.replace(experiment, cache="stream").plan())
     text = experiment.dry_run()
     assert "as they are needed (0.00 GB, with " in text and "available), as in the run so far\n" in text
 

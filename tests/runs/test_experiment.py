@@ -112,8 +112,8 @@ def test_every_setting_reaches_the_training_step(tiny_architecture):
         lr_dis=0.5,
         lr_gen=0.25,
         seed=7,
-    ).resolved()
-    gan = make_gan(experiment, experiment.networks()[0])
+    )
+    gan = make_gan(experiment.plan())
     assert (gan.penalty_weight, gan.legacy, gan.num_class, gan.seed) == (2.5, True, 10, 7)
     assert gan.generator.legacy and gan.discriminator.legacy
     assert gan.loss.options["mix_threshold"] == 0.7 and "schedule/loss_gen" in gan.state()
@@ -187,7 +187,7 @@ def test_resuming_equals_an_undisturbed_run(tiny_run, tmp_path):
 def test_a_finished_run_is_left_as_it_is(tiny_run, capsys):
     experiment, path = tiny_run
     before = {f: f.stat().st_mtime_ns for f in path.glob("samples/*")}
-    assert experiment.run()["step"] == 4
+    assert experiment.run(say=print)["step"] == 4
     assert {f: f.stat().st_mtime_ns for f in path.glob("samples/*")} == before
     text = capsys.readouterr().out
     assert str(path / "samples" / "4.png") in text and f"tensorboard --logdir {path / 'logs'}" in text
@@ -254,7 +254,7 @@ def test_scores_are_written_after_each_round(tiny_run, tmp_path, block_means, ca
     experiment = dataclasses.replace(
         tiny_run[0], results=str(tmp_path), metrics=("fid", "is"), score_count=30, max_step=2, rounds=2
     )
-    result = experiment.run()
+    result = experiment.run(say=print)
     folder = RunFolder.open(result["folder"])
     records = folder.records()
     names = ["FD[classifier]", "FD[classifier] real-real", "CS[classifier]", "CS[classifier] real"]
@@ -290,7 +290,7 @@ def test_too_many_images_to_score_are_refused_before_training(tiny_run, tmp_path
 def test_a_run_beyond_max_step_says_so(tiny_run, tmp_path, capsys):
     experiment, path = tiny_run
     shutil.copytree(path, tmp_path / "sample" / path.name)
-    result = dataclasses.replace(experiment, results=str(tmp_path), max_step=3, rounds=1).run()
+    result = dataclasses.replace(experiment, results=str(tmp_path), max_step=3, rounds=1).run(say=print)
     assert result["step"] == 4
     assert "4 steps, beyond max_step 3" in capsys.readouterr().out
 

@@ -10,6 +10,7 @@ import pytest
 
 from mmdgan.core.errors import CheckpointError
 from mmdgan.metrics.evaluate import evaluate_images
+from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
 from mmdgan.runs.scores import JUDGES, best_of
 
@@ -170,9 +171,9 @@ def test_the_critic_scores_as_in_training(tiny_run, run):
     from mmdgan.runs.train import make_gan
     from mmdgan.training import Checkpoints
 
-    experiment = run.experiment()
+    experiment = Experiment.load(run.path)
     assert experiment.loss == "rep_b" and experiment.resolved() == tiny_run[0].resolved()
-    gan = make_gan(experiment, run.read_config()["architecture"])
+    gan = make_gan(experiment.plan())
     Checkpoints(run.checkpoints, gan.state()).restore(2)
     images = np.random.default_rng(0).uniform(-1, 1, (5, 32, 32, 3)).astype("float32")
     critic, step = run.load_critic(2)

@@ -73,7 +73,7 @@ def test_it_samples_is_scored_and_goes_on_training(experiment, tmp_path, block_m
     assert program.main(["evaluate", str(run), "--metrics=fid", "--count=20"]) == 0
     assert {record["step"] for record in RunFolder.open(run).records()} == {3}
 
-    resumed = TrainingRun(experiment)
+    resumed = TrainingRun(experiment.plan())
     resumed.checkpoints.restore()
     for name, variable in gan.state().items():
         np.testing.assert_array_equal(resumed.gan.state()[name], variable, err_msg=name)
@@ -88,8 +88,8 @@ def test_the_critic_has_the_dictionarys_outputs_unless_told_otherwise(experiment
     run = import_run(prefix, experiment)
     assert Experiment.load(run).score_size == 16
     with pytest.raises(ConfigError, match="score_size"):
-        TrainingRun(experiment)
-    TrainingRun(dataclasses.replace(experiment, score_size=16))
+        TrainingRun(experiment.plan())
+    TrainingRun(dataclasses.replace(experiment, score_size=16).plan())
 
     original(experiment, prefix, score_size=1)
     again = dataclasses.replace(experiment, restart=True)

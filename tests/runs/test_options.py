@@ -13,8 +13,7 @@ from PIL import Image
 from mmdgan import data, losses, sampling
 from mmdgan.core.errors import ConfigError, DataError, DesignError
 from mmdgan.metrics import evaluate
-from mmdgan.runs import experiment as experiment_module
-from mmdgan.runs.experiment import Experiment
+from mmdgan.runs.experiment import IDENTITY, Experiment
 from mmdgan.runs.folder import RunFolder
 
 
@@ -61,7 +60,7 @@ def test_every_option_of_a_loss_is_a_flag():
     """One number reaches losses that take one, several those that take a list."""
     options = {option for name in losses.names() for option in losses.resolve_options(name)}
     assert options <= {field.name for field in dataclasses.fields(Experiment)}
-    assert options <= set(experiment_module.IDENTITY)
+    assert options <= set(IDENTITY)
     assert Experiment(loss="rep", sigma=(2.0,)).loss_function().options["sigma"] == 2.0
     assert Experiment(loss="mmd_g", sigma=(2.0, 3.0)).loss_function().options["sigma"] == (2.0, 3.0)
     assert Experiment(loss="rand_g", omega=(0.5,)).loss_function().options == losses.get("rand_g", omega=0.5).options
@@ -76,7 +75,7 @@ def test_what_changes_the_numbers_must_be_the_same_in_a_resumed_run():
     groups = ("networks", "data", "loss", "options of the loss", "training", "training aids")
     fields = {f.name for f in dataclasses.fields(Experiment) if f.metadata["group"] in groups}
     free = {"architecture", "data_format", "data_root", "source", "cache", "rep_lambda", "variance"}
-    assert set(experiment_module.IDENTITY) == fields - free
+    assert set(IDENTITY) == fields - free
 
 
 def _forget_new_fields(path):
@@ -95,7 +94,7 @@ def test_runs_of_the_version_before_are_loaded_and_resumed(tiny_run, tmp_path):
     shutil.copytree(path, old)
     _forget_new_fields(old)
     assert Experiment.load(old).num_class == 0
-    assert RunFolder.open(old).experiment().keep_best == "auto"
+    assert Experiment.load(old).keep_best == "auto"
     assert RunFolder.open(old).load_generator()[1] == 4
     longer = dataclasses.replace(experiment, results=str(tmp_path), max_step=5, rounds=1)
     assert longer.run()["step"] == 5
@@ -148,3 +147,14 @@ def test_scores_of_a_conditional_run_are_of_uniform_labels(conditional_run, tmp_
     generator, _ = RunFolder.open(folder).load_generator()
     codes = sampling.score_codes(400, 8, experiment.seed)
     np.testing.assert_array_equal(images, sampling.generate(generator, codes, expected)[[7, 399, 0]])
+
+
+def test_a_field_without_effect_may_change_in_a_resumed_run():
+    assert "end_lr" not in Experiment().identity()
+    assert "end_lr" not in Experiment(optimizer="sgd", lr_schedule="constant").identity()
+    for changes in ({"optimizer": "momentum"}, {"lr_schedule": "cosine"}):
+        assert "end_lr" in Experiment(**changes).identity()
+    assert "ada_images" not in Experiment(augment=("color",)).identity()
+    assert "ada_images" in Experiment(augment=("color",), ada=0.6).identity()
+    assert "lr_dis" not in Experiment(fixed_critic=True).identity()
+    assert set(Experiment(fixed_critic=True, ada=0.6, optimizer="sgd").identity()) == set(IDENTITY) - {"lr_dis"}

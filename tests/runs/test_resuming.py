@@ -42,7 +42,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_offered_and_taken(c
         experiment.run()
     assert {file: file.read_bytes() for file in folder.checkpoints.iterdir()} == before
 
-    result = dataclasses.replace(experiment, fallback=True).run()
+    result = dataclasses.replace(experiment, fallback=True).run(say=print)
     said = capsys.readouterr().out
     assert "ckpt-4 is damaged" in said and "It is moved aside.\n" in said and "after step 2.\n" in said
     assert result["step"] == 4 and folder.steps() == [2, 4]
@@ -59,7 +59,7 @@ def test_without_a_sound_checkpoint_a_run_begins_anew(copied):
     for file in folder.checkpoints.glob("*.index"):
         file.write_bytes(b"")
     with pytest.raises(
-        CheckpointError, match=r"ckpt-4 is damaged .*None before it can be used; --restart begins anew\."
+        CheckpointError, match=r"ckpt-4 is damaged .*None before it can be used; --restart starts from scratch\."
     ):
         dataclasses.replace(experiment, fallback=True).run()
     assert folder.steps() == [2, 4]

@@ -39,7 +39,7 @@ def experiment(tiny_run, tmp_path):
 
 def test_the_best_checkpoint_stays_beside_the_newest(experiment, values, capsys):
     values |= {1: 5.0, 2: 1.0, 3: 4.0, 4: 3.0}
-    result = experiment.run()
+    result = experiment.run(say=print)
     folder = RunFolder(result["folder"])
     assert folder.steps() == [2, 3, 4] and folder.best_step() == result["best"] == 2
     text = capsys.readouterr().out
@@ -52,7 +52,7 @@ def test_the_best_checkpoint_stays_beside_the_newest(experiment, values, capsys)
     assert folder.steps() == [5, 6] and folder.best_step() == 6
     assert [values[-step] for step in range(1, 7)] == [1] * 6
 
-    assert dataclasses.replace(longer, keep_best=None).run()["best"] is None
+    assert dataclasses.replace(longer, keep_best=None).run(say=print)["best"] is None
     assert folder.best_step() == 6 and "the best checkpoint" not in capsys.readouterr().out.rpartition("Done: 6")[2]
 
 

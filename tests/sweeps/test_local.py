@@ -16,6 +16,7 @@ from mmdgan.cli import program
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import changed_flags
 from mmdgan.core.processes import THREAD_VARIABLES, environment
+from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps.folder import Outcome, SweepFolder
 from mmdgan.sweeps.points import expand
 from mmdgan.sweeps.spec import Sweep, load
@@ -65,7 +66,7 @@ def test_each_run_is_a_result_and_an_ordinary_run(done):
     assert outcome.engine == "local" and outcome.threads == 1 and outcome.seconds > 0 and outcome.attempt == 1
     run = point.experiment.folder()
     assert run.steps() == [4] and (run.grid_file(4)).is_file()
-    assert run.experiment().lr_dis == 1e-4
+    assert Experiment.load(run.path).lr_dis == 1e-4
 
 
 def test_tensorboard_has_a_row_for_each_run(done):

@@ -117,7 +117,7 @@ def test_a_run_goes_back_with_other_random_numbers(experiment, fail, capsys):
     """Once from step 5 to step 4; a later resumption goes on with the second attempt's numbers."""
     failing, seen = fail
     failing[3] = 5
-    result = experiment.run()
+    result = experiment.run(say=print)
     other = attempt_seed(3, 1)
     assert result["step"] == 6 and seen == [*((3, step) for step in range(1, 7)), (other, 5), (other, 6)]
     assert "Training diverged at step 5: loss_dis is nan" in (said := capsys.readouterr().out)
@@ -129,7 +129,7 @@ def test_a_run_goes_back_with_other_random_numbers(experiment, fail, capsys):
     from mmdgan.runs.train import TrainingRun
 
     seen.clear()
-    run = TrainingRun(dataclasses.replace(experiment, max_step=7))
+    run = TrainingRun(dataclasses.replace(experiment, max_step=7).plan())
     assert run.trainer.pipeline.seed == other
     run.execute()
     assert seen == [(other, 7)]

@@ -1,0 +1,62 @@
+"""mmdgan.core.options: what fields say of themselves, and their values as text."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.options import changed_flags, check_limits, fields_with, option, option_like, replace_from_text
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    count: int = option(3, "how many", least=1, identity=True)
+    rate: float | None = option(0.1, "how fast", "speed", positive=True, identity=lambda o: o.count > 1)
+    folder: str = option("here", "where", scope="place", short=True)
+    class_: str | None = option(None, "which", choices=("none", "cat", "dog"))
+    hues: tuple[str, ...] = option((), "some")
+    fast: bool = option(False, "hurry", "speed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Others:
+    rate: float | None = option_like(Options, "rate", "here", help="faster")
+    more: int = option(1, "more")
+
+
+def test_fields_are_found_by_what_they_say():
+    assert fields_with(Options, identity=True) == ("count", "rate")
+    assert fields_with(Options(), scope="place") == ("folder",)
+    assert fields_with(Options, group="speed", identity=False) == ("fast",)
+    assert fields_with(Others, like=True) == ("rate",) and Others().rate is None
+    metadata = dataclasses.fields(Others)[0].metadata
+    assert (metadata["help"], metadata["group"], metadata["positive"]) == ("faster", "here", True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"count": 0}, "count is 0; give a whole number of at least 1"),
+        ({"rate": float("inf")}, "rate is inf; give a positive number"),
+        ({"class_": "cow"}, "class_ is cow; the valid values are none, cat, dog"),
+    ],
+)
+def test_limits_are_checked(changes, sentence):
+    check_limits(Options(rate=None))
+    with pytest.raises(ConfigError, match=sentence):
+        check_limits(Options(**changes))
+
+
+def test_options_become_flags_and_texts_options():
+    changed = Options(rate=None, class_="cat", hues=("a", "b"), fast=True)
+    assert changed_flags(changed) == ["--rate=none", "--class=cat", "--hues=a,b", "--fast=true"]
+    texts = {"rate": "none", "class_": "cat", "hues": "a,b", "fast": "true"}
+    assert replace_from_text(Options(), texts) == changed
+    with pytest.raises(ConfigError, match=r"no option 'cuont' \(did you mean count\?\)"):
+        replace_from_text(Options(), {"cuont": "1"})
+    with pytest.raises(ConfigError, match="count is 1.5: it takes a whole number"):
+        replace_from_text(Options(), {"count": "1.5"})
+    with pytest.raises(ConfigError, match="fast is maybe: it takes true or false"):
+        replace_from_text(Options(), {"fast": "maybe"})
