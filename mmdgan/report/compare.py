@@ -135,7 +135,7 @@ def published_table(rows: Sequence[published.Published]) -> str:
     notes: dict[tuple[str, str], dict[str, None]] = {}
     for row in rows:
         key = row.method, row.settings
-        lines.setdefault(key, {})[row.metric] = f"{row.value:.4g}" if row.value is not None else row.status
+        lines.setdefault(key, {})[row.metric] = row.text
         notes.setdefault(key, {}).update({row.note: None} if row.note else {})
     cells = [(*key, *(values.get(metric, "-") for metric in metrics)) for key, values in lines.items()]
     text = table([("method", "settings", *metrics), *cells], left=(0, 1)).splitlines()

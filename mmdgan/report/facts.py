@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,8 +68,7 @@ class RunFacts:
     @property
     def gain(self) -> float:
         """K, the product of the multipliers of all spectrally normalised layers of the critic; 1 if there are none."""
-        parts = [part for layer in self.networks[1].layers for part in layer.parts if part.spectral and part.gain]
-        return math.prod(part.gain for part in parts)
+        return self.wanted().gain or 1.0
 
     @property
     def score_size(self) -> int:

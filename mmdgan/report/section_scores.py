@@ -99,11 +99,7 @@ def _published_cell(record: Record, row: Published | None) -> Cell | str:
     """The published score next to a run's; how they differ is said in the table of protocols."""
     if row is None or "(" in record["metric"]:
         return ""
-    return Cell(f"{row.metric} {_number(row)}", "differs" if kind(record["metric"]) != row.metric else "")
-
-
-def _number(row: Published) -> str:
-    return row.status if row.value is None else f"{row.value:.4g}"
+    return Cell(f"{row.metric} {row.text}", "differs" if kind(record["metric"]) != row.metric else "")
 
 
 def _images(record: Record) -> str:
@@ -133,7 +129,7 @@ def _published_scores(found: list[Published]) -> Table:
     cells: dict[tuple[str, str], dict[str, str]] = {}
     for row in found:
         key = row.method, "; ".join(filter(None, (row.settings, row.note)))
-        cells.setdefault(key, {})[row.metric] = _number(row)
+        cells.setdefault(key, {})[row.metric] = row.text
     rows = tuple((*key, *(values.get(metric, "") for metric in metrics)) for key, values in cells.items())
     return Table(("method", "settings", *metrics), rows, "Published scores (Wang et al. 2019)", numbers=False)
 

@@ -65,6 +65,11 @@ class Published:
     note: str = ""
 
     @property
+    def text(self) -> str:
+        """The value in a table, or why there is none."""
+        return self.status if self.value is None else f"{self.value:.4g}"
+
+    @property
     def settings(self) -> str:
         """Where and how it was got: "Table 1: best learning rates", "5e-04, 2e-04, K=64"."""
         if self.lr_dis is None or self.lr_gen is None:

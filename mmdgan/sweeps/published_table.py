@@ -41,7 +41,7 @@ def published_text(found: Pivot, csv: str | os.PathLike | None = None) -> str:
             continue
         if rows:
             row = rows[0]
-            cells[key] = f"{row.value:.4g}" if row.value is not None else row.status
+            cells[key] = row.text
             if row.note:
                 cells[key] += " (?)"
                 notes[row.note] = None
