@@ -63,8 +63,11 @@ class _LazyModule(types.ModuleType):
 
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
 else:
-    # For modules that declare what must be known without TensorFlow, such as the names of losses: it is imported when
-    # one of its attributes is first read. Annotations do not read it where they are strings; default arguments do.
+    # For modules that declare what must be known without NumPy and TensorFlow, such as the names of losses: each is
+    # imported when one of its attributes is first read. Annotations do not read it where they are strings; default
+    # arguments do.
+    np = _LazyModule("numpy")
     tf = _LazyModule("tensorflow")

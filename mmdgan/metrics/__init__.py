@@ -1,6 +1,9 @@
-"""Scores of generated images: from which features, by tensorflow-gan, and with the protocol of each.
+"""Scores of generated images, each with the protocol by which it was computed.
 
-Names load on first use, so that importing this package costs nothing.
+    records = mmdgan.metrics.evaluate_images(generated, real, extractor, ("fid", "kid"), seed=0, step=None)
+    print(mmdgan.metrics.format_table(records))
+
+Importing this package loads neither NumPy nor TensorFlow; the functions load what they need.
 """
 
 from __future__ import annotations
@@ -8,28 +11,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmdgan.core import lazy
+from mmdgan.metrics import scores as scores  # whose modules register the metrics
+from mmdgan.metrics.registry import identifiers
 
 if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
-    from mmdgan.metrics.evaluate import (
-        append_jsonl as append_jsonl,
-        evaluate_images as evaluate_images,
-        evaluate_sets as evaluate_sets,
-        format_table as format_table,
-    )
+    from mmdgan.core.files import append_jsonl as append_jsonl
+    from mmdgan.metrics.evaluate import evaluate_images as evaluate_images, evaluate_sets as evaluate_sets
     from mmdgan.metrics.features.resolve import resolve as resolve
-    from mmdgan.metrics.image_sets import open_images as open_images
     from mmdgan.metrics.moments import Moments as Moments, read_moments as read_moments
-    from mmdgan.metrics.neighbours import nearest_neighbours as nearest_neighbours, prdc as prdc
-    from mmdgan.metrics.scores import (
-        classifier_score as classifier_score,
-        frechet_distance as frechet_distance,
-        kernel_distance as kernel_distance,
-    )
-    from mmdgan.metrics.similarity import ms_ssim as ms_ssim
-    from mmdgan.metrics.sliced import sliced_wasserstein as sliced_wasserstein
+    from mmdgan.metrics.neighbours import nearest_neighbours as nearest_neighbours
+    from mmdgan.metrics.records import format_table as format_table
+    from mmdgan.metrics.scores.fid import frechet_distance as frechet_distance
+    from mmdgan.metrics.scores.inception_score import classifier_score as classifier_score
+    from mmdgan.metrics.scores.kid import kernel_distance as kernel_distance
+    from mmdgan.metrics.scores.ms_ssim import ms_ssim as ms_ssim
+    from mmdgan.metrics.scores.prdc import prdc as prdc
+    from mmdgan.metrics.scores.swd import sliced_wasserstein as sliced_wasserstein
+    from mmdgan.metrics.sets import open_images as open_images
 
-METRICS = ("fid", "is", "kid", "prdc", "ms_ssim", "swd", "intra_fid", "nn")
-"""Identifiers of the scores; without imports, so that a command line can be checked at once."""
+METRICS = identifiers()
+"""Identifiers of the metrics, in the order of their records."""
 
 __getattr__, __dir__, __all__ = lazy.attach(__name__)
 __all__ += ["METRICS"]

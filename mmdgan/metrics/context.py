@@ -1,41 +1,41 @@
-"""What the scores are computed from: both image sets, with features that are computed once and when needed."""
+"""What metrics are computed from: both image sets, with features that are computed once and when needed."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mmdgan.core.errors import MetricError
+from mmdgan.core.lazy import np
+from mmdgan.core.progress import Say
 
 if TYPE_CHECKING:
     from mmdgan.metrics.features.cache import Features
-    from mmdgan.metrics.features.resolve import Extractor
-    from mmdgan.metrics.image_sets import ImageSet
+    from mmdgan.metrics.features.extractor import Extractor
     from mmdgan.metrics.moments import Moments
+    from mmdgan.metrics.sets import ImageSet
 
-# Features of a set that take more are not kept, but computed block by block as they are needed.
+# Features of a set that take more bytes are not kept, but computed block by block as they are needed.
 LARGEST_FEATURES = 2**30
 BLOCK = 500
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """How the scores are computed; each record says what applies to it.
+    """How metrics are computed; each record says what applies to it.
 
     Attributes:
-        k: neighbours of precision, recall, density and coverage.
-        splits: parts of the second classifier score.
-        block_size: the largest number of images in a block of the kernel distance.
-        pairs: random pairs of images for MS-SSIM.
-        all_pairs_of: images of which MS-SSIM compares all pairs.
-        swd_count: the largest number of images on each side of the sliced Wasserstein distance.
-        nn_count: generated (and real) images whose nearest training images are looked for.
-        force: compute Fréchet distances of fewer images than features + 1, and mark them.
+        k: Number of neighbours for precision, recall, density and coverage.
+        splits: Number of parts for the second classifier score.
+        block_size: The largest number of images in a block of the kernel distance.
+        pairs: Number of random pairs of images for MS-SSIM.
+        all_pairs_of: Number of images of which MS-SSIM compares all pairs.
+        swd_count: The largest number of images on each side of the sliced Wasserstein distance.
+        nn_count: Number of generated (and of real) images whose nearest training images are looked for.
+        force: Whether to compute Fréchet distances of fewer images than features + 1, and mark them.
     """
 
     k: int = 5
@@ -52,20 +52,20 @@ class Side:
     """One set of images, with its features.
 
     Attributes:
-        images: the set.
-        count: the number of images N.
+        images: The set.
+        count: Number of images N.
         labels: int64 (N,), or None.
-        seconds: what computing the features took; 0 if they were not needed or came from the cache.
+        seconds: Seconds that computing the features took; 0 if they were not needed or came from the cache.
     """
 
-    def __init__(self, images: ImageSet, extractor: Extractor | None, cache: Path | None, progress: Callable) -> None:
+    def __init__(self, images: ImageSet, extractor: Extractor | None, cache: Path | None, progress: Say) -> None:
         """Computes nothing yet.
 
         Args:
-            images: the set.
-            extractor: where features come from; None where no score needs any.
-            cache: the folder of computed features, or None.
-            progress: takes one sentence at a time.
+            images: The set.
+            extractor: Computes the features; None where no metric needs any.
+            cache: Folder of computed features, or None.
+            progress: Takes one sentence at a time.
         """
         self.images, self.count, self.labels = images, images.count, images.labels
         self.seconds = 0.0
@@ -74,7 +74,7 @@ class Side:
 
     @property
     def features(self) -> np.ndarray:
-        """float32 (N, F), maybe memory-mapped."""
+        """float32 (N, F), memory-mapped or not."""
         return self._computed.features
 
     @property
@@ -83,11 +83,11 @@ class Side:
         return self._computed.logits
 
     def random(self, count: int, seed: int = 0) -> np.ndarray:
-        """The numbers of `count` different images, int64, at random; always the same for one seed."""
+        """The places of `count` different images, int64, at random; always the same for one seed."""
         return np.random.default_rng((seed, self.count)).permutation(self.count)[:count]
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Features of all images in their order, in blocks, float32 (n, F); of a large set they are not kept."""
+        """Features of all images in their order, in blocks, float32 (n, F); those of a large set are not kept."""
         if self._fits:
             for start in range(0, self.count, BLOCK):
                 yield self.features[start : start + BLOCK]
@@ -95,11 +95,11 @@ class Side:
         for images in self.images.batches(BLOCK):
             yield self._extractor.extract(images)[0]
 
-    def features_of(self, numbers: np.ndarray) -> np.ndarray:
+    def features_of(self, places: np.ndarray) -> np.ndarray:
         """Features of some images, float32 (n, F)."""
         if self._fits:
-            return self.features[numbers]
-        parts = [numbers[start : start + BLOCK] for start in range(0, len(numbers), BLOCK)]
+            return self.features[places]
+        parts = [places[start : start + BLOCK] for start in range(0, len(places), BLOCK)]
         return np.concatenate([self._extractor.extract(self.images.take(part))[0] for part in parts])
 
     @property
@@ -120,15 +120,15 @@ class Facts:
     """What is known of a comparison before anything is computed.
 
     Attributes:
-        count: generated images.
-        count_real: real images, or those that stored statistics are of; 0 where that is unknown.
-        count_training: training images.
-        options: how the scores are computed.
-        shape, shape_real: (H, W, C); None where that is unknown.
-        label: the features' label; "" where no score needs any.
-        features: F.
-        logits: whether the features come with logits.
-        labels, labels_training: int64 (N,); None where there are none.
+        count: Number of generated images.
+        count_real: Number of real images, or of those that stored statistics are of; 0 where that is unknown.
+        count_training: Number of training images.
+        options: How metrics are computed.
+        shape, shape_real: (H, W, C) of the images; None where that is unknown.
+        label: Label of the features; "" where no metric needs any.
+        features: Number of features F.
+        logits: Whether the features come with logits.
+        labels, labels_training: int64 (N,) of the generated and of the training images; None where there are none.
     """
 
     count: int
@@ -144,7 +144,7 @@ class Facts:
     labels_training: np.ndarray | None = None
 
     def require_equal_shapes(self, why: str) -> None:
-        """Raises a MetricError where generated and real images are of different sizes."""
+        """Raises a MetricError if generated and real images differ in size."""
         if self.shape and self.shape_real and tuple(self.shape) != tuple(self.shape_real):
             sizes = [f"{height}x{width}x{channels}" for height, width, channels in (self.shape, self.shape_real)]
             raise MetricError(
@@ -158,12 +158,12 @@ class Context:
     """Both sides of a comparison.
 
     Attributes:
-        generated: the images to score.
-        real: what they are compared with: images, or stored statistics of their features.
-        training: all images that the generator may have learnt by heart; the real ones where that is unknown.
-        extractor: an `Extractor`, where features come from; None where no score needs any.
-        options: how the scores are computed.
-        seed: of random choices.
+        generated: The images to score.
+        real: What they are compared with: images, or stored statistics of their features.
+        training: All images that the generator may have memorised; the real ones where those are unknown.
+        extractor: An `Extractor`, which computes features; None where no metric needs any.
+        options: How metrics are computed.
+        seed: Seed of random choices.
     """
 
     generated: Side
@@ -175,22 +175,17 @@ class Context:
 
     @property
     def label(self) -> str:
-        """The features' label."""
+        """Label of the features."""
         return self.extractor.label
 
     @property
     def real_side(self) -> Side:
-        """The real images, where scores need images."""
+        """The real images, for metrics that need images."""
         assert isinstance(self.real, Side)  # as `mmdgan.metrics.evaluate.check_sets` has seen
         return self.real
 
     @property
     def training_side(self) -> Side:
-        """The training images, where scores need them."""
+        """The training images, for metrics that need them."""
         assert self.training is not None
         return self.training
-
-    @property
-    def real_features(self) -> np.ndarray | Moments:
-        """What a Fréchet distance takes of the real images: features (M, F) or their moments."""
-        return self.real.features if isinstance(self.real, Side) else self.real

@@ -1,4 +1,4 @@
-"""Scores of generated images against real ones, each with the protocol it was computed by.
+"""Scores of generated images against real ones, each with the protocol by which it was computed.
 
 As in the original: scores of the generated and of the real images, the distance between them, and the distance between
 two halves of the real ones, which is about what a perfect generator would get.
@@ -7,38 +7,22 @@ two halves of the real ones, which is about what a perfect generator would get.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mmdgan.core.errors import MetricError
-from mmdgan.metrics import METRICS
-from mmdgan.metrics.classes import asked_classes, class_shares
+from mmdgan.core.lazy import np
+from mmdgan.core.progress import Say, log
 from mmdgan.metrics.context import Context, EvaluateOptions, Facts, Side
-from mmdgan.metrics.moments import Moments
-from mmdgan.metrics.records import append_jsonl, format_table, merge_repeats, score_name, versions
-from mmdgan.metrics.score_functions import SCORES
-from mmdgan.metrics.score_statistics import check_metric_of_statistics, check_statistics
+from mmdgan.metrics.moments import Moments, check_statistics
+from mmdgan.metrics.records import merge_repeats, versions
+from mmdgan.metrics.registry import get, identifiers, implied, needs_features
+from mmdgan.metrics.sets import ArraySet, ImageSet
 
 if TYPE_CHECKING:
-    from mmdgan.metrics.features.resolve import Extractor
-    from mmdgan.metrics.image_sets import ImageSet
-
-__all__ = [
-    "EvaluateOptions",
-    "append_jsonl",
-    "check_request",
-    "check_sets",
-    "evaluate_images",
-    "evaluate_sets",
-    "format_table",
-    "needs_features",
-    "score_name",
-]
+    from mmdgan.metrics.features.extractor import Extractor
 
 _UNKNOWN = object()
 _NO_FEATURES = dict.fromkeys(("features", "feature_source", "feature_hash", "feature_count"))
@@ -48,7 +32,7 @@ def evaluate_sets(
     generated: ImageSet | Sequence[ImageSet],
     real: ImageSet | Moments,
     extractor: Extractor | None,
-    metrics: Iterable[str] = METRICS,
+    metrics: Iterable[str] | None = None,
     *,
     options: EvaluateOptions | None = None,
     training: ImageSet | None = None,
@@ -57,40 +41,40 @@ def evaluate_sets(
     data: str = "",
     split: str = "train",
     cache: Path | None = None,
-    progress: Callable | None = None,
+    progress: Say = log,
 ) -> list[dict]:
     """Computes scores of images, or of several sets of images of one generator.
 
-    All sets must be in random order, as those of `open_images`, `DataSet` and `GeneratedSet` are: some scores divide
+    All sets must be in random order, as those of `open_images`, `DataSet` and `GeneratedSet` are: some metrics divide
     them into parts.
 
     Args:
-        generated: the images; or sets of the same size and generator, from different seeds ("repeats").
-        real: images that they are compared with, or stored statistics, for which fid is the only metric.
-        extractor: as `mmdgan.metrics.resolve` finds it; None if `needs_features` says that there is no need.
-        metrics: identifiers, of `mmdgan.metrics.METRICS`.
-        options: how the scores are computed.
-        training: all images that the generator was trained on, for nn and intra_fid; `real` by default.
-        seed: of the latent codes (of the first repeat) and of random choices, for the record.
-        step: the training step of the generator, for the record; None for images of unknown origin.
-        data: name of the real images, for the record.
-        split: which part of the data set they are, for the record.
-        cache: the folder of computed features; None to keep none.
-        progress: takes one sentence at a time.
+        generated: The images; or sets of the same size and generator, from different seeds ("repeats").
+        real: Images to compare them with, or stored statistics, for which fid is the only metric.
+        extractor: Computes the features, as `mmdgan.metrics.resolve` finds it; None if no metric `needs_features`.
+        metrics: Identifiers of metrics; None for all of `mmdgan.metrics.METRICS`.
+        options: How the metrics are computed.
+        training: All images that the generator was trained on, for nn and intra_fid; `real` by default.
+        seed: Seed of the latent codes (of the first repeat) and of random choices, for the record.
+        step: Training step of the generator, for the record; None for images of unknown origin.
+        data: Name of the real images, for the record.
+        split: Part of the data set that they are, for the record.
+        cache: Folder of computed features; None to keep none.
+        progress: Takes one sentence at a time.
 
     Returns:
-        One record per score, ready for JSON: "metric" (its name), "identifier" (of `metrics`), "value" (None where it
+        One record per score, ready for JSON: "metric" (its name), "identifier" (the metric's), "value" (None where it
         has none; of several sets the mean), "values" (of each set), "spread" and "spread_of", "count" and "count_real"
         (images on each side), "seconds" without those for features ("feature_seconds"), and the protocol. A
         classifier's view of the classes comes last.
 
     Raises:
-        MetricError: whatever `check_sets` refuses.
+        MetricError: As `check_sets`.
     """
-    metrics, options = tuple(metrics), options or EvaluateOptions()
+    metrics = identifiers() if metrics is None else tuple(metrics)
+    options = options or EvaluateOptions()
     sets = list(generated) if isinstance(generated, Sequence) else [generated]
     check_sets(metrics, sets, real, extractor, options=options, training=training)
-    progress = progress or (lambda sentence: None)
     real_side: Side | Moments
     training_side: Side | None = None
     if isinstance(real, Moments):
@@ -100,9 +84,8 @@ def evaluate_sets(
         training_side = real_side if training is None else Side(training, extractor, cache, progress)
     repeats, seconds = [], 0.0
     for number, images in enumerate(sets):
-        context = Context(
-            Side(images, extractor, cache, progress), real_side, training_side, extractor, options, seed + number
-        )
+        side = Side(images, extractor, cache, progress)
+        context = Context(side, real_side, training_side, extractor, options, seed + number)
         if len(sets) > 1:
             progress(f"Repeat {number + 1} of {len(sets)}.")
         if needs_features(metrics):
@@ -136,22 +119,17 @@ def evaluate_images(
     data: str = "",
     labels: np.ndarray | None = None,
     force: bool = False,
-    progress: Callable | None = None,
+    progress: Say = log,
 ) -> list[dict]:
     """Computes scores of images in arrays.
 
     Args:
         generated: uint8 (N, H, W, C).
         real: uint8 (M, H, W, C), in random order, from the images that the generator was trained on.
-        labels: integers (N, 1), the classes that the generated images were asked for.
-        force: compute Fréchet distances of fewer images than features + 1, and mark them.
-        extractor, metrics, seed, step, data, progress: as for `evaluate_sets`.
-
-    Returns:
-        As `evaluate_sets`.
+        labels: Integers (N, 1), the classes that the generated images were asked for.
+        force: Whether to compute Fréchet distances of fewer images than features + 1, and mark them.
+        extractor, metrics, seed, step, data, progress: As for `evaluate_sets`, which also says what is returned.
     """
-    from mmdgan.metrics.image_sets import ArraySet
-
     return evaluate_sets(
         ArraySet(generated, labels, name="generated"),
         ArraySet(real, name=data or "real"),
@@ -163,12 +141,6 @@ def evaluate_images(
         data=data,
         progress=progress,
     )
-
-
-def needs_features(metrics: Iterable[str]) -> bool:
-    """Whether any of the metrics (of none: the view of the classes) needs an extractor."""
-    metrics = tuple(metrics)
-    return not metrics or any(part.features for metric in metrics for part in SCORES[metric].parts)
 
 
 def check_request(
@@ -183,33 +155,32 @@ def check_request(
     labels_training: np.ndarray | None = None,
     leave_out: Callable | None = None,
 ) -> tuple[str, ...]:
-    """Refuses what cannot be computed; worth calling before training, when there is no image yet.
+    """Checks before training, when there are no images yet, whether the metrics can be computed.
 
     Args:
-        metrics: their identifiers.
-        count: the number of images in the smaller set.
-        extractor: where the features come from.
-        force: allow Fréchet distances of too few images.
-        options: how the scores are computed; `force` is then theirs.
+        metrics: Identifiers of metrics.
+        count: Number of images in the smaller set.
+        extractor: Computes the features.
+        force: Whether to allow Fréchet distances of too few images; not used if there are options.
+        options: How the metrics are computed.
         shape: (H, W, C) of the images.
-        labels: classes that the generated images will be asked for, int (N,) or (N, 1); None for an unconditional
+        labels: Classes that the generated images will be asked for, int (N,) or (N, 1); None for an unconditional
             generator. Unless they are given, intra_fid is not checked.
-        labels_training: int (M,): the classes of the training images.
-        leave_out: takes a sentence for each metric that cannot be computed; None to raise it as an error.
+        labels_training: Classes of the training images, int (M,).
+        leave_out: Takes a sentence for each metric that cannot be computed; None to raise it as an error.
 
     Returns:
         The metrics, without those that are left out.
 
     Raises:
-        MetricError: an unknown metric, or one that cannot be computed.
+        MetricError: A metric is unknown, or cannot be computed.
     """
-    metrics = known_metrics(metrics)
     facts = Facts(count, count, count, options or EvaluateOptions(force=force), shape=shape, shape_real=shape)
     unchecked = ("intra_fid",) if labels is _UNKNOWN else ()
     if labels is not _UNKNOWN:
         labels = None if labels is None else np.reshape(labels, -1)
         facts = dataclasses.replace(facts, labels=labels, labels_training=labels_training)
-    return _checked(metrics, _with_extractor(facts, metrics, extractor), leave_out, unchecked)
+    return _checked(metrics, facts, extractor, leave_out, unchecked)
 
 
 def check_sets(
@@ -222,86 +193,75 @@ def check_sets(
     training: ImageSet | None = None,
     leave_out: Callable | None = None,
 ) -> tuple[str, ...]:
-    """Refuses what cannot be computed of image sets; no image is touched.
+    """Checks whether metrics can be computed of image sets, without looking at an image.
 
     Args:
-        metrics: their identifiers.
-        generated: sets of one size.
-        real, extractor, options, training: as for `evaluate_sets`.
-        leave_out: takes a sentence for each metric that cannot be computed; None to raise it as an error.
+        metrics: Identifiers of metrics.
+        generated: Sets of one size.
+        real, extractor, options, training: As for `evaluate_sets`.
+        leave_out: Takes a sentence for each metric that cannot be computed; None to raise it as an error.
 
     Returns:
         The metrics, without those that are left out.
 
     Raises:
-        MetricError: an unknown metric; one that needs more images, images of another form, labels, logits, or images
-            where there are stored statistics; statistics of other features; sets of different sizes.
+        MetricError: A metric is unknown, or needs more images, images of another form, labels, logits, or images where
+            there are stored statistics; statistics are of other features; sets differ in size.
     """
-    metrics, options = known_metrics(metrics), options or EvaluateOptions()
-    first = generated[0]
+    metrics, options, first = tuple(metrics), options or EvaluateOptions(), generated[0]
     if any((images.count, images.shape) != (first.count, first.shape) for images in generated):
         raise MetricError("Repeats are sets of as many images of one size: draw them with different seeds alone.")
     if isinstance(real, Moments):
-        facts = _with_extractor(Facts(first.count, real.count, 0, options, first.shape), metrics, extractor)
-        metrics = _checked(metrics, facts, leave_out, statistics=True)
+        facts = Facts(first.count, real.count, 0, options, first.shape)
+        metrics = _checked(metrics, facts, extractor, leave_out, statistics=True)
         assert extractor is not None  # the only score of statistics is one of features
         check_statistics(real, extractor)
         return metrics
     whole = real if training is None else training
     facts = Facts(first.count, real.count, whole.count, options, first.shape, real.shape)
-    if "intra_fid" in metrics:
+    if "intra_fid" in metrics:  # labels of stored images are read when they are asked for
         facts = dataclasses.replace(facts, labels=first.labels, labels_training=whole.labels)
-    return _checked(metrics, _with_extractor(facts, metrics, extractor), leave_out)
-
-
-def known_metrics(metrics: Iterable[str]) -> tuple[str, ...]:
-    """The same metrics; MetricError for an identifier that no score has."""
-    metrics = tuple(metrics)
-    for metric in metrics:
-        if metric not in SCORES:
-            near = difflib.get_close_matches(metric, SCORES, 1, 0.5)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            raise MetricError(f"There is no metric {metric!r}{hint}: choose from {', '.join(SCORES)}.")
-    return metrics
+    return _checked(metrics, facts, extractor, leave_out)
 
 
 def _checked(
-    metrics: tuple[str, ...],
+    metrics: Iterable[str],
     facts: Facts,
+    extractor: Extractor | None,
     leave_out: Callable | None,
     unchecked: tuple[str, ...] = (),
     statistics: bool = False,
 ) -> tuple[str, ...]:
     """The metrics that can be computed; what cannot is an error, or left out with a sentence."""
-    possible = []
-    for metric in metrics:
+    metrics, possible = tuple(metrics), []
+    chosen = list(map(get, metrics))
+    if needs_features(metrics):
+        if extractor is None:
+            raise MetricError(f"The metrics {', '.join(metrics)} need features: give an extractor.")
+        logits = getattr(extractor, "logit_count", None) != 0
+        facts = dataclasses.replace(facts, label=extractor.label, features=extractor.feature_count, logits=logits)
+    for metric in chosen:
         try:
-            if statistics:
-                check_metric_of_statistics(metric)
-            if metric not in unchecked:
-                SCORES[metric].check(facts)
+            if statistics and not metric.statistics:
+                raise MetricError(
+                    "Stored statistics hold a mean and a covariance, of which fid can be computed and "
+                    f"{metric.identifier} cannot: give --metrics=fid, or a folder or data set as the reference."
+                )
+            if metric.identifier not in unchecked:
+                metric.check(facts)
         except MetricError as error:
             if leave_out is None:
                 raise
-            leave_out(f"Without {metric}. {error}")
+            leave_out(f"Without {metric.identifier}. {error}")
         else:
-            possible.append(metric)
+            possible.append(metric.identifier)
     if metrics and not possible:
         raise MetricError(f"None of the metrics {', '.join(metrics)} can be computed of these images.")
     return tuple(possible)
 
 
-def _with_extractor(facts: Facts, metrics: Sequence[str], extractor: Extractor | None) -> Facts:
-    if extractor is None:
-        if needs_features(metrics):
-            raise MetricError(f"The metrics {', '.join(metrics)} need features: give an extractor.")
-        return facts
-    logits = getattr(extractor, "logit_count", None) != 0
-    return dataclasses.replace(facts, label=extractor.label, features=extractor.feature_count, logits=logits)
-
-
 def _prepare(context: Context) -> float:
-    """Computes the features of both sides, so that no score's seconds hold them; returns what it took."""
+    """Computes the features of both sides, so that no score's seconds include them; returns the seconds it took."""
     sides = [side for side in (context.generated, context.real) if isinstance(side, Side)]
     begun = [side.seconds for side in sides]
     for side in sides:
@@ -309,19 +269,14 @@ def _prepare(context: Context) -> float:
     return sum(side.seconds for side in sides) - sum(begun)
 
 
-def _records(metrics: Sequence[str], context: Context, first: bool, progress: Callable) -> Iterator[dict]:
+def _records(metrics: Sequence[str], context: Context, first: bool, progress: Say) -> Iterator[dict]:
     """Records of one generated set; with the first one also those of the real images alone."""
-    for metric in metrics:
-        if SCORES[metric].slow:
-            progress(f"Computing {metric}.")
-        for part in SCORES[metric].parts:
-            if first or not part.once:
-                yield from _complete(part.compute(context), metric, context.extractor if part.features else None)
-    extractor = context.extractor
-    if needs_features(metrics) and hasattr(extractor, "class_names") and context.generated.logits.shape[1]:
-        yield from _complete(class_shares(context), "classes", extractor)
-        if context.generated.labels is not None and extractor.label == "classifier":
-            yield from _complete(asked_classes(context), "asked_class", extractor)
+    for metric in [*map(get, metrics), *(implied() if needs_features(metrics) else ())]:
+        if metric.slow:
+            progress(f"Computing {metric.identifier}.")
+        yield from _complete(metric.compute(context), metric.identifier, context.extractor)
+        if first:
+            yield from _complete(metric.compute_real(context), metric.identifier, context.extractor)
 
 
 def _complete(records: Iterator[dict], identifier: str, extractor: Extractor | None) -> Iterator[dict]:
@@ -329,12 +284,9 @@ def _complete(records: Iterator[dict], identifier: str, extractor: Extractor | N
     begun = time.perf_counter()
     for record in records:
         seconds = round(time.perf_counter() - begun, 3)
-        yield {
-            **record,
-            "identifier": identifier,
-            "seconds": seconds,
-            **(extractor.protocol() if extractor else _NO_FEATURES),
-        }
+        # A record that says how its images were resized is one of pixels.
+        source = _NO_FEATURES if "resize" in record or extractor is None else extractor.protocol()
+        yield {**record, "identifier": identifier, "seconds": seconds, **source}
         begun = time.perf_counter()
 
 

@@ -1,20 +1,23 @@
 """Mean and covariance of image features, which is all that a Fréchet distance needs of a set of images.
 
-Stored, they spare a data set's features: files of pytorch-fid (`mu`, `sigma`) and of the original (`mean`, `cov`) are
-read too.
+Stored, they take the place of a data set as the real side of a comparison; files of pytorch-fid (`mu`, `sigma`) and of
+the original (`mean`, `cov`) are read too.
 """
 
 from __future__ import annotations
 
-import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from mmdgan.core.errors import MetricError
-from mmdgan.metrics.mapped import release
+from mmdgan.core.files import atomic
+from mmdgan.core.lazy import np
+from mmdgan.metrics.memmap import release
+
+if TYPE_CHECKING:
+    from mmdgan.metrics.features.extractor import Extractor
 
 BLOCK_ROWS = 1024
 _KEYS = (("mu", "sigma"), ("mean", "cov"))
@@ -25,15 +28,15 @@ class Moments:
     """Mean and covariance of a set of features.
 
     Attributes:
-        mean: (F,) float64.
-        cov: (F, F) float64, divided by N - 1.
-        count: the number of samples N; 0 where it is unknown.
-        features: the label of the features ("inception", "classifier", ...), or "".
-        feature_hash: the hash of what computes them, or "".
-        about: whose they are, in words, or "".
+        mean: float64 (F,).
+        cov: float64 (F, F), divided by N - 1.
+        count: Number of samples N; 0 where it is unknown.
+        features: Label of the features ("inception", "classifier", ...), or "".
+        feature_hash: Hash of the network that computes them, or "".
+        about: Which images they describe, in words, or "".
 
     Raises:
-        MetricError: arrays that are no moments.
+        MetricError: The arrays are not moments.
     """
 
     mean: np.ndarray
@@ -58,12 +61,12 @@ class Moments:
         """Moments of features, in float64 and two passes over blocks: the mean first, then the centred products.
 
         Args:
-            features: (N, F), N >= 2, of any float type, perhaps memory-mapped; never copied whole.
-            label: the features' label, for `Moments.features`.
-            feature_hash, about: as the attributes.
+            features: (N, F) with N >= 2, of any float type, memory-mapped or not; never copied whole.
+            label: Label of the features, for `Moments.features`.
+            feature_hash, about: As the attributes.
 
         Raises:
-            MetricError: not such an array, or values that are not finite.
+            MetricError: The array has another form, or values that are not finite.
         """
         if features.ndim != 2 or len(features) < 2:
             raise MetricError(f"Moments need features (N, F) of at least two images, not {features.shape}.")
@@ -84,9 +87,7 @@ class Moments:
 
     def save(self, path: str | Path) -> None:
         """Writes an .npz with keys mu and sigma, as pytorch-fid's, and count, features, feature_hash, about."""
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.partial")
-        with open(partial, "wb") as file:
+        with atomic(path) as partial, open(partial, "wb") as file:
             np.savez(
                 file,
                 mu=self.mean,
@@ -96,17 +97,16 @@ class Moments:
                 feature_hash=self.feature_hash,
                 about=self.about,
             )
-        os.replace(partial, path)
 
 
 def read_moments(path: str | Path) -> Moments:
     """Reads stored moments: ours, pytorch-fid's (mu, sigma) or the original's (mean, cov).
 
     Args:
-        path: an .npz file. What it does not say stays empty; an unknown count is 0.
+        path: An .npz file. What it does not say stays empty; an unknown count is 0.
 
     Raises:
-        MetricError: there is no such file, or it holds no moments.
+        MetricError: There is no such file, or it does not hold moments.
     """
     try:
         archive = np.load(path, allow_pickle=False)
@@ -118,6 +118,50 @@ def read_moments(path: str | Path) -> Moments:
         raise MetricError(f"There is no file {path} of stored moments.") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise MetricError(f"{path} cannot be read as stored moments (an .npz file): {error}.") from error
+
+
+def statistics_of(features: np.ndarray, extractor: Extractor, about: str) -> Moments:
+    """The moments of features (N, F), with what a later comparison must know of them.
+
+    Args:
+        features: float32 (N, F), memory-mapped or not.
+        extractor: What computed them.
+        about: Which images they describe, in words.
+    """
+    return Moments.of(features, label=extractor.label, feature_hash=_identity(extractor), about=about)
+
+
+def check_statistics(moments: Moments, extractor: Extractor) -> None:
+    """Raises a MetricError if statistics are of other features than those of the extractor."""
+    size = len(moments.mean)
+    if size != extractor.feature_count:
+        raise MetricError(
+            f"The stored statistics are of {size:,} features, and the {extractor.label} has "
+            f"{extractor.feature_count:,}: choose the features that they were made with by --features."
+        )
+    if moments.features and moments.features != extractor.label:
+        raise MetricError(
+            f"The stored statistics are of {moments.features} features, not of {extractor.label}: choose these by "
+            "--features and --classifier_data."
+        )
+    if moments.feature_hash and moments.feature_hash != _identity(extractor):
+        raise MetricError(
+            f"The stored statistics are of {extractor.label} features by another network or another way to resize "
+            f"({moments.feature_hash} there, {_identity(extractor)} here): make them again with --save_statistics."
+        )
+
+
+def unknown_of_statistics(moments: Moments) -> list[str]:
+    """What the statistics do not say and nobody could check, for the note of a record."""
+    missing = ["of which features"] * (not moments.features) + ["of which network"] * (not moments.feature_hash)
+    missing += ["of how many images"] * (not moments.count)
+    return [f"the statistics do not say {', '.join(missing)} they are"] if missing else []
+
+
+def _identity(extractor: Extractor) -> str:
+    """The network and the way it gets the images, on both of which features depend."""
+    protocol = extractor.protocol()
+    return f"{protocol['feature_hash']}, resize: {protocol['resize']}"
 
 
 def _from_archive(archive: np.lib.npyio.NpzFile, path: str | Path) -> Moments:

@@ -1,21 +1,18 @@
-"""Nearest neighbours: of images in a training set, and the scores that are made of them.
+"""Nearest neighbours, and which pairs are nearer than a radius: exact, in tiles of pairs.
 
-Precision, recall, density and coverage: Naeem et al. 2020 (after Kynkäänniemi et al. 2019). Both stream over tiles of
-pairs, and both are exact: squared distances come from float32 products |x|^2 + |y|^2 - 2 x.y of centred samples, which
-cancel for near duplicates; wherever their rounding could change a result, the distance is computed again in float64
-from the differences of the samples as they are. Only where a tile has very many such pairs (a collapsed generator) do
-products in float64 come first, for which distances below about 1e-7 of the samples' norm are 0.
+Squared distances come from float32 products |x|^2 + |y|^2 - 2 x.y of centred samples, which cancel for near duplicates;
+wherever their rounding could change a result, the distance is computed again in float64 from the differences of the
+samples as they are. Only where a tile has very many such pairs (a collapsed generator) do products in float64 come
+first, for which distances below about 1e-7 of the samples' norm are 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
-
-import numpy as np
 
 from mmdgan.core.errors import MetricError
-from mmdgan.metrics.mapped import release
+from mmdgan.core.lazy import np
+from mmdgan.metrics.memmap import release
 
 ROWS, COLUMNS = 1024, 2048
 """Pairs in a tile: 8 MB of float32."""
@@ -24,98 +21,89 @@ _MANY = 16  # unsure pairs per sample of a tile, beyond which products in float6
 _SPARE = 8  # candidates beyond k that such products leave
 
 
-class PRDC(NamedTuple):
-    """Fidelity (precision, density) and diversity (recall, coverage) of generated samples.
-
-    Attributes:
-        precision: share of generated samples within the k-neighbour ball of any real one.
-        recall: share of real samples within the k-neighbour ball of any generated one.
-        density: how many real balls a generated sample lies in, over k; about 1 for equal distributions, may exceed it.
-        coverage: share of real samples whose own ball holds a generated one.
-    """
-
-    precision: float
-    recall: float
-    density: float
-    coverage: float
-
-
-def prdc(a: np.ndarray, b: np.ndarray, k: int = 5) -> PRDC:
-    """Precision, recall, density and coverage, as Naeem et al.'s compute_prdc.
-
-    The ball of a sample reaches to its k-th neighbour in its own set, without the border.
-
-    Args:
-        a: real features (N, F), perhaps memory-mapped.
-        b: generated features (M, F).
-        k: the neighbour that gives the radius; 5 as in the paper.
-
-    Raises:
-        MetricError: the sets do not fit together, or hold k samples or fewer.
-    """
-    a, b = np.asanyarray(a), np.asanyarray(b)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
-        raise MetricError(f"Two feature sets (N, F) and (M, F) are needed, not {a.shape} and {b.shape}.")
-    if not 1 <= k < min(len(a), len(b)):
-        raise MetricError(
-            f"Balls to the neighbour k = {k} need k >= 1 and more than k images on each side, not {len(a)} and "
-            f"{len(b)}: give more images or a smaller k."
-        )
-    radii_a, radii_b = (_nearest(x, [x], k, np.arange(len(x)))[0][:, -1] for x in (a, b))
-    in_real = np.zeros(len(b), np.int64)  # of how many real balls
-    in_generated, covered = np.zeros(len(a), bool), np.zeros(len(a), bool)
-    origin = _mean(a)
-    for rows, part in _slices(a, ROWS):
-        x = _Samples(part, origin)
-        for columns, y in _slices(b, COLUMNS):
-            within_a, within_b = _within(x, _Samples(y, origin), radii_a[rows, None], radii_b[None, columns])
-            in_real[columns] += within_a.sum(axis=0)
-            covered[rows] |= within_a.any(axis=1)
-            in_generated[rows] |= within_b.any(axis=1)
-    return PRDC(
-        precision=float(np.mean(in_real > 0)),
-        recall=float(np.mean(in_generated)),
-        density=float(np.mean(in_real) / k),
-        coverage=float(np.mean(covered)),
-    )
-
-
 def nearest_neighbours(
     queries: np.ndarray, blocks: Iterable[np.ndarray], k: int = 1, exclude: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest members of a reference set, which passes by once.
+    """The nearest members of a reference set, in one pass over it.
 
     Args:
-        queries: (N, D), integers or floats.
-        blocks: arrays (M_i, D), which together are the reference set in its order.
-        k: the number of neighbours.
-        exclude: (N,) the index in the reference set of each query itself, which then is no neighbour; -1 for none.
+        queries: Samples (N, D), integers or floats.
+        blocks: Arrays (M_i, D) that together are the reference set in its order.
+        k: Number of neighbours.
+        exclude: Index (N,) in the reference set of each query itself, which is not one of its neighbours; -1 for none.
 
     Returns:
         Euclidean distances (N, k) float64, the nearest first, and indices (N, k) int64 into the reference set; of
         equal distances the lowest index comes first.
 
     Raises:
-        MetricError: arrays that do not fit together, or fewer members than neighbours.
+        MetricError: The arrays do not fit together, or there are fewer members than neighbours.
     """
     queries = np.asanyarray(queries)
     if queries.ndim != 2 or not len(queries) or k < 1:
         raise MetricError(f"Nearest neighbours need queries (N, D) and k >= 1, not {queries.shape} and k = {k}.")
     if exclude is not None and np.shape(exclude) != (len(queries),):
         raise MetricError(f"`exclude` holds one index per query ({len(queries)}), not {np.shape(exclude)}.")
-    squares, indices = _nearest(queries, blocks, k, exclude)
+    squares, indices = nearest_squares(queries, blocks, k, exclude)
     return np.sqrt(squares), indices
 
 
-class _Samples:
+def nearest_squares(
+    queries: np.ndarray, blocks: Iterable[np.ndarray], k: int, exclude: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Squared distances (N, k) and indices (N, k) of the nearest members; arguments as for `nearest_neighbours`."""
+    squares, indices = np.full((len(queries), k), np.inf), np.full((len(queries), k), -1, np.int64)
+    origin = _mean(queries)
+    before = 0
+    for block in blocks:
+        if block.ndim != 2 or block.shape[1] != queries.shape[1]:
+            raise MetricError(f"The reference set needs blocks (M, {queries.shape[1]}), not {block.shape}.")
+        for columns, members in _slices(block, COLUMNS):
+            others, first = Samples(members, origin), before + columns.start
+            for rows, part in _slices(queries, ROWS):
+                own = None if exclude is None else np.asarray(exclude[rows]) - first
+                _merge(Samples(part, origin), others, own, first, squares[rows], indices[rows])
+        before += len(block)
+    if not np.isfinite(squares).all():
+        raise MetricError(
+            f"Not every sample has {k} neighbours: the reference set has {before:,} members, and its values must be "
+            "finite; give more of them, or fewer neighbours."
+        )
+    return squares, indices
+
+
+def tiles(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, Samples, slice, Samples]]:
+    """All pairs of two sets, (N, D) and (M, D), in tiles: places and samples of the first set, and of the second."""
+    origin = _mean(a)
+    for rows, part in _slices(a, ROWS):
+        x = Samples(part, origin)
+        for columns, other in _slices(b, COLUMNS):
+            yield rows, x, columns, Samples(other, origin)
+
+
+def within(x: Samples, y: Samples, radii_x: np.ndarray, radii_y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which pairs (n, m) are nearer than the first one's squared radius (n, 1), and than the second one's (1, m)."""
+    distances, slack = _distances(x, y)
+    within_x, within_y = distances < radii_x, distances < radii_y
+    rows, columns = np.nonzero(_unsure(distances, radii_x, slack) | _unsure(distances, radii_y, slack))
+    if len(rows) > _MANY * (len(x) + len(y)):
+        distances = _distances_of_many(x, y)
+        return distances < radii_x, distances < radii_y
+    exact = _distances_of_pairs(x, y, rows, columns)
+    within_x[rows, columns] = exact < radii_x[rows, 0]
+    within_y[rows, columns] = exact < radii_y[0, columns]
+    return within_x, within_y
+
+
+class Samples:
     """Samples of a tile.
 
     Attributes:
-        exact: (n, D) float64.
-        centred: (n, D) float64 around the common origin; near: the same in float32.
-        squares: (n,) squared norms around the origin, float64.
-        slack: (n,) a pair's squared distance in float32 is off by no more than the sum of theirs: eps (sqrt(D) + 8)
-            times the squared norm, since the errors of a dot product grow like the root of its length
+        exact: The samples in float64, (n, D).
+        centred: The same around the common origin; near: the same in float32.
+        squares: Squared norms (n,) around the origin, float64.
+        slack: Error bounds (n,): a pair's squared distance in float32 is off by no more than the sum of theirs, eps
+            (sqrt(D) + 8) times the squared norm, since the errors of a dot product grow like the root of its length
             (Higham and Mary 2019), with 8 for the rounding of the samples themselves.
     """
 
@@ -130,7 +118,7 @@ class _Samples:
         return len(self.exact)
 
 
-def _distances(x: _Samples, y: _Samples) -> tuple[np.ndarray, np.ndarray]:
+def _distances(x: Samples, y: Samples) -> tuple[np.ndarray, np.ndarray]:
     """Squared distances (n, m) from float32 products, and by how much they may be off."""
     products = x.near @ y.near.T
     products *= -2
@@ -139,14 +127,14 @@ def _distances(x: _Samples, y: _Samples) -> tuple[np.ndarray, np.ndarray]:
     return products, (x.slack[:, None] + y.slack[None]).astype(np.float32)
 
 
-def _distances_of_many(x: _Samples, y: _Samples) -> np.ndarray:
+def _distances_of_many(x: Samples, y: Samples) -> np.ndarray:
     """Squared distances (n, m) from float64 products; what rounding hides is 0."""
     products = x.squares[:, None] + y.squares[None] - 2 * (x.centred @ y.centred.T)
     hidden = (x.slack[:, None] + y.slack[None]) * (np.finfo(np.float64).eps / np.finfo(np.float32).eps)
     return np.where(products <= hidden, 0.0, products)
 
 
-def _distances_of_pairs(x: _Samples, y: _Samples, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def _distances_of_pairs(x: Samples, y: Samples, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Squared distances of single pairs from differences in float64."""
     found = np.empty(len(rows))
     for start in range(0, len(rows), _GATHERED):
@@ -156,60 +144,22 @@ def _distances_of_pairs(x: _Samples, y: _Samples, rows: np.ndarray, columns: np.
     return found
 
 
-def _within(x: _Samples, y: _Samples, radii_x: np.ndarray, radii_y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which pairs are nearer than the first one's radius, and than the second one's; radii (n, 1), (1, m) squared."""
-    distances, slack = _distances(x, y)
-    within_x, within_y = distances < radii_x, distances < radii_y
-    rows, columns = np.nonzero(_unsure(distances, radii_x, slack) | _unsure(distances, radii_y, slack))
-    if len(rows) > _MANY * (len(x) + len(y)):
-        distances = _distances_of_many(x, y)
-        return distances < radii_x, distances < radii_y
-    exact = _distances_of_pairs(x, y, rows, columns)
-    within_x[rows, columns] = exact < radii_x[rows, 0]
-    within_y[rows, columns] = exact < radii_y[0, columns]
-    return within_x, within_y
-
-
 def _unsure(distances: np.ndarray, radii: np.ndarray, slack: np.ndarray) -> np.ndarray:
     """Which pairs may be on either side of a radius, itself rounded to float32 here."""
     radii = radii.astype(np.float32)
     return np.abs(distances - radii) <= slack + np.float32(1e-7) * radii
 
 
-def _nearest(
-    queries: np.ndarray, blocks: Iterable[np.ndarray], k: int, exclude: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Squared distances (N, k) and indices (N, k) of the nearest members."""
-    squares, indices = np.full((len(queries), k), np.inf), np.full((len(queries), k), -1, np.int64)
-    origin = _mean(queries)
-    before = 0
-    for block in blocks:
-        if block.ndim != 2 or block.shape[1] != queries.shape[1]:
-            raise MetricError(f"The reference set needs blocks (M, {queries.shape[1]}), not {block.shape}.")
-        for columns, members in _slices(block, COLUMNS):
-            others, first = _Samples(members, origin), before + columns.start
-            for rows, part in _slices(queries, ROWS):
-                own = None if exclude is None else np.asarray(exclude[rows]) - first
-                _merge(_Samples(part, origin), others, own, first, squares[rows], indices[rows])
-        before += len(block)
-    if not np.isfinite(squares).all():
-        raise MetricError(
-            f"Not every sample has {k} neighbours: the reference set has {before:,} members, and its values must be "
-            "finite; give more of them, or fewer neighbours."
-        )
-    return squares, indices
-
-
 def _merge(
-    x: _Samples, y: _Samples, own: np.ndarray | None, first: int, squares: np.ndarray, indices: np.ndarray
+    x: Samples, y: Samples, own: np.ndarray | None, first: int, squares: np.ndarray, indices: np.ndarray
 ) -> None:
-    """Takes the members of a tile that are among the k nearest so far; `squares` and `indices` change in place.
+    """Updates `squares` and `indices` in place by the members of a tile that are nearer.
 
     Args:
-        x, y: n queries and m members.
-        own: (n,) where in the tile a query itself is, which may be outside it.
-        first: index of the first member.
-        squares, indices: (n, k), the nearest so far.
+        x, y: Queries (n) and members (m).
+        own: Place (n,) of each query itself in the tile, which may be outside it.
+        first: Index of the first member.
+        squares, indices: The nearest so far, (n, k).
     """
     k = squares.shape[1]
     rows, columns = _candidates(x, y, own, squares[:, -1], k)
@@ -228,7 +178,7 @@ def _merge(
 
 
 def _candidates(
-    x: _Samples, y: _Samples, own: np.ndarray | None, limit: np.ndarray, k: int
+    x: Samples, y: Samples, own: np.ndarray | None, limit: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pairs (rows, columns) that may be nearer than the limit (n,) and among the k nearest of the tile."""
     distances, slack = _distances(x, y)

@@ -1,42 +1,15 @@
-"""The records of scores: their entries, their honest names, the table a person reads, the file they are kept in."""
+"""The records of scores: their entries, the mean of repeats, and the table that users read."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 import math
-import platform
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmdgan.core.versions import VERSION
+from mmdgan.core import text
+from mmdgan.core.versions import VERSION, versions as installed
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-gan", "numpy")
-
-_PUBLISHED = {
-    "fid": ("FID", "FD"),
-    "is": ("IS", "CS"),
-    "kid": ("KID", "KD"),
-    "intra_fid": ("intra FID", "intra FD"),
-}
-
-
-def score_name(metric: str, label: str) -> str:
-    """The honest name of a score of features: FID, IS and KID only with the 2015 Inception graph.
-
-    Args:
-        metric: "fid", "is", "kid" or "intra_fid"; or the name of a score that says itself what it is of, such as
-            "precision".
-        label: the features' label.
-
-    Returns:
-        Such as "FID", "FD[classifier]", "precision[inception]".
-    """
-    if metric not in _PUBLISHED:
-        return f"{metric}[{label}]"
-    published, general = _PUBLISHED[metric]
-    return published if label == "inception" else f"{general}[{label}]"
 
 
 def make_record(
@@ -53,14 +26,14 @@ def make_record(
     """The entries that every score has. JSON has neither infinities nor NaN: they become None.
 
     Args:
-        metric: the score's name.
-        value: the score; None where it has none, which the note explains.
-        count: images on the one side.
-        count_real: images on the other side; None where there is none.
-        spread: how far the value would scatter, in the same units.
-        spread_of: what the spread is: "standard error over 10 blocks", ...
-        note: what a reader must know.
-        details: more entries, ready for JSON.
+        metric: The score's name.
+        value: The score; None where it has none, which the note explains.
+        count: Number of images on the one side.
+        count_real: Number of images on the other side; None where there is none.
+        spread: How far the value would scatter, in the same units.
+        spread_of: What the spread is: "standard error over 10 blocks", ...
+        note: What a reader must know.
+        details: More entries, ready for JSON.
     """
     spread = finite(spread)
     return {
@@ -81,14 +54,10 @@ def finite(value: float | None) -> float | None:
 
 
 def merge_repeats(repeats: Sequence[dict]) -> dict:
-    """One record of the same score of several generated sets.
+    """One record from those of the same score of several generated sets.
 
-    Args:
-        repeats: its record for each set.
-
-    Returns:
-        The mean as value, the values, and over several sets their standard deviation (n - 1) as spread; all other
-        entries are of the first set.
+    The value is the mean, "values" lists them, and the spread of several sets is their standard deviation (n - 1); all
+    other entries are those of the first set.
     """
     first, count = repeats[0], len(repeats)
     values = [record["value"] for record in repeats]
@@ -103,39 +72,15 @@ def merge_repeats(repeats: Sequence[dict]) -> dict:
 
 
 def versions() -> dict[str, str]:
-    """The versions that a score may depend on."""
-    found = {"mmdgan": VERSION, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "unknown"  # TensorFlow also comes as tensorflow-cpu and the like
-    return found
-
-
-def append_jsonl(path: str | Path, records: Iterable[dict]) -> None:
-    """Appends records to a file, one line of JSON each; an unfinished last line is closed first.
-
-    Args:
-        path: the file; it and its folder are made if missing.
-        records: dictionaries of what JSON can hold.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
-    with open(path, "ab+") as file:
-        if file.tell():
-            file.seek(-1, 2)
-            if file.read(1) != b"\n":
-                text = "\n" + text
-        file.write(text.encode())
+    """The versions that a score may depend on; TensorFlow also comes as other packages, whose version is "unknown"."""
+    return {"mmdgan": VERSION, **installed("python", *PACKAGES, missing="unknown")}
 
 
 def format_table(records: Sequence[dict]) -> str:
     """The scores as tables of text, one for each step, each with its protocol below.
 
     Args:
-        records: as `evaluate_sets` returns them; lines written by earlier versions will do.
+        records: Records as `evaluate_sets` returns them, or lines written by earlier versions.
     """
     if not records:
         return "No scores were asked for."
@@ -163,8 +108,7 @@ def _table(records: Sequence[dict]) -> str:
         images = f"{record['count']:,}" + (f" and {record['count_real']:,}" if record["count_real"] else "")
         note = f"  {record['note']}" if record.get("note") else ""
         rows.append((record["metric"], format_value(record), images + note))
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    lines = [f"{name:<{widths[0]}}  {value:>{widths[1]}}  {images}" for name, value, images in rows]
+    lines = [text.table(rows, left=(0, 2))]
     spreads = dict.fromkeys(record["spread_of"] for record in records if record.get("spread_of"))
     lines += [f"±: {'; '.join(spreads)}."] if spreads else []
     return "\n".join([*lines, *_protocol(records)])
@@ -184,5 +128,5 @@ def _protocol(records: Sequence[dict]) -> list[str]:
     seeds = f"seed {last['seed']}" + (f", {last['repeats']} repeats" if last.get("repeats", 1) > 1 else "")
     generated = f"images: {last['images']}; " if last.get("images") else ""
     split = f", {last['split']}" if last["split"] else ""
-    text = f"{generated}real images: {last['data'] or 'unnamed'}{split}; {seeds}{step}."
-    return [*lines, text[0].upper() + text[1:]]
+    sentence = f"{generated}real images: {last['data'] or 'unnamed'}{split}; {seeds}{step}."
+    return [*lines, sentence[0].upper() + sentence[1:]]

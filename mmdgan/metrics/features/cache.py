@@ -1,4 +1,4 @@
-"""Features of a set of images: computed once for all scores, batch by batch, and kept outside runs.
+"""Features of a set of images: computed once for all metrics, batch by batch, and stored outside runs.
 
 An entry of the cache is a folder, named by what determines its content: the images, the network, the way they are
 resized. It holds features.npy and logits.npy, written while they are computed and memory-mapped when they are used
@@ -17,24 +17,25 @@ import shutil
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmdgan.core.progress import Say, Ticker, log
+
 if TYPE_CHECKING:
-    from mmdgan.metrics.features.resolve import Extractor
-    from mmdgan.metrics.image_sets import ImageSet
+    from mmdgan.metrics.features.extractor import Extractor
+    from mmdgan.metrics.sets import ImageSet
 
 VARIABLE = "MMDGAN_FEATURE_CACHE"
-MAX_BYTES = 4 * 10**9  # of all files of a cache; those whose last use is longest ago are removed first
+MAX_BYTES = 4 * 10**9  # of all files of a cache; the least recently used ones are removed first
 RECIPE = 1  # part of the files' names: raise it with any change to what is computed
 BATCH = 100
-SECONDS = 10  # between two sentences of progress
 _ARRAYS = ("features.npy", "logits.npy")
-_ABANDONED = 24 * 3600  # seconds after which an unfinished file belongs to a process that is gone
+_ABANDONED = 24 * 3600  # seconds after which an unfinished file belongs to a process that has ended
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,10 @@ class Features:
     """The features of N images.
 
     Attributes:
-        features: float32 (N, F), maybe memory-mapped.
-        logits: float32 (N, K), maybe memory-mapped; K is 0 where the network has none.
-        seconds: what it took to compute or to find them.
-        cached: whether they had been computed before.
+        features: float32 (N, F), memory-mapped or not.
+        logits: float32 (N, K), memory-mapped or not; K is 0 where the network has none.
+        seconds: Seconds that it took to compute or to find them.
+        cached: Whether they had been computed before.
     """
 
     features: np.ndarray
@@ -55,10 +56,10 @@ class Features:
 
 
 def cache_folder(data_root: str | Path = "Data") -> Path | None:
-    """Where features are kept: the folder that MMDGAN_FEATURE_CACHE names, or else `data_root`/features.
+    """Where features are stored: the folder that MMDGAN_FEATURE_CACHE names, or else `data_root`/features.
 
     Returns:
-        The folder, or None when MMDGAN_FEATURE_CACHE is "none".
+        The folder, or None if MMDGAN_FEATURE_CACHE is "none".
     """
     named = os.environ.get(VARIABLE, "").strip()
     if named.lower() == "none":
@@ -71,22 +72,22 @@ def compute_features(
     extractor: Extractor,
     *,
     cache: Path | None,
-    progress: Callable[[str], object] | None = None,
+    progress: Say = log,
 ) -> Features:
     """The features of a set of images, from the cache if they are there.
 
     Args:
-        images: the set; its batches are asked for once.
-        extractor: the network.
-        cache: the folder of the cache, made if missing; None to keep nothing.
-        progress: takes a sentence every ten seconds, with the time that is left, and one when nothing can be kept.
+        images: The set; its batches are asked for once.
+        extractor: The network.
+        cache: Folder of the cache, made if it is missing; None to store nothing.
+        progress: Takes a sentence every ten seconds, with the time that is left, and one if nothing can be stored.
 
     Returns:
         The features, in the order of the images.
     """
-    begun, say = time.monotonic(), progress or (lambda text: None)
+    begun = time.monotonic()
     if cache is None:
-        return Features(*_in_memory(images, extractor, say), time.monotonic() - begun, False)
+        return Features(*_in_memory(images, extractor, progress), time.monotonic() - begun, False)
     facts = _facts(images, extractor)
     name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
     path = Path(cache) / name
@@ -94,10 +95,12 @@ def compute_features(
     if found is not None:
         return Features(*found, time.monotonic() - begun, True)
     try:
-        found = _on_disk(images, extractor, say, path, facts)
+        found = _on_disk(images, extractor, progress, path, facts)
     except _CacheError as error:
-        say(f"The features of {images.name} cannot be kept in {cache} ({error}), and are computed anew next time.")
-        found = _in_memory(images, extractor, say)
+        progress(
+            f"The features of {images.name} cannot be kept in {cache} ({error}), and are computed again next time."
+        )
+        found = _in_memory(images, extractor, progress)
     return Features(*found, time.monotonic() - begun, False)
 
 
@@ -117,25 +120,22 @@ def _facts(images: ImageSet, extractor: Extractor) -> dict:
     }
 
 
-def _extracted(images: ImageSet, extractor: Extractor, say: Callable) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _extracted(images: ImageSet, extractor: Extractor, progress: Say) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Features (n, F) and logits (n, K) of one batch after the other, with progress."""
-    said = time.monotonic()
-    begun, done, first = said, 0, 0
+    ticker, begun, done, first = Ticker(), 0.0, 0, 0
     for batch in images.batches(getattr(extractor, "batch_size", BATCH)):
         yield extractor.extract(batch)
         done += len(batch)
-        now = time.monotonic()
-        if not first:  # whose time is the network's preparation, too
-            begun, first = now, done
-        elif now - said > SECONDS and done < images.count:
-            left = (now - begun) / (done - first) * (images.count - done)
-            say(f"Features of {images.name}: {done:,} of {images.count:,} images, {left:,.0f} s left")
-            said = now
+        if not first:  # its time includes the network's preparation
+            begun, first = ticker.elapsed, done
+        elif done < images.count and ticker.due():
+            left = (ticker.elapsed - begun) / (done - first) * (images.count - done)
+            progress(f"Features of {images.name}: {done:,} of {images.count:,} images, {left:,.0f} s left")
 
 
-def _in_memory(images: ImageSet, extractor: Extractor, say: Callable) -> tuple[np.ndarray, np.ndarray]:
+def _in_memory(images: ImageSet, extractor: Extractor, progress: Say) -> tuple[np.ndarray, np.ndarray]:
     arrays, done = None, 0
-    for parts in _extracted(images, extractor, say):
+    for parts in _extracted(images, extractor, progress):
         if arrays is None:
             arrays = [np.empty((images.count, part.shape[1]), np.float32) for part in parts]
         for array, part in zip(arrays, parts, strict=True):
@@ -146,12 +146,12 @@ def _in_memory(images: ImageSet, extractor: Extractor, say: Callable) -> tuple[n
 
 
 def _on_disk(
-    images: ImageSet, extractor: Extractor, say: Callable, path: Path, facts: dict
+    images: ImageSet, extractor: Extractor, progress: Say, path: Path, facts: dict
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Computes features into a draft beside `path`, which takes its place once it is whole.
+    """Computes features into a draft next to `path`, which takes its place once it is complete.
 
     Raises:
-        _CacheError: the draft cannot be written.
+        _CacheError: The draft cannot be written.
     """
     draft = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
@@ -159,7 +159,7 @@ def _on_disk(
             draft.mkdir(parents=True)
         with contextlib.ExitStack() as stack:
             files: list[_ArrayFile] = []
-            for parts in _extracted(images, extractor, say):
+            for parts in _extracted(images, extractor, progress):
                 with _cache_errors():
                     if not files:
                         _check_space(draft, 4 * images.count * sum(part.shape[1] for part in parts))
@@ -177,7 +177,7 @@ def _on_disk(
 
 
 class _ArrayFile:
-    """A .npy file of float32 (N, width) that is written from its first row to its last."""
+    """A .npy file of float32 (N, width) that is written row by row."""
 
     def __init__(self, path: Path, shape: tuple[int, int]) -> None:
         header = io.BytesIO()
@@ -200,14 +200,14 @@ class _ArrayFile:
 
 
 def _take_place(draft: Path, path: Path, facts: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Moves a whole draft to its place, and removes what is too much; returns its arrays.
+    """Moves a complete draft to its place, and removes entries beyond the cache's size; returns the arrays.
 
-    Where another process was faster, its entry stays and both use that one. An entry beyond the cache's size is used
+    If another process was faster, its entry stays and both use that one. An entry beyond the cache's size is used even
     though it is removed: its files live as long as they are mapped.
     """
     if path.exists() and _read(path, facts) is None:
         _remove(path)
-    with contextlib.suppress(OSError):  # one that was there first, which may not be replaced
+    with contextlib.suppress(OSError):  # an entry that was there first may not be replaced
         os.rename(draft, path)
     found = _read(path, facts) or _read(draft, facts)
     if found is None:
@@ -217,7 +217,7 @@ def _take_place(draft: Path, path: Path, facts: dict) -> tuple[np.ndarray, np.nd
 
 
 def _read(path: Path, facts: dict) -> tuple[np.ndarray, np.ndarray] | None:
-    """The arrays of an entry, whose use is noted; None if there is none, or one that is damaged or of other facts."""
+    """The arrays of an entry, whose use is noted; None if it is missing, damaged or of other facts."""
     try:
         kept = json.loads((path / "facts.json").read_text(encoding="utf-8"))
         checksums = kept.pop("checksums")
@@ -230,12 +230,11 @@ def _read(path: Path, facts: dict) -> tuple[np.ndarray, np.ndarray] | None:
         os.utime(path / "facts.json")
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return None
-    assert arrays is not None  # no set is empty
     return arrays[0], arrays[1]
 
 
 def _mapped(file: Path) -> np.ndarray:
-    """A .npy file as a memory map, or as it is where it has no columns: nothing cannot be mapped."""
+    """A .npy file as a memory map; one without columns is read, because an empty file region cannot be mapped."""
     with open(file, "rb") as stream:
         np.lib.format.read_magic(stream)
         shape, _, _ = np.lib.format.read_array_header_1_0(stream)
@@ -256,7 +255,7 @@ def _check_space(folder: Path, size: int) -> None:
 
 
 def _shrink(cache: Path) -> None:
-    """Removes the entries whose last use is longest ago, until all are at most MAX_BYTES; and abandoned drafts."""
+    """Removes the least recently used entries until all take at most MAX_BYTES, and abandoned drafts."""
     entries = []
     for folder in cache.iterdir():
         with contextlib.suppress(OSError):  # another process removes entries too
@@ -275,7 +274,7 @@ def _shrink(cache: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Removes an entry: out of its place first, so that nobody finds half of it."""
+    """Removes an entry: out of its place first, so that no process finds half of it."""
     gone = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
     with contextlib.suppress(OSError):
         os.rename(folder, gone)

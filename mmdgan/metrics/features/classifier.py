@@ -1,16 +1,13 @@
 """Features of a small classifier trained on the labelled data set itself.
 
-They stand in for Inception's where its graph cannot be had, or where images are unlike photographs. Training happens
-once per data set: the weights are kept beside the data, with the accuracy on a tenth of the images that it never saw.
+They stand in for Inception's where its graph is not available, or where images are unlike photographs. Training happens
+once per data set: the weights are stored next to the data, with the accuracy on a tenth of the images that it never saw.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
-import os
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 from mmdgan.core.errors import MetricError
-from mmdgan.metrics.digests import digest_arrays
+from mmdgan.core.files import atomic
+from mmdgan.core.progress import Say, Ticker, log
+from mmdgan.metrics.features.extractor import Extractor, digest_arrays
 from mmdgan.metrics.features.resizing import METHODS, check_method, resize_images
 
 if TYPE_CHECKING:
@@ -39,18 +38,16 @@ EXTRACT_BATCH = 500
 PASSES = 4
 PRESENTATIONS = (40_000, 180_000)
 PEAK_RATE = 3e-3
-SEED = 20190521  # of its own, so that nobody's choice of images happens to be the held-out ones
+SEED = 20190521  # its own, so that no user's choice of images happens to be the held-out ones
 
 
-class ClassifierFeatures:
+class ClassifierFeatures(Extractor):
     """The extractor of a classifier: features are its last hidden layer, logits its outputs.
 
+    Its label is "classifier" when it is trained on the data at hand, "classifier:NAME" when on another set.
+
     Attributes:
-        label: "classifier" when it is trained on the data at hand, "classifier:NAME" when on another set.
-        feature_count: F = 128.
-        class_names: the classes that the logits stand for.
-        resize: how images are brought to the classifier's size: "antialiased", or a method of `resizing`.
-        batch_size: images that are run at a time.
+        class_names: The classes that the logits stand for.
     """
 
     feature_count = FEATURES
@@ -63,17 +60,17 @@ class ClassifierFeatures:
         *,
         label: str = "classifier",
         resize: str | None = None,
-        progress: Callable = print,
+        progress: Say = log,
     ) -> None:
         """Nothing is trained or read before the first use.
 
         Args:
-            data: labelled images.
-            folder: where the trained weights are kept.
-            label: as above.
-            resize: a method of `resizing` for the images that are scored; None for antialiased bilinear, which the
+            data: Labelled images.
+            folder: Where the trained weights are stored.
+            label: As above.
+            resize: A method of `resizing` for the images that are scored; None for antialiased bilinear, which the
                 classifier is trained with in any case.
-            progress: takes one sentence at a time.
+            progress: Takes one sentence at a time.
         """
         self.label, self.resize = label, check_method(resize) if resize else "antialiased"
         self.class_names = tuple(data.class_names) or tuple(str(i) for i in range(data.num_class))
@@ -96,7 +93,6 @@ class ClassifierFeatures:
         self._model, self._facts = model, facts
 
     def protocol(self) -> dict:
-        """Where the features come from, as JSON-able entries of every score's record."""
         self.prepare()
         height, width, _ = self._input_shape
         return {
@@ -109,34 +105,17 @@ class ClassifierFeatures:
             "resize": f"{METHODS.get(self.resize, 'antialiased bilinear')} to {height}x{width} where the size differs",
         }
 
-    def extract(self, images: np.ndarray, progress: Callable | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Runs images through the classifier.
-
-        Args:
-            images: uint8 (N, H, W, C).
-            progress: takes one sentence at a time; a pass over 10,000 small images takes seconds, so none is said.
-
-        Returns:
-            features (N, 128) and logits (N, K), float32.
-
-        Raises:
-            MetricError: the images have another number of channels than the classifier's data.
-        """
-        if images.shape[-1] != self._input_shape[-1]:
+    def _check_channels(self, channels: int) -> None:
+        if channels != self._input_shape[-1]:
             raise MetricError(
-                f"The {self.label} takes images of {self._input_shape[-1]} channels, not {images.shape[-1]}: "
-                "name a data set of the same kind with --classifier_data."
+                f"The {self.label} takes images of {self._input_shape[-1]} channels, not {channels}: name a data set "
+                "of the same kind with --classifier_data."
             )
-        self.prepare()
-        features = np.empty((len(images), FEATURES), np.float32)
-        logits = np.empty((len(images), len(self.class_names)), np.float32)
-        for start in range(0, len(images), EXTRACT_BATCH):
-            part = slice(start, start + EXTRACT_BATCH)
-            features[part], logits[part] = self._run(tf.constant(images[part]))
-        return features, logits
 
     @functools.cached_property
-    def _run(self) -> Callable:
+    def _run(self) -> Callable:  # type: ignore[override]
+        self.prepare()
+
         def run(images: tf.Tensor) -> list[tf.Tensor]:
             if self.resize in METHODS:
                 prepared = resize_images(images, self._input_shape[:2], self.resize) / 127.5 - 1.0
@@ -186,13 +165,13 @@ def build_classifier(input_shape: tuple[int, int, int], num_class: int) -> keras
     return Model(images, [features, logits], name="classifier")
 
 
-def train_classifier(model: keras.Model, data: ImageData | StoredImages, progress: Callable) -> dict:
+def train_classifier(model: keras.Model, data: ImageData | StoredImages, progress: Say) -> dict:
     """Trains the classifier with Adam and a cosine schedule, on all but a tenth of the images.
 
     Args:
-        model: as `build_classifier` makes it.
-        data: labelled images.
-        progress: takes one sentence at a time, about every ten seconds.
+        model: A model of `build_classifier`.
+        data: Labelled images.
+        progress: Takes one sentence at a time, about every ten seconds.
 
     Returns:
         {"accuracy": on the held-out images, "trained_on": count, "tested_on": count}.
@@ -205,18 +184,16 @@ def train_classifier(model: keras.Model, data: ImageData | StoredImages, progres
     queue = np.empty(0, np.int64)
     task = f"Training the classifier that scores {data.name}"
     progress(f"{task}, once: {len(train):,} images, {steps:,} steps.")
-    begun = said = time.monotonic()
+    ticker = Ticker()
     for number in range(1, steps + 1):
         while len(queue) < BATCH:
             queue = np.concatenate([queue, order.permutation(train)])
         chosen, queue = queue[:BATCH], queue[BATCH:]
         images, labels = _take(data, chosen)
         loss = step(_prepare(images, shape), tf.constant(labels))
-        now = time.monotonic()
-        if now - said > 10:
-            left = (now - begun) / number * (steps - number)
+        if ticker.due():
+            left = ticker.elapsed / number * (steps - number)
             progress(f"{task}: step {number:,}/{steps:,}, loss {float(loss):.3f}, {left:.0f} s left")
-            said = now
     right = 0
     for start in range(0, len(test), EXTRACT_BATCH):
         chosen = test[start : start + EXTRACT_BATCH]
@@ -224,7 +201,7 @@ def train_classifier(model: keras.Model, data: ImageData | StoredImages, progres
         _, logits = model(_prepare(images, shape), training=False)
         right += int(np.sum(np.argmax(logits, axis=1) == labels))
     accuracy = right / len(test)
-    progress(f"Trained in {time.monotonic() - begun:.0f} s: {accuracy:.1%} of {len(test):,} held-out images are right.")
+    progress(f"Trained in {ticker.elapsed:.0f} s: {accuracy:.1%} of {len(test):,} held-out images are right.")
     return {"accuracy": accuracy, "trained_on": len(train), "tested_on": len(test)}
 
 
@@ -232,13 +209,13 @@ def split_indices(data: ImageData | StoredImages) -> tuple[np.ndarray, np.ndarra
     """Divides a data set into images to train on and a held-out tenth; images of one group stay together.
 
     Args:
-        data: N images, with `groups` or without.
+        data: N images, with or without `groups`.
 
     Returns:
         The indices of both parts, sorted.
 
     Raises:
-        MetricError: everything is of one group, or there is a single image.
+        MetricError: All images are of one group, or there is a single image.
     """
     groups = getattr(data, "groups", None)
     groups = np.arange(data.count) if groups is None else np.asarray(groups)
@@ -286,7 +263,7 @@ def _prepare(images: np.ndarray | tf.Tensor, shape: tuple[int, int, int]) -> tf.
 
 
 def _read(path: Path, model: keras.Model) -> dict | None:
-    """Sets the weights kept at `path` and returns their facts; None if there is no whole and fitting file."""
+    """Sets the weights stored at `path` and returns their facts; None if there is no complete, matching file."""
     try:
         with np.load(path) as file:
             facts = json.loads(str(file["facts"]))
@@ -299,21 +276,16 @@ def _read(path: Path, model: keras.Model) -> dict | None:
     return facts
 
 
-def _keep(path: Path, model: keras.Model, facts: dict, progress: Callable) -> dict:
-    """Writes the weights; takes those of another process instead if it was faster, so that both score alike."""
+def _keep(path: Path, model: keras.Model, facts: dict, progress: Say) -> dict:
+    """Stores the weights; takes those of another process instead if it was faster, so that both score alike."""
     weights = model.get_weights()
     facts = {**facts, "hash": digest_arrays(weights)}
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         other = _read(path, model)
         if other is not None:
             return other
-        with open(draft, "wb") as file:
-            np.savez(file, facts=json.dumps(facts), **{f"w{i}": array for i, array in enumerate(weights)})
-        os.replace(draft, path)
+        with atomic(path) as partial:
+            np.savez(partial, facts=json.dumps(facts), **{f"w{i}": array for i, array in enumerate(weights)})
     except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink()
         progress(f"The classifier cannot be kept at {path} ({error}), and is trained again next time.")
     return facts

@@ -1,4 +1,4 @@
-"""Features of the 2015 Inception graph, which FID and IS are defined by.
+"""Features of the 2015 Inception graph, which FID and IS are defined by; where the graph is, and how it is loaded.
 
 Input `Mul:0` (N, 299, 299, 3) in [-1, 1]; outputs `logits:0` (N, 1008) and `pool_3:0` (N, 1, 1, 2048). The original
 resizes with TensorFlow 1's bilinear method (`legacy`) and runs a hundred images at a time; so does this module, unless
@@ -7,46 +7,48 @@ another method is asked for.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import http.client
+import os
+import socket
 import tarfile
-import time
-from collections.abc import Callable
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from mmdgan.core.errors import MetricError
-from mmdgan.metrics.digests import digest_files
-from mmdgan.metrics.features.inception_files import LOGITS, POOL, load_graph
+from mmdgan.core.progress import Say
+from mmdgan.metrics.features import tfgan
+from mmdgan.metrics.features.extractor import Extractor
 from mmdgan.metrics.features.resizing import METHODS, check_method, resize_images
 
 SIDE = 299
-BATCH = 100
+INPUT, LOGITS, POOL = "Mul", "logits", "pool_3"
+ARCHIVES = (".tar.gz", ".tgz", ".tar")
 
 
-class InceptionFeatures:
-    """The extractor of the 2015 Inception graph.
-
-    Attributes:
-        label: "inception".
-        feature_count: F, the number of features; 2048 in the real graph.
-        resize: the method of `resizing` that brings images to 299x299.
-        batch_size: images that are run at a time.
-    """
+class InceptionFeatures(Extractor):
+    """The extractor of the 2015 Inception graph; in the real graph F is 2048."""
 
     label = "inception"
-    batch_size = BATCH
 
     def __init__(self, path: Path, resize: str | None = None) -> None:
         """Loads the graph and tries it on two images.
 
         Args:
-            path: a frozen graph (.pb), an archive of one or of a SavedModel (.tar.gz), or a SavedModel folder.
-            resize: as above; None for "legacy".
+            path: A frozen graph (.pb), an archive of one or of a SavedModel (.tar.gz), or a SavedModel folder.
+            resize: The method of `resizing` that brings images to 299x299; None for "legacy".
 
         Raises:
-            MetricError: the file is not such a graph, or there is no such method.
+            MetricError: The file is not such a graph, or there is no such method.
         """
         self._path, self.resize = path, check_method(resize or "legacy")
         try:
@@ -57,10 +59,9 @@ class InceptionFeatures:
             raise MetricError(f"The Inception graph {path} cannot be used: {reason}") from error
         self._run = tf.function(lambda images: _outputs(run, _prepare(images, self.resize)), reduce_retracing=True)
         self.feature_count = int(features.shape[1])
-        self._hash = digest_files(path)
+        self._hash = _digest_files(path)
 
     def protocol(self) -> dict:
-        """Where the features come from, as JSON-able entries of every score's record."""
         return {
             "features": self.label,
             "feature_source": str(self._path),
@@ -69,25 +70,91 @@ class InceptionFeatures:
             "resize": f"{METHODS[self.resize]} to {SIDE}x{SIDE}, grey repeated to 3 channels",
         }
 
-    def extract(self, images: np.ndarray, progress: Callable | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Runs images through the graph.
 
-        Args:
-            images: uint8 (N, H, W, 3) or (N, H, W, 1).
-            progress: takes a sentence every ten seconds.
+def find_graph(inception: str | Path | None, data_root: str | Path) -> Path | None:
+    """The Inception graph on this machine.
 
-        Returns:
-            features (N, F) and logits (N, K), float32.
-        """
-        features, logits, said = [], [], time.monotonic()
-        for start in range(0, len(images), BATCH):
-            if progress and time.monotonic() - said > 10:
-                progress(f"Inception features: {start:,} of {len(images):,} images")
-                said = time.monotonic()
-            batch_features, batch_logits = self._run(tf.constant(images[start : start + BATCH]))
-            features.append(batch_features.numpy())
-            logits.append(batch_logits.numpy())
-        return np.concatenate(features), np.concatenate(logits)
+    Args:
+        inception: The path that the user gave, or None to search the folder `data_root`/inception.
+        data_root: Folder of all data sets.
+
+    Returns:
+        The path, or None if no path was given and the folder holds no graph.
+
+    Raises:
+        MetricError: Nothing is at the path given.
+    """
+    if inception:
+        path = Path(inception)
+        if not path.exists():
+            raise MetricError(
+                f"There is no Inception graph at {path}: --inception names a .pb, .tar.gz or SavedModel folder."
+            )
+        return path
+    folder = Path(data_root) / "inception"
+    if not folder.is_dir():
+        return None
+    if _is_saved_model(folder):
+        return folder
+    # tensorflow-hub unpacks into .tmp folders, which stay behind when it is interrupted.
+    whole = (path for path in sorted(folder.iterdir()) if path.suffix != ".tmp")
+    return next((path for path in whole if _is_saved_model(path) or path.name.endswith((".pb", *ARCHIVES))), None)
+
+
+def fetch_graph(data_root: str | Path, progress: Say, seconds: float = 5.0) -> Path:
+    """Fetches the graph from tensorflow-gan's own address into `data_root`/inception (or TFHUB_CACHE_DIR, if set).
+
+    Args:
+        data_root: Folder of all data sets.
+        progress: Takes one sentence.
+        seconds: How long to wait for an answer.
+
+    Returns:
+        The SavedModel folder.
+
+    Raises:
+        MetricError: The address cannot be reached, or tensorflow-hub cannot be loaded; it names the remedies.
+    """
+    folder = Path(data_root) / "inception"
+    place = f"give its path with --inception (or put it into {folder})"
+    try:
+        address = tfgan.load("inception_metrics").INCEPTION_TFHUB
+    except MetricError as error:
+        missing = f"The 2015 Inception graph is not on this machine: {place}, or let it be fetched."
+        raise MetricError(f"{missing} For that, {error}") from error
+    import tensorflow_hub
+
+    cache = Path(os.environ.get("TFHUB_CACHE_DIR") or folder)
+    try:
+        if not (cache / hashlib.sha1(address.encode()).hexdigest()).is_dir():
+            _require_answer(f"{address}?tf-hub-format=compressed", seconds)
+            progress(f"Fetching the 2015 Inception graph from {address} into {cache}.")
+        with _hub_settings(cache):
+            return Path(tensorflow_hub.resolve(address))
+    except (OSError, http.client.HTTPException, tf.errors.OpError, tarfile.TarError, EOFError) as error:
+        raise MetricError(
+            f"The 2015 Inception graph is not on this machine, and {address} cannot be reached: {place}, "
+            "or connect to the network."
+        ) from error
+
+
+def load_graph(path: Path) -> Callable:
+    """The graph as a function of images (N, 299, 299, 3) that returns a dict with `logits` and `pool_3`."""
+    if path.is_dir():
+        return _load_saved_model(path)
+    if path.name == "saved_model.pb":
+        return _load_saved_model(path.parent)
+    if not path.name.endswith(ARCHIVES):
+        return _load_frozen(path.read_bytes())
+    with tarfile.open(path) as archive, tempfile.TemporaryDirectory() as folder:
+        archive.extractall(folder, filter="data")
+        graphs = sorted(Path(folder).rglob("*.pb"))
+        saved = [graph.parent for graph in graphs if graph.name == "saved_model.pb"]
+        if saved:
+            return _load_saved_model(saved[0])
+        if not graphs:
+            raise ValueError("the archive holds no .pb file.")
+        return _load_frozen(graphs[0].read_bytes())
 
 
 def _outputs(run: Callable, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -109,3 +176,94 @@ def _prepare(images: tf.Tensor, resize: str) -> tf.Tensor:
     """uint8 (N, H, W, C) to float32 (N, 299, 299, 3) in [-1, 1]."""
     scaled = resize_images(images, (SIDE, SIDE), resize) / 127.5 - 1.0
     return tf.repeat(scaled, 3, axis=-1) if images.shape[-1] == 1 else scaled
+
+
+def _digest_files(path: Path) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of a file, or of all files of a folder."""
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _load_frozen(content: bytes) -> Callable:
+    definition = tf.compat.v1.GraphDef.FromString(content)
+    missing = {INPUT, LOGITS, POOL} - {node.name for node in definition.node}
+    if missing:
+        raise ValueError(f"it has no operation {', '.join(sorted(missing))}; the graph of 2015-12-05 with logits has.")
+    whole = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(definition, name=""), [])
+    return whole.prune(f"{INPUT}:0", {LOGITS: f"{LOGITS}:0", POOL: f"{POOL}:0"})
+
+
+def _load_saved_model(folder: Path) -> Callable:
+    # TensorFlow 1's TF-Hub format has one graph without tags, and the file tfhub_module.pb.
+    tags: list[str] | None = [] if (folder / "tfhub_module.pb").exists() else None
+    model = tf.saved_model.load(str(folder), tags=tags)
+    if callable(model):
+        return model
+    signatures = {name: model.signatures[name] for name in model.signatures}
+    usual = [name for name in ("serving_default", "default") if name in signatures]
+    whole = [name for name in (*usual, *signatures) if {LOGITS, POOL} <= set(_names(signatures[name]))]
+    chosen = (whole or usual or [None])[0]
+    if chosen is None:
+        raise ValueError(
+            f"the SavedModel can neither be called nor has it a signature that gives {POOL} and {LOGITS}, only "
+            f"{sorted(signatures)}."
+        )
+    signature = signatures[chosen]
+    (argument,) = signature.structured_input_signature[1]
+
+    def run(images: tf.Tensor) -> dict:
+        assert model is not None  # kept here: a signature does not keep its variables alive
+        return signature(**{argument: images})
+
+    return run
+
+
+def _names(signature: Any) -> list[str]:
+    """The names of a signature's outputs."""
+    outputs = signature.structured_outputs
+    return [name.removesuffix(":0") for name in outputs] if isinstance(outputs, dict) else []
+
+
+def _is_saved_model(path: Path) -> bool:
+    return (path / "saved_model.pb").exists()
+
+
+def _require_answer(address: str, seconds: float) -> None:
+    """Raises a network error unless the address answers in time.
+
+    A thread asks, because looking up a name has no time limit of its own.
+    """
+    outcome: list[Exception | None] = []
+
+    def ask() -> None:
+        try:
+            urllib.request.urlopen(address, timeout=seconds).close()
+            outcome.append(None)
+        except (OSError, http.client.HTTPException) as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        raise TimeoutError(f"no answer in {seconds:g} seconds")
+    if outcome[0] is not None:
+        raise outcome[0]
+
+
+@contextlib.contextmanager
+def _hub_settings(cache: Path) -> Iterator[None]:
+    """Lets tensorflow-hub keep its files in `cache`, and give up when a download stalls."""
+    before, timeout = os.environ.get("TFHUB_CACHE_DIR"), socket.getdefaulttimeout()
+    os.environ["TFHUB_CACHE_DIR"] = str(cache)
+    socket.setdefaulttimeout(30)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(timeout)
+        if before is None:
+            del os.environ["TFHUB_CACHE_DIR"]
+        else:
+            os.environ["TFHUB_CACHE_DIR"] = before

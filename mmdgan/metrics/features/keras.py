@@ -1,9 +1,9 @@
-"""Features of any Keras network: one of keras.applications, or a file of one's own.
+"""Features of any Keras network: one of keras.applications, or the user's own file.
 
 `keras:NAME` is a network of keras.applications with its ImageNet weights, its own preprocessing and its default input
 size: features are the average pool before the classifier, logits the classifier's outputs before the softmax.
 
-`keras:PATH.keras` (or .h5) is a person's network. It takes images (N, H, W, C) as float32 in [0, 255], at its input's
+`keras:PATH.keras` (or .h5) is the user's network. It takes images (N, H, W, C) as float32 in [0, 255], at its input's
 size or, where that is open, at their own; so preprocessing is part of it. It returns features (N, F), or features and
 logits (N, K), as a pair or as a dictionary of these names.
 """
@@ -11,7 +11,6 @@ logits (N, K), as a pair or as a dictionary of these names.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import socket
 import sys
@@ -23,7 +22,8 @@ import numpy as np
 import tensorflow as tf
 
 from mmdgan.core.errors import MetricError
-from mmdgan.metrics.digests import digest_arrays
+from mmdgan.core.text import closest
+from mmdgan.metrics.features.extractor import Extractor, digest_arrays
 from mmdgan.metrics.features.resizing import METHODS, check_method, resize_images
 
 if TYPE_CHECKING:
@@ -35,26 +35,19 @@ _BATCH_PIXELS = 100 * 299 * 299  # of the prepared images that are run at a time
 _OPEN_SIDE = 224  # where a network's input has no size: that of a trial, and of the MobileNetV3 of keras.applications
 
 
-class KerasFeatures:
-    """The extractor of a Keras network.
-
-    Attributes:
-        label: "keras:NAME", or "keras:STEM" of a file.
-        feature_count: F.
-        logit_count: K; 0 of a network without logits.
-        resize: the method of `resizing` that brings images to the network's size.
-        batch_size: images that are run at a time.
-    """
+class KerasFeatures(Extractor):
+    """The extractor of a Keras network; its label is "keras:NAME", or "keras:STEM" of a file."""
 
     def __init__(self, what: str, resize: str | None = None) -> None:
         """Loads the network and tries it on one image, so that what is missing or does not fit shows at once.
 
         Args:
             what: "keras:NAME" or "keras:PATH", as above.
-            resize: as above; None for "clean".
+            resize: The method of `resizing` that brings images to the network's size; None for "clean".
 
         Raises:
-            MetricError: no such network or file, weights that cannot be had, or inputs or outputs of another form.
+            MetricError: There is no such network or file, its weights cannot be loaded, or its inputs or outputs have
+                another form.
         """
         self.resize = check_method(resize or "clean")
         name = what.removeprefix(PREFIX)
@@ -71,7 +64,7 @@ class KerasFeatures:
             features, logits = run(tf.zeros((1, *(side or _OPEN_SIDE for side in self._input_shape)), tf.uint8))
         except MetricError:
             raise
-        except Exception as error:  # a person's network may raise anything
+        except Exception as error:  # a user's network may raise anything
             raise MetricError(f"The network {self._source} does not run on images: {_first_line(error)}") from error
         self._run = tf.function(run, reduce_retracing=True)
         self.feature_count, self.logit_count = int(features.shape[1]), int(logits.shape[1])
@@ -80,7 +73,6 @@ class KerasFeatures:
         self._hash = digest_arrays([config, *model.get_weights()])
 
     def protocol(self) -> dict:
-        """Where the features come from, as JSON-able entries of every score's record."""
         sides = self._sides()
         size = f"{METHODS[self.resize]} to {sides[0]}x{sides[1]}" if sides else "none: the network takes any size"
         grey = ", grey repeated to 3 channels" if self._input_shape[-1] == 3 else ""
@@ -92,30 +84,12 @@ class KerasFeatures:
             "resize": size + grey,
         }
 
-    def extract(self, images: np.ndarray, progress: Callable | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Runs images through the network.
-
-        Args:
-            images: uint8 (N, H, W, C).
-            progress: as other extractors take it; nothing is said here.
-
-        Returns:
-            features (N, F) and logits (N, K), float32; K is 0 for a network without logits.
-
-        Raises:
-            MetricError: colour images for a network that takes grey ones.
-        """
-        if images.shape[-1] != self._input_shape[-1] and images.shape[-1] != 1:
+    def _check_channels(self, channels: int) -> None:
+        if channels not in (1, self._input_shape[-1]):
             raise MetricError(
-                f"The network {self._source} takes images of {self._input_shape[-1]} channel, not {images.shape[-1]}: "
-                "name another one with --features."
+                f"The network {self._source} takes images of {self._input_shape[-1]} channel, not {channels}: name "
+                "another one with --features."
             )
-        parts = []
-        for start in range(0, len(images), self.batch_size):
-            found = self._run(tf.constant(images[start : start + self.batch_size]))
-            parts.append([part.numpy() for part in found])
-        features, logits = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        return features, logits
 
     def _sides(self) -> tuple[int, int] | None:
         """The height and width of the network's input; None where it takes any."""
@@ -181,16 +155,15 @@ def _load_application(name: str) -> tuple[keras.Model, Callable]:
 
     names = application_names()
     if name not in names:
-        near = {known.lower(): known for known in names}
-        close = difflib.get_close_matches(name.lower(), near, 1, 0.5)
-        hint = f"did you mean {PREFIX}{near[close[0]]}? " if close else ""
+        near = closest(name, names)
+        hint = f"did you mean {PREFIX}{near}? " if near else ""
         raise MetricError(
             f"There is no network {name!r} in keras.applications: {hint}The names are {', '.join(sorted(names))}; "
             "one of your own is named by its file, keras:PATH.keras."
         )
     build = getattr(keras.applications, name)
     try:
-        with _patience(30):
+        with _download_timeout(30):
             model = build(weights="imagenet", classifier_activation=None)
     except Exception as error:  # Keras raises the base class when it cannot download
         home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
@@ -217,7 +190,6 @@ def _with_features(model: keras.Model) -> keras.Model:
 
 
 def _load_file(path: Path) -> keras.Model:
-    """A person's network."""
     import keras
 
     if not path.is_file():
@@ -237,8 +209,8 @@ def _first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _patience(seconds: float) -> Iterator[None]:
-    """Gives up a download that stalls."""
+def _download_timeout(seconds: float) -> Iterator[None]:
+    """Lets a download that stalls fail after so many seconds."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

@@ -23,7 +23,7 @@ METHODS = {
 
 
 def check_method(resize: str) -> str:
-    """Returns the name of a method; MetricError for any other."""
+    """Returns the name of a method; MetricError for any other name."""
     if resize not in METHODS:
         raise MetricError(f"There is no resize {resize!r}: choose one of {', '.join(METHODS)}.")
     return resize
@@ -34,8 +34,8 @@ def resize_images(images: tf.Tensor, size: tuple[int, int], method: str) -> tf.T
 
     Args:
         images: uint8 (n, H, W, C).
-        size: the height S and width T.
-        method: one of `METHODS`.
+        size: Height S and width T.
+        method: One of `METHODS`.
 
     Returns:
         float32 (n, S, T, C) in [0, 255].
@@ -52,7 +52,7 @@ def resize_images(images: tf.Tensor, size: tuple[int, int], method: str) -> tf.T
 
 
 def _resize_clean(images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Resizing is linear, and the same along all rows and all columns: two products with a matrix."""
+    """Two products with a matrix: resizing is linear, and the same along all rows and all columns."""
     height, width, channels = images.shape[1:]
     rows, columns = _bicubic_weights(height, size[0]), _bicubic_weights(width, size[1])
     planes = tf.reshape(tf.transpose(images, (0, 3, 1, 2)), (-1, width))
@@ -63,7 +63,7 @@ def _resize_clean(images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
 
 @functools.lru_cache(maxsize=16)
 def _bicubic_weights(before: int, after: int) -> np.ndarray:
-    """How much each pixel of a column counts in each of the resized one's, float32 (after, before): Pillow's own."""
+    """Weights of the pixels of a column in each pixel of the resized one, float32 (after, before): Pillow's own."""
     from PIL import Image
 
     identity = Image.fromarray(np.eye(before, dtype=np.float32))

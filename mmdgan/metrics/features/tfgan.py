@@ -1,4 +1,4 @@
-"""How tensorflow-gan is loaded.
+"""Loads the evaluation modules of tensorflow-gan.
 
 tensorflow-gan 2.1.0 is the last release, and `import tensorflow_gan` fails since TensorFlow 2.16 dropped tf.estimator.
 Its evaluation modules still work. They are imported under their own names, below packages that are present but empty:
@@ -35,14 +35,14 @@ def load(name: str = "classifier_metrics") -> types.ModuleType:
     """Imports one of tensorflow-gan's evaluation modules.
 
     Args:
-        name: the module's name in `tensorflow_gan.python.eval`: "classifier_metrics" (distances and scores from
+        name: Name of the module in `tensorflow_gan.python.eval`: "classifier_metrics" (distances and scores from
             features), "inception_metrics" (which needs tensorflow-hub), ...
 
     Returns:
         The module. Look functions up in it when they are called, so that replacing one takes effect.
 
     Raises:
-        MetricError: a package is missing; the message says what to install.
+        MetricError: A package is missing; the message says what to install.
     """
     module = f"tensorflow_gan.python.eval.{name}"
     if module in sys.modules:
@@ -66,7 +66,7 @@ def _add_empty_packages() -> list[str]:
     """Registers tensorflow_gan, its `python` and its `eval` as empty packages where they are not loaded yet."""
     try:
         spec = importlib.util.find_spec("tensorflow_gan")
-    except ValueError:  # a module without a spec: ours, or somebody else's stand-in
+    except ValueError:  # a module without a spec: a stand-in, ours or another's
         spec = None
     root = Path(next(iter(spec.submodule_search_locations))) if spec and spec.submodule_search_locations else None
     added = []

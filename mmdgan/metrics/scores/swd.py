@@ -2,7 +2,7 @@
 
 The pyramid is tensorflow-gan's, and so are the choices: patches of 7x7 pixels, each normalised to mean 0 and variance
 1, random directions (or the singular vectors). Its whole function divides patches without variance by zero, holds all
-patches in memory, takes colour images only and draws from NumPy's global generator; this one does none of it.
+patches in memory, takes colour images only and draws from NumPy's global generator; this one avoids all four.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from mmdgan.core.errors import MetricError
+from mmdgan.core.lazy import np, tf
+from mmdgan.metrics.context import Context, Facts
 from mmdgan.metrics.features import tfgan
-from mmdgan.metrics.similarity import brightness
+from mmdgan.metrics.records import make_record
+from mmdgan.metrics.registry import LOWER, Metric, Score, register
+from mmdgan.metrics.scores.ms_ssim import brightness
 
 PATCH = 7
 SMALLEST = 16
@@ -23,6 +25,59 @@ SMALLEST = 16
 MEMORY = 2**28
 """Bytes of projected patches that are held at once."""
 _BATCH_VALUES = 2**21  # brightness values of the images of a batch
+
+
+@register
+class SlicedWasserstein(Metric):
+    """Sliced Wasserstein distance between both sets, and between as many real images and as many other ones."""
+
+    identifier = "swd"
+    scores = (Score("SWD mean", LOWER, judge="swd"), Score("SWD", LOWER))
+    place = 6
+    features = False
+    slow = True
+
+    def check(self, facts: Facts) -> None:
+        facts.require_equal_shapes("swd compares patches of pixels")
+        if facts.count_real < 2:
+            raise MetricError("swd compares real images with real ones besides: give at least 2 of them.")
+        if facts.shape is None:
+            return
+        height, width = facts.shape[:2]
+        if height != width:
+            raise MetricError(f"swd needs square images, and these are {height}x{width}: leave it out of the metrics.")
+        try:
+            levels(height)
+        except MetricError as error:
+            raise MetricError(f"swd cannot be computed of {height}x{width} pixels: {error}") from None
+
+    def compute(self, context: Context) -> Iterator[dict]:
+        count, chosen = _choice(context)
+        generated = context.generated.images.take(context.generated.random(count, context.seed))
+        yield from _records(context, generated, context.real_side.images.take(chosen[:count]), "")
+
+    def compute_real(self, context: Context) -> Iterator[dict]:
+        count, chosen = _choice(context)
+        take = context.real_side.images.take
+        yield from _records(context, take(chosen[:count]), take(chosen[-count:]), " real-real")
+
+
+def _records(context: Context, x: np.ndarray, y: np.ndarray, suffix: str) -> Iterator[dict]:
+    values = sliced_wasserstein(x, y, seed=context.seed)
+    yield make_record(f"SWD mean{suffix}", float(np.mean(values)), len(x), len(y), resize="none")
+    for side, value in zip(levels(x.shape[1]), values, strict=True):
+        yield make_record(f"SWD {side}x{side}{suffix}", float(value), len(x), len(y), resize="none")
+
+
+def _choice(context: Context) -> tuple[int, np.ndarray]:
+    """Number of images on each side, and the places of twice as many real ones.
+
+    The number is the same for all distances, because a distance shrinks as it grows.
+    """
+    real = context.real_side
+    most = max(1, 2**28 // int(np.prod(real.images.shape)))
+    count = min(context.options.swd_count, most, context.generated.count, real.count // 2)
+    return count, real.random(2 * count, context.seed)
 
 
 def sliced_wasserstein(
@@ -39,20 +94,20 @@ def sliced_wasserstein(
     """Sliced Wasserstein distance of two image sets at each level of a Laplacian pyramid.
 
     Args:
-        x, y: (N, H, H, C) and (M, H, H, C), uint8, or float in [-1, 1]. Equal counts are needed: the larger set is cut.
-        patches_per_image: patches of each image and level, at random places.
-        projections: number of random directions.
-        seed: of places and directions; NumPy's global generator is left alone.
-        svd: project onto the singular vectors of both sets' patches, without centring, instead of random directions;
-            the original's choice, and tensorflow-gan's `use_svd`.
-        epsilon: added to each patch's variance, in squared units of brightness (0 to 255).
-        legacy: brightness (x + 1) * 128.5, as the original.
+        x, y: Images (N, H, H, C) and (M, H, H, C), uint8, or float in [-1, 1]; the larger set is cut to equal counts.
+        patches_per_image: Number of patches of each image and level, at random places.
+        projections: Number of random directions.
+        seed: Seed of places and directions; NumPy's global generator is left alone.
+        svd: Whether to project onto the singular vectors of both sets' patches, without centring, instead of random
+            directions; the original's choice, and tensorflow-gan's `use_svd`.
+        epsilon: Added to each patch's variance, in squared units of brightness (0 to 255).
+        legacy: Whether to take (x + 1) * 128.5 as brightness, as the original.
 
     Returns:
         (levels,) float64, from fine to coarse, as `levels` names them: mean distance of sorted projections.
 
     Raises:
-        MetricError: images that do not fit together, are not square, or whose side cannot be halved.
+        MetricError: The images do not fit together, are not square, or have a side that cannot be halved.
     """
     x, y = np.asanyarray(x), np.asanyarray(y)
     if x.ndim != 4 or y.ndim != 4 or x.shape[1:] != y.shape[1:] or x.shape[1] != x.shape[2] or not (len(x) and len(y)):
@@ -78,10 +133,10 @@ def levels(side: int) -> list[int]:
     """Sides in pixels of the pyramid's levels, from fine to coarse: as many as tensorflow-gan takes.
 
     Args:
-        side: of the images. 64 gives 64, 32, 16; 48 gives 48, 24.
+        side: Side of the images. 64 gives 64, 32, 16; 48 gives 48, 24.
 
     Raises:
-        MetricError: a side that cannot be halved as often, or is smaller than a patch.
+        MetricError: The side cannot be halved as often, or is smaller than a patch.
     """
     if side < PATCH:
         raise MetricError(f"Patches of {PATCH} pixels need images of at least {PATCH} pixels a side, not {side}.")
@@ -95,10 +150,10 @@ def levels(side: int) -> list[int]:
 
 
 class _Patches:
-    """The normalised patches of an image set, made anew in each pass over the images."""
+    """The normalised patches of an image set, made again in each pass over the images."""
 
     def __init__(self, images: np.ndarray, places: list[np.ndarray], epsilon: float, legacy: bool):
-        """Takes `places` of each level: (N * patches_per_image, 2), the upper left corners (row, column)."""
+        # places: for each level the upper left corners (row, column) of patches, (N * patches_per_image, 2).
         self.images, self.places, self.epsilon, self.legacy = images, places, epsilon, legacy
         self.per_image = len(places[0]) // len(images)
 
@@ -111,8 +166,6 @@ class _Patches:
 
     def __iter__(self) -> Iterator[tuple[int, slice, np.ndarray]]:
         """Level, place among the level's patches, and patches (n, PATCH * PATCH * C), batch by batch."""
-        import tensorflow as tf
-
         pyramid = tfgan.load("sliced_wasserstein").laplacian_pyramid
         batch = max(1, _BATCH_VALUES // math.prod(self.images.shape[1:]))
         for start in range(0, len(self.images), batch):

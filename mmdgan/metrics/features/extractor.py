@@ -1,0 +1,69 @@
+"""What the features of every network have in common: how images are run through it, and the hash that names it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import tensorflow as tf
+
+from mmdgan.core.progress import Say, Ticker
+
+
+class Extractor:
+    """Turns images into features and logits; each kind of network is a subclass.
+
+    One with `class_names` says which classes the logits stand for.
+
+    Attributes:
+        label: "inception", "classifier", "classifier:NAME" or "keras:NAME"; the scores' names follow from it.
+        feature_count: Number of features F, known before the first image is seen.
+        logit_count: Number of logits K, where it is known before the first image; 0 for a network without logits.
+        resize: How images are brought to the network's size: a method of `resizing`, or the classifier's own.
+        batch_size: Number of images that are run at a time.
+    """
+
+    label: str
+    feature_count: int
+    logit_count: int | None = None
+    resize: str
+    batch_size: int = 100
+    _run: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+    def protocol(self) -> dict:
+        """Where the features come from, as JSON-able entries of every score's record."""
+        raise NotImplementedError
+
+    def extract(self, images: np.ndarray, progress: Say | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Runs images through the network.
+
+        Args:
+            images: uint8 (N, H, W, C).
+            progress: Takes a sentence every ten seconds.
+
+        Returns:
+            Features (N, F) and logits (N, K), float32; K is 0 for a network without logits.
+
+        Raises:
+            MetricError: The images have another number of channels than the network takes.
+        """
+        self._check_channels(images.shape[-1])
+        parts, ticker = [], Ticker()
+        for start in range(0, len(images), self.batch_size):
+            if progress and ticker.due():
+                progress(f"Features of {self.label}: {start:,} of {len(images):,} images")
+            parts.append([part.numpy() for part in self._run(tf.constant(images[start : start + self.batch_size]))])
+        features, logits = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return features, logits
+
+    def _check_channels(self, channels: int) -> None:
+        """Raises a MetricError if the network does not take images of so many channels."""
+
+
+def digest_arrays(arrays: Iterable[np.ndarray]) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of arrays, such as a network's weights."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()[:16]

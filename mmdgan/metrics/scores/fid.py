@@ -1,0 +1,146 @@
+"""Fréchet distance of features, in float64; with the 2015 Inception graph's features it is FID.
+
+Source: Heusel et al. 2017, Eq. 6.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from mmdgan.core.errors import MetricError
+from mmdgan.core.lazy import np, tf
+from mmdgan.metrics.context import Context, Facts, Side
+from mmdgan.metrics.features import tfgan
+from mmdgan.metrics.moments import Moments, unknown_of_statistics
+from mmdgan.metrics.records import make_record
+from mmdgan.metrics.registry import LOWER, Metric, Score, register
+
+TFGAN_FEATURES = 1024
+"""The most features for which tensorflow-gan takes the matrix roots of a Fréchet distance.
+
+Its two singular value decompositions run on one core and take a time that grows with the cube of F: of 2,048 features
+20 to 25 seconds on a slow machine, several times those of the eigendecomposition (`benchmarks/metrics_time.py`).
+"""
+
+
+@register
+class FrechetDistance(Metric):
+    """Fréchet distance between both sets, and between two halves of the real images as the original reports it."""
+
+    identifier = "fid"
+    scores = (Score("FID", LOWER, other="FD[{}]", judge="fid"),)
+    place = 1
+    statistics = True
+
+    def check(self, facts: Facts) -> None:
+        if not facts.options.force:
+            require_samples(min(count for count in (facts.count, facts.count_real) if count), facts.features)
+
+    def compute(self, context: Context) -> Iterator[dict]:
+        generated, real, features = context.generated, context.real, context.extractor.feature_count
+        real_features = real.features if isinstance(real, Side) else real
+        value = frechet_distance(real_features, generated.features, force=context.options.force)
+        notes = [] if isinstance(real, Side) else unknown_of_statistics(real)
+        if generated.count <= features or 0 < real.count <= features:
+            notes.append(f"forced: fewer images than {features} features + 1, so the value means little")
+        yield make_record(
+            self.scores[0].of(context.label),
+            value,
+            generated.count,
+            real.count or None,
+            note="; ".join(notes),
+            method=frechet_method(features),
+        )
+
+    def compute_real(self, context: Context) -> Iterator[dict]:
+        if not isinstance(context.real, Side):
+            return
+        name = self.scores[0].of(context.label) + " real-real"
+        features, half = context.extractor.feature_count, context.real.count // 2
+        if half <= features:
+            yield make_record(name, None, half, half, note=f"needs {2 * (features + 1):,} real images")
+            return
+        real = context.real.features
+        value = frechet_distance(real[:half], real[-half:])
+        yield make_record(name, value, half, half, method=frechet_method(features))
+
+
+def frechet_distance(a: np.ndarray | Moments, b: np.ndarray | Moments, *, force: bool = False) -> float:
+    """Fréchet distance of two feature sets, each seen as a Gaussian: |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)).
+
+    Args:
+        a, b: Features (N, F) and (M, F), memory-mapped or not, or their moments; covariances divide by N - 1, M - 1.
+        force: Whether to compute it even if a covariance cannot have full rank.
+
+    Returns:
+        The distance, 0 for equal moments; in squared units of the features.
+
+    Raises:
+        MetricError: N or M is less than F + 1 (without `force`), or the sets do not fit together.
+    """
+    sizes: list[tuple[int, ...]] = [x.cov.shape if isinstance(x, Moments) else np.shape(x) for x in (a, b)]
+    if any(len(size) != 2 for size in sizes) or sizes[0][1] != sizes[1][1]:
+        shapes: list[Any] = [a, b]
+        raise MetricError(
+            f"Two feature sets (N, F) and (M, F) are needed, not {' and '.join(str(np.shape(x)) for x in shapes)}."
+        )
+    counts = [x.count if isinstance(x, Moments) else len(x) for x in (a, b)]
+    if not force:
+        require_samples(min((count for count in counts if count), default=math.inf), sizes[0][1])
+    a, b = (x if isinstance(x, Moments) else Moments.of(np.asarray(x)) for x in (a, b))
+    _require_same_features(a, b)
+    root = _trace_of_root(a.cov, b.cov)
+    return float(np.sum((a.mean - b.mean) ** 2) + np.trace(a.cov) + np.trace(b.cov) - 2 * root)
+
+
+def frechet_method(features: int) -> str:
+    """How `frechet_distance` takes the matrix roots of covariances of so many features."""
+    return "tensorflow-gan" if features <= TFGAN_FEATURES else "symmetric eigendecomposition"
+
+
+def trace_of_root_by_eigenvalues(a: np.ndarray, b: np.ndarray) -> float:
+    """Trace of (A B)^(1/2) for covariances A and B, (F, F) float64, by two symmetric eigendecompositions.
+
+    It is the trace of (R B R)^(1/2) with R = A^(1/2). Where A = V diag(w) V', R B R has the eigenvalues of
+    diag(w)^(1/2) V' B V diag(w)^(1/2), whose roots are summed. Covariances of deficient rank have eigenvalues that
+    rounding makes slightly negative: they count as 0.
+    """
+    import scipy.linalg
+
+    values, vectors = scipy.linalg.eigh(a, driver="evd")
+    vectors *= np.sqrt(np.maximum(values, 0))
+    product = vectors.T @ b @ vectors
+    values = scipy.linalg.eigvalsh((product + product.T) / 2)
+    return float(np.sum(np.sqrt(np.maximum(values, 0))))
+
+
+def require_samples(count: float, features: int) -> None:
+    """Raises a MetricError if the smaller set has fewer than F + 1 images: a covariance would be singular."""
+    if count < features + 1:
+        raise MetricError(
+            f"A Fréchet distance of {features} features needs at least {features + 1} images on each side and has "
+            f"{count}, so its covariance would be singular and the value meaningless: give more images, choose fewer "
+            "features, or have it computed and marked all the same (`evaluate --force`)."
+        )
+
+
+def _require_same_features(a: Moments, b: Moments) -> None:
+    """Raises a MetricError for moments of different features, as far as they say which theirs are."""
+    for name in ("features", "feature_hash"):
+        ours, theirs = getattr(a, name), getattr(b, name)
+        if ours and theirs and ours != theirs:
+            raise MetricError(
+                f"Moments of different features have no distance: their {name.replace('_', ' ')} is {ours} here and "
+                f"{theirs} there; compute both from the same features."
+            )
+
+
+def _trace_of_root(a: np.ndarray, b: np.ndarray) -> float:
+    """Trace of (A B)^(1/2) for covariances A and B."""
+    if frechet_method(len(a)) != "tensorflow-gan":
+        return trace_of_root_by_eigenvalues(a, b)
+    # tensorflow-gan leaves singular values below 1e-10 without a root: of small features those would be all of them.
+    scale = max(np.trace(a), np.trace(b)) / len(a) or 1.0
+    return float(scale * tfgan.load().trace_sqrt_product(tf.constant(a / scale), tf.constant(b / scale)))

@@ -1,0 +1,195 @@
+"""Multi-scale structural similarity (MS-SSIM) of pairs of images: Wang et al. 2003.
+
+Between images of one set it measures diversity (Odena et al. 2017; the paper's Table 1): the lower, the more diverse.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+
+from mmdgan.core.errors import MetricError
+from mmdgan.core.lazy import np, tf
+from mmdgan.metrics.context import Context, Facts, Side
+from mmdgan.metrics.records import make_record
+from mmdgan.metrics.registry import LOWER, Metric, Score, register
+
+BATCH = 8
+"""Pairs that are compared at a time."""
+SMALLEST = 176
+"""The side at which the Gaussian window still fits the fifth scale."""
+
+_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+
+
+@register
+class StructuralSimilarity(Metric):
+    """MS-SSIM within the generated and within the real images."""
+
+    identifier = "ms_ssim"
+    scores = (Score("MS-SSIM", LOWER),)
+    place = 5
+    features = False
+    slow = True
+
+    def check(self, facts: Facts) -> None:
+        if min(facts.count, facts.count_real) < 3:
+            raise MetricError("ms_ssim compares images of one set: give at least 3 on each side.")
+
+    def compute(self, context: Context) -> Iterator[dict]:
+        yield from _records(context, context.generated, "")
+
+    def compute_real(self, context: Context) -> Iterator[dict]:
+        yield from _records(context, context.real_side, " real")
+
+
+def _records(context: Context, side: Side, suffix: str) -> Iterator[dict]:
+    pairs, seed = context.options.pairs, context.seed
+    # Each random pair has two images of its own, as far as there are enough.
+    images = side.images.take(side.random(2 * pairs, seed))
+    resize = "none" if tuple(side.images.shape[:2]) == (256, 256) else "bilinear to 256x256"
+    value, error = ms_ssim_random_pairs(images, pairs=pairs, seed=seed)
+    of = f"standard error over {pairs:,} random pairs"
+    yield make_record(f"MS-SSIM{suffix}", value, len(images), spread=error, spread_of=of, pairs=pairs, resize=resize)
+    images = images[: context.options.all_pairs_of]
+    pairs = math.comb(len(images), 2)
+    value, error = ms_ssim_all_pairs(images)
+    of = f"standard error over all {pairs:,} pairs of {len(images)} images"
+    name = f"MS-SSIM all pairs{suffix}"
+    yield make_record(name, value, len(images), spread=error, spread_of=of, pairs=pairs, resize=resize)
+
+
+def ms_ssim(x: np.ndarray, y: np.ndarray, *, size: int = 256, legacy: bool = False) -> float:
+    """Mean MS-SSIM of x[i] and y[i]; the original's own score is ms_ssim(x[:half], x[half:]) of a batch.
+
+    Args:
+        x, y: Images (N, H, W, C), uint8, or float in [-1, 1].
+        size: Side to which images of another size are resized, bilinear: with half-pixel centres, antialiased.
+        legacy: Whether to do as the original: resize without either, and take (x + 1) * 128.5 as brightness instead of
+            (x + 1) * 127.5.
+
+    Returns:
+        From 0 to 1, which equal images have. Five scales, Gaussian window of 11 pixels with sigma 1.5, K1 = 0.01,
+        K2 = 0.03, negative terms clipped, mean over channels.
+
+    Raises:
+        MetricError: The images do not fit together, or the size is below 176 or not a multiple of 16.
+    """
+    return float(np.mean(ms_ssim_pairs(x, y, size=size, legacy=legacy)))
+
+
+def ms_ssim_pairs(x: np.ndarray, y: np.ndarray, *, size: int = 256, legacy: bool = False) -> np.ndarray:
+    """MS-SSIM (N,) of x[i] and y[i]; arguments and errors are those of `ms_ssim`."""
+    x, y = np.asanyarray(x), np.asanyarray(y)
+    if x.ndim != 4 or x.shape != y.shape or not len(x):
+        raise MetricError(f"MS-SSIM compares images (N, H, W, C) of equal number and shape, not {x.shape}, {y.shape}.")
+    return _of_pairs(x, np.arange(len(x)), y, np.arange(len(x)), size, legacy)
+
+
+def ms_ssim_random_pairs(
+    images: np.ndarray, pairs: int = 1000, seed: int = 0, *, size: int = 256, legacy: bool = False
+) -> tuple[float, float]:
+    """Mean MS-SSIM of random pairs of different images of one set, and its standard error.
+
+    Args:
+        images: At least two images (N, H, W, C), uint8, or float in [-1, 1].
+        pairs: Number of pairs, drawn independently of one another.
+        seed: Seed of the choice of pairs.
+        size, legacy: As for `ms_ssim`.
+
+    Returns:
+        The mean, and the standard deviation over pairs by the root of their number: the error that comes from the
+        choice of pairs.
+
+    Raises:
+        MetricError: Fewer than two images or pairs; otherwise as `ms_ssim`.
+    """
+    images = _checked(images, 2)
+    if pairs < 2:
+        raise MetricError(f"A standard error needs at least two pairs of images, not {pairs}.")
+    random = np.random.default_rng(seed)
+    first = random.integers(0, len(images), pairs)
+    second = (first + random.integers(1, len(images), pairs)) % len(images)
+    values = _of_pairs(images, first, images, second, size, legacy)
+    return float(values.mean()), float(values.std(ddof=1) / math.sqrt(pairs))
+
+
+def ms_ssim_all_pairs(images: np.ndarray, *, size: int = 256, legacy: bool = False) -> tuple[float, float]:
+    """Mean MS-SSIM of all N (N - 1) / 2 pairs of one set, and its standard error.
+
+    Args:
+        images: At least three images (N, H, W, C), uint8, or float in [-1, 1].
+        size, legacy: As for `ms_ssim`.
+
+    Returns:
+        The mean, and its standard error by the jackknife over images, for pairs that share an image are not
+        independent: ((N - 1) / N * sum_i (m_i - mean m)^2)^(1/2), m_i the mean of all pairs without image i.
+
+    Raises:
+        MetricError: Fewer than three images; otherwise as `ms_ssim`.
+    """
+    images = _checked(images, 3)
+    count = len(images)
+    first, second = np.triu_indices(count, 1)
+    values = np.zeros((count, count))
+    values[first, second] = _of_pairs(images, first, images, second, size, legacy)
+    of_image = values.sum(axis=0) + values.sum(axis=1)
+    without = (values.sum() - of_image) / math.comb(count - 1, 2)
+    error = math.sqrt((count - 1) / count * np.sum((without - without.mean()) ** 2))
+    return float(values.sum() / math.comb(count, 2)), error
+
+
+def brightness(images: np.ndarray, legacy: bool = False) -> np.ndarray:
+    """Images as float32 from 0 to 255; of floats in [-1, 1] (x + 1) * 127.5.
+
+    Args:
+        images: Any shape, uint8, or float in [-1, 1].
+        legacy: Whether to take (x + 1) * 128.5 as the original, up to 257, where uint8 images v are x = v / 127.5 - 1.
+
+    Raises:
+        MetricError: Another type, or values outside [-1, 1].
+    """
+    if images.dtype == np.uint8:
+        return images.astype(np.float32) * np.float32(128.5 / 127.5 if legacy else 1)
+    if not np.issubdtype(images.dtype, np.floating) or not np.abs(images).max(initial=0) <= 1 + 1e-6:
+        raise MetricError(f"Images are uint8, or float in [-1, 1], not {images.dtype} of other values.")
+    return (images.astype(np.float32) + 1) * np.float32(128.5 if legacy else 127.5)
+
+
+def _of_pairs(
+    x: np.ndarray, first: np.ndarray, y: np.ndarray, second: np.ndarray, size: int, legacy: bool
+) -> np.ndarray:
+    """MS-SSIM (N,) float64 of the images x[first[i]] and y[second[i]]."""
+    if size < SMALLEST or size % 16:
+        raise MetricError(
+            f"MS-SSIM on five scales needs a size of at least {SMALLEST} pixels that is a multiple of 16, not {size}."
+        )
+    compare, found = _comparison(_WEIGHTS), []
+    for start in range(0, len(first), BATCH):
+        part = slice(start, start + BATCH)
+        found.append(compare(_resized(x[first[part]], size, legacy), _resized(y[second[part]], size, legacy)).numpy())
+    return np.concatenate(found).astype(np.float64)
+
+
+@functools.cache
+def _comparison(weights: tuple[float, ...]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """TensorFlow's MS-SSIM as a graph, which takes half the time of single operations."""
+    return tf.function(lambda x, y: tf.image.ssim_multiscale(x, y, 255.0, power_factors=weights))
+
+
+def _resized(images: np.ndarray, size: int, legacy: bool) -> tf.Tensor:
+    """Images as float32 (n, size, size, C) from 0 to 255."""
+    bright = tf.constant(brightness(images, legacy))
+    if bright.shape[1:3] == (size, size):
+        return bright
+    if legacy:
+        return tf.compat.v1.image.resize_bilinear(bright, (size, size))
+    return tf.image.resize(bright, (size, size), antialias=True)
+
+
+def _checked(images: np.ndarray, least: int) -> np.ndarray:
+    images = np.asanyarray(images)
+    if images.ndim != 4 or len(images) < least:
+        raise MetricError(f"MS-SSIM of pairs needs at least {least} images (N, H, W, C), not {images.shape}.")
+    return images
