@@ -83,8 +83,10 @@ def tasks(a, b, options: argparse.Namespace) -> dict[str, Callable[[], object]]:
     import numpy as np
     import tensorflow as tf
 
-    from mmdgan.metrics import Moments, prdc, scores
+    from mmdgan.metrics import Moments, prdc
     from mmdgan.metrics.features import tfgan
+    from mmdgan.metrics.scores.fid import trace_of_root_by_eigenvalues
+    from mmdgan.metrics.scores.kid import kernel_distance_error
 
     found: dict[str, Callable[[], object]] = {}
     module = tfgan.load()
@@ -93,14 +95,14 @@ def tasks(a, b, options: argparse.Namespace) -> dict[str, Callable[[], object]]:
     if "roots" in options.parts:
         cov_a, cov_b = Moments.of(a).cov, Moments.of(b).cov
         found["FID, roots: tensorflow-gan"] = lambda: float(module.trace_sqrt_product(cov_a, cov_b))
-        found["FID, roots: symmetric eigendecomposition"] = lambda: scores.trace_of_root_by_eigenvalues(cov_a, cov_b)
+        found["FID, roots: symmetric eigendecomposition"] = lambda: trace_of_root_by_eigenvalues(cov_a, cov_b)
     if "tfgan" in options.parts:
         distance = module.frechet_classifier_distance_from_activations
         found["FID, tensorflow-gan's whole function"] = lambda: float(
             distance(*(tf.constant(np.asarray(x), tf.float64) for x in (a, b)))
         )
     if "kid" in options.parts:
-        found["KID with its error, blocks of 1,024"] = lambda: scores.kernel_distance_error(a, b)
+        found["KID with its error, blocks of 1,024"] = lambda: kernel_distance_error(a, b)
     if "prdc" in options.parts:
         found["precision, recall, density, coverage"] = lambda: prdc(a, b)
     return found
@@ -146,7 +148,7 @@ def print_roots(roots: dict[str, list[Measured]], features: int) -> None:
     """The matrix part beside its bound, and how far both ways are apart."""
     if not roots:
         return
-    from mmdgan.metrics.scores import frechet_method
+    from mmdgan.metrics.scores.fid import frechet_method
 
     print(f"\nFID's matrix part (bound: {BOUND:.0f} s for 2,048 features on two cores):")
     for name, runs in roots.items():

@@ -12,14 +12,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from mmdgan.metrics.registry import direction, lower_is_better
+
 MEASURES = {
-    "FD[classifier]": ("FD[classifier]", -1),
-    "CS[classifier]": ("CS[classifier]", 1),
-    "recall[classifier]": ("recall", 1),
-    "precision[classifier]": ("precision", 1),
-    "near copies[pixels]": ("near copies, pixels", 0),
+    "FD[classifier]": "FD[classifier]",
+    "CS[classifier]": "CS[classifier]",
+    "recall[classifier]": "recall",
+    "precision[classifier]": "precision",
+    "near copies[pixels]": "near copies, pixels",
 }
-"""What is compared: a score's name -> its heading, and whether high (1) or low (-1) is better, 0 for neither."""
+"""What is compared: a score's name -> its heading."""
 
 EXPECTED_COPIES, MANY_COPIES = 0.01, 0.05
 """Share of near copies that a generator without memory has, and the one from which a row is named."""
@@ -59,7 +61,7 @@ def mean(values: Sequence[float]) -> float:
 
 def better(a: RowNumbers, b: RowNumbers, measure: str) -> bool:
     """Whether every seed of a is better than every seed of b."""
-    sign = MEASURES[measure][1]
+    sign = direction(measure)
     ours, theirs = ([sign * value for value in row.known(measure)] for row in (a, b))
     return bool(ours and theirs) and min(ours) > max(theirs)
 
@@ -69,7 +71,7 @@ def tiers(rows: Sequence[RowNumbers], measure: str) -> list[list[RowNumbers]]:
 
     A group ends where every row so far is better than every row that follows, in all seeds.
     """
-    sign = MEASURES[measure][1]
+    sign = direction(measure)
     found = [row for row in rows if row.known(measure)]
     found.sort(key=lambda row: -sign * mean(row.known(measure)))
     groups: list[list[RowNumbers]] = []
@@ -90,21 +92,21 @@ def supported(rows: Sequence[RowNumbers], budget: str) -> list[str]:
     seeds = min(len(row.seeds) for row in done)
     sentences = []
     for measure in ("FD[classifier]", "CS[classifier]", "recall[classifier]"):
-        heading, sign = MEASURES[measure]
+        heading = MEASURES[measure]
         groups = tiers(done, measure)
         if not groups:
             continue
-        direction = "lower" if sign < 0 else "higher"
+        better_one = "lower" if lower_is_better(measure) else "higher"
         names = "; then ".join(" and ".join(row.title for row in group) for group in groups)
         if seeds < 2:
             sentences.append(
-                f"{heading} ({direction} is better) by one seed, which cannot tell a difference from chance: {names}."
+                f"{heading} ({better_one} is better) by one seed, which cannot tell a difference from chance: {names}."
             )
         elif len(groups) == 1:
             sentences.append(f"{heading}: no row is apart from the others in all seeds, so that none is ranked.")
         else:
             sentences.append(
-                f"{heading} ({direction} is better), in groups that are apart in every seed; within a group the order "
+                f"{heading} ({better_one} is better), in groups that are apart in every seed; within a group the order "
                 f"is that of the means and not supported by every pair: {names}."
             )
     sentences += _comparisons(done) if seeds > 1 else []
@@ -174,7 +176,7 @@ def _copies(rows: Sequence[RowNumbers]) -> list[str]:
     ]
 
 
-HEADER = ("row", "loss", "features", "penalty", "steps", "seconds", *(heading for heading, _ in MEASURES.values()))
+HEADER = ("row", "loss", "features", "penalty", "steps", "seconds", *MEASURES.values())
 
 
 def table(rows: Sequence[RowNumbers]) -> list[tuple[str, ...]]:

@@ -20,9 +20,9 @@ from mmdgan.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from mmdgan.metrics.evaluate import EvaluateOptions
-    from mmdgan.metrics.features.resolve import Extractor
-    from mmdgan.metrics.image_sets import ImageSet
+    from mmdgan.metrics.features.extractor import Extractor
     from mmdgan.metrics.moments import Moments
+    from mmdgan.metrics.sets import ImageSet
 
 ALL = "all"
 MOST_REAL = 50_000
@@ -159,7 +159,7 @@ def _evaluate_run(folder: RunFolder, options: EvaluateFlags) -> None:
             _write(options.out, records)
         print(f"written to {folder.metrics_file}")
         if options.save_statistics is not None:
-            from mmdgan.metrics.image_sets import DataSet
+            from mmdgan.metrics.sets import DataSet
 
             real = DataSet(scorer.data, scorer.count, scorer.seed)
             _save_statistics(options.save_statistics, real, scorer.extractor, cache)
@@ -169,8 +169,9 @@ def _evaluate_images(options: EvaluateFlags) -> None:
     """Scores any images against any others, or against stored statistics."""
     from mmdgan.core.startup import prepare_tensorflow
     from mmdgan.metrics import format_table
-    from mmdgan.metrics.evaluate import check_sets, evaluate_sets, needs_features
+    from mmdgan.metrics.evaluate import check_sets, evaluate_sets
     from mmdgan.metrics.moments import Moments
+    from mmdgan.metrics.registry import needs_features
     from mmdgan.runs.scoring import feature_cache
 
     prepare_tensorflow()
@@ -231,7 +232,7 @@ def _open(what: str, flag: str, data_root: str, count: int | None, seed: int) ->
     """The first `count` of some images, in random order, or all of them."""
     from mmdgan.metrics import open_images
 
-    images = open_images(what, data_root=data_root, seed=seed)
+    images = open_images(what, data_root=data_root, seed=seed, progress=print)
     if count is not None and count > images.count:
         raise ConfigError(f"count is {count:,}, but --{flag}={what} holds {images.count:,} images; give at most that.")
     return images if count is None else images.first(count)
@@ -272,7 +273,7 @@ def _extractor(options: EvaluateFlags, data: Any, data_root: str) -> Extractor:
 
     names = ("inception", "classifier_data", "resize")
     given = {name: getattr(options, name) for name in names}
-    return resolve(options.features or "auto", data, data_root=data_root, **given)
+    return resolve(options.features or "auto", data, data_root=data_root, **given, progress=print)
 
 
 @contextlib.contextmanager
@@ -288,12 +289,11 @@ def _cache(folder: Path | None) -> Iterator[Path]:
 def _save_statistics(path: str, real: ImageSet, extractor: Extractor | None, cache: Path) -> None:
     """Writes the moments of the real images' features."""
     from mmdgan.metrics.features.cache import compute_features
-    from mmdgan.metrics.score_statistics import statistics_of
+    from mmdgan.metrics.moments import statistics_of
 
     assert extractor is not None  # as was refused at first
     features = compute_features(real, extractor, cache=cache, progress=print).features
     with _writing(path):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
         statistics_of(features, extractor, f"{real.count:,} images of {real.name}").save(path)
     print(f"statistics of {real.count:,} images of {real.name}: {path}")
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from mmdgan.core.errors import ConfigError
+from mmdgan.metrics import METRICS
+from mmdgan.metrics.registry import direction, identifier_of
 from mmdgan.runs.folder import RunFolder
 
 Record: TypeAlias = Mapping[str, Any]
@@ -31,17 +33,6 @@ _PROTOCOL = {
     "repeats": "repeats",
 }
 """The entries of a record that are its protocol (`mmdgan.metrics.evaluate`), with their words in a footnote."""
-
-_HIGHER = ("IS", "CS", "precision", "recall", "density", "coverage", "classes", "asked class")
-_LOWER = ("FID", "FD", "KID", "KD", "MS-SSIM", "SWD", "intra FID", "intra FD")
-_IDENTIFIERS = {
-    "fid": ("FID", "FD"),
-    "is": ("IS", "CS"),
-    "kid": ("KID", "KD"),
-    "classes": ("classes",),
-    "asked_class": ("asked class",),
-}
-"""Names of scores in records of versions that did not save the identifier of the metric."""
 
 
 def choose(folder: RunFolder, by: int | str | None = None, metrics: Sequence[str] | None = None) -> list[Record]:
@@ -72,33 +63,9 @@ def choose(folder: RunFolder, by: int | str | None = None, metrics: Sequence[str
 
 def check_metrics(metrics: Sequence[str] | None) -> None:
     """Raises a ConfigError for an identifier that no metric has."""
-    from mmdgan.metrics import METRICS
-
     for metric in metrics or ():
         if metric not in METRICS:
             raise ConfigError(f"There is no metric {metric!r}; choose from {', '.join(METRICS)}.")
-
-
-def kind(metric: str) -> str:
-    """A score's name without its features: "FD" of "FD[classifier]", "FID real-real" of "FID real-real"."""
-    before, bracket, after = metric.partition("[")
-    return (before + after.partition("]")[2] if bracket else metric).strip()
-
-
-def direction(metric: str) -> int:
-    """1 if higher values are better, -1 if lower ones are, 0 if neither (such as a score of real images alone)."""
-    name = kind(metric)
-    if is_of_real(metric):
-        return 0
-    for sign, names in ((1, _HIGHER), (-1, _LOWER)):
-        if any(f"{name} ".startswith(f"{known} ") for known in names):
-            return sign
-    return 0
-
-
-def is_of_real(metric: str) -> bool:
-    """Whether a score is one of real images alone, such as "CS[classifier] real" and "FID real-real"."""
-    return " real" in kind(metric)
 
 
 def of_real(metric: str, records: Mapping[str, Record]) -> Record | None:
@@ -114,11 +81,8 @@ def of_real(metric: str, records: Mapping[str, Record]) -> Record | None:
 
 
 def identifier(record: Record) -> str:
-    """Which of `mmdgan.metrics.METRICS` a score belongs to, or "classes", "asked_class"; "" for an unknown score."""
-    if found := record.get("identifier"):
-        return found
-    name = kind(record["metric"])
-    return next((i for i, names in _IDENTIFIERS.items() if any(f"{name} ".startswith(f"{n} ") for n in names)), "")
+    """The identifier of the metric that gave a score, which old records do not say; "" for an unknown score."""
+    return record.get("identifier") or identifier_of(record["metric"])
 
 
 def differences(record: Record, reference: Record) -> list[str]:

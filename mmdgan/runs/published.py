@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.losses import registry as losses
+from mmdgan.metrics.registry import lower_is_better
 
 if TYPE_CHECKING:
     from mmdgan.design import NetworkSpec
@@ -28,7 +29,6 @@ _TABLE = {"method", "loss_name", "dataset", "metric", "value"}
 _GRID = {"dataset", "block", "loss", "variant", "lr_dis", "lr_gen", "metric", "value"}
 _DATA = {"lsun_bedroom": "lsun"}  # the spreadsheet's names of what are our data sets
 _STATUS = {"nan": "diverged", "n/a": "not run", "missing": "cell is empty"}
-_HIGHER = ("IS",)
 
 # The cells that contradict their twins in another sheet (spec H.2): one of the two is shifted by a row.
 _SHIFTED = [(2e-4, lr) for lr in (1e-4, 2e-4, 5e-4, 1e-3)] + [(5e-4, 1e-4)]
@@ -279,7 +279,7 @@ def _best(block: list[Published]) -> list[Published]:
     for metric in sorted({row.metric for row in block}):
         numbers = [row for row in block if row.metric == metric and row.value is not None]
         if numbers:
-            choose = max if metric in _HIGHER else min
+            choose = min if lower_is_better(metric) else max
             best = choose(numbers, key=lambda row: row.value or 0.0)
             note = f"best {metric} of the block" + (f"; {best.note}" if best.note else "")
             found.append(Published(**{**vars(best), "note": note}))

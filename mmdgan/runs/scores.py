@@ -21,35 +21,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmdgan.core.files import write_text
+from mmdgan.core.files import append_jsonl, write_text
+from mmdgan.metrics.registry import is_judged, judges
 
 _COMPARABLE = ("metric", "count", "count_real", "feature_hash", "resize")
 
 
-class Judge(NamedTuple):
-    """A score that can tell which checkpoint is the best.
-
-    Attributes:
-        metric: the identifier in `mmdgan.metrics.METRICS` to which it belongs.
-        lower: whether less of it is better.
-    """
-
-    metric: str
-    lower: bool
-
-
-JUDGES = {
-    "fid": Judge("fid", lower=True),
-    "is": Judge("is", lower=False),
-    "kid": Judge("kid", lower=True),
-    "precision": Judge("prdc", lower=False),
-    "recall": Judge("prdc", lower=False),
-    "density": Judge("prdc", lower=False),
-    "coverage": Judge("prdc", lower=False),
-    "swd": Judge("swd", lower=True),
-    "intra_fid": Judge("intra_fid", lower=True),
-}
-"""What `keep_best` may name. MS-SSIM and the nearest neighbours say nothing of quality: noise does well in both."""
+JUDGES = judges()
+"""What `keep_best` may name: the scores that can tell which checkpoint is the best."""
 
 
 class Best(NamedTuple):
@@ -75,8 +54,6 @@ def append_scores(file: Path, step: int, by: str, records: Sequence[Mapping[str,
       by: "train" or "evaluate".
       records: one per score.
     """
-    from mmdgan.metrics import append_jsonl
-
     evaluation, now = uuid.uuid4().hex[:12], time.strftime("%Y-%m-%dT%H:%M:%S%z")
     shared = {"time": now, "step": int(step), "by": by, "evaluation": evaluation}
     append_jsonl(
@@ -130,22 +107,12 @@ def best_of(scores: Sequence[Mapping[str, Any]], judge: str, steps: Sequence[int
     Returns:
         The best one, of equal ones the first; None if none of them has the score.
     """
-    known = [score for score in scores if score["value"] is not None and is_score(score["metric"], judge)]
+    known = [score for score in scores if score["value"] is not None and is_judged(score["metric"], judge)]
     alike = [s for s in known if [s.get(key) for key in _COMPARABLE] == [known[-1].get(key) for key in _COMPARABLE]]
     sign = 1 if JUDGES[judge].lower else -1
     rest = [score for score in alike if score["step"] in steps]
     best = min(rest, key=lambda score: (sign * score["value"], score["step"]), default=None)
     return None if best is None else Best(best["step"], best["metric"], best["value"])
-
-
-def is_score(name: str, judge: str) -> bool:
-    """Whether a score of this name, such as "FD[classifier]", is the one that a key of `JUDGES` stands for."""
-    if judge == "swd":
-        return name == "SWD mean"
-    from mmdgan.metrics.evaluate import score_name
-
-    label = name.partition("[")[2].removesuffix("]") or "inception"
-    return name == score_name(judge, label)
 
 
 def _scores_of(line: str, number: int) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mmdgan.data import ImageData
     from mmdgan.data.dataset import StoredImages
     from mmdgan.metrics.evaluate import EvaluateOptions
-    from mmdgan.metrics.features.resolve import Extractor
+    from mmdgan.metrics.features.extractor import Extractor
     from mmdgan.runs.experiment import Experiment
 
 
@@ -69,8 +69,7 @@ class Scorer:
         if not e.metrics:
             return None
         from mmdgan import sampling
-        from mmdgan.metrics import evaluate
-        from mmdgan.metrics.features import resolve
+        from mmdgan.metrics import evaluate, registry, resolve
 
         most = min(50_000, data.count)
         count = e.score_count or most // e.batch_size * e.batch_size or most
@@ -80,9 +79,8 @@ class Scorer:
                 "give at most that."
             )
         sources = {name: getattr(e, name) for name in ("inception", "classifier_data", "data_root", "resize")}
-        extractor = (
-            resolve.resolve(e.features, data, **sources, progress=say) if evaluate.needs_features(e.metrics) else None
-        )
+        needs_features = registry.needs_features(e.metrics)
+        extractor = resolve(e.features, data, **sources, say=say) if needs_features else None
         channels, height, width = data.shape
         metrics = evaluate.check_request(
             e.metrics,
@@ -105,11 +103,12 @@ class Scorer:
           step: its training step, for the record.
           repeats: how many times to generate images, with the seeds `seed`, `seed + 1`, ...
         """
+        from mmdgan.metrics import registry
         from mmdgan.metrics.evaluate import evaluate_sets
-        from mmdgan.metrics.image_sets import DataSet, GeneratedSet
+        from mmdgan.metrics.sets import DataSet, GeneratedSet
 
         names: dict[str, Any] = {"class_names": self.data.class_names}
-        needed = {"nn", "intra_fid"} & set(self.metrics)
+        needed = any(registry.get(metric).training for metric in self.metrics)
         whole: dict[str, Any] = {"training": DataSet(self.data, seed=None)} if needed else {}
         return evaluate_sets(
             [GeneratedSet(generator, self.count, self.seed + number, **names) for number in range(repeats)],
@@ -122,7 +121,7 @@ class Scorer:
             step=step,
             data=self.data.name,
             cache=self.cache,
-            progress=self.say,
+            say=self.say,
         )
 
 

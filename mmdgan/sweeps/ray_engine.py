@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.processes import end_workers, environment, start_worker
+from mmdgan.metrics.registry import lower_is_better
 from mmdgan.sweeps import worker
 from mmdgan.sweeps.folder import FAILED, INTERRUPTED, RUNNING, STOPPED, Outcome, SweepFolder
 from mmdgan.sweeps.local import SweepInterrupted, check_data
 from mmdgan.sweeps.points import Point
-from mmdgan.sweeps.table import is_score, lower_is_better
+from mmdgan.sweeps.table import is_score
 from mmdgan.training import signals
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from typing import Any
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.text import format_value, nearest
-from mmdgan.runs import scores
-from mmdgan.runs.scores import JUDGES
+from mmdgan.metrics.registry import is_judged, lower_is_better
 from mmdgan.sweeps.folder import DIVERGED, FINISHED, Outcome
 from mmdgan.sweeps.points import Point
 
@@ -209,8 +208,8 @@ def find_score(outcome: Outcome, metric: str) -> str | None:
 
     Args:
         outcome: The record.
-        metric: A score's name as records have it, such as "FD[classifier]"; or one of `JUDGES`, such as "fid", which
-            means FID, FD[classifier] or what the run's features make of it.
+        metric: A score's name as records have it, such as "FD[classifier]"; or one of `registry.judges`, such as "fid",
+            which means FID, FD[classifier] or what the run's features make of it.
 
     Returns:
         None if the run has no such score.
@@ -228,9 +227,4 @@ def score_names(outcomes: Iterable[Outcome], metric: str) -> list[str]:
 
 def is_score(name: str, metric: str) -> bool:
     """Whether a score of this name is what a metric means."""
-    return name == metric or (metric in JUDGES and scores.is_score(name, metric))
-
-
-def lower_is_better(name: str) -> bool:
-    """Whether less of a score is better; True for scores whose direction is unknown."""
-    return next((judge.lower for metric, judge in JUDGES.items() if is_score(name, metric)), True)
+    return name == metric or is_judged(name, metric)

@@ -112,7 +112,8 @@ def test_what_is_wrong_with_a_request_is_said_before_anything_is_made(tiny_run, 
 
 
 def test_all_metrics_are_those_that_are_possible(conditional_run, run, block_means, capsys, monkeypatch):
-    from mmdgan.metrics.evaluate import SCORES, EvaluateOptions
+    from mmdgan.metrics import METRICS
+    from mmdgan.metrics.evaluate import EvaluateOptions
 
     few = EvaluateOptions(pairs=3, all_pairs_of=3, nn_count=9)
     monkeypatch.setattr("mmdgan.cli.evaluate._score_options", lambda options: few)
@@ -120,7 +121,7 @@ def test_all_metrics_are_those_that_are_possible(conditional_run, run, block_mea
     text = capsys.readouterr().out
     assert "Without intra_fid. intra_fid compares images class by class" in text
     found = {record["identifier"] for record in RunFolder(run).records()}
-    assert found == set(SCORES) - {"intra_fid"}
+    assert found == set(METRICS) - {"intra_fid"}
     for metric in ("MS-SSIM", "SWD mean", "near copies[pixels]", "recall[classifier]"):
         assert metric in text
     assert _status("evaluate", str(conditional_run[1]), "--count=600", "--metrics=intra_fid") == 0

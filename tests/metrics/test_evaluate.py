@@ -8,9 +8,11 @@ import pytest
 
 from mmdgan import metrics
 from mmdgan.core.errors import MetricError
-from mmdgan.metrics import evaluate, scores
+from mmdgan.metrics import evaluate, registry
 from mmdgan.metrics.evaluate import EvaluateOptions
-from mmdgan.metrics.image_sets import ArraySet
+from mmdgan.metrics.scores.inception_score import classifier_score_spread
+from mmdgan.metrics.scores.kid import kernel_distance_error
+from mmdgan.metrics.sets import ArraySet
 
 
 class MeanColours:
@@ -65,7 +67,7 @@ def test_each_score_has_a_record():
     records = {record["metric"]: record for record in _evaluate(data="colours")}
     generated, logits = MeanColours().extract(_images(90, 0))
     real, logits_real = MeanColours().extract(_images(60, 1))
-    split, split_real = (scores.classifier_score_spread(part, 10) for part in (logits, logits_real))
+    split, split_real = (classifier_score_spread(part, 10) for part in (logits, logits_real))
     expected = {
         "FD[classifier]": metrics.frechet_distance(generated, real),
         "FD[classifier] real-real": metrics.frechet_distance(real[:30], real[30:]),
@@ -98,7 +100,7 @@ def test_each_score_has_a_record():
 
 
 def test_every_metric_has_a_score_and_a_json_record():
-    assert tuple(evaluate.SCORES) == metrics.METRICS
+    assert registry.identifiers() == metrics.METRICS
     real = ArraySet(_images(80, 1, side=16), np.arange(80) % 3, class_names=MeanColours.class_names)
     generated = ArraySet(_images(60, 0, side=16), np.arange(60) % 3)
     extractor = MeanColours()
@@ -152,7 +154,7 @@ def test_the_kernel_distance_has_an_error_where_there_are_blocks():
     a, b = _images(250, 0), _images(300, 1)
     record = _sets(ArraySet(a), ArraySet(b), ("kid",))["KD[classifier]"]
     features = [MeanColours().extract(images)[0] for images in (b, a)]
-    value, error = scores.kernel_distance(*features), scores.kernel_distance_error(*features, block_size=100)[1]
+    value, error = metrics.kernel_distance(*features), kernel_distance_error(*features, block_size=100)[1]
     assert (record["value"], record["spread"]) == pytest.approx((value, error), rel=1e-12)
     assert record["blocks"] == 3 and record["spread_of"] == "standard error over 3 blocks"
     few = _sets(ArraySet(a[:90]), ArraySet(b[:90]), ("kid",))["KD[classifier]"]
@@ -170,9 +172,9 @@ def test_names_are_fid_is_and_kid_only_with_inception():
         "IS real (10 splits)",
         "KID",
     ]
-    assert evaluate.score_name("kid", "classifier:cifar10") == "KD[classifier:cifar10]"
-    assert evaluate.score_name("intra_fid", "inception") == "intra FID"
-    assert evaluate.score_name("recall", "inception") == "recall[inception]"
+    assert registry.score_name("kid", "classifier:cifar10") == "KD[classifier:cifar10]"
+    assert registry.score_name("intra_fid", "inception") == "intra FID"
+    assert registry.score_name("recall", "inception") == "recall[inception]"
 
 
 def test_a_missing_class_shows():

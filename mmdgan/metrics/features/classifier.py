@@ -1,7 +1,7 @@
 """Features of a small classifier trained on the labelled data set itself.
 
 They stand in for Inception's where its graph is not available, or where images are unlike photographs. Training happens
-once per data set: the weights are stored next to the data, with the accuracy on a tenth of the images that it never saw.
+once per data set: the weights are stored next to the data, with the accuracy on a tenth of the images that is held out.
 """
 
 from __future__ import annotations

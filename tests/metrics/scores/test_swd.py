@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from mmdgan import metrics
 from mmdgan.core.errors import MetricError
-from mmdgan.metrics import sliced
 from mmdgan.metrics.features import tfgan
+from mmdgan.metrics.scores import swd
 
 
 def _images(count, side, channels=3, seed=0, contrast=1.0, grain=20):
@@ -21,7 +21,7 @@ def _images(count, side, channels=3, seed=0, contrast=1.0, grain=20):
 
 
 def _theirs(x, y, patches, monkeypatch, svd):
-    """tensorflow-gan's distances of x and y; `sliced` is made to draw the same patches and directions."""
+    """tensorflow-gan's distances of x and y; `swd` is made to draw the same patches and directions."""
     corners, directions = [], []
     randint, normal = np.random.randint, tf.random.normal
 
@@ -43,21 +43,21 @@ def _theirs(x, y, patches, monkeypatch, svd):
     places = [np.stack([c.ravel() - 3 for c in corners[i : i + 2]], axis=1) for i in range(0, len(corners), 2)]
     # Real images twice at each level, then generated ones at each level; directions twice at each level.
     drawn = iter([places[: 2 * len(found) : 2], places[2 * len(found) :]])
-    monkeypatch.setattr(sliced, "_draw_places", lambda random, count, sides: next(drawn))
+    monkeypatch.setattr(swd, "_draw_places", lambda random, count, sides: next(drawn))
     unit = [d / np.linalg.norm(d, axis=0) for d in directions[1::2]]
-    monkeypatch.setattr(sliced, "_draw_directions", lambda random, shape: np.array(unit, np.float32))
+    monkeypatch.setattr(swd, "_draw_directions", lambda random, shape: np.array(unit, np.float32))
     return [float(fake) for _, fake in found]
 
 
 @pytest.mark.parametrize("svd", [False, True], ids=["random directions", "singular vectors"])
 @pytest.mark.parametrize("side", [64, 48])
 def test_it_equals_tensorflow_gans(side, svd, monkeypatch):
-    monkeypatch.setattr(sliced, "_BATCH_VALUES", 3 * side * side * 3)  # three images at a time
-    monkeypatch.setattr(sliced, "MEMORY", 2**14)  # several passes
+    monkeypatch.setattr(swd, "_BATCH_VALUES", 3 * side * side * 3)  # three images at a time
+    monkeypatch.setattr(swd, "MEMORY", 2**14)  # several passes
     x, y = _images(8, side), _images(8, side, seed=1, contrast=0.3)
     theirs = _theirs(x, y, 16, monkeypatch, svd)
     ours = metrics.sliced_wasserstein(x, y, patches_per_image=16, svd=svd)
-    assert len(theirs) == len(sliced.levels(side)) and min(theirs) > 0.05
+    assert len(theirs) == len(swd.levels(side)) and min(theirs) > 0.05
     np.testing.assert_allclose(ours, theirs, rtol=1e-3 if svd else 1e-4)
 
 
@@ -79,8 +79,8 @@ def test_one_level_equals_scipy(monkeypatch):
     directions = random.normal(size=(1, 147, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     drawn = iter(corners)
-    monkeypatch.setattr(sliced, "_draw_places", lambda *_: [next(drawn)])
-    monkeypatch.setattr(sliced, "_draw_directions", lambda *_: directions.astype(np.float32))
+    monkeypatch.setattr(swd, "_draw_places", lambda *_: [next(drawn)])
+    monkeypatch.setattr(swd, "_draw_directions", lambda *_: directions.astype(np.float32))
     projected = []
     for images, places in zip((x, y), corners, strict=True):
         patches = [images[i // 5, r : r + 7, c : c + 7].astype(float).ravel() for i, (r, c) in enumerate(places)]
@@ -139,8 +139,8 @@ def test_the_larger_set_is_cut():
 
 def test_memory_is_bounded(monkeypatch):
     """Patches of 2,000 images at 8 a level would be 9 MB a set and level; 4 MB of projections are allowed."""
-    monkeypatch.setattr(sliced, "MEMORY", 2**22)
-    monkeypatch.setattr(sliced, "_BATCH_VALUES", 2**16)
+    monkeypatch.setattr(swd, "MEMORY", 2**22)
+    monkeypatch.setattr(swd, "_BATCH_VALUES", 2**16)
     x = _images(2000, 16)
     metrics.sliced_wasserstein(x[:8], x[:8])
     tracemalloc.start()
@@ -151,9 +151,9 @@ def test_memory_is_bounded(monkeypatch):
 
 
 def test_levels():
-    assert sliced.levels(32) == [32, 16] and sliced.levels(256) == [256, 128, 64, 32, 16]
-    assert sliced.levels(48) == [48, 24] and sliced.levels(96) == [96, 48, 24]
-    assert sliced.levels(16) == [16] and sliced.levels(8) == [8]
+    assert swd.levels(32) == [32, 16] and swd.levels(256) == [256, 128, 64, 32, 16]
+    assert swd.levels(48) == [48, 24] and swd.levels(96) == [96, 48, 24]
+    assert swd.levels(16) == [16] and swd.levels(8) == [8]
 
 
 def test_images_that_do_not_fit_are_refused():
@@ -163,6 +163,6 @@ def test_images_that_do_not_fit_are_refused():
     with pytest.raises(MetricError, match="square images"):
         metrics.sliced_wasserstein(x[:, :16], x[:, :16])
     with pytest.raises(MetricError, match="multiple of 4, not 70"):
-        sliced.levels(70)
+        swd.levels(70)
     with pytest.raises(MetricError, match="at least 7 pixels a side, not 6"):
-        sliced.levels(6)
+        swd.levels(6)

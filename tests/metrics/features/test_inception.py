@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mmdgan.core import progress
 from mmdgan.core.errors import MetricError
-from mmdgan.metrics.features import inception, inception_files, tfgan
-from mmdgan.metrics.features.inception import InceptionFeatures
-from mmdgan.metrics.features.inception_files import fetch_graph, find_graph
+from mmdgan.metrics.features import inception, tfgan
+from mmdgan.metrics.features.inception import InceptionFeatures, fetch_graph, find_graph
 from mmdgan.metrics.features.resizing import resize_images
 
 WEIGHTS = np.random.default_rng(3).normal(size=(12, 5)).astype(np.float32)
@@ -125,9 +125,9 @@ def test_a_module_of_many_signatures(tmp_path):
 
 
 def test_batches_and_progress(tmp_path, monkeypatch):
-    monkeypatch.setattr(inception, "BATCH", 4)
+    monkeypatch.setattr(InceptionFeatures, "batch_size", 4)
     clock = iter(range(0, 1000, 6))
-    monkeypatch.setattr(inception, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(progress, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
     extractor, said = InceptionFeatures(_make(tmp_path, "frozen")), []
     images = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), dtype=np.uint8)
     together, _ = extractor.extract(images, said.append)
@@ -202,7 +202,7 @@ def test_a_graph_that_was_fetched_before_needs_no_network(tmp_path, monkeypatch)
     kept.parent.mkdir()
     tf.saved_model.save(_Module(), kept)
     _hub(monkeypatch, lambda address: str(kept) if address == ADDRESS else "")
-    monkeypatch.setattr(inception_files, "_require_answer", lambda *args: pytest.fail("asked the network"))
+    monkeypatch.setattr(inception, "_require_answer", lambda *args: pytest.fail("asked the network"))
     assert InceptionFeatures(fetch_graph(tmp_path, print)).feature_count == 12
     assert find_graph(None, tmp_path) == kept
 
@@ -214,7 +214,7 @@ def test_no_network_is_one_sentence_with_two_ways(tmp_path, monkeypatch):
         assert address.startswith(ADDRESS)
         raise OSError("no route to host")
 
-    monkeypatch.setattr(inception_files.urllib.request, "urlopen", unreachable)
+    monkeypatch.setattr(inception.urllib.request, "urlopen", unreachable)
     with pytest.raises(
         MetricError, match=r"cannot be reached: give its path with --inception .*connect to the network"
     ):
@@ -224,7 +224,7 @@ def test_no_network_is_one_sentence_with_two_ways(tmp_path, monkeypatch):
 def test_an_address_that_never_answers_is_given_up(monkeypatch):
     never = threading.Event()
     never_answers = lambda address, timeout: never.wait(20) and io.BytesIO()  # noqa: E731
-    monkeypatch.setattr(inception_files.urllib.request, "urlopen", never_answers)
+    monkeypatch.setattr(inception.urllib.request, "urlopen", never_answers)
     with pytest.raises(TimeoutError, match="no answer"):
-        inception_files._require_answer(ADDRESS, 0.2)
+        inception._require_answer(ADDRESS, 0.2)
     never.set()

@@ -7,8 +7,8 @@ from mmdgan import metrics
 from mmdgan.core.errors import MetricError
 from mmdgan.metrics import evaluate
 from mmdgan.metrics.evaluate import EvaluateOptions
-from mmdgan.metrics.image_sets import ArraySet
-from mmdgan.metrics.score_statistics import statistics_of
+from mmdgan.metrics.moments import statistics_of
+from mmdgan.metrics.sets import ArraySet
 
 
 class Means:

@@ -9,8 +9,8 @@ from PIL import Image
 from mmdgan import sampling
 from mmdgan.core.errors import DataError
 from mmdgan.data import ImageData, Pipeline
-from mmdgan.metrics import array_sets
-from mmdgan.metrics.image_sets import ArraySet, DataSet, FolderSet, GeneratedSet, open_images
+from mmdgan.metrics import sets
+from mmdgan.metrics.sets import ArraySet, DataSet, FolderSet, GeneratedSet, open_images
 
 pytestmark = pytest.mark.filterwarnings("error::DeprecationWarning:mmdgan")
 
@@ -78,7 +78,7 @@ def test_arrays():
 
 
 def test_batches_smaller_and_larger_than_a_block(monkeypatch):
-    monkeypatch.setattr(array_sets, "_BLOCK_BYTES", 192 * 4)
+    monkeypatch.setattr(sets, "_BLOCK_BYTES", 192 * 4)
     _check(ArraySet(_images()), _images())
 
 
@@ -208,11 +208,10 @@ def test_stored_data_sets(tmp_path):
 def test_generated_images_are_those_that_are_scored(tiny_architecture, monkeypatch):
     from mmdgan import build_generator
     from mmdgan.design import load_architecture
-    from mmdgan.metrics import image_sets
 
     generator = build_generator(load_architecture(tiny_architecture))
     expected = sampling.generate(generator, sampling.score_codes(23, 8, 7))
-    monkeypatch.setattr(image_sets, "_GENERATE_BATCH", 6)
+    monkeypatch.setattr(sets, "_GENERATE_BATCH", 6)
     found = GeneratedSet(generator, 23, 7)
     _check(found, expected)
     assert found.labels is None
@@ -280,7 +279,7 @@ def test_what_is_no_set_of_images_is_one_sentence(tmp_path):
         ("damaged.npz", "damaged.npz cannot be read as a .npz file"),
         ("gone.npz", "no folder or file .*gone.npz: name a folder of pictures, a .npz file or a data set"),
         ("gone", "no folder or file .*gone:"),
-        ("some.txt", "some.txt is no folder of pictures, no archive of one and no .npz"),
+        ("some.txt", "some.txt is neither a folder of pictures nor an archive of one nor a .npz"),
         ("nothing", "nothing holds no pictures"),
     ):
         with pytest.raises(DataError, match=reason):

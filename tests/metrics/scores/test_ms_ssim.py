@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from mmdgan import metrics
 from mmdgan.core.errors import MetricError
-from mmdgan.metrics import similarity
+from mmdgan.metrics.scores import ms_ssim
 
 
 def _images(count=4, side=256, channels=3, seed=0):
@@ -51,22 +51,22 @@ def test_it_equals_five_scales_by_scipy():
     y = np.stack([(share * a + (1 - share) * b).astype(np.uint8) for share, a, b in zip((0.6, 0.8), x, y, strict=True)])
     expected = [_by_scipy(a, b) for a, b in zip(x, y, strict=True)]
     assert 0.02 < expected[0] < expected[1] < 0.98
-    np.testing.assert_allclose(similarity.ms_ssim_pairs(x, y), expected, rtol=2e-5)
+    np.testing.assert_allclose(ms_ssim.ms_ssim_pairs(x, y), expected, rtol=2e-5)
     assert metrics.ms_ssim(x, y) == pytest.approx(np.mean(expected), rel=2e-5)
 
 
 def test_it_equals_tensorflows(monkeypatch):
-    monkeypatch.setattr(similarity, "BATCH", 2)
+    monkeypatch.setattr(ms_ssim, "BATCH", 2)
     x, y = _images(5), _images(5, seed=1)
     y[3] = 255 - x[3]  # whose contrasts are opposed: negative terms
     theirs = tf.image.ssim_multiscale(tf.constant(x, tf.float32), tf.constant(y, tf.float32), 255).numpy()
     assert theirs[3] == 0
-    np.testing.assert_allclose(similarity.ms_ssim_pairs(x, y), theirs, rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(ms_ssim.ms_ssim_pairs(x, y), theirs, rtol=2e-5, atol=1e-6)
 
 
 def test_one_scale_equals_scikit_images(monkeypatch):
     structural_similarity = pytest.importorskip("skimage.metrics").structural_similarity
-    monkeypatch.setattr(similarity, "_WEIGHTS", (1.0,))
+    monkeypatch.setattr(ms_ssim, "_WEIGHTS", (1.0,))
     x, y = _images(1)[0], _images(1, seed=1)[0]
     _, full = structural_similarity(
         x, y, channel_axis=2, data_range=255, gaussian_weights=True, use_sample_covariance=False, full=True
@@ -97,23 +97,23 @@ def test_floats_are_the_same_images(legacy):
 def test_grey_images_and_other_sizes():
     x, y = _images(2, 176, 1), _images(2, 176, 1, seed=1)
     theirs = tf.image.ssim_multiscale(tf.constant(x, tf.float32), tf.constant(y, tf.float32), 255).numpy()
-    np.testing.assert_allclose(similarity.ms_ssim_pairs(x, y, size=176), theirs, rtol=2e-5)
+    np.testing.assert_allclose(ms_ssim.ms_ssim_pairs(x, y, size=176), theirs, rtol=2e-5)
     assert metrics.ms_ssim(x, x, size=176) == pytest.approx(1, abs=1e-6)
 
 
 def test_all_pairs_and_their_jackknife(monkeypatch):
     """Batches of three of seven images: within a batch, across, and a last short one."""
-    monkeypatch.setattr(similarity, "BATCH", 3)
+    monkeypatch.setattr(ms_ssim, "BATCH", 3)
     images = _images(7, 64)
     places = list(itertools.combinations(range(7), 2))
     value = dict(
         zip(
             places,
-            similarity.ms_ssim_pairs(images[[i for i, _ in places]], images[[j for _, j in places]], size=176),
+            ms_ssim.ms_ssim_pairs(images[[i for i, _ in places]], images[[j for _, j in places]], size=176),
             strict=True,
         )
     )
-    mean, error = similarity.ms_ssim_all_pairs(images, size=176)
+    mean, error = ms_ssim.ms_ssim_all_pairs(images, size=176)
     assert mean == pytest.approx(np.mean(list(value.values())), rel=1e-6)
     without = [np.mean([v for pair, v in value.items() if image not in pair]) for image in range(7)]
     assert error == pytest.approx(np.sqrt(6 / 7 * np.sum((without - np.mean(without)) ** 2)), rel=1e-4)
@@ -122,17 +122,17 @@ def test_all_pairs_and_their_jackknife(monkeypatch):
 
 def test_random_pairs_estimate_all_pairs():
     images = _images(12, 64)
-    mean, error = similarity.ms_ssim_random_pairs(images, 60, seed=1, size=176)
-    exact, _ = similarity.ms_ssim_all_pairs(images, size=176)
+    mean, error = ms_ssim.ms_ssim_random_pairs(images, 60, seed=1, size=176)
+    exact, _ = ms_ssim.ms_ssim_all_pairs(images, size=176)
     assert 0 < error < 0.1 and abs(mean - exact) < 4 * error
-    assert (mean, error) == similarity.ms_ssim_random_pairs(images, 60, seed=1, size=176)
-    assert (mean, error) != similarity.ms_ssim_random_pairs(images, 60, seed=2, size=176)
+    assert (mean, error) == ms_ssim.ms_ssim_random_pairs(images, 60, seed=1, size=176)
+    assert (mean, error) != ms_ssim.ms_ssim_random_pairs(images, 60, seed=2, size=176)
 
 
 def test_no_image_is_paired_with_itself():
     images = _images(2, 176)
     pair = metrics.ms_ssim(images[:1], images[1:], size=176)
-    assert similarity.ms_ssim_random_pairs(images, 20, size=176) == pytest.approx((pair, 0), abs=1e-6)
+    assert ms_ssim.ms_ssim_random_pairs(images, 20, size=176) == pytest.approx((pair, 0), abs=1e-6)
 
 
 def test_images_that_do_not_fit_are_refused():
@@ -145,8 +145,8 @@ def test_images_that_do_not_fit_are_refused():
     with pytest.raises(MetricError, match=r"uint8, or float in \[-1, 1\], not float64"):
         metrics.ms_ssim(x / 255 * 2, x / 255 * 2)
     with pytest.raises(MetricError, match="at least 2 images"):
-        similarity.ms_ssim_random_pairs(x[:1])
+        ms_ssim.ms_ssim_random_pairs(x[:1])
     with pytest.raises(MetricError, match="at least two pairs"):
-        similarity.ms_ssim_random_pairs(x, 1)
+        ms_ssim.ms_ssim_random_pairs(x, 1)
     with pytest.raises(MetricError, match="at least 3 images"):
-        similarity.ms_ssim_all_pairs(x[:2])
+        ms_ssim.ms_ssim_all_pairs(x[:2])

@@ -7,7 +7,7 @@ import pytest
 
 from mmdgan import metrics
 from mmdgan.metrics.evaluate import EvaluateOptions
-from mmdgan.metrics.image_sets import ArraySet, DataSet
+from mmdgan.metrics.sets import ArraySet, DataSet
 
 CLASSES = 8
 COUNT = 1500

@@ -8,7 +8,7 @@ import pytest
 from mmdgan import metrics
 from mmdgan.core.errors import MetricError
 from mmdgan.data import ImageData
-from mmdgan.metrics.features import inception, inception_files
+from mmdgan.metrics.features import inception
 
 
 def _data(name="stripes", labels=True, num_class=2, folder=None):
@@ -22,7 +22,7 @@ def no_network(monkeypatch):
     def fetch(data_root, progress):
         raise MetricError("The graph cannot be fetched: give its path with --inception, or connect to the network.")
 
-    monkeypatch.setattr(inception_files, "fetch_graph", fetch)
+    monkeypatch.setattr(inception, "fetch_graph", fetch)
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ import types
 import numpy as np
 import pytest
 
+from mmdgan.core import progress
 from mmdgan.metrics.features import cache as feature_cache
 from mmdgan.metrics.features.cache import cache_folder, compute_features
-from mmdgan.metrics.image_sets import ArraySet
+from mmdgan.metrics.sets import ArraySet
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (23, 4, 4, 3), dtype=np.uint8)
 
@@ -171,7 +172,7 @@ def test_a_cache_that_cannot_be_written_costs_only_the_cache(tmp_path, monkeypat
     said = []
     (tmp_path / "file").write_text("")
     _check(compute_features(ArraySet(IMAGES), Pixels(), cache=tmp_path / "file", progress=said.append), IMAGES)
-    assert "features of images cannot be kept in" in said[-1] and "anew next time" in said[-1]
+    assert "features of images cannot be kept in" in said[-1] and "computed again next time" in said[-1]
     monkeypatch.setattr(feature_cache.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=100))
     _check(compute_features(ArraySet(IMAGES), Pixels(), cache=tmp_path / "full", progress=said.append), IMAGES)
     assert "more than are free" in said[-1] and not list((tmp_path / "full").iterdir())
@@ -188,10 +189,16 @@ def test_an_error_of_the_images_is_no_error_of_the_cache(tmp_path):
 
 
 def test_progress_says_what_is_left(monkeypatch):
-    clock = iter(range(0, 1000, 6))
-    monkeypatch.setattr(feature_cache, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
-    said = []
-    compute_features(ArraySet(IMAGES, name="mine"), Pixels(), cache=None, progress=said.append)
+    class Slow(Pixels):
+        """Takes six seconds a batch."""
+
+        def extract(self, images, progress=None):
+            clock.append(clock[-1] + 6)
+            return super().extract(images)
+
+    clock, said = [0], []
+    monkeypatch.setattr(progress, "time", types.SimpleNamespace(monotonic=lambda: clock[-1]))
+    compute_features(ArraySet(IMAGES, name="mine"), Slow(), cache=None, progress=said.append)
     assert said == [
         "Features of mine: 10 of 23 images, 16 s left",
         "Features of mine: 20 of 23 images, 4 s left",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmdgan import metrics
-from mmdgan.metrics.mapped import release
+from mmdgan.metrics.memmap import release
 
 STATUS = pathlib.Path("/proc/self/status")
 
