@@ -52,9 +52,10 @@ class Finder:
 
 sys.meta_path.insert(0, Finder)
 from mmdgan.cli.program import main
-from mmdgan.metrics import METRICS, evaluate_images, registry
+from mmdgan.metrics import METRICS, registry
 assert METRICS[-1] == "brightness" and "numpy" not in sys.modules, METRICS
 import numpy as np
+from mmdgan.metrics import evaluate_images
 images = np.full((4, 8, 8, 3), 30, np.uint8)
 [record] = evaluate_images(images, images, None, ("brightness",), seed=0, step=None)
 print(record["metric"], record["identifier"], record["value"], record["features"], registry.direction("brightness"))
@@ -120,7 +121,6 @@ def test_judges_and_the_scores_that_they_stand_for():
 def test_an_unknown_metric_is_refused_by_all_the_names():
     with pytest.raises(MetricError, match=r"no metric 'ms-ssim' \(did you mean ms_ssim\?\): choose from fid, is, kid"):
         registry.get("ms-ssim")
+    images = ArraySet(np.zeros((4, 8, 8, 3), np.uint8))
     with pytest.raises(MetricError, match="no metric 'classes'"):  # which nobody asks for
-        metrics.evaluate_sets(
-            ArraySet(np.zeros((4, 8, 8, 3), np.uint8)), ArraySet(np.zeros((4, 8, 8, 3), np.uint8)), None, ("classes",)
-        )
+        metrics.evaluate_sets(images, images, None, ("classes",))
