@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
 from mmdgan.losses import registry as losses
+from mmdgan.metrics.registry import direction
 from mmdgan.report.facts import RunFacts, run_folders
-from mmdgan.report.scores import differences, direction, identifier, of_real
+from mmdgan.report.scores import differences, identifier, of_real
 from mmdgan.runs import published
 from mmdgan.runs.experiment import IDENTITY, LOSS_OPTIONS
 from mmdgan.training import divergence

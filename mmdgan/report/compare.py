@@ -21,10 +21,11 @@ from mmdgan.core.errors import ConfigError
 from mmdgan.core.files import write_text
 from mmdgan.core.text import format_value as flag_value, table
 from mmdgan.metrics.records import format_value
+from mmdgan.metrics.registry import direction, is_of_real
 from mmdgan.pictures.grid import save_png
 from mmdgan.report import protocol
 from mmdgan.report.facts import RunFacts, differing_fields, logged_scalars, run_folders
-from mmdgan.report.scores import Record, choose, differences, direction, identifier, is_of_real, of_real
+from mmdgan.report.scores import Record, choose, differences, identifier, of_real
 from mmdgan.runs import published
 from mmdgan.runs.folder import RunFolder
 from mmdgan.training.event_files import Scalars

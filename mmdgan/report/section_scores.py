@@ -5,21 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mmdgan.metrics.records import format_value
+from mmdgan.metrics.registry import direction, is_of_real, kind
 from mmdgan.report import protocol
 from mmdgan.report.blocks import Block, Cell, Details, Picture, SideBySide, Table, Text, missing
 from mmdgan.report.reported_run import ReportedRun
-from mmdgan.report.scores import (
-    Record,
-    alike,
-    best,
-    choose,
-    direction,
-    identifier,
-    is_of_real,
-    kind,
-    longest_curve,
-    of_real,
-)
+from mmdgan.report.scores import Record, alike, best, choose, identifier, longest_curve, of_real
 from mmdgan.runs import published
 from mmdgan.runs.published import Published
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmdgan.metrics import registry
 from mmdgan.report import plots, scores
 from mmdgan.report.blocks import Block, Picture, SideBySide, Text, missing
 from mmdgan.report.reported_run import ReportedRun
@@ -118,13 +119,13 @@ def _score_signs(run: ReportedRun) -> Iterator[str]:
     """Scores that have become worse, classes that are rare, copies of training images."""
     for record in scores.choose(run.folder):
         metric, value, name, step = record["metric"], record["value"], scores.identifier(record), record["step"]
-        if value is None and scores.is_of_real(metric):
+        if value is None and registry.is_of_real(metric):
             continue
         if value is None:
             yield f"{metric} has no value at step {step:,}: {record.get('note', 'it is not finite')}."
         elif name in ("fid", "is") and "(" not in metric:
             yield from _worse(scores.longest_curve(run.records, metric))
-        elif scores.kind(metric) == "recall" and value < _LOW_RECALL:
+        elif registry.kind(metric) == "recall" and value < _LOW_RECALL:
             yield f"{metric} is {value:.1%}: hardly any real image is near to generated ones."
         elif name == "classes":
             yield from _rare_classes(record)
@@ -141,7 +142,7 @@ def _worse(records: Sequence[Record]) -> Iterator[str]:
         return
     last = max(records, key=lambda record: record["step"])
     before, now = top["value"], last["value"]
-    ratio = now / before if scores.direction(last["metric"]) < 0 else before / max(now, 1e-9)
+    ratio = now / before if registry.direction(last["metric"]) < 0 else before / max(now, 1e-9)
     if top["step"] < last["step"] and ratio > _WORSE:
         yield (f"{last['metric']} got worse: {before:.4g} at step {top['step']:,}, {now:.4g} at step {last['step']:,}.")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mmdgan.report.scores import differences, direction
+from mmdgan.metrics.registry import direction
+from mmdgan.report.scores import differences
 from tests.helpers.report_records import score
 
 
