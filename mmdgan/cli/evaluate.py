@@ -192,7 +192,7 @@ def _evaluate_images(options: EvaluateFlags) -> None:
     with _cache(feature_cache(options.feature_cache, root)) as cache:
         name = str(options.reference) if isinstance(real, Moments) else real.name
         records = evaluate_sets(
-            generated, real, extractor, metrics, **about, seed=seed, data=name, split="", cache=cache, progress=print
+            generated, real, extractor, metrics, **about, seed=seed, data=name, split="", cache=cache, say=print
         )
         print(format_table(records))
         _write(options.out, records)
@@ -232,7 +232,7 @@ def _open(what: str, flag: str, data_root: str, count: int | None, seed: int) ->
     """The first `count` of some images, in random order, or all of them."""
     from mmdgan.metrics import open_images
 
-    images = open_images(what, data_root=data_root, seed=seed, progress=print)
+    images = open_images(what, data_root=data_root, seed=seed, say=print)
     if count is not None and count > images.count:
         raise ConfigError(f"count is {count:,}, but --{flag}={what} holds {images.count:,} images; give at most that.")
     return images if count is None else images.first(count)
@@ -273,7 +273,7 @@ def _extractor(options: EvaluateFlags, data: Any, data_root: str) -> Extractor:
 
     names = ("inception", "classifier_data", "resize")
     given = {name: getattr(options, name) for name in names}
-    return resolve(options.features or "auto", data, data_root=data_root, **given, progress=print)
+    return resolve(options.features or "auto", data, data_root=data_root, **given, say=print)
 
 
 @contextlib.contextmanager
@@ -292,7 +292,7 @@ def _save_statistics(path: str, real: ImageSet, extractor: Extractor | None, cac
     from mmdgan.metrics.moments import statistics_of
 
     assert extractor is not None  # as was refused at first
-    features = compute_features(real, extractor, cache=cache, progress=print).features
+    features = compute_features(real, extractor, cache=cache, say=print).features
     with _writing(path):
         statistics_of(features, extractor, f"{real.count:,} images of {real.name}").save(path)
     print(f"statistics of {real.count:,} images of {real.name}: {path}")

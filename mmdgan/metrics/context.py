@@ -58,19 +58,19 @@ class Side:
         seconds: Seconds that computing the features took; 0 if they were not needed or came from the cache.
     """
 
-    def __init__(self, images: ImageSet, extractor: Extractor | None, cache: Path | None, progress: Say) -> None:
+    def __init__(self, images: ImageSet, extractor: Extractor | None, cache: Path | None, say: Say) -> None:
         """Computes nothing yet.
 
         Args:
             images: The set.
             extractor: Computes the features; None where no metric needs any.
             cache: Folder of computed features, or None.
-            progress: Takes one sentence at a time.
+            say: Takes one sentence at a time.
         """
         self.images, self.count, self.labels = images, images.count, images.labels
         self.seconds = 0.0
         self._extractor: Any = extractor
-        self._cache, self._progress = cache, progress
+        self._cache, self._say = cache, say
 
     @property
     def features(self) -> np.ndarray:
@@ -110,7 +110,7 @@ class Side:
     def _computed(self) -> Features:
         from mmdgan.metrics.features.cache import compute_features
 
-        computed = compute_features(self.images, self._extractor, cache=self._cache, progress=self._progress)
+        computed = compute_features(self.images, self._extractor, cache=self._cache, say=self._say)
         self.seconds = 0.0 if computed.cached else computed.seconds
         return computed
 

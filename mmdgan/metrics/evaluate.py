@@ -41,7 +41,7 @@ def evaluate_sets(
     data: str = "",
     split: str = "train",
     cache: Path | None = None,
-    progress: Say = log,
+    say: Say = log,
 ) -> list[dict]:
     """Computes scores of images, or of several sets of images of one generator.
 
@@ -60,7 +60,7 @@ def evaluate_sets(
         data: Name of the real images, for the record.
         split: Part of the data set that they are, for the record.
         cache: Folder of computed features; None to keep none.
-        progress: Takes one sentence at a time.
+        say: Takes one sentence at a time.
 
     Returns:
         One record per score, ready for JSON: "metric" (its name), "identifier" (the metric's), "value" (None where it
@@ -80,17 +80,17 @@ def evaluate_sets(
     if isinstance(real, Moments):
         real_side = real
     else:
-        real_side = Side(real, extractor, cache, progress)
-        training_side = real_side if training is None else Side(training, extractor, cache, progress)
+        real_side = Side(real, extractor, cache, say)
+        training_side = real_side if training is None else Side(training, extractor, cache, say)
     repeats, seconds = [], 0.0
     for number, images in enumerate(sets):
-        side = Side(images, extractor, cache, progress)
+        side = Side(images, extractor, cache, say)
         context = Context(side, real_side, training_side, extractor, options, seed + number)
         if len(sets) > 1:
-            progress(f"Repeat {number + 1} of {len(sets)}.")
+            say(f"Repeat {number + 1} of {len(sets)}.")
         if needs_features(metrics):
             seconds += _prepare(context)
-        repeats.append(list(_records(metrics, context, first=number == 0, progress=progress)))
+        repeats.append(list(_records(metrics, context, first=number == 0, say=say)))
     protocol = {
         "images": sets[0].name,
         "data": data,
@@ -119,7 +119,7 @@ def evaluate_images(
     data: str = "",
     labels: np.ndarray | None = None,
     force: bool = False,
-    progress: Say = log,
+    say: Say = log,
 ) -> list[dict]:
     """Computes scores of images in arrays.
 
@@ -128,7 +128,7 @@ def evaluate_images(
         real: uint8 (M, H, W, C), in random order, from the images that the generator was trained on.
         labels: Integers (N, 1), the classes that the generated images were asked for.
         force: Whether to compute Fréchet distances of fewer images than features + 1, and mark them.
-        extractor, metrics, seed, step, data, progress: As for `evaluate_sets`, which also says what is returned.
+        extractor, metrics, seed, step, data, say: As for `evaluate_sets`, which also says what is returned.
     """
     return evaluate_sets(
         ArraySet(generated, labels, name="generated"),
@@ -139,7 +139,7 @@ def evaluate_images(
         seed=seed,
         step=step,
         data=data,
-        progress=progress,
+        say=say,
     )
 
 
@@ -269,11 +269,11 @@ def _prepare(context: Context) -> float:
     return sum(side.seconds for side in sides) - sum(begun)
 
 
-def _records(metrics: Sequence[str], context: Context, first: bool, progress: Say) -> Iterator[dict]:
+def _records(metrics: Sequence[str], context: Context, first: bool, say: Say) -> Iterator[dict]:
     """Records of one generated set; with the first one also those of the real images alone."""
     for metric in [*map(get, metrics), *(implied() if needs_features(metrics) else ())]:
         if metric.slow:
-            progress(f"Computing {metric.identifier}.")
+            say(f"Computing {metric.identifier}.")
         yield from _complete(metric.compute(context), metric.identifier, context.extractor)
         if first:
             yield from _complete(metric.compute_real(context), metric.identifier, context.extractor)

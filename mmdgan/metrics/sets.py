@@ -288,12 +288,12 @@ class FolderSet(ImageSet):
     them are, else RGB.
     """
 
-    def __init__(self, path: str | Path, *, progress: Say = log) -> None:
+    def __init__(self, path: str | Path, *, say: Say = log) -> None:
         """Reads every file once, for its size, colours and checksum.
 
         Args:
             path: A folder, or a .zip or .tar of one.
-            progress: Takes a sentence every ten seconds.
+            say: Takes a sentence every ten seconds.
 
         Raises:
             DataError: There are no pictures, one is broken, or they differ in size.
@@ -316,13 +316,13 @@ class FolderSet(ImageSet):
         self.labels = None if classes is None else pictures.labels(classes)
         self._files = listing.files.take(pictures.indices)
         self.count = len(self._files)
-        (width, height), grey = self._inspect(progress)
+        (width, height), grey = self._inspect(say)
         self.shape = (height, width, 1 if grey else 3)
 
-    def _inspect(self, progress: Say) -> tuple[tuple[int, int], bool]:
+    def _inspect(self, say: Say) -> tuple[tuple[int, int], bool]:
         """Reads all files; returns the size (width, height) of the pictures, and whether all are grey."""
         size: Any = None
-        grey, digests, report = True, [], counter(f"Looking at the pictures of {self.name}", progress)
+        grey, digests, report = True, [], counter(f"Looking at the pictures of {self.name}", say)
         for index, content in enumerate(self._files.read()):
             found, is_grey = self._form(index, content)
             if size not in (None, found):
@@ -384,7 +384,7 @@ def open_images(
     data_root: str | Path = "Data",
     count: int | None = None,
     seed: int = 0,
-    progress: Say = log,
+    say: Say = log,
 ) -> ImageSet:
     """Opens the images that a user names, in a random order that the seed gives.
 
@@ -396,7 +396,7 @@ def open_images(
         data_root: Folder of all data sets.
         count: Number of images, chosen at random; None for all.
         seed: Seed of choice and order.
-        progress: Takes one sentence at a time.
+        say: Takes one sentence at a time.
 
     Raises:
         DataError: Nothing is there, or something that is not images of one size; or fewer images than wanted.
@@ -408,13 +408,13 @@ def open_images(
         images: ImageSet = open_npz(path)
     elif path.exists():
         if path.is_dir() and str(what) in known:
-            progress(f"The images are those of the folder {path}, not of the data set of that name.")
-        images = FolderSet(path, progress=progress)
+            say(f"The images are those of the folder {path}, not of the data set of that name.")
+        images = FolderSet(path, say=say)
     elif str(what) not in known and (path.suffix or len(path.parts) != 1):
         raise DataError(f"There is no folder or file {path}: name a folder of pictures, a .npz file or a data set.")
     else:
         try:
-            data = open_data(str(what), data_root=data_root, say=progress)
+            data = open_data(str(what), data_root=data_root, say=say)
         except DataError as error:
             if ":" in str(what) or str(what) in known:
                 raise

@@ -197,7 +197,7 @@ def test_the_classifier_of_the_sample_ranks_noise_blur_and_dropped_classes(tmp_p
     from mmdgan.data import open_data
 
     data = open_data("sample")
-    extractor = metrics.resolve("classifier", data, data_root=tmp_path, progress=lambda sentence: None)
+    extractor = metrics.resolve("classifier", data, data_root=tmp_path, say=lambda sentence: None)
     whole = DataSet(data, seed=1)
     order = np.arange(data.count)
     real, held = whole.chosen(order[:5000]), whole.chosen(order[5000:10000])

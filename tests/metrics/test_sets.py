@@ -201,7 +201,7 @@ def test_stored_data_sets(tmp_path):
     _check(DataSet(stream, 20, 5), Pipeline(memory, 1).real_images(20, 5))
     np.testing.assert_array_equal(DataSet(stream, 20, 5).labels, DataSet(memory, 20, 5).labels)
     assert DataSet(stream, 20, 5).fingerprint() == DataSet(memory, 20, 5).fingerprint()
-    opened = open_images("mine", data_root=tmp_path / "Data", count=20, seed=5, progress=lambda text: None)
+    opened = open_images("mine", data_root=tmp_path / "Data", count=20, seed=5, say=lambda text: None)
     np.testing.assert_array_equal(_all(opened), _all(DataSet(memory, 20, 5)))
 
 
@@ -284,7 +284,7 @@ def test_what_is_no_set_of_images_is_one_sentence(tmp_path):
     ):
         with pytest.raises(DataError, match=reason):
             open_images(tmp_path / name, data_root=tmp_path)
-    with pytest.raises(DataError, match="no data set named 'cifr10': did you mean cifar10"):
+    with pytest.raises(DataError, match="no data set named 'cifr10' .did you mean cifar10"):
         open_images("cifr10", data_root=tmp_path)
     with pytest.raises(DataError, match="24 images of .*whole.npz are wanted; it holds 23"):
         open_images(whole, count=24)
@@ -294,6 +294,6 @@ def test_a_folder_named_like_a_data_set_is_taken_aloud(tmp_path, monkeypatch):
     _folder(tmp_path / "cifar10", _images(5))
     monkeypatch.chdir(tmp_path)
     said = []
-    assert open_images("cifar10", data_root=tmp_path / "Data", progress=said.append).count == 5
+    assert open_images("cifar10", data_root=tmp_path / "Data", say=said.append).count == 5
     assert said == ["The images are those of the folder cifar10, not of the data set of that name."]
-    assert open_images("sample", count=7, progress=said.append).shape == (32, 32, 3)
+    assert open_images("sample", count=7, say=said.append).shape == (32, 32, 3)

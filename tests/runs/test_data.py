@@ -233,7 +233,7 @@ def test_a_classifier_trains_on_streamed_images_as_on_those_in_memory(root, tmp_
     features = {}
     for cache in ("memory", "stream"):
         images = data.open_data("mine", data_root=root, cache=cache)
-        extractor = classifier.ClassifierFeatures(images, tmp_path / cache, progress=lambda line: None)
+        extractor = classifier.ClassifierFeatures(images, tmp_path / cache, say=lambda line: None)
         pictures = np.ascontiguousarray(images.take(np.arange(20))[0].transpose(0, 2, 3, 1))
         features[cache] = extractor.extract(pictures)[0], extractor.protocol()["classifier_accuracy"]
         assert [path.name for path in (tmp_path / cache).iterdir()] == [f"classifier-1-{images.fingerprint()[:12]}.npz"]

@@ -72,7 +72,7 @@ def compute_features(
     extractor: Extractor,
     *,
     cache: Path | None,
-    progress: Say = log,
+    say: Say = log,
 ) -> Features:
     """The features of a set of images, from the cache if they are there.
 
@@ -80,14 +80,14 @@ def compute_features(
         images: The set; its batches are asked for once.
         extractor: The network.
         cache: Folder of the cache, made if it is missing; None to store nothing.
-        progress: Takes a sentence every ten seconds, with the time that is left, and one if nothing can be stored.
+        say: Takes a sentence every ten seconds, with the time that is left, and one if nothing can be stored.
 
     Returns:
         The features, in the order of the images.
     """
     begun = time.monotonic()
     if cache is None:
-        return Features(*_in_memory(images, extractor, progress), time.monotonic() - begun, False)
+        return Features(*_in_memory(images, extractor, say), time.monotonic() - begun, False)
     facts = _facts(images, extractor)
     name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
     path = Path(cache) / name
@@ -95,12 +95,10 @@ def compute_features(
     if found is not None:
         return Features(*found, time.monotonic() - begun, True)
     try:
-        found = _on_disk(images, extractor, progress, path, facts)
+        found = _on_disk(images, extractor, say, path, facts)
     except _CacheError as error:
-        progress(
-            f"The features of {images.name} cannot be kept in {cache} ({error}), and are computed again next time."
-        )
-        found = _in_memory(images, extractor, progress)
+        say(f"The features of {images.name} cannot be kept in {cache} ({error}), and are computed again next time.")
+        found = _in_memory(images, extractor, say)
     return Features(*found, time.monotonic() - begun, False)
 
 
@@ -120,7 +118,7 @@ def _facts(images: ImageSet, extractor: Extractor) -> dict:
     }
 
 
-def _extracted(images: ImageSet, extractor: Extractor, progress: Say) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _extracted(images: ImageSet, extractor: Extractor, say: Say) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Features (n, F) and logits (n, K) of one batch after the other, with progress."""
     ticker, begun, done, first = Ticker(), 0.0, 0, 0
     for batch in images.batches(getattr(extractor, "batch_size", BATCH)):
@@ -130,12 +128,12 @@ def _extracted(images: ImageSet, extractor: Extractor, progress: Say) -> Iterato
             begun, first = ticker.elapsed, done
         elif done < images.count and ticker.due():
             left = (ticker.elapsed - begun) / (done - first) * (images.count - done)
-            progress(f"Features of {images.name}: {done:,} of {images.count:,} images, {left:,.0f} s left")
+            say(f"Features of {images.name}: {done:,} of {images.count:,} images, {left:,.0f} s left")
 
 
-def _in_memory(images: ImageSet, extractor: Extractor, progress: Say) -> tuple[np.ndarray, np.ndarray]:
+def _in_memory(images: ImageSet, extractor: Extractor, say: Say) -> tuple[np.ndarray, np.ndarray]:
     arrays, done = None, 0
-    for parts in _extracted(images, extractor, progress):
+    for parts in _extracted(images, extractor, say):
         if arrays is None:
             arrays = [np.empty((images.count, part.shape[1]), np.float32) for part in parts]
         for array, part in zip(arrays, parts, strict=True):
@@ -146,7 +144,7 @@ def _in_memory(images: ImageSet, extractor: Extractor, progress: Say) -> tuple[n
 
 
 def _on_disk(
-    images: ImageSet, extractor: Extractor, progress: Say, path: Path, facts: dict
+    images: ImageSet, extractor: Extractor, say: Say, path: Path, facts: dict
 ) -> tuple[np.ndarray, np.ndarray]:
     """Computes features into a draft next to `path`, which takes its place once it is complete.
 
@@ -159,7 +157,7 @@ def _on_disk(
             draft.mkdir(parents=True)
         with contextlib.ExitStack() as stack:
             files: list[_ArrayFile] = []
-            for parts in _extracted(images, extractor, progress):
+            for parts in _extracted(images, extractor, say):
                 with _cache_errors():
                     if not files:
                         _check_space(draft, 4 * images.count * sum(part.shape[1] for part in parts))

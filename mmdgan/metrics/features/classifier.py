@@ -60,7 +60,7 @@ class ClassifierFeatures(Extractor):
         *,
         label: str = "classifier",
         resize: str | None = None,
-        progress: Say = log,
+        say: Say = log,
     ) -> None:
         """Nothing is trained or read before the first use.
 
@@ -70,11 +70,11 @@ class ClassifierFeatures(Extractor):
             label: As above.
             resize: A method of `resizing` for the images that are scored; None for antialiased bilinear, which the
                 classifier is trained with in any case.
-            progress: Takes one sentence at a time.
+            say: Takes one sentence at a time.
         """
         self.label, self.resize = label, check_method(resize) if resize else "antialiased"
         self.class_names = tuple(data.class_names) or tuple(str(i) for i in range(data.num_class))
-        self._data, self._folder, self._progress = data, Path(folder), progress
+        self._data, self._folder, self._say = data, Path(folder), say
         channels, height, width = data.shape
         self._input_shape = (min(height, LARGEST_SIDE), min(width, LARGEST_SIDE), channels)
         self._model: Any = None  # a keras.Model, once prepared
@@ -88,8 +88,8 @@ class ClassifierFeatures(Extractor):
         path = self._folder / f"classifier-{RECIPE}-{self._data.fingerprint()[:12]}.npz"
         facts = _read(path, model)
         if facts is None:
-            facts = train_classifier(model, self._data, self._progress)
-            facts = _keep(path, model, facts, self._progress)
+            facts = train_classifier(model, self._data, self._say)
+            facts = _keep(path, model, facts, self._say)
         self._model, self._facts = model, facts
 
     def protocol(self) -> dict:
@@ -165,13 +165,13 @@ def build_classifier(input_shape: tuple[int, int, int], num_class: int) -> keras
     return Model(images, [features, logits], name="classifier")
 
 
-def train_classifier(model: keras.Model, data: ImageData | StoredImages, progress: Say) -> dict:
+def train_classifier(model: keras.Model, data: ImageData | StoredImages, say: Say) -> dict:
     """Trains the classifier with Adam and a cosine schedule, on all but a tenth of the images.
 
     Args:
         model: A model of `build_classifier`.
         data: Labelled images.
-        progress: Takes one sentence at a time, about every ten seconds.
+        say: Takes one sentence at a time, about every ten seconds.
 
     Returns:
         {"accuracy": on the held-out images, "trained_on": count, "tested_on": count}.
@@ -183,7 +183,7 @@ def train_classifier(model: keras.Model, data: ImageData | StoredImages, progres
     order = np.random.default_rng((SEED, 1))
     queue = np.empty(0, np.int64)
     task = f"Training the classifier that scores {data.name}"
-    progress(f"{task}, once: {len(train):,} images, {steps:,} steps.")
+    say(f"{task}, once: {len(train):,} images, {steps:,} steps.")
     ticker = Ticker()
     for number in range(1, steps + 1):
         while len(queue) < BATCH:
@@ -193,7 +193,7 @@ def train_classifier(model: keras.Model, data: ImageData | StoredImages, progres
         loss = step(_prepare(images, shape), tf.constant(labels))
         if ticker.due():
             left = ticker.elapsed / number * (steps - number)
-            progress(f"{task}: step {number:,}/{steps:,}, loss {float(loss):.3f}, {left:.0f} s left")
+            say(f"{task}: step {number:,}/{steps:,}, loss {float(loss):.3f}, {left:.0f} s left")
     right = 0
     for start in range(0, len(test), EXTRACT_BATCH):
         chosen = test[start : start + EXTRACT_BATCH]
@@ -201,7 +201,7 @@ def train_classifier(model: keras.Model, data: ImageData | StoredImages, progres
         _, logits = model(_prepare(images, shape), training=False)
         right += int(np.sum(np.argmax(logits, axis=1) == labels))
     accuracy = right / len(test)
-    progress(f"Trained in {ticker.elapsed:.0f} s: {accuracy:.1%} of {len(test):,} held-out images are right.")
+    say(f"Trained in {ticker.elapsed:.0f} s: {accuracy:.1%} of {len(test):,} held-out images are right.")
     return {"accuracy": accuracy, "trained_on": len(train), "tested_on": len(test)}
 
 
@@ -276,7 +276,7 @@ def _read(path: Path, model: keras.Model) -> dict | None:
     return facts
 
 
-def _keep(path: Path, model: keras.Model, facts: dict, progress: Say) -> dict:
+def _keep(path: Path, model: keras.Model, facts: dict, say: Say) -> dict:
     """Stores the weights; takes those of another process instead if it was faster, so that both score alike."""
     weights = model.get_weights()
     facts = {**facts, "hash": digest_arrays(weights)}
@@ -287,5 +287,5 @@ def _keep(path: Path, model: keras.Model, facts: dict, progress: Say) -> dict:
         with atomic(path) as partial:
             np.savez(partial, facts=json.dumps(facts), **{f"w{i}": array for i, array in enumerate(weights)})
     except OSError as error:
-        progress(f"The classifier cannot be kept at {path} ({error}), and is trained again next time.")
+        say(f"The classifier cannot be kept at {path} ({error}), and is trained again next time.")
     return facts

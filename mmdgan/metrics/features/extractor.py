@@ -35,12 +35,12 @@ class Extractor:
         """Where the features come from, as JSON-able entries of every score's record."""
         raise NotImplementedError
 
-    def extract(self, images: np.ndarray, progress: Say | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def extract(self, images: np.ndarray, say: Say | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Runs images through the network.
 
         Args:
             images: uint8 (N, H, W, C).
-            progress: Takes a sentence every ten seconds.
+            say: Takes a sentence every ten seconds.
 
         Returns:
             Features (N, F) and logits (N, K), float32; K is 0 for a network without logits.
@@ -51,8 +51,8 @@ class Extractor:
         self._check_channels(images.shape[-1])
         parts, ticker = [], Ticker()
         for start in range(0, len(images), self.batch_size):
-            if progress and ticker.due():
-                progress(f"Features of {self.label}: {start:,} of {len(images):,} images")
+            if say and ticker.due():
+                say(f"Features of {self.label}: {start:,} of {len(images):,} images")
             parts.append([part.numpy() for part in self._run(tf.constant(images[start : start + self.batch_size]))])
         features, logits = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         return features, logits

@@ -101,12 +101,12 @@ def find_graph(inception: str | Path | None, data_root: str | Path) -> Path | No
     return next((path for path in whole if _is_saved_model(path) or path.name.endswith((".pb", *ARCHIVES))), None)
 
 
-def fetch_graph(data_root: str | Path, progress: Say, seconds: float = 5.0) -> Path:
+def fetch_graph(data_root: str | Path, say: Say, seconds: float = 5.0) -> Path:
     """Fetches the graph from tensorflow-gan's own address into `data_root`/inception (or TFHUB_CACHE_DIR, if set).
 
     Args:
         data_root: Folder of all data sets.
-        progress: Takes one sentence.
+        say: Takes one sentence.
         seconds: How long to wait for an answer.
 
     Returns:
@@ -128,7 +128,7 @@ def fetch_graph(data_root: str | Path, progress: Say, seconds: float = 5.0) -> P
     try:
         if not (cache / hashlib.sha1(address.encode()).hexdigest()).is_dir():
             _require_answer(f"{address}?tf-hub-format=compressed", seconds)
-            progress(f"Fetching the 2015 Inception graph from {address} into {cache}.")
+            say(f"Fetching the 2015 Inception graph from {address} into {cache}.")
         with _hub_settings(cache):
             return Path(tensorflow_hub.resolve(address))
     except (OSError, http.client.HTTPException, tf.errors.OpError, tarfile.TarError, EOFError) as error:

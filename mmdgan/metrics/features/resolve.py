@@ -25,7 +25,7 @@ def resolve(
     classifier_data: str | None = None,
     data_root: str | Path = "Data",
     resize: str | None = None,
-    progress: Say = log,
+    say: Say = log,
 ) -> Extractor:
     """Finds the features to score with, and says which. Call it before training, which shows what is missing.
 
@@ -39,7 +39,7 @@ def resolve(
         data_root: Folder of all data sets.
         resize: A method of `resizing`: "legacy", "tfgan" or "clean". None for the usual one: "legacy" for inception,
             "clean" for Keras networks, antialiased bilinear for the classifier.
-        progress: Takes one sentence at a time.
+        say: Takes one sentence at a time.
 
     Returns:
         The extractor. A classifier is trained, or read from its cache, when it is first used.
@@ -55,34 +55,34 @@ def resolve(
         from mmdgan.metrics.features.keras import KerasFeatures
 
         network = KerasFeatures(features, resize)
-        progress(f"Scores use the features of {network.label}, so they are not FID and IS.")
+        say(f"Scores use the features of {network.label}, so they are not FID and IS.")
         return network
     if features not in CHOICES[:3]:
         raise MetricError(f"There are no features {features!r}: choose one of {', '.join(CHOICES)}.")
     if features == "classifier":
-        return _classifier(data, classifier_data, data_root, resize, progress)
+        return _classifier(data, classifier_data, data_root, resize, say)
     from mmdgan.metrics.features.inception import InceptionFeatures, fetch_graph, find_graph
 
     path = find_graph(inception, data_root)
     if path is None:
         try:
-            path = fetch_graph(data_root, progress)
+            path = fetch_graph(data_root, say)
         except MetricError as missing:
             if features == "inception":
                 raise
             try:
-                classifier = _classifier(data, classifier_data, data_root, resize, progress)
+                classifier = _classifier(data, classifier_data, data_root, resize, say)
             except MetricError as error:
                 raise MetricError(f"{error} ({missing})") from missing
-            progress(f"Scores use the features of the {classifier.label}, so they are not FID and IS. {missing}")
+            say(f"Scores use the features of the {classifier.label}, so they are not FID and IS. {missing}")
             return classifier
     inception_features = InceptionFeatures(path, resize)
-    progress(f"Scores use the 2015 Inception graph {path}.")
+    say(f"Scores use the 2015 Inception graph {path}.")
     return inception_features
 
 
 def _classifier(
-    data: ImageData | StoredImages | None, name: str | None, data_root: str | Path, resize: str | None, progress: Say
+    data: ImageData | StoredImages | None, name: str | None, data_root: str | Path, resize: str | None, say: Say
 ) -> ClassifierFeatures:
     """The classifier of the data set `name`, or else of the images to score; its data are checked."""
     from mmdgan.data import open_data
@@ -90,7 +90,7 @@ def _classifier(
 
     scored, label = data, "classifier"
     if name and (data is None or name != data.name):
-        data, label = open_data(name, data_root=data_root, say=progress), f"classifier:{name}"
+        data, label = open_data(name, data_root=data_root, say=say), f"classifier:{name}"
     if data is None:
         raise MetricError(
             "The images are no data set with labels to train a classifier on: name one with --classifier_data, "
@@ -113,4 +113,4 @@ def _classifier(
             "data set of the same kind with --classifier_data."
         )
     folder = data.folder or Path(data_root) / data.name
-    return ClassifierFeatures(data, folder, label=label, resize=resize, progress=progress)
+    return ClassifierFeatures(data, folder, label=label, resize=resize, say=say)

@@ -171,10 +171,10 @@ def test_an_interrupted_computation_leaves_nothing(tmp_path):
 def test_a_cache_that_cannot_be_written_costs_only_the_cache(tmp_path, monkeypatch):
     said = []
     (tmp_path / "file").write_text("")
-    _check(compute_features(ArraySet(IMAGES), Pixels(), cache=tmp_path / "file", progress=said.append), IMAGES)
+    _check(compute_features(ArraySet(IMAGES), Pixels(), cache=tmp_path / "file", say=said.append), IMAGES)
     assert "features of images cannot be kept in" in said[-1] and "computed again next time" in said[-1]
     monkeypatch.setattr(feature_cache.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=100))
-    _check(compute_features(ArraySet(IMAGES), Pixels(), cache=tmp_path / "full", progress=said.append), IMAGES)
+    _check(compute_features(ArraySet(IMAGES), Pixels(), cache=tmp_path / "full", say=said.append), IMAGES)
     assert "more than are free" in said[-1] and not list((tmp_path / "full").iterdir())
 
 
@@ -198,7 +198,7 @@ def test_progress_says_what_is_left(monkeypatch):
 
     clock, said = [0], []
     monkeypatch.setattr(progress, "time", types.SimpleNamespace(monotonic=lambda: clock[-1]))
-    compute_features(ArraySet(IMAGES, name="mine"), Slow(), cache=None, progress=said.append)
+    compute_features(ArraySet(IMAGES, name="mine"), Slow(), cache=None, say=said.append)
     assert said == [
         "Features of mine: 10 of 23 images, 16 s left",
         "Features of mine: 20 of 23 images, 4 s left",

@@ -33,7 +33,7 @@ def short_training(monkeypatch):
 def test_it_is_trained_once_and_kept_beside_the_data(tmp_path, monkeypatch):
     data, said = make_data(), []
     images = np.ascontiguousarray(data.images.transpose(0, 2, 3, 1))
-    first = ClassifierFeatures(data, tmp_path / "stripes", progress=said.append)
+    first = ClassifierFeatures(data, tmp_path / "stripes", say=said.append)
     assert not said  # nothing is trained before it is needed
     features, logits = first.extract(images)
     assert features.shape == (240, 128) and logits.shape == (240, 3)
@@ -80,7 +80,7 @@ def test_it_changes_nobodys_random_numbers_or_names(tmp_path):
         return int(name.split("_")[-1]) if "_" in name else 0
 
     before = number_of(keras.layers.Conv2D(2, 3).name), number_of(keras.optimizers.Adam().name)
-    assert draw(ClassifierFeatures(make_data(), tmp_path, progress=lambda text: None).prepare) == draw(lambda: None)
+    assert draw(ClassifierFeatures(make_data(), tmp_path, say=lambda text: None).prepare) == draw(lambda: None)
     after = number_of(keras.layers.Conv2D(2, 3).name), number_of(keras.optimizers.Adam().name)
     assert after == (before[0] + 1, before[1] + 1)
 
@@ -97,7 +97,7 @@ def test_images_of_one_group_stay_together():
 
 def test_images_of_another_size_are_resized_and_of_another_kind_refused(tmp_path):
     data = make_data()
-    extractor = ClassifierFeatures(data, tmp_path, label="classifier:stripes", progress=lambda text: None)
+    extractor = ClassifierFeatures(data, tmp_path, label="classifier:stripes", say=lambda text: None)
     images = np.ascontiguousarray(data.images.transpose(0, 2, 3, 1))
     same, larger = extractor.extract(images)[1], extractor.extract(images.repeat(2, axis=1).repeat(2, axis=2))[1]
     assert np.mean(same.argmax(1) == larger.argmax(1)) > 0.9
@@ -108,7 +108,7 @@ def test_images_of_another_size_are_resized_and_of_another_kind_refused(tmp_path
 def test_a_folder_that_cannot_be_written_costs_only_the_cache(tmp_path):
     (tmp_path / "file").write_text("")
     said = []
-    extractor = ClassifierFeatures(make_data(), tmp_path / "file", progress=said.append)
+    extractor = ClassifierFeatures(make_data(), tmp_path / "file", say=said.append)
     assert extractor.protocol()["classifier_accuracy"] > 0.5
     assert "trained again next time" in said[-1]
 
@@ -116,13 +116,13 @@ def test_a_folder_that_cannot_be_written_costs_only_the_cache(tmp_path):
 def test_the_resize_can_be_chosen_and_changes_nothing_unless_asked_for(tmp_path):
     data = make_data()
     images = np.ascontiguousarray(data.images.transpose(0, 2, 3, 1)).repeat(2, axis=1).repeat(2, axis=2)
-    usual = ClassifierFeatures(data, tmp_path, progress=lambda text: None)
+    usual = ClassifierFeatures(data, tmp_path, say=lambda text: None)
     features, _ = usual.extract(images)
     assert usual.resize == "antialiased" and usual.protocol()["resize"].startswith("antialiased bilinear to 8x8")
     scaled = tf.image.resize(images / np.float32(127.5) - 1, (8, 8), "bilinear", antialias=True)
     np.testing.assert_allclose(features, usual._model(scaled, training=False)[0], atol=1e-5)
     for resize in ("legacy", "tfgan", "clean"):
-        chosen = ClassifierFeatures(data, tmp_path, resize=resize, progress=lambda text: pytest.fail("trained again"))
+        chosen = ClassifierFeatures(data, tmp_path, resize=resize, say=lambda text: pytest.fail("trained again"))
         scaled = resize_images(tf.constant(images), (8, 8), resize) / 127.5 - 1.0
         np.testing.assert_allclose(chosen.extract(images)[0], usual._model(scaled, training=False)[0], atol=1e-5)
         assert chosen.protocol()["resize"].startswith(f"{resize} ") and chosen.resize == resize

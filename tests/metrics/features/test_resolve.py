@@ -44,7 +44,7 @@ def graph(monkeypatch, tmp_path):
 
 def test_auto_takes_the_classifier_and_says_why(tmp_path):
     said = []
-    extractor = metrics.resolve("auto", _data(), data_root=tmp_path, progress=said.append)
+    extractor = metrics.resolve("auto", _data(), data_root=tmp_path, say=said.append)
     assert extractor.label == "classifier" and extractor.feature_count == 128
     assert said == [
         "Scores use the features of the classifier, so they are not FID and IS. "
@@ -55,7 +55,7 @@ def test_auto_takes_the_classifier_and_says_why(tmp_path):
 
 def test_auto_takes_a_graph_that_is_at_hand(tmp_path, graph):
     said = []
-    assert metrics.resolve("auto", _data(), data_root=tmp_path, progress=said.append).path == graph
+    assert metrics.resolve("auto", _data(), data_root=tmp_path, say=said.append).path == graph
     assert said == [f"Scores use the 2015 Inception graph {graph}."]
     other = graph.rename(tmp_path / "other.pb")
     assert metrics.resolve("auto", _data(labels=False), inception=other, data_root=tmp_path).path == other
@@ -128,7 +128,7 @@ def test_networks_of_keras(tmp_path, monkeypatch):
 
     monkeypatch.setattr(keras, "KerasFeatures", lambda what, resize: types.SimpleNamespace(label=what, resize=resize))
     said = []
-    extractor = metrics.resolve("keras:VGG16", None, data_root=tmp_path, resize="tfgan", progress=said.append)
+    extractor = metrics.resolve("keras:VGG16", None, data_root=tmp_path, resize="tfgan", say=said.append)
     assert (extractor.label, extractor.resize) == ("keras:VGG16", "tfgan")
     assert said == ["Scores use the features of keras:VGG16, so they are not FID and IS."]
     for features in ("keras:", "keras", "inception:x"):
