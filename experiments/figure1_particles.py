@@ -18,7 +18,7 @@ Source: Wang et al. 2019, Figure 1, and its README; the kernel is exp(-D), i.e. 
 """
 
 from paper.output import run_figure
-from paper.particle_drawing import ParticleOptions, make
+from paper.particles import ParticleOptions, make
 
 PRESET = ParticleOptions()
 

@@ -24,7 +24,7 @@ class FigureOptions:
 
     out: str = option("Results/figures", "the folder for the pictures and their numbers")
     quick: bool = option(False, "a coarse version within seconds, to see that it works")
-    seed: int = option(0, "of all random numbers")
+    seed: int = option(0, "seed of all random numbers", least=0)
 
 
 class Output:

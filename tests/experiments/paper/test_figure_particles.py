@@ -11,9 +11,21 @@ from PIL import Image
 from mmdgan import losses
 from mmdgan.core.errors import ConfigError
 from paper import particles
-from paper.particle_drawing import ARROW_COLOURS, ParticleOptions, _Moment, animation_frames, draw_panels, make, table
-from paper.particle_losses import loss_phases, notes
-from paper.particles import SIGMA, published_phases, simulate, start
+from paper.particles import (
+    ARROW_COLOURS,
+    SIGMA,
+    ParticleOptions,
+    _Moment,
+    animation_frames,
+    draw_panels,
+    loss_phases,
+    make,
+    notes,
+    published_phases,
+    simulate,
+    start,
+    table,
+)
 
 OBJECTIVES = {
     "attractive": particles.attractive_objective,
@@ -263,10 +275,10 @@ def test_a_loss_is_drawn_by_name_with_its_options(tmp_path, capsys):
     ("options", "message"),
     [
         ({"sigma": (1.0,)}, "--sigma belongs to a loss"),
-        ({"points": 1}, "--points is 1"),
-        ({"rate": float("nan")}, "--rate is nan"),
-        ({"frame_steps": 0}, "--frame_steps is 0"),
-        ({"seed": -1}, "--seed is -1"),
+        ({"points": 1}, "points is 1; give a whole number of at least 2"),
+        ({"rate": float("nan")}, "rate is nan; give a positive number"),
+        ({"frame_steps": 0}, "frame_steps is 0"),
+        ({"seed": -1}, "seed is -1"),
     ],
 )
 def test_wrong_flags_are_one_sentence(tmp_path, options, message):
