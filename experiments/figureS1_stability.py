@@ -16,7 +16,7 @@ Time: some 20 s of one core. Source: Wang et al. 2019, appendix.
 """
 
 from paper.output import run_figure
-from paper.stability_drawing import StabilityOptions, make
+from paper.stability import StabilityOptions, make
 
 PRESET = StabilityOptions()
 

@@ -86,7 +86,13 @@ def make(options: ParticleOptions) -> Output:
     """
     check_limits(options)
     if options.quick:
-        few: dict[str, Any] = {"critic_steps": 10, "shown_steps": 20, "generator_steps": 20, "query_step": 10, "frame_steps": 10}
+        few: dict[str, Any] = {
+            "critic_steps": 10,
+            "shown_steps": 20,
+            "generator_steps": 20,
+            "query_step": 10,
+            "frame_steps": 10,
+        }
         options = dataclasses.replace(options, **few)
     trajectories = _simulated(options)
     output = Output(options.out, f"figure1_{options.loss}" if options.loss else "figure1")

@@ -17,15 +17,17 @@ from paper.stability import (
     PROPER_END,
     TRIVIAL_END,
     Field,
+    StabilityOptions,
     TwoParameterGan,
     destinations,
     find_equilibria,
+    line_rows,
+    make,
     normal_rule,
     start_grid,
     uniform_rule,
     velocity_field,
 )
-from paper.stability_drawing import StabilityOptions, line_rows, make
 
 POINTS = [(0.6, 0.5), (1.4, 0.8), (2.3, 1.6)]
 SETTINGS = list(itertools.product(LOSSES, DATA))
@@ -252,7 +254,7 @@ def test_the_script_prints_and_writes_equilibria_and_flow(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"grid": 2}, "--grid is 2"), ({"sigma": 0.0}, "--sigma is 0.0"), ({"most_w2": 0.1}, "too small to show")],
+    [({"grid": 2}, "grid is 2"), ({"sigma": 0.0}, "sigma is 0.0"), ({"most_w2": 0.1}, "too small to show")],
 )
 def test_wrong_flags_are_one_sentence(tmp_path, wrong, message):
     with pytest.raises(ConfigError, match=message):
