@@ -21,20 +21,10 @@ if TYPE_CHECKING:
     from mmdgan.report.facts import RunFacts
 
 LOSSES = ("mmd_g", "rep")
-NUMBERS: tuple[str, ...] = (
-    "method",
-    "run",
-    "loss",
-    "seed",
-    "step",
-    "space",
-    "images",
-    "classes",
-    "silhouette",
-    "silhouette_chance",
-)
-NUMBERS += ("silhouette_chance_sd", "neighbours", "accuracy", "accuracy_se", "accuracy_chance", "largest_class")
-NUMBERS += ("outputs", "effective_dimension")
+NUMBERS = (
+    "method run loss seed step space images classes silhouette silhouette_chance silhouette_chance_sd neighbours "
+    "accuracy accuracy_se accuracy_chance largest_class outputs effective_dimension"
+).split()
 _SHUFFLES = 20
 
 
@@ -52,13 +42,13 @@ class Separation(NamedTuple):
     """How well classes are told apart by points.
 
     Attributes:
-      silhouette: mean silhouette (Rousseeuw 1987) over all points, Euclidean, -1 to 1.
-      silhouette_chance: its mean over shuffled labels.
-      silhouette_chance_sd: and its standard deviation over them.
-      accuracy: share of points whose k nearest others have their class as the most frequent one (leave one out).
-      accuracy_se: its standard error, as of independent points.
-      accuracy_chance: the same with shuffled labels, on average.
-      largest_class: share of the most frequent class.
+        silhouette: Mean silhouette (Rousseeuw 1987) over all points, Euclidean, -1 to 1.
+        silhouette_chance: Its mean over shuffled labels.
+        silhouette_chance_sd: Its standard deviation over them.
+        accuracy: Share of points whose k nearest others have their class as the most frequent one (leave one out).
+        accuracy_se: Its standard error, as of independent points.
+        accuracy_chance: The accuracy with shuffled labels, on average.
+        largest_class: Share of the most frequent class.
     """
 
     silhouette: float
@@ -89,8 +79,8 @@ def make(options: ScoreFigureOptions) -> Output:
     """Writes the figure, the embedded points and the numbers.
 
     Raises:
-      ConfigError: runs on different images; too few images for the neighbours.
-      DataError: images without classes.
+        ConfigError: Runs on different images; too few images for the neighbours.
+        DataError: Images without classes.
     """
     import numpy as np
 
@@ -209,9 +199,9 @@ def _numbers_text(panel: Panel, neighbours: int) -> str:
     return "\n".join(
         [dimension]
         + [
-            f"{where}: silhouette {told.silhouette:+.3f} (chance {told.silhouette_chance:+.3f}), {neighbours}-NN "
-            f"{told.accuracy:.1%} ± {told.accuracy_se:.1%}"
-            for where, told in (("D(x)", panel.in_scores), ("embedding", panel.in_plane))
+            f"{where}: silhouette {s.silhouette:+.3f} (chance {s.silhouette_chance:+.3f}), {neighbours}-NN "
+            f"{s.accuracy:.1%} ± {s.accuracy_se:.1%}"
+            for where, s in (("D(x)", panel.in_scores), ("embedding", panel.in_plane))
         ]
     )
 
@@ -232,8 +222,8 @@ def _panel(run: RunFacts, images: np.ndarray, labels: np.ndarray, options: Score
     critic, step = run.folder.load_critic(options.step)
     scores = critic_scores(critic, images, labels if run.experiment["num_class"] >= 2 else None)
     points = embed(scores, step, options.seed, options.perplexity)
-    told = [separation(where, labels, options.neighbours, options.seed) for where in (scores, points)]
-    return Panel(run, step, points, scores.shape[1], effective_dimension(scores), *told)
+    separations = [separation(where, labels, options.neighbours, options.seed) for where in (scores, points)]
+    return Panel(run, step, points, scores.shape[1], effective_dimension(scores), *separations)
 
 
 def _rows(panel: Panel, count: int, classes: int, neighbours: int) -> list[dict]:

@@ -41,11 +41,7 @@ class Panel(NamedTuple):
 
 
 def make(options: SampleFigureOptions) -> Output:
-    """Writes the figure and what was drawn.
-
-    Raises:
-      ConfigError: runs on different data sets; panels without images.
-    """
+    """Writes the figure and what was drawn; ConfigError for runs on different data sets, or panels without images."""
     if min(options.rows, options.columns, options.across) < 1:
         raise ConfigError("rows, columns and across are at least 1.")
     count = options.rows * options.columns

@@ -17,7 +17,7 @@ import numpy as np
 from mmdgan import losses
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
-from paper.output import FigureOptions, Output, new_figure
+from paper.output import FigureOptions, Output, new_figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,13 +28,7 @@ _FURTHEST_BOUNDED = 4.0
 
 
 class Curve(NamedTuple):
-    """A kernel function at the distances.
-
-    Attributes:
-        label: for the legend, and the column of the CSV file.
-        value: (N,)
-        derivative: (N,), with respect to e.
-    """
+    """A kernel function at the distances: its name in legend and CSV file, value (N,), derivative by e (N,)."""
 
     label: str
     value: np.ndarray
@@ -57,11 +51,7 @@ class KernelOptions(FigureOptions):
 
 
 def make(options: KernelOptions) -> Output:
-    """Writes the figure and its numbers.
-
-    Raises:
-      ConfigError: numbers that make no picture.
-    """
+    """Writes the figure and its numbers; ConfigError for numbers that make no picture."""
     _check(options)
     e = np.linspace(0.0, options.furthest, 101 if options.quick else options.count)
     bounds = (options.bounded_sigma, options.lower_bound, options.upper_bound)
@@ -109,12 +99,9 @@ def bounded_curves(e: np.ndarray, variant: str, sigma: float, lower: float, uppe
         variant: "attractive" (Eq. 6): pairs of one kind at ``max(e^2, lower)``, real-generated ones at
             ``min(e^2, upper)``; or "repulsive" (Eq. 7): generated pairs at ``max(e^2, lower)``, real ones at
             ``min(e^2, upper)``.
-        sigma: width.
-        lower: bound of squared distances.
-        upper: bound of squared distances.
-
-    Raises:
-        ConfigError: another variant.
+        sigma: Width.
+        lower: Bound of squared distances.
+        upper: Bound of squared distances.
     """
     from mmdgan.losses import kernels
 
@@ -168,8 +155,7 @@ def draw(e: np.ndarray, panels: dict[str, list[Curve]]) -> Figure:
         below.set(xlim=(0, min(_FURTHEST_BOUNDED, e[-1]) if bounded else e[-1]), xlabel="e = |a − b|")
         above.legend(loc="upper right", fontsize=9.5, frameon=False)
         for panel in (above, below):
-            panel.grid(color="#E4E4E4", linewidth=0.7)
-            panel.spines[["top", "right"]].set_visible(False)
+            tidy(panel)
     axes[0, 0].set_ylabel("k(e)")
     axes[1, 0].set_ylabel("dk/de")
     axes[0, 0].set_ylim(-0.02, 1.04)

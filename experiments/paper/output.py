@@ -8,13 +8,14 @@ import io
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from mmdgan.core.files import write_bytes
 from mmdgan.core.options import option
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -31,8 +32,8 @@ class Output:
     """Writes the files of one figure and remembers them.
 
     Args:
-      folder: where to; made if it is not there.
-      name: the figure's name, with which its files' names begin.
+        folder: Where to write; made if it is missing.
+        name: Name of the figure, with which the names of its files begin.
     """
 
     def __init__(self, folder: str | os.PathLike, name: str):
@@ -57,12 +58,9 @@ class Output:
         """Writes `<name><suffix>.csv`: floats with all their digits, None as an empty cell.
 
         Args:
-          rows: each a dictionary with the columns' names, or the values in the columns' order.
-          columns: the header.
-          suffix: follows the figure's name.
-
-        Returns:
-          The file's path.
+            rows: Each a dictionary with the names of the columns, or the values in their order.
+            columns: The header.
+            suffix: Follows the name of the figure.
         """
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
@@ -86,6 +84,19 @@ class Output:
         write_bytes(path, content)
         self.files.append(path)
         return path
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of text as a Markdown table, the header first."""
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def tidy(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
+    """Draws a pale grid behind the data, and no frame above and to the right."""
+    axes.grid(axis=grid, color="#E4E4E4", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def new_figure(width: float, height: float, **options: Any) -> Figure:
@@ -118,12 +129,12 @@ def run_figure(
     """The main program of a figure's script: flags over `options`, then the figure, then the names of its files.
 
     Args:
-      make: makes the figure.
-      options: the flags' defaults.
-      script: the script's `__file__`.
-      usage: the script's docstring, shown by `--help`.
-      arguments: the words that go with the flags, as `mmdgan.flags.parse` takes them: run directories, which are
-        added to the option `runs`.
+        make: Makes the figure.
+        options: Defaults of the flags.
+        script: The script's `__file__`.
+        usage: The script's docstring, shown by `--help`.
+        arguments: The words that go with the flags, as `mmdgan.flags.parse` takes them: run directories, which are
+            added to the option `runs`.
     """
     from mmdgan.cli.flags import parse
     from mmdgan.cli.program import run_main
@@ -134,8 +145,7 @@ def run_figure(
         given = parsed.options
         if parsed.arguments:
             given = dataclasses.replace(given, runs=(*given.runs, *parsed.arguments))
-        output = make(given)
-        for file in output.files:
+        for file in make(given).files:
             print(file)
 
     run_main(main)

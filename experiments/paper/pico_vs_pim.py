@@ -1,8 +1,8 @@
-"""PICO beside PIM: the spectral norms of a trained critic's layers by both power iterations, and exact.
+"""PICO and PIM: the spectral norms of a trained critic's layers by both power iterations, and exact.
 
 PICO iterates with the convolution itself, PIM with its kernel as a matrix (h w c_in, c_out); converged, PICO gives the
-layer's norm and PIM another number, mostly a smaller one (Wang et al. 2019, section 4 and appendix C). The authors' own
-scores with either are in `pico_vs_pim_published`.
+layer's norm and PIM another number, mostly a smaller one (Wang et al. 2019, section 4 and appendix C). Below them stand
+the scores that the authors published with PICO, for five gains K, and with PIM: four data sets, four losses.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
 from mmdgan.runs import published
-from paper.output import Output, new_figure
+from paper.output import Output, markdown, new_figure, tidy
 from paper.trained import TrainedOptions, given_or_trained, labels_of, settings_of, title_of
 
 if TYPE_CHECKING:
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 
 OPS = ("c", "tc", "d", "project")
 """Layers that have one matrix: those with a kernel per class are left out, and named."""
+
+VARIANTS = ("K=16", "K=32", "K=64", "K=128", "K=256", "PIM")
+LOSSES = {"hinge": "hinge", "mmd_g": "MMD-rbf", "rep": "MMD-rep", "rmb": "MMD-rep-b"}
+"""The spreadsheet's names of the losses, and the paper's."""
+
+DATA = {"cifar10": "CIFAR-10", "stl10": "STL-10", "celeba": "CelebA", "lsun": "LSUN bedrooms"}
+
+_STYLES = {"hinge": ("#000000", "v"), "mmd_g": ("#D55E00", "s"), "rep": ("#0072B2", "o"), "rmb": ("#009E73", "D")}
 
 _COLOURS = {"PIM": "#E69F00", "PICO": "#0072B2", "exact": "#000000", "stored": "#CC79A7"}
 _TOLERANCE = 1e-9  # relative change of sigma in one iteration
@@ -45,17 +53,17 @@ class Norms(NamedTuple):
     """The norms of one layer.
 
     Attributes:
-      layer: "l1_f32".
-      op: of the layer dictionary.
-      shape: of the kernel.
-      exact: largest singular value of the layer's linear map, by Lanczos iteration or SVD.
-      pico: converged power iteration with the map itself.
-      pico_iterations: that it took.
-      pim: converged power iteration with the kernel as a matrix.
-      pim_iterations: that it took.
-      stored: sigma of the vector in the checkpoint, which has had one iteration per training step.
-      alignment: |cosine| between that vector and the converged one of the same iteration; NaN without a vector.
-      gain: act_k.
+        layer: Name, such as "l1_f32".
+        op: Its op in the layer dictionary.
+        shape: Shape of the kernel.
+        exact: Largest singular value of the layer's linear map, by Lanczos iteration or SVD.
+        pico: Converged power iteration with the map itself.
+        pico_iterations: Iterations that it took.
+        pim: Converged power iteration with the kernel as a matrix.
+        pim_iterations: Iterations that it took.
+        stored: Sigma of the vector in the checkpoint, which has had one iteration per training step.
+        alignment: |cosine| between that vector and the converged one of the same iteration; NaN without a vector.
+        gain: act_k.
     """
 
     layer: str
@@ -87,7 +95,7 @@ def make(options: SpectralOptions) -> Output:
     """Writes the norms, the authors' scores, and the figure of both.
 
     Raises:
-      ConfigError: a critic without spectral normalisation; an iteration that does not converge.
+        ConfigError: A critic without spectral normalisation; an iteration that does not converge.
     """
     runs = [run_norms(run, options.step, options.iterations) for run in given_or_trained(options, ("rep",))]
     cells = published_cells()
@@ -102,7 +110,7 @@ def make(options: SpectralOptions) -> Output:
 
 
 def run_norms(facts: RunFacts, step: int | None, iterations: int) -> RunNorms:
-    """The norms of a run's critic; arguments and errors as of `make`."""
+    """The norms of a run's critic; errors as of `make`."""
     critic, step = facts.folder.load_critic(step)
     layers = {name.split("/", 1)[1].rsplit("/", 1)[0]: layer for name, layer in critic.spectral_layers().items()}
     usable = {name: layer for name, layer in layers.items() if layer.op in OPS and len(layer.kernel_names) == 1}
@@ -113,11 +121,7 @@ def run_norms(facts: RunFacts, step: int | None, iterations: int) -> RunNorms:
 
 
 def layer_norms(name: str, layer: SpectralLayer, iterations: int) -> Norms:
-    """The norms of one layer as it is; nothing of it changes.
-
-    Raises:
-      ConfigError: an iteration that has not converged.
-    """
+    """The norms of one layer, which does not change; ConfigError for an iteration that has not converged."""
     from mmdgan.report.spectra import exact_norm
 
     kernel = np.asarray(layer.kernel, np.float64)
@@ -126,19 +130,9 @@ def layer_norms(name: str, layer: SpectralLayer, iterations: int) -> Norms:
     pim = converge("d", matrix, iterations, name) if layer.op in ("c", "tc") else pico
     converged = pico if layer.spectral == "pico" else pim
     stored = None if layer.in_rand is None else np.asarray(layer.in_rand, np.float64).ravel()
-    return Norms(
-        name,
-        layer.op,
-        tuple(kernel.shape),
-        float(exact_norm(layer)),
-        pico.sigma,
-        pico.iterations,
-        pim.sigma,
-        pim.iterations,
-        float(layer.normalise()[1]),
-        _cosine(stored, converged.vector),
-        layer.gain,
-    )
+    exact, norms = float(exact_norm(layer)), (pico.sigma, pico.iterations, pim.sigma, pim.iterations)
+    used, alignment = float(layer.normalise()[1]), _cosine(stored, converged.vector)
+    return Norms(name, layer.op, tuple(kernel.shape), exact, *norms, used, alignment, layer.gain)
 
 
 class Converged(NamedTuple):
@@ -153,14 +147,14 @@ def converge(op: str, kernel: np.ndarray, iterations: int, name: str = "the laye
     """Power iteration from a random vector until sigma stays to nine digits, in the kernel's precision (float64).
 
     Args:
-      op: as `mmdgan.layers.spectral.spectral_norm` takes it, with `operator`.
-      kernel: the kernel, float64.
-      iterations: the most.
-      name: of the layer, for the error.
-      operator: shapes, strides, padding.
+        op: As `mmdgan.layers.spectral.spectral_norm` takes it, with `operator`.
+        kernel: The kernel, float64.
+        iterations: Most iterations.
+        name: Name of the layer, for the error.
+        operator: Shapes, strides, padding.
 
     Raises:
-      ConfigError: it has not converged.
+        ConfigError: It has not converged.
     """
     import tensorflow as tf
 
@@ -191,18 +185,13 @@ def _cosine(a: np.ndarray | None, b: np.ndarray | None) -> float:
 
 def norms_text(run: RunNorms) -> str:
     """A run's norms as a Markdown table, with what they say of the paper's claim."""
-    lines = [
-        f"{title_of(run.facts)}, {run.facts.name}, step {run.step:,} ({settings_of(run.facts)})",
-        "",
-        "| layer | kernel | PIM | PICO | exact | PICO / PIM | stored vector | stored / converged | cosine |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    rows = ["layer,kernel,PIM,PICO,exact,PICO / PIM,stored vector,stored / converged,cosine".split(",")]
     for row in run.norms:
-        kernel = " x ".join(map(str, row.shape))
-        lines.append(
-            f"| {row.layer} | {kernel} | {row.pim:.4f} | {row.pico:.4f} | {row.exact:.4f} | {row.pico / row.pim:.3f} "
-            f"| {row.stored:.4f} | {_stored_ratio(run, row):.4f} | {row.alignment:.3f} |"
-        )
+        numbers = [f"{value:.4f}" for value in (row.pim, row.pico, row.exact)] + [f"{row.pico / row.pim:.3f}"]
+        numbers += [f"{row.stored:.4f}", f"{_stored_ratio(run, row):.4f}", f"{row.alignment:.3f}"]
+        rows.append([row.layer, " x ".join(map(str, row.shape)), *numbers])
+    title = f"{title_of(run.facts)}, {run.facts.name}, step {run.step:,} ({settings_of(run.facts)})"
+    lines = [title, "", markdown(rows)]
     convolutions = [row for row in run.norms if row.op in ("c", "tc")]
     above = sum(row.pico > row.pim * (1 + 1e-6) for row in convolutions)
     worst = max(abs(row.pico / row.exact - 1) for row in run.norms)
@@ -225,13 +214,11 @@ def _stored_ratio(run: RunNorms, row: Norms) -> float:
 def _rows(run: RunNorms) -> list[dict[str, Any]]:
     known = {"run": run.facts.name, "method": title_of(run.facts), "seed": run.facts.experiment["seed"]}
     known["step"] = run.step
-    return [
-        known
-        | row._asdict()
-        | {"shape": "x".join(map(str, row.shape)), "pico_over_pim": row.pico / row.pim}
-        | {"stored_over_converged": _stored_ratio(run, row)}
-        for row in run.norms
-    ]
+    rows = []
+    for row in run.norms:
+        ratios = {"pico_over_pim": row.pico / row.pim, "stored_over_converged": _stored_ratio(run, row)}
+        rows.append({**known, **row._asdict(), **ratios, "shape": "x".join(map(str, row.shape))})
+    return rows
 
 
 def draw(runs: list[RunNorms], cells: list) -> Figure:
@@ -250,18 +237,14 @@ def draw(runs: list[RunNorms], cells: list) -> Figure:
 
 def _draw_norms(ax: Axes, run: RunNorms, label: str) -> None:
     places, width = np.arange(len(run.norms)), 0.2
-    series = {
-        "PIM": [row.pim for row in run.norms],
-        "PICO": [row.pico for row in run.norms],
-        "exact": [row.exact for row in run.norms],
-        "stored": [row.stored for row in run.norms],
-    }
+    series = {name: [getattr(row, name.lower()) for row in run.norms] for name in _COLOURS}
     labels = {"PIM": "PIM, converged", "PICO": "PICO, converged", "stored": "in training (stored vector)"}
     for index, (name, values) in enumerate(series.items()):
         ax.bar(places + (index - 1.5) * width, values, width, color=_COLOURS[name], label=labels.get(name, name))
     ax.set_xticks(places, [row.layer for row in run.norms], fontsize=9)
     ax.set_ylabel("spectral norm of the kernel")
-    _settle(ax, f"{label}, at step {run.step:,}: layers of the critic")
+    ax.set_title(f"{label}, at step {run.step:,}: layers of the critic", loc="left", fontsize=10.5)
+    tidy(ax, "y")
     ax.set_ylim(top=1.25 * max(map(max, series.values())))
     ax.legend(fontsize=8.5, frameon=False, ncols=4, loc="upper center", columnspacing=1, handlelength=1.2)
 
@@ -273,41 +256,22 @@ def _draw_ratios(ax: Axes, run: RunNorms) -> None:
     ax.plot(places, stored, "s--", color=_COLOURS["stored"], label="in training / converged")
     ax.axhline(1, color="#606060", linewidth=0.9)
     ax.set_xticks(places, [row.layer for row in run.norms], fontsize=9, rotation=30)
-    _settle(ax, "ratios")
+    ax.set_title("ratios", loc="left", fontsize=10.5)
+    tidy(ax, "y")
     ax.margins(y=0.25)
     ax.legend(fontsize=8.5, frameon=False)
-
-
-def _settle(ax: Axes, title: str) -> None:
-    ax.set_title(title, loc="left", fontsize=10.5)
-    ax.grid(axis="y", color="#E4E4E4", linewidth=0.7)
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
-
-
-# MERGED experiments/paper/pico_vs_pim.py
-# The scores that the authors published with PICO, for five gains K, and with PIM: four data sets, four losses.
-
-
-VARIANTS = ("K=16", "K=32", "K=64", "K=128", "K=256", "PIM")
-LOSSES = {"hinge": "hinge", "mmd_g": "MMD-rbf", "rep": "MMD-rep", "rmb": "MMD-rep-b"}
-"""The spreadsheet's names of the losses, and the paper's."""
-
-DATA = {"cifar10": "CIFAR-10", "stl10": "STL-10", "celeba": "CelebA", "lsun": "LSUN bedrooms"}
-
-_STYLES = {"hinge": ("#000000", "v"), "mmd_g": ("#D55E00", "s"), "rep": ("#0072B2", "o"), "rmb": ("#009E73", "D")}
 
 
 class PublishedCell(NamedTuple):
     """One data set, loss and variant over the 16 pairs of learning rates.
 
     Attributes:
-      data, loss, variant: by the names in DATA, LOSSES, VARIANTS.
-      best_fid: the least FID; None if all runs diverged.
-      best_is: the greatest Inception score; None also where none was computed.
-      diverged: how many of the pairs.
-      pairs: how many there are.
-      doubtful: how many of the FIDs contradict a second copy in the spreadsheet.
+        data, loss, variant: Names in DATA, LOSSES, VARIANTS.
+        best_fid: Least FID; None if all runs diverged.
+        best_is: Greatest Inception score; None also where none was computed.
+        diverged: How many pairs diverged.
+        pairs: How many pairs there are.
+        doubtful: How many of the FIDs contradict a second copy in the spreadsheet.
     """
 
     data: str
@@ -345,27 +309,22 @@ def published_text(cells: list[PublishedCell]) -> str:
     """The cells as a Markdown table: the best FID of each variant, and how many of the 16 runs diverged."""
     if not cells:
         return "The authors' scores are not at hand: Results/published was found neither here nor beside the package."
-    lines = [
-        "Published: least FID over 16 pairs of learning rates (diverged runs of 16 in brackets)",
-        "",
-        f"| data | loss | {' | '.join(VARIANTS)} | best PICO - PIM |",
-        "| --- " * (len(VARIANTS) + 3) + "|",
-    ]
+    rows = [["data", "loss", *VARIANTS, "best PICO - PIM"]]
     for data, data_title in DATA.items():
         for loss, title in LOSSES.items():
             by_variant = {cell.variant: cell for cell in cells if (cell.data, cell.loss) == (data, loss)}
             shown = [_cell_text(by_variant.get(variant)) for variant in VARIANTS]
-            lines.append(f"| {data_title} | {title} | {' | '.join(shown)} | {_difference(by_variant)} |")
+            rows.append([data_title, title, *shown, _difference(by_variant)])
     totals = {pim: [cell for cell in cells if (cell.variant == "PIM") == pim] for pim in (False, True)}
     counts = {pim: (sum(c.diverged for c in of), sum(c.pairs for c in of)) for pim, of in totals.items()}
     doubtful = sum(cell.doubtful for cell in cells)
-    lines += [
-        "",
-        "Diverged: {} of {} runs with PICO, {} of {} with PIM.".format(*counts[False], *counts[True])
+    return (
+        "Published: least FID over 16 pairs of learning rates (diverged runs of 16 in brackets)\n\n"
+        f"{markdown(rows)}\n\nDiverged: "
+        + "{} of {} runs with PICO, {} of {} with PIM.".format(*counts[False], *counts[True])
         + f" {doubtful} FIDs (CIFAR-10, MMD-rep, K=32) contradict their second copy in the spreadsheet."
-        + " The best of PICO is chosen among five gains, that of PIM has one, whose multiplier is not stated.",
-    ]
-    return "\n".join(lines)
+        + " The best of PICO is chosen among five gains, that of PIM has one, whose multiplier is not stated."
+    )
 
 
 def _cell_text(cell: PublishedCell | None) -> str:
@@ -409,8 +368,7 @@ def draw_published(frame: SubFigure, cells: list[PublishedCell]) -> None:
         ax.axvline(4.5, color="#C8C8C8", linewidth=0.8)
         ax.tick_params(axis="y", labelsize=8.5)
         ax.set_xlabel("\n" * len(LOSSES), fontsize=8)  # room for the counts
-        ax.grid(axis="y", color="#E4E4E4", linewidth=0.7)
-        ax.spines[["top", "right"]].set_visible(False)
+        tidy(ax, "y")
     panels[0].set_ylabel("least FID", fontsize=9)
     handles, labels = panels[0].get_legend_handles_labels()
     frame.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)

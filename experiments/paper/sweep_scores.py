@@ -1,4 +1,4 @@
-"""Scores of a sweep over λ, a curve per pair of learning rates, and the authors' grid beside it (the paper's Figure 3).
+"""Scores of a sweep over λ, a curve per pair of learning rates, with the authors' grid (the paper's Figure 3).
 
 The paper shows that the weight λ of the repulsive losses matters, and how many pairs of learning rates train at all: a
 run that diverged, or whose FID is beyond 30, is drawn at infinity. The authors' published grid holds λ = 1 alone, over
@@ -49,13 +49,14 @@ class Dot:
     """One score to draw.
 
     Attributes:
-      source: "ours", "authors" or "made up".
-      loss: the canonical name: "rep" or "rmb".
-      place: where on the horizontal axis: λ, or "K=64", "PIM".
-      lr_dis, lr_gen: learning rates.
-      value: the score; None for a run that diverged.
-      score: its name.
-      run: which run, or which table.
+        source: "ours", "authors" or "made up".
+        loss: Canonical name: "rep" or "rmb".
+        place: Where on the horizontal axis: λ, or "K=64", "PIM".
+        lr_dis: Learning rate of the critic.
+        lr_gen: Learning rate of the generator.
+        value: The score; None for a run that diverged.
+        score: Its name.
+        run: Which run, or which table.
     """
 
     source: str
@@ -69,17 +70,14 @@ class Dot:
 
 
 def make_figure(options: SweepFigureOptions, sweeps: Sequence[str] = ()) -> Output:
-    """Draws sweeps beside the authors' grid.
+    """Draws sweeps with the authors' grid: the picture (PNG, PDF) and its numbers (CSV).
 
     Args:
-      options: the flags.
-      sweeps: folders, names or files of sweeps; runs that are not done yet are left out.
-
-    Returns:
-      The picture (PNG, PDF) and its numbers (CSV).
+        options: The flags.
+        sweeps: Folders, names or files of sweeps; runs that are not done yet are left out.
 
     Raises:
-      ConfigError: no sweep, or one that has no result over λ yet.
+        ConfigError: No sweep, or one that has no result over λ yet.
     """
     output = Output(options.out, "figure3_sweep")
     ours = sweep_dots(sweeps, options) if sweeps else _made_up(options)
@@ -204,7 +202,7 @@ def _draw(
     curves = {(dot.lr_dis, dot.lr_gen, dot.place): dot for dot in dots}
     for number, (dis, gen) in enumerate(rates):
         colour, marker = _look(rates, dis, gen)
-        # A little beside one another, so that runs at infinity can be told apart.
+        # Shifted a little, so that runs at infinity can be told apart.
         shift = 0.5 * ((number + 0.5) / len(rates) - 0.5)
         mine = [(x + shift, curves.get((dis, gen, place))) for x, place in enumerate(places)]
         heights = [(x, _height(dot, limit, infinity)) for x, dot in mine if dot is not None]

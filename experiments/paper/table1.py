@@ -1,8 +1,8 @@
-"""Table 1 of the paper, made anew: seven methods on one data set, several seeds each, beside the published numbers.
+"""Table 1 of the paper, made again: seven methods on one data set, several seeds each, with the published numbers.
 
-Runs are collected from their directories (`--runs`), or trained by the ordinary command, one after the other; a table
-that was interrupted goes on where it stopped. The numbers of a method are those at its best pair of learning rates, as
-in the paper: the pair of the least mean Fréchet distance, where a pair with a diverged run comes after all without.
+Runs are collected from their directories (`--runs`), or trained by a sweep, one after the other. The numbers of a
+method are those at its best pair of learning rates, as in the paper: the pair of the least mean Fréchet distance, where
+a pair with a diverged run comes after all without.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mmdgan.report.scores import differences, identifier, of_real
 from mmdgan.runs import published
 from mmdgan.runs.experiment import IDENTITY, LOSS_OPTIONS
 from mmdgan.training import divergence
-from paper.output import Output, new_figure
+from paper.output import Output, markdown as as_markdown, new_figure, tidy
 from paper.trained import METHODS, TrainedOptions, experiment_of, method_of, train
 
 if TYPE_CHECKING:
@@ -37,8 +37,18 @@ _MAY_DIFFER = ("loss", "penalty_weight", *LOSS_OPTIONS, "score_size", "seed", "l
 _OF_RUN = {name: absent for name, absent in IDENTITY.items() if name not in _MAY_DIFFER} | {"max_step": None}
 """What runs of one table share, with what those have that knew no such field."""
 
-_NETWORK = ("input", "code", "generator")
-_OURS = ("fid", "is", "kid", "prdc", "ms_ssim")
+COLUMNS = (
+    "method loss lr_dis lr_gen pairs runs diverged no_scores metric mean least greatest standard_deviation values "
+    "paper_metric paper_value"
+).split()
+RUN_COLUMNS = "run method loss lr_dis lr_gen seed step status in_table metric value".split()
+
+_METRICS = ("fid", "is", "kid", "prdc", "ms_ssim")
+_COUNTERPARTS = {"fid": "FID", "is": "IS", "ms_ssim": "MS-SSIM"}
+"""The paper's metric beside which ours stand, by the metrics' identifiers."""
+
+_REAL = "real data"
+_OURS, _PAPER, _GREY = "#0072B2", "#D55E00", "#606060"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,10 +72,10 @@ class Result(NamedTuple):
     """One run of the table.
 
     Attributes:
-      facts: its configuration.
-      method: a key of `METHODS`.
-      status: SCORED, DIVERGED or UNFINISHED.
-      scores: the records at its last step, by their names.
+        facts: Its configuration.
+        method: A key of `METHODS`.
+        status: SCORED, DIVERGED or UNFINISHED.
+        scores: The records at its last step, by their names.
     """
 
     facts: RunFacts
@@ -88,10 +98,10 @@ class Line(NamedTuple):
     """One method at its best pair of learning rates.
 
     Attributes:
-      method: a key of `METHODS`.
-      rates: of critic and generator.
-      pairs: how many pairs there were to choose from.
-      results: its runs at that pair, by seed.
+        method: A key of `METHODS`.
+        rates: Learning rates of critic and generator.
+        pairs: How many pairs there were to choose from.
+        results: Its runs at that pair, by seed.
     """
 
     method: str
@@ -113,11 +123,11 @@ class Table(NamedTuple):
     """What was found.
 
     Attributes:
-      lines: by method, in the paper's order.
-      results: of all runs, those at other learning rates too.
-      metrics: the names of the scores that are shown, the Fréchet distance first.
-      real: the real images' own scores, by the names of the scores that they belong to.
-      others: names of runs whose loss is none of the methods.
+        lines: By method, in the paper's order.
+        results: All runs, those at other learning rates too.
+        metrics: Names of the scores that are shown, the Fréchet distance first.
+        real: Scores of the real images, by the names of the scores that they belong to.
+        others: Names of runs whose loss is none of the methods.
     """
 
     lines: list[Line]
@@ -131,9 +141,8 @@ def make(options: TableOptions) -> Output:
     """Collects or trains the runs, and writes the table as Markdown, CSV and a figure.
 
     Raises:
-      ConfigError: runs that cannot stand in one table, or none; flags that make no sense.
+        ConfigError: Runs that cannot stand in one table, or none; flags that make no sense.
     """
-
     if unknown := [name for name in options.methods if name not in METHODS]:
         raise ConfigError(f"methods names {unknown[0]}; the methods of Table 1 are {', '.join(METHODS)}.")
     if options.runs:
@@ -155,8 +164,8 @@ def collect(runs: Iterable[RunFacts], methods: Sequence[str] = tuple(METHODS)) -
     """The table of some runs.
 
     Raises:
-      ConfigError: none of a method of the table; runs or scores of different protocols; two of one method, pair of
-        learning rates and seed.
+        ConfigError: None is of a method of the table; runs or scores of different protocols; two of one method, pair of
+            learning rates and seed.
     """
     results, others = [], []
     for facts in runs:
@@ -170,18 +179,13 @@ def collect(runs: Iterable[RunFacts], methods: Sequence[str] = tuple(METHODS)) -
     _check_runs(results)
     _check_scores(results)
     metrics = _metrics(results)
-    lines = [choose(method, found, metrics[:1]) for method in METHODS if (found := _of(results, method))]
+    by_method = {method: [result for result in results if result.method == method] for method in METHODS}
+    lines = [choose(method, found, metrics[:1]) for method, found in by_method.items() if found]
     return Table(lines, results, metrics, _real(results, metrics), others)
 
 
 def choose(method: str, results: list[Result], judge: Sequence[str]) -> Line:
-    """A method's runs at its best pair of learning rates.
-
-    Args:
-      method: a key of `METHODS`.
-      results: its runs.
-      judge: the name of the score that decides, the lower the better; [] where no run has any.
-    """
+    """A method's runs at its best pair of learning rates, by the score that `judge` names; [] if no run has any."""
     pairs: dict[tuple[float, float], list[Result]] = {}
     for result in results:
         pairs.setdefault(result.rates, []).append(result)
@@ -194,10 +198,6 @@ def choose(method: str, results: list[Result], judge: Sequence[str]) -> Line:
 
     best = min(pairs, key=rank)
     return Line(method, best, len(pairs), sorted(pairs[best], key=lambda result: result.seed))
-
-
-def _of(results: list[Result], method: str) -> list[Result]:
-    return [result for result in results if result.method == method]
 
 
 def _result(facts: RunFacts, method: str) -> Result:
@@ -253,7 +253,7 @@ def _networks(architecture: Mapping[str, Any]) -> list[Any]:
     critic = architecture["discriminator"]
     layers = critic["layers"] if isinstance(critic, Mapping) else critic
     last = {name: value for name, value in layers[-1].items() if name != "out"}
-    return [*(architecture.get(name) for name in _NETWORK), layers[:-1], last]
+    return [*(architecture.get(name) for name in ("input", "code", "generator")), layers[:-1], last]
 
 
 def _check_scores(results: list[Result]) -> None:
@@ -278,7 +278,7 @@ def _metrics(results: list[Result]) -> list[str]:
     found = dict.fromkeys(name for result in results for name in result.scores if direction(name))
     kept = [name for name in found if "splits" not in name]
     kinds = {name: identifier(next(r.scores[name] for r in results if name in r.scores)) for name in kept}
-    return sorted((n for n in kept if kinds[n] in _OURS), key=lambda name: _OURS.index(kinds[name]))
+    return sorted((n for n in kept if kinds[n] in _METRICS), key=lambda name: _METRICS.index(kinds[name]))
 
 
 def _real(results: list[Result], metrics: Sequence[str]) -> dict[str, float]:
@@ -310,33 +310,6 @@ def _pair(text: str) -> tuple[float, float]:
     except ValueError:
         raise ConfigError(f"learning_rates has {text!r}; give pairs such as 5e-4/2e-4,1e-4/2e-4.") from None
     return dis, gen
-
-
-# MERGED experiments/paper/table1.py
-# Table 1 as Markdown, as a CSV and as a dot plot; each number beside the published one, where there is one.
-
-
-COLUMNS: tuple[str, ...] = (
-    "method",
-    "loss",
-    "lr_dis",
-    "lr_gen",
-    "pairs",
-    "runs",
-    "diverged",
-    "no_scores",
-    "metric",
-    "mean",
-    "least",
-)
-COLUMNS += ("greatest", "standard_deviation", "values", "paper_metric", "paper_value")
-RUN_COLUMNS = ("run", "method", "loss", "lr_dis", "lr_gen", "seed", "step", "status", "in_table", "metric", "value")
-
-_COUNTERPARTS = {"fid": "FID", "is": "IS", "ms_ssim": "MS-SSIM"}
-"""The paper's metric beside which ours stand, by the metrics' identifiers."""
-
-_REAL = "real data"
-_OURS_table1_output, _PAPER, _GREY = "#0072B2", "#D55E00", "#606060"
 
 
 def paper_scores(data: str) -> dict[tuple[str, str], float]:
@@ -391,20 +364,13 @@ def run_rows(table: Table) -> Iterator[tuple]:
     """One line per run and score, those at other learning rates than the best too."""
     chosen = {result.facts.name for line in table.lines for result in line.results}
     for result in table.results:
-        e = result.facts.experiment
-        known: tuple[Any, ...] = (
-            result.facts.name,
-            METHODS[result.method],
-            e["loss"],
-            e["lr_dis"],
-            e["lr_gen"],
-            e["seed"],
-        )
-        known += (e["max_step"], result.status, result.facts.name in chosen)
-        scores = [(name, result.scores[name]["value"]) for name in table.metrics if name in result.scores]
-        rows: list[tuple[Any, Any]] = [*scores] or [(None, None)]
-        for name, value in rows:
-            yield *known, name, value
+        e, run = result.facts.experiment, result.facts.name
+        fields = [e[name] for name in ("loss", "lr_dis", "lr_gen", "seed", "max_step")]
+        scores: list[tuple[Any, Any]] = [
+            (name, result.scores[name]["value"]) for name in table.metrics if name in result.scores
+        ]
+        for name, value in scores or [(None, None)]:
+            yield run, METHODS[result.method], *fields, result.status, run in chosen, name, value
 
 
 def markdown(table: Table) -> str:
@@ -422,12 +388,11 @@ def markdown(table: Table) -> str:
         rows.append([*cells, *(_number(paper.get((line.method, str(metric)))) for metric in others)])
     real = [_REAL, "", "", "", "", *(_number(table.real.get(metric)) for metric in table.metrics)]
     rows.append([*real, *(_number(paper.get(("", str(metric)))) for metric in others)])
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(["| " + " | ".join(cells) + " |" for cells in lines] + ["", *notes(table)]) + "\n"
+    return "\n".join([as_markdown([header, *rows]), "", *notes(table)]) + "\n"
 
 
 def notes(table: Table) -> list[str]:
-    """How the numbers came about, and what they are beside the paper's."""
+    """How the numbers came about, and how they compare with the paper's."""
     facts, e = table.results[0].facts, table.results[0].facts.experiment
     pairs = {line.pairs for line in table.lines}
     choice = (
@@ -509,9 +474,9 @@ def _draw_ours(ax: Axes, table: Table, metric: str) -> None:
     for height, line in enumerate(table.lines):
         values = line.values(metric)
         if values:
-            ax.plot([min(values), max(values)], [height] * 2, color=_OURS_table1_output, linewidth=2, alpha=0.5)
-            ax.plot(values, [height] * len(values), "o", mfc="white", mec=_OURS_table1_output, markersize=5)
-            ax.plot(statistics.fmean(values), height, "o", color=_OURS_table1_output, markersize=7)
+            ax.plot([min(values), max(values)], [height] * 2, color=_OURS, linewidth=2, alpha=0.5)
+            ax.plot(values, [height] * len(values), "o", mfc="white", mec=_OURS, markersize=5)
+            ax.plot(statistics.fmean(values), height, "o", color=_OURS, markersize=7)
         lost = [(line.count(DIVERGED), "diverged"), (line.count(UNFINISHED), "without scores")]
         said = ", ".join(f"{n} of {len(line.results)} {what}" for n, what in lost if n)
         ax.annotate(said, (0.99, height), xycoords=("axes fraction", "data"), ha="right", va="center", fontsize=9)
@@ -534,23 +499,15 @@ def _real_line(ax: Axes, value: float | None, metric: str | None) -> None:
     if value is not None and metric is not None:
         ax.axvline(value, color=_GREY, linestyle="--", linewidth=1)
         left = direction(metric) < 0
-        ax.annotate(
-            " real data " if left else "real data ",
-            (value, 0.02),
-            xycoords=("data", "axes fraction"),
-            ha="left" if left else "right",
-            fontsize=8.5,
-            color=_GREY,
-        )
+        place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "ha": "left" if left else "right"}
+        ax.annotate(" real data " if left else "real data ", (value, 0.02), fontsize=8.5, color=_GREY, **place)
 
 
 def _settle(ax: Axes, title: str, count: int) -> None:
     ax.set_title(title, loc="left", fontsize=11)
     ax.set_ylim(count - 0.4, -0.6)
     ax.margins(x=0.08)
-    ax.grid(axis="x", color="#E4E4E4", linewidth=0.7)
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
+    tidy(ax, "x")
 
 
 def _arrow(metric: str | None) -> str:
