@@ -9,25 +9,11 @@ from mmdgan import tf1
 from mmdgan.core.errors import CheckpointError
 from mmdgan.training import GanStep
 from tests.helpers import golden_data
+from tests.helpers.networks import SMALL
 
 CLASSES = 3
-ARCHITECTURE = {
-    "input": [(3, 8, 8)],
-    "code": [(5, "linear")],
-    "generator": [
-        {"name": "l1", "op": "d", "out": 32, "act": "relu", "act_nm": "bn", "out_reshape": [8, 2, 2]},
-        {"name": "l2", "op": "tc", "out": 6, "kernel": 4, "strides": 2, "act": "relu", "act_nm": "bn"},
-        {"name": "l3", "op": "tc", "out": 4, "kernel": 4, "strides": 2, "act": "lrelu"},
-        {"name": "l4", "out": 3, "act": "tanh"},
-    ],
-    "discriminator": [
-        {"name": "l1", "out": 4, "act": "lrelu", "w_nm": "s", "act_k": 1.5},
-        {"name": "l2", "out": 6, "kernel": 4, "strides": 2, "act": "lrelu", "w_nm": "s", "out_reshape": [96]},
-        {"name": "l3", "op": "d", "out": 7, "w_nm": "s", "act_k": 1.5},
-    ],
-}
 CONDITIONAL = {
-    **ARCHITECTURE,
+    **SMALL,
     "generator": [
         {"name": "l1", "op": "dck", "out": 32, "act": "relu", "act_nm": "cbn", "out_reshape": [8, 2, 2]},
         {"name": "l2", "type": "res", "out": 6, "act": "relu", "act_nm": "cbn", "scale": ["unpool", 2]},
@@ -41,7 +27,7 @@ CONDITIONAL = {
 }
 
 
-def make_gan(loss="rep", optimizer="adam", architecture=ARCHITECTURE, **options):
+def make_gan(loss="rep", optimizer="adam", architecture=SMALL, **options):
     num_class = CLASSES if architecture is CONDITIONAL else 0
     networks = mmdgan.build_generator(architecture, num_class), mmdgan.build_discriminator(architecture, num_class)
     return GanStep(*networks, loss, 1e-3, 1e-3, optimizer, **options)
@@ -86,7 +72,7 @@ def assert_same_state(found, expected):
         np.testing.assert_array_equal(found.state()[name], variable, err_msg=name)
 
 
-@pytest.mark.parametrize("architecture", [ARCHITECTURE, CONDITIONAL], ids=["plain", "conditional"])
+@pytest.mark.parametrize("architecture", [SMALL, CONDITIONAL], ids=["plain", "conditional"])
 def test_round_trip_through_the_originals_layout(architecture):
     source, target = filled(architecture=architecture), make_gan(architecture=architecture)
     tf1.import_checkpoint(arrays_of(source), target)
@@ -173,7 +159,7 @@ def test_no_checkpoint_there(tmp_path):
 def test_models_alone():
     source = filled()
     arrays = arrays_of(source)
-    generator, critic = mmdgan.build_generator(ARCHITECTURE), mmdgan.build_discriminator(ARCHITECTURE)
+    generator, critic = mmdgan.build_generator(SMALL), mmdgan.build_discriminator(SMALL)
     tf1.import_checkpoint(arrays, generator)
     np.testing.assert_array_equal(generator.get_weights()[0], source.generator.get_weights()[0])
     tf1.import_checkpoint(arrays, (generator, critic))

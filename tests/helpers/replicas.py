@@ -10,28 +10,14 @@ import numpy as np
 import mmdgan
 from mmdgan import losses
 from mmdgan.training import GanStep
-
-SMALL = {
-    "input": [(3, 8, 8)],
-    "code": [(5, "linear")],
-    "generator": [
-        {"name": "l1", "op": "d", "out": 32, "act": "relu", "act_nm": "bn", "out_reshape": [8, 2, 2]},
-        {"name": "l2", "op": "tc", "out": 4, "kernel": 4, "strides": 2, "act": "relu", "act_nm": "bn"},
-        {"name": "l3", "op": "tc", "out": 3, "kernel": 4, "strides": 2, "act": "tanh"},
-    ],
-    "discriminator": [
-        {"name": "l1", "out": 4, "kernel": 4, "strides": 2, "act": "lrelu", "w_nm": "s", "act_k": 2.0},
-        {"name": "l2", "op": "d", "in_reshape": [64], "out": 7, "w_nm": "s", "act_k": 2.0},
-    ],
-}
-"""Batch norm of features and of images in the generator, two spectral vectors in the critic."""
+from tests.helpers.networks import SMALLEST
 
 
 def images(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
 
 
-def small_gan(loss, strategy=None, architecture=SMALL, num_class=0, lr=1.0, optimizer="sgd", **options) -> GanStep:
+def small_gan(loss, strategy=None, architecture=SMALLEST, num_class=0, lr=1.0, optimizer="sgd", **options) -> GanStep:
     """With plain gradient descent at rate 1, a step moves each variable by its raw gradient."""
     precision = options.pop("precision", "float32")
     if "mix_threshold" in options:

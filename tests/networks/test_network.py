@@ -9,27 +9,12 @@ import mmdgan
 from mmdgan import tf1
 from mmdgan.core.errors import ConfigError, DesignError
 from mmdgan.networks.blocks import ACTIVATIONS, activate, reshape_features
-
-ARCHITECTURE = {
-    "input": [(3, 8, 8)],
-    "code": [(5, "linear")],
-    "generator": [
-        {"name": "l1", "op": "d", "out": 32, "act": "relu", "act_nm": "bn", "out_reshape": [8, 2, 2]},
-        {"name": "l2", "op": "tc", "out": 6, "kernel": 4, "strides": 2, "act": "relu", "act_nm": "bn"},
-        {"name": "l3", "op": "tc", "out": 4, "kernel": 4, "strides": 2, "act": "crelu"},
-        {"name": "l4", "out": 3, "act": "tanh"},
-    ],
-    "discriminator": [
-        {"name": "l1", "out": 4, "act": "lrelu", "w_nm": "s", "act_k": 1.5},
-        {"name": "l2", "out": 6, "kernel": 4, "strides": 2, "act": "lrelu", "w_nm": "s", "out_reshape": [96]},
-        {"name": "l3", "op": "d", "out": 7, "w_nm": "s", "act_k": 1.5},
-    ],
-}
+from tests.helpers.networks import SMALL
 
 
 def networks(**options):
     keras.utils.set_random_seed(0)
-    return mmdgan.build_generator(ARCHITECTURE, **options), mmdgan.build_discriminator(ARCHITECTURE, **options)
+    return mmdgan.build_generator(SMALL, **options), mmdgan.build_discriminator(SMALL, **options)
 
 
 def test_cifar_parameter_counts_are_the_papers():
@@ -169,4 +154,4 @@ def test_wrong_dictionaries_and_options_are_named():
         mmdgan.build_network([{"name": "l1", "out": 3, "kernal": 3}], (3, 8, 8))
     for option in ("precision", "spectral", "initializer", "data_format"):
         with pytest.raises(ConfigError, match=option):
-            mmdgan.build_generator(ARCHITECTURE, **{option: "nonsense"})
+            mmdgan.build_generator(SMALL, **{option: "nonsense"})

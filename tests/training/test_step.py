@@ -10,13 +10,13 @@ from mmdgan import losses, tf1
 from mmdgan.core.errors import ConfigError, DataError
 from mmdgan.layers import scope, spectral
 from mmdgan.training import GanStep
+from tests.helpers.networks import SMALL
 from tests.helpers.shared import Shared
-from tests.networks.test_network import ARCHITECTURE
 
 
 def make_gan(loss="rep_b", seed=0, **options):
     keras.utils.set_random_seed(1)
-    networks = mmdgan.build_generator(ARCHITECTURE), mmdgan.build_discriminator(ARCHITECTURE)
+    networks = mmdgan.build_generator(SMALL), mmdgan.build_discriminator(SMALL)
     return GanStep(*networks, loss, 1e-3, 5e-4, seed=seed, **options)
 
 
@@ -91,7 +91,7 @@ def test_shared_backward_gives_the_same_gradients_as_two(loss, real):
 
 
 def test_batch_norm_in_the_critic_sees_real_and_generated_in_one_batch(real):
-    architecture = dict(ARCHITECTURE)
+    architecture = dict(SMALL)
     architecture["discriminator"] = [
         {"name": "l1", "out": 4, "act": "relu", "act_nm": "bn", "strides": 2},
         {"name": "l2", "op": "d", "in_reshape": [64], "out": 4},
@@ -205,7 +205,7 @@ def test_image_gradient_norms_by_finite_differences(real):
 
 
 def test_conditional_networks_take_labels_and_draw_uniform_ones(real):
-    networks = mmdgan.build_generator(ARCHITECTURE, 3), mmdgan.build_discriminator(ARCHITECTURE, 3)
+    networks = mmdgan.build_generator(SMALL, 3), mmdgan.build_discriminator(SMALL, 3)
     gan = GanStep(*networks, "rep", 1e-3, 1e-3)
     gan.step(real, labels=np.zeros((6, 1), np.int32))
     _, labels = gan._draw(3000)
@@ -255,8 +255,8 @@ def test_a_step_that_cannot_be_made_says_why(options, message):
 
 
 def test_networks_of_unlike_data_formats_are_refused():
-    generator = mmdgan.build_generator(ARCHITECTURE, data_format="channels_first")
-    critic = mmdgan.build_discriminator(ARCHITECTURE, data_format="channels_last")
+    generator = mmdgan.build_generator(SMALL, data_format="channels_first")
+    critic = mmdgan.build_discriminator(SMALL, data_format="channels_last")
     with pytest.raises(ConfigError, match="generator is channels_first and the critic channels_last"):
         GanStep(generator, critic, "rep", 1e-3, 1e-3)
 

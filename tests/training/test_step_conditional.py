@@ -10,23 +10,8 @@ from mmdgan.core.errors import ConfigError, DataError
 from mmdgan.data import ImageData, Pipeline
 from mmdgan.layers import scope
 from mmdgan.training import GanStep, Progress, Trainer
+from tests.helpers.networks import CONDITIONAL, SMALL
 from tests.helpers.shared import Shared
-from tests.networks.test_network import ARCHITECTURE
-
-CONDITIONAL = {
-    **ARCHITECTURE,
-    "generator": [
-        {"name": "l1", "op": "dcd", "out": 32, "act": "relu", "act_nm": "cbn", "out_reshape": [8, 2, 2]},
-        {"name": "l2", "op": "tc", "out": 6, "kernel": 4, "strides": 2, "act": "relu", "act_nm": "cbn"},
-        {"name": "l3", "op": "tc", "out": 3, "kernel": 4, "strides": 2, "act": "tanh", "bias": "cb"},
-    ],
-    "discriminator": [
-        {"name": "l1", "op": "cck", "out": 4, "act": "lrelu", "w_nm": "s", "act_k": 1.5, "strides": 2},
-        {"name": "l2", "out": 6, "kernel": 4, "strides": 2, "act": "lrelu", "w_nm": "s", "out_reshape": [24]},
-        {"name": "l3", "op": "dck", "out": 7, "act": "lrelu", "w_nm": "s"},
-        {"name": "l4", "op": "d", "type": "project", "out": 1, "w_nm": "s", "act_k": 1.5},
-    ],
-}
 
 
 def make_gan(loss="hinge", architecture=CONDITIONAL, classes=(3, 3), **options):
@@ -142,7 +127,7 @@ def test_classes_that_do_not_exist_are_refused_before_the_step(real):
 
 
 def test_an_unconditional_critic_needs_no_labels(real):
-    mixed = {**CONDITIONAL, "discriminator": ARCHITECTURE["discriminator"]}
+    mixed = {**CONDITIONAL, "discriminator": SMALL["discriminator"]}
     gan = make_gan("rep", mixed)
     assert np.isfinite(float(gan.step(real)["loss_dis"]))
 

@@ -9,15 +9,15 @@ import mmdgan
 from mmdgan.core import random
 from mmdgan.core.errors import ConfigError
 from mmdgan.training import GanStep, trainer
+from tests.helpers.networks import SMALL
 from tests.helpers.shared import Shared
-from tests.networks.test_network import ARCHITECTURE
 
 STEPS = 5
 
 SLOW = pytest.mark.slow
 
 
-def make_gan(loss="rep_b", architecture=ARCHITECTURE, num_class=0, data_format="channels_last", **options):
+def make_gan(loss="rep_b", architecture=SMALL, num_class=0, data_format="channels_last", **options):
     keras.utils.set_random_seed(1)
     build = (mmdgan.build_generator, mmdgan.build_discriminator)
     networks = (b(architecture, num_class, data_format=data_format) for b in build)

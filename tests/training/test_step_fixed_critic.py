@@ -9,18 +9,18 @@ import mmdgan
 from mmdgan import losses
 from mmdgan.core.errors import ConfigError
 from mmdgan.training import GanStep
-from tests.networks.test_network import ARCHITECTURE
+from tests.helpers.networks import SMALL
 from tests.training.test_step import snapshot
 
 NORMALISED = {
-    **ARCHITECTURE,
+    **SMALL,
     "discriminator": [
         {"name": "l1", "out": 4, "kernel": 4, "strides": 4, "act": "lrelu", "w_nm": "s", "act_k": 2.0},
         {"name": "l2", "out": 3, "act": "lrelu", "act_nm": "bn"},
         {"name": "l3", "op": "i", "out_reshape": [12]},
     ],
 }
-PIXELS = {**ARCHITECTURE, "discriminator": [{"name": "pixels", "op": "i", "out_reshape": [192]}]}
+PIXELS = {**SMALL, "discriminator": [{"name": "pixels", "op": "i", "out_reshape": [192]}]}
 
 
 def make_gan(architecture, loss="mmd_g", **options):

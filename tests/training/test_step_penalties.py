@@ -10,12 +10,12 @@ from mmdgan import losses
 from mmdgan.core.errors import ConfigError
 from mmdgan.layers import spectral
 from mmdgan.training import Checkpoints, GanStep
+from tests.helpers.networks import SMALL
 from tests.helpers.shared import Shared
-from tests.networks.test_network import ARCHITECTURE
 
 # Without spectral norms, whose gradient in a step differs from that of the networks called by hand.
 PLAIN = {
-    **ARCHITECTURE,
+    **SMALL,
     "discriminator": [
         {"name": "l1", "out": 4, "act": "lrelu", "kernel": 4, "strides": 2},
         {"name": "l2", "out": 6, "kernel": 4, "strides": 2, "act": "softplus", "out_reshape": [24]},
@@ -226,7 +226,7 @@ def test_a_kernel_has_one_norm_per_step_whatever_the_passes(name, real, monkeypa
         "mmdgan.layers.linear.spectral_norm",
         lambda op, *args, **kw: calls.append(op) or spectral.spectral_norm(op, *args, **kw),
     )
-    gan = make_gan(name, ARCHITECTURE)
+    gan = make_gan(name, SMALL)
     before = {n: np.asarray(layer.in_rand) for n, layer in gan.discriminator.spectral_layers().items()}
     expected = {n: layer.normalise()[2].numpy() for n, layer in gan.discriminator.spectral_layers().items()}
     calls.clear()
@@ -252,7 +252,7 @@ def test_a_penalised_loss_does_not_share_its_backward_pass(real):
 
 def test_step_and_inspection_report_the_penalty(real):
     for name, tag in (("wasserstein", "dis_penalty"), ("rmb_ds", "dis_scale")):
-        gan = make_gan(name, ARCHITECTURE)
+        gan = make_gan(name, SMALL)
         report = gan.inspect(real)
         result = gan.step(real)
         assert set(result) == {"loss_gen", "loss_dis", tag}

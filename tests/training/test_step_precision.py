@@ -6,14 +6,14 @@ import pytest
 
 import mmdgan
 from mmdgan.training import Checkpoints, GanStep, optimizers
+from tests.helpers.networks import SMALL
 from tests.helpers.shared import Shared
-from tests.networks.test_network import ARCHITECTURE
 
 
 def make_gan(kind="fp16", loss="rep_b"):
     keras.utils.set_random_seed(1)
     build = (mmdgan.build_generator, mmdgan.build_discriminator)
-    return GanStep(*(b(ARCHITECTURE, precision=kind) for b in build), loss, 1e-3, 5e-4)
+    return GanStep(*(b(SMALL, precision=kind) for b in build), loss, 1e-3, 5e-4)
 
 
 shared_gan = Shared(make_gan)

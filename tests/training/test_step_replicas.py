@@ -8,22 +8,23 @@ from mmdgan import tf1
 from mmdgan.core.errors import ConfigError
 from mmdgan.training import Checkpoints
 from mmdgan.training.distribution import make_strategy
-from tests.helpers.replicas import SMALL, assert_same, images, moves, small_gan, values
+from tests.helpers.networks import SMALLEST
+from tests.helpers.replicas import assert_same, images, moves, small_gan, values
 from tests.helpers.shared import Shared
 
 BATCH = 8
 
 COUPLED = {
-    **SMALL,
+    **SMALLEST,
     "discriminator": [
         {"name": "l1", "out": 4, "kernel": 4, "strides": 2, "act": "lrelu", "act_nm": "bn"},
         {"name": "l2", "op": "d", "in_reshape": [64], "out": 7, "w_nm": "s", "act_k": 2.0},
     ],
 }
 CONDITIONAL = {
-    **SMALL,
-    "generator": [SMALL["generator"][0], {**SMALL["generator"][1], "act_nm": "cbn"}, SMALL["generator"][2]],
-    "discriminator": [SMALL["discriminator"][0], {**SMALL["discriminator"][1], "type": "project", "out": 1}],
+    **SMALLEST,
+    "generator": [SMALLEST["generator"][0], {**SMALLEST["generator"][1], "act_nm": "cbn"}, SMALLEST["generator"][2]],
+    "discriminator": [SMALLEST["discriminator"][0], {**SMALLEST["discriminator"][1], "type": "project", "out": 1}],
 }
 
 

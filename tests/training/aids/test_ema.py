@@ -15,10 +15,14 @@ from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
 from mmdgan.tf1 import original_name
 from mmdgan.training.aids.settings import Aids
-from tests.helpers.replicas import SMALL, images, small_gan, values
+from tests.helpers.networks import SMALLEST
+from tests.helpers.replicas import images, small_gan, values
 
 DECAY = 0.7
-NORMED = {**SMALL, "generator": [{**SMALL["generator"][0], "w_nm": "s", "act_k": 2.0}, *SMALL["generator"][1:]]}
+NORMED = {
+    **SMALLEST,
+    "generator": [{**SMALLEST["generator"][0], "w_nm": "s", "act_k": 2.0}, *SMALLEST["generator"][1:]],
+}
 
 
 def averaged_gan(**options):
