@@ -164,7 +164,7 @@ def _opened(item: Item, size: tuple[int, int] | None) -> Image.Image:
     except BrokenImage:
         raise
     except UnidentifiedImageError:
-        raise BrokenImage(f"cannot be read as an image: its format is not one of {', '.join(FORMATS)}") from None
+        raise BrokenImage(f"cannot be read as an image: it is none of {', '.join(FORMATS)}") from None
     except Exception as error:  # Pillow raises errors of any type for damaged files
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BrokenImage(f"cannot be read as an image ({reason})") from error

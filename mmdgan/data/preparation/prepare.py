@@ -57,7 +57,7 @@ def prepare(what: str, options: PrepareOptions | None = None, *, say: Say = log,
         _check_only_named(what, options)
         return _already(existing, root, say)
     request = _request(what, options)
-    name = _name(request)
+    name = str(request.name)
     geometry, shape = _geometry(request)
     folder = root / name
     existing = read_sidecar(folder, name)
@@ -145,11 +145,6 @@ def _request(what: str, options: PrepareOptions) -> Request:
         mapping=None if options.mapping is None else Path(options.mapping).expanduser(),
     )
     return Request(entry, **{field.name: getattr(given, field.name) for field in dataclasses.fields(PrepareOptions)})
-
-
-def _name(request: Request) -> str:
-    assert request.name is not None  # as `_request` has given one
-    return request.name
 
 
 def _is_own(request: Request) -> bool:
@@ -265,10 +260,10 @@ def _nothing_fetched(request: Request, reason: str) -> str:
     network = "connect to the network" if request.download else "let it be downloaded with --download"
     if _is_own(request):
         return f"TensorFlow Datasets could not fetch {entry.tfds} ({reason}): {network}, or ask for another."
-    places = ", ".join(str(root / place) for place in (_name(request), *entry.legacy))
+    places = ", ".join(f"{root}/{place}" for place in (request.name, *entry.legacy))
     forms = sources.recognised(entry.name)
-    if unfinished(_name(request), root):
-        forms = f"that of the unfinished conversion in {root / _name(request)}, to continue it; or else {forms}"
+    if unfinished(str(request.name), root):
+        forms = f"that of the unfinished conversion in {root}/{request.name}, to continue it; or else {forms}"
     return (
         f"There is no data for {request.name}: no records in {places}, no source named, and TensorFlow Datasets could "
         f"not fetch it ({reason}); name a copy with --source PATH ({forms}), {network}, or train "

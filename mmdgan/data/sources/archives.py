@@ -175,7 +175,6 @@ class Tars(Container):
         )
 
     def listing(self) -> Listing:
-        """See `Container`."""
         return self._listing(inner=False)
 
     def inner_listing(self) -> Listing:
@@ -184,7 +183,6 @@ class Tars(Container):
 
     @contextmanager
     def open(self) -> Iterator[ReadFile]:
-        """See `Container`."""
         with ExitStack() as stack:
             descriptors: dict[int, int] = {}
 
@@ -197,14 +195,12 @@ class Tars(Container):
             yield read
 
     def where(self, name: str) -> str:
-        """See `Container`."""
         folder, _, rest = name.partition("/")
         if folder in self.folders:
             return f"{self.paths[self.folders.index(folder)]}: {rest}"
         return f"{self.paths[0]}: {name}"
 
     def narrowed(self, places: np.ndarray) -> tuple[Tars, np.ndarray]:
-        """See `Container`."""
         if len(self.paths) == 1:
             return self, places
         used, numbers = np.unique(places[:, 0], return_inverse=True)
@@ -353,7 +349,6 @@ class Zip(Container):
     kind = "zip archive"
 
     def listing(self) -> Listing:
-        """See `Container`."""
         builder = ListingBuilder(6, backslashes=True)
         with open_listed(self.path, self.stamp) as descriptor:
             try:
@@ -365,12 +360,10 @@ class Zip(Container):
 
     @contextmanager
     def open(self) -> Iterator[ReadFile]:
-        """See `Container`."""
         with open_listed(self.path, self.stamp) as descriptor:
             yield lambda name, place: _read_member(descriptor, place)
 
     def where(self, name: str) -> str:
-        """See `Container`."""
         return f"{self.path}: {name}"
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from mmdgan.core.errors import DataError
 from mmdgan.core.text import nearest
 from mmdgan.data.sources.archives import recognise
-from mmdgan.data.sources.base import ImageSource, Request, fewer_note, source
+from mmdgan.data.sources.base import ImageSource, Request, source
 from mmdgan.data.sources.containers import Files, Listing, image_source, printable
 
 DEFAULT = ("Male",)
@@ -76,16 +76,7 @@ def _source(kind: str, path: Path, place: Path, files: Files, listing: Listing, 
         files = files.take(np.flatnonzero(known))
         labels = np.array([table.classes[stem] for stem in stems if stem in table.classes], np.int64)
         classes = class_names(table.attributes)
-    return image_source(
-        kind,
-        path,
-        files,
-        labels,
-        faults=faults,
-        class_names=classes,
-        size=request.info.size,
-        note=fewer_note(len(files), request),
-    )
+    return image_source(kind, path, files, request, labels, class_names=classes, faults=faults)
 
 
 def _stems(files: Files, place: Path) -> list[str]:

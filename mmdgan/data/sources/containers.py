@@ -13,7 +13,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy as np
 
 from mmdgan.core.errors import DataError
 from mmdgan.data.sidecar import Origin
-from mmdgan.data.sources.base import ImageSource, Item, Part
+from mmdgan.data.sources.base import ImageSource, Item, Part, Request, fewer_note
 from mmdgan.data.sources.byte_ranges import Broken, stamp
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".gif"})
@@ -228,7 +228,6 @@ class Directory(Container):
     kind = "folder"
 
     def listing(self) -> Listing:
-        """See `Container`."""
         builder = ListingBuilder(2)
         if not os.path.isdir(self.path):
             raise DataError(f"{self.path} is not a folder.")
@@ -247,13 +246,11 @@ class Directory(Container):
 
     @contextmanager
     def open(self) -> Iterator[ReadFile]:
-        """See `Container`."""
         if not os.path.isdir(self.path):
             raise DataError(f"{self.path} is missing or cannot be read.")
         yield self._read
 
     def where(self, name: str) -> str:
-        """See `Container`."""
         return os.path.join(self.path, name)
 
     def _read(self, name: str, place: Sequence[int]) -> bytes:
@@ -330,7 +327,6 @@ class FilePart(Part):
         return len(self.faults) + len(self.files)
 
     def items(self) -> Iterator[Item]:
-        """See `Part`."""
         for name, reason in self.faults:
             yield Item(name, fault=reason)
         labels = [None] * len(self.files) if self.labels is None else self.labels.tolist()
@@ -341,7 +337,6 @@ class FilePart(Part):
                 yield Item(self.files.where(index), label, encoded=content)
 
     def state(self) -> str:
-        """See `Part`."""
         labels = b"" if self.labels is None else np.ascontiguousarray(self.labels, "<i8").tobytes()
         rest = hashlib.blake2b(labels + repr(self.faults).encode("utf-8", "backslashreplace"), digest_size=16)
         return f"{self.files.state()} {rest.hexdigest()}"
@@ -351,12 +346,12 @@ def image_source(
     kind: str,
     path: Path,
     files: Files,
+    request: Request,
     labels: np.ndarray | None = None,
     *,
-    faults: Sequence[tuple[str, str]] = (),
     class_names: Sequence[str] = (),
-    size: tuple[int, int] | None = None,
-    note: str = "",
+    faults: Sequence[tuple[str, str]] = (),
+    notes: Sequence[str] = (),
 ) -> ImageSource:
     """A source whose images are files.
 
@@ -364,12 +359,12 @@ def image_source(
         kind: What it is, in words.
         path: The source that the user named.
         files: The images, in order.
+        request: What is asked for.
         labels: int64 (n,), the class of each, or None.
+        class_names: One name per class; not used without labels.
         faults: (name inside the container, reason) of images that cannot be read: the source begins with them, so
             that a conversion that will stop there stops at once.
-        class_names: One name per class.
-        size: (width, height) that each image must have; None for any.
-        note: What the user should know.
+        notes: What the user should know; empty ones are left out.
     """
     named = tuple((printable(files.container.where(name)), reason) for name, reason in faults)
 
@@ -381,10 +376,16 @@ def image_source(
         origin=Origin(kind, printable(str(path.resolve())), len(files), files.bytes),
         count=len(named) + len(files),
         part=part,
-        class_names=tuple(printable(name) for name in class_names),
-        size=size,
-        note=note,
+        class_names=() if labels is None else tuple(printable(name) for name in class_names),
+        size=request.info.size,
+        note=", ".join(filter(None, (*notes, fewer_note(len(files), request)))),
     )
+
+
+def numbered(class_names: Sequence[str], names: Iterable[str]) -> np.ndarray:
+    """The numbers of classes given by name, int64 (n,)."""
+    numbers = {name: number for number, name in enumerate(class_names)}
+    return np.array([numbers[name] for name in names], np.int64)
 
 
 def is_image(name: str) -> bool:

@@ -14,8 +14,8 @@ import numpy as np
 from mmdgan.core.errors import DataError
 from mmdgan.data.catalog import CATALOG
 from mmdgan.data.sources.archives import ENDINGS, recognise
-from mmdgan.data.sources.base import ImageSource, Request, fewer_note, source
-from mmdgan.data.sources.containers import EXTENSIONS, Listing, image_source, is_image, printable
+from mmdgan.data.sources.base import ImageSource, Request, source
+from mmdgan.data.sources.containers import EXTENSIONS, Listing, image_source, is_image, numbered, printable
 
 # The folders that a split may be in.
 SPLITS = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
@@ -55,11 +55,11 @@ def find(path: Path, request: Request) -> ImageSource | None:
         ("folder of images" if labels is None else "class folders") + where,
         path,
         listing.files.take(pictures.indices),
+        request,
         labels,
-        faults=pictures.faults,
         class_names=classes or (),
-        size=request.info.size,
-        note=", ".join(filter(None, (left, fewer_note(len(pictures.indices), request)))),
+        faults=pictures.faults,
+        notes=(left,),
     )
 
 
@@ -136,8 +136,7 @@ class Pictures:
 
     def labels(self, classes: Sequence[str]) -> np.ndarray:
         """int64 (n,), the number of each image's folder among the classes."""
-        numbers = {name: number for number, name in enumerate(classes)}
-        return np.array([numbers[folder] for folder in self._folders()], np.int64)
+        return numbered(classes, self._folders())
 
     def others(self) -> int:
         """The number of other files."""

@@ -15,8 +15,8 @@ import numpy as np
 from mmdgan.core.errors import DataError
 from mmdgan.data.sources import pickles
 from mmdgan.data.sources.archives import Tars, is_archive, recognise
-from mmdgan.data.sources.base import ImageSource, Request, fewer_note, source
-from mmdgan.data.sources.containers import Container, Files, Listing, image_source, printable
+from mmdgan.data.sources.base import ImageSource, Request, source
+from mmdgan.data.sources.containers import Container, Files, Listing, image_source, numbered, printable
 
 _TRAIN, _VALIDATION = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 _VALIDATION_IMAGE = "ILSVRC2012_val_"
@@ -78,28 +78,20 @@ def _by_class(path: Path, listing: Listing, request: Request) -> ImageSource:
     files = listing.files.images()
     found = [name.partition("/")[0] for name in files.names]
     classes = sorted({*found, *listing.empty})
-    expected = request.info.num_class
+    labels = None
     if request.labels != "none":
         bare = sorted({*classes} - {*found})
         if bare:
             raise DataError(f"{path}: {printable(bare[0])}.tar holds no images: get it again.")
+        expected = request.info.num_class
         if expected and len(classes) != expected:
             raise DataError(
                 f"{path} holds the archives of {len(classes):,} classes where {expected:,} are expected: it is "
                 "incomplete; get it again."
             )
-    numbers = {name: number for number, name in enumerate(classes)}
-    labelled = request.labels != "none"
-    return image_source(
-        "ImageNet's training archives",
-        path,
-        files,
-        np.array([numbers[name] for name in found], np.int64) if labelled else None,
-        faults=listing.faults,
-        class_names=classes if labelled else (),
-        size=request.info.size,
-        note=fewer_note(len(files), request),
-    )
+        labels = numbered(classes, found)
+    kind = "ImageNet's training archives"
+    return image_source(kind, path, files, request, labels, class_names=classes, faults=listing.faults)
 
 
 def _validation(path: Path, request: Request) -> ImageSource | None:
@@ -107,6 +99,7 @@ def _validation(path: Path, request: Request) -> ImageSource | None:
     container = recognise(place)
     if container is None:
         return None
+    kind = f"ImageNet's validation images in a {container.kind}"
     listing = container.listing()
     files = listing.files.images()
     if not len(files) and any(is_archive(name) for name in listing.files.names):
@@ -120,15 +113,8 @@ def _validation(path: Path, request: Request) -> ImageSource | None:
                 "--mapping FILE."
             )
         note = "" if request.labels == "none" else "without labels, for no --mapping says them"
-        return image_source(
-            f"ImageNet's validation images in a {container.kind}",
-            path,
-            files,
-            faults=listing.faults,
-            size=request.info.size,
-            note=note,
-        )
-    return _mapped(path, container.kind, files, listing.faults, request)
+        return image_source(kind, path, files, request, faults=listing.faults, notes=(note,))
+    return _mapped(path, kind, files, listing.faults, request)
 
 
 def _mapped(path: Path, kind: str, files: Files, faults: tuple[tuple[str, str], ...], request: Request) -> ImageSource:
@@ -149,16 +135,9 @@ def _mapped(path: Path, kind: str, files: Files, faults: tuple[tuple[str, str], 
     absent = tuple(
         (stem, f"is missing, but has a class in {request.mapping}") for stem in sorted({*mapping} - {*stems})
     )
-    numbers = {name: number for number, name in enumerate(classes)}
-    return image_source(
-        f"ImageNet's validation images in a {kind}",
-        path,
-        files.take(np.flatnonzero(known)),
-        np.array([numbers[mapping[stem]] for stem in stems if stem in mapping], np.int64),
-        faults=faults + without + absent,
-        class_names=classes,
-        size=request.info.size,
-    )
+    labels = numbered(classes, (mapping[stem] for stem in stems if stem in mapping))
+    files, faults = files.take(np.flatnonzero(known)), faults + without + absent
+    return image_source(kind, path, files, request, labels, class_names=classes, faults=faults)
 
 
 def read_mapping(path: str | Path, stems: Sequence[str]) -> dict[str, str]:
@@ -187,7 +166,7 @@ def read_mapping(path: str | Path, stems: Sequence[str]) -> dict[str, str]:
     except OSError as error:
         raise DataError(f"The mapping {path} cannot be read ({error.strerror}).") from error
     if content.startswith((b"\x1f\x8b", b"\x80")):
-        return _keyed(path, [(number, *pair) for number, pair in enumerate(pickles.load_mapping(path).items(), 1)])
+        return _keyed(path, [(number, *pair) for number, pair in enumerate(pickles.load_pairs(path), 1)])
     if len(content) > _MAX_BYTES:
         raise DataError(f"The mapping {path} holds more than {_MAX_BYTES:,} bytes: it is another file.")
     lines = content.decode("utf-8-sig", "replace").splitlines()

@@ -103,7 +103,6 @@ class LmdbPart(Part):
         return self.count
 
     def items(self) -> Iterator[Item]:
-        """See `Part`: the values in the order of their keys."""
         with open_listed(self.path, self.stamp) as descriptor:
             left, skip = self.count, self.skip
             for leaf in self.leaves:
@@ -119,7 +118,6 @@ class LmdbPart(Part):
             raise DataError(f"{self.path} holds fewer values than it did when it was listed: {AGAIN}.")
 
     def state(self) -> str:
-        """See `Part`."""
         return hashlib.blake2b(repr(self).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
     def _item(self, descriptor: int, page: bytes, node: int) -> Item:

@@ -63,12 +63,6 @@ def _of_files(container: Container, path: Path, request: Request) -> ImageSource
     pictures = folders.Pictures(listing, path)
     if request.split != "train":
         pictures.enter(request.split)
-    files = listing.files.take(pictures.indices)
     return image_source(
-        f"images in a {container.kind}",
-        path,
-        files,
-        faults=pictures.faults,
-        size=request.info.size,
-        note=fewer_note(len(files), request),
+        f"images in a {container.kind}", path, listing.files.take(pictures.indices), request, faults=pictures.faults
     )

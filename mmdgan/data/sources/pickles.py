@@ -54,8 +54,8 @@ def loads(content: bytes, name: str) -> Any:
         raise DataError(f"{name} is damaged or not a pickle ({error}): download it again.") from error
 
 
-def load_mapping(path: Path) -> dict[str, str]:
-    """Reads a pickle of pairs of texts, packed by gzip or not.
+def load_pairs(path: Path) -> list[tuple[str, str]]:
+    """Reads a pickle of pairs of texts, compressed by gzip or not.
 
     ImageNet's validation images are sorted by such a file, which the original needs and GluonCV's and MXNet's
     scripts contain as imagenet_val_maps.pklz: a list of classes and a list of (image, class).
@@ -63,11 +63,8 @@ def load_mapping(path: Path) -> dict[str, str]:
     Args:
         path: The file; it holds a dict, a list of pairs, or a tuple of anything and a list of pairs.
 
-    Returns:
-        {name of the image: name of its class}.
-
     Raises:
-        DataError: The file cannot be read, holds something else, or gives an image two classes.
+        DataError: The file cannot be read or holds something else.
     """
     file = unpacked_file(path)
     with Contents() as contents:
@@ -77,12 +74,7 @@ def load_mapping(path: Path) -> dict[str, str]:
         pairs = value[1]
     if not _are_pairs(pairs):
         raise DataError(f"{path} holds neither a dict nor a list of pairs: name the file that maps images to classes.")
-    mapping: dict[str, str] = {}
-    for key, label in pairs:
-        key, label = as_text(key, str(path)), as_text(label, str(path))
-        if mapping.setdefault(key, label) != label:
-            raise DataError(f"{path} gives {key} the classes {mapping[key]} and {label}: correct it.")
-    return mapping
+    return [(as_text(key, str(path)), as_text(label, str(path))) for key, label in pairs]
 
 
 def _are_pairs(value: Any) -> bool:

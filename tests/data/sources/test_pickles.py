@@ -15,6 +15,7 @@ import pytest
 
 from mmdgan.core.errors import DataError
 from mmdgan.data.sources import pickles
+from mmdgan.data.sources.imagenet import read_mapping
 from tests.helpers import handmade, handmade_binaries as made
 
 
@@ -227,15 +228,14 @@ def test_mappings(tmp_path):
     ):
         for pack in (gzip.compress, bytes):
             file.write_bytes(pack(pickle.dumps(value, 2)))
-            assert pickles.load_mapping(file) == dict(pairs)
+            assert dict(pickles.load_pairs(file)) == dict(pairs)
     file.write_bytes(b"(dp0\nS'a.JPEG'\np1\nS'n01'\np2\ns.")  # Python 2, protocol 0
-    assert pickles.load_mapping(file) == {"a.JPEG": "n01"}
+    assert pickles.load_pairs(file) == [("a.JPEG", "n01")]
 
 
 def test_faulty_mappings_are_named(tmp_path):
     file = tmp_path / "maps.pklz"
     for value, message in (
-        ([("a", "n01"), ("a", "n02")], "gives a the classes n01 and n02"),
         ({"a": 1}, "holds a value of type int where a text is expected"),
         ([("a", "n01", "x")], "holds neither a dict nor a list of pairs"),
         ("a n01", "holds neither a dict nor a list of pairs"),
@@ -244,9 +244,12 @@ def test_faulty_mappings_are_named(tmp_path):
     ):
         file.write_bytes(gzip.compress(pickle.dumps(value, 2)))
         with pytest.raises(DataError, match=f"maps.pklz {message}"):
-            pickles.load_mapping(file)
+            pickles.load_pairs(file)
+    file.write_bytes(gzip.compress(pickle.dumps([("a", "n01"), ("a", "n02")], 2)))
+    with pytest.raises(DataError, match="Entry 2 of .*maps.pklz gives a a second class, n02"):
+        read_mapping(file, [])
     file.write_bytes(gzip.compress(pickle.dumps({"a": "n01"}, 2))[:-3])
     with pytest.raises(DataError, match="maps.pklz is damaged or truncated"):
-        pickles.load_mapping(file)
+        pickles.load_pairs(file)
     with pytest.raises(DataError, match="missing cannot be read"):
-        pickles.load_mapping(tmp_path / "missing")
+        pickles.load_pairs(tmp_path / "missing")
