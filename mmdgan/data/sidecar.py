@@ -21,19 +21,12 @@ _READABLE = (1, FORMAT)  # format 1 has neither sizes and checksums of shards no
 
 @dataclass(frozen=True)
 class Origin:
-    """What a data set was made from.
+    """What a data set was made from."""
 
-    Attributes:
-        kind: What it is, in words, such as "class folders".
-        path: The absolute path of the source, or its name and version in TensorFlow Datasets.
-        files: Number of files that were read; 0 if unknown.
-        bytes: Their total size; 0 if unknown.
-    """
-
-    kind: str
-    path: str
-    files: int = 0
-    bytes: int = 0
+    kind: str  # what it is, in words, such as "class folders"
+    path: str  # the absolute path of the source, or its name and version in TensorFlow Datasets
+    files: int = 0  # number of files that were read; 0 if unknown
+    bytes: int = 0  # their total size; 0 if unknown
 
     def __str__(self) -> str:
         return f"{self.kind} {self.path}"
@@ -41,19 +34,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class Shard:
-    """One file of records.
+    """One file of records."""
 
-    Attributes:
-        file: Its name in the folder.
-        count: Number of its images; 0 only if all of them were skipped.
-        bytes: Its size; None in sidecars of format 1.
-        sha256: The hexadecimal SHA-256 of its content; None in sidecars of format 1.
-    """
-
-    file: str
-    count: int
-    bytes: int | None = None
-    sha256: str | None = None
+    file: str  # its name in the folder
+    count: int  # number of its images; 0 only if all of them were skipped
+    bytes: int | None = None  # its size; None in sidecars of format 1
+    sha256: str | None = None  # the hexadecimal SHA-256 of its content; None in sidecars of format 1
 
 
 @dataclass(frozen=True)
@@ -66,29 +52,18 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Sidecar:
-    """The description of a folder of records.
+    """The description of a folder of records."""
 
-    Attributes:
-        name: The data set's name.
-        shape: (C, H, W) of one image.
-        labels: Whether every record holds a label 'y'.
-        class_names: One name per class; empty without labels.
-        origin: What the images were made from.
-        shards: The files in the order of their images.
-        options: How the images were made: "split", "labels", and "resize" and "crop" as [width, height] or None.
-        skipped: The broken images that were left out.
-        version: The version of this library that wrote the records.
-    """
-
-    name: str
-    shape: tuple[int, int, int]
-    labels: bool
-    class_names: tuple[str, ...]
-    origin: Origin
-    shards: tuple[Shard, ...]
+    name: str  # the data set's name
+    shape: tuple[int, int, int]  # (C, H, W) of one image
+    labels: bool  # whether every record holds a label 'y'
+    class_names: tuple[str, ...]  # one name per class; empty without labels
+    origin: Origin  # what the images were made from
+    shards: tuple[Shard, ...]  # the files in the order of their images
+    # how the images were made: "split", "labels", and "resize" and "crop" as [width, height] or None
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
-    skipped: tuple[Skipped, ...] = ()
-    version: str = ""
+    skipped: tuple[Skipped, ...] = ()  # the broken images that were left out
+    version: str = ""  # the version of this library that wrote the records
 
     @property
     def count(self) -> int:

@@ -39,15 +39,11 @@ class BrokenImage(Exception):
 
 @dataclass(frozen=True)
 class Geometry:
-    """How images are resized and cropped; sizes are (width, height).
+    """How images are resized and cropped; sizes are (width, height)."""
 
-    Attributes:
-        resize: The size that an image is scaled down (or up) to cover, keeping its proportions; None to keep its size.
-        crop: The size of the centre that is then cut out; None for all.
-    """
-
+    # the size that an image is scaled down (or up) to cover, keeping its proportions; None to keep its size
     resize: tuple[int, int] | None = None
-    crop: tuple[int, int] | None = None
+    crop: tuple[int, int] | None = None  # the size of the centre that is then cut out; None for all
 
     @property
     def keeps(self) -> bool:

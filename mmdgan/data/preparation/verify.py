@@ -38,21 +38,13 @@ _REPORT_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Report:
-    """The result of a verification.
+    """The result of a verification."""
 
-    Attributes:
-        name: The data set's name.
-        images: Number of records that were found.
-        shards: Number of files that there are or should be.
-        problems: One sentence each, in the order of the files; empty when all is well.
-        notes: What else the user may want to know, such as files that belong to no shard.
-    """
-
-    name: str
-    images: int
-    shards: int
-    problems: tuple[str, ...]
-    notes: tuple[str, ...] = ()
+    name: str  # the data set's name
+    images: int  # number of records that were found
+    shards: int  # number of files that there are or should be
+    problems: tuple[str, ...]  # one sentence each, in the order of the files; empty when all is well
+    notes: tuple[str, ...] = ()  # what else the user may want to know, such as files that belong to no shard
 
 
 @dataclass(frozen=True)
@@ -145,7 +137,7 @@ def _name(folder: Path) -> str:
     """The data set's name: the folder's, or that of the only JSON file in one that was renamed."""
     if not folder.is_dir():
         raise DataError(f"There is nothing to verify: {folder} does not exist.")
-    sidecars = [path.stem for path in folder.glob("*.json")]
+    sidecars = [path.stem for path in folder.glob("[!.]*.json")]
     name = folder.resolve().name
     return sidecars[0] if len(sidecars) == 1 and name not in sidecars else name
 

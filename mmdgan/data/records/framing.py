@@ -48,16 +48,11 @@ class MisframedError(Exception):
 
 @dataclass(frozen=True)
 class Frames:
-    """Where the records of a file stand.
+    """Where the records of a file stand."""
 
-    Attributes:
-        count: Number of records.
-        stride: Bytes of each frame; 0 when they differ.
-        ends: int64 (count + 1,), where each begins and the last one ends; None when all have one length.
-    """
-
-    count: int
-    stride: int = 0
+    count: int  # number of records
+    stride: int = 0  # bytes of each frame; 0 when they differ
+    # int64 (count + 1,), where each begins and the last one ends; None when all have one length
     ends: np.ndarray | None = None
 
     def bounds(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

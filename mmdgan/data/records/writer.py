@@ -36,17 +36,16 @@ class ShardWriter:
         self.count = 0
         self.bytes = 0
         self._digest = hashlib.sha256()
-        self._pending = bytearray()
 
     def __enter__(self) -> ShardWriter:
         with self._named():
-            self._stream = open(self.path, "wb", buffering=0)
+            self._stream = open(self.path, "wb", buffering=_BUFFER)
         return self
 
     def __exit__(self, kind: type | None, *rest: object) -> None:
         with self._named(), self._stream:
             if kind is None:
-                self._flush()
+                self._stream.flush()
                 os.fsync(self._stream.fileno())
 
     def write(self, image: np.ndarray, label: int | None = None) -> None:
@@ -59,23 +58,15 @@ class ShardWriter:
         if image.dtype != np.uint8:
             raise TypeError(f"images in records are uint8, not {image.dtype}")
         record = framed(encode(image.tobytes(), label))
-        self._pending += record
+        self._digest.update(record)
+        with self._named():
+            self._stream.write(record)
         self.bytes += len(record)
         self.count += 1
-        if len(self._pending) >= _BUFFER:
-            with self._named():
-                self._flush()
 
     def shard(self, file_name: str) -> Shard:
         """The sidecar's entry of what was written, under the name that the file will have."""
         return Shard(file_name, self.count, self.bytes, self._digest.hexdigest())
-
-    def _flush(self) -> None:
-        content, self._pending = self._pending, bytearray()
-        self._digest.update(content)
-        rest = memoryview(content)
-        while rest:
-            rest = rest[self._stream.write(rest) :]
 
     @contextmanager
     def _named(self) -> Iterator[None]:

@@ -152,17 +152,11 @@ class TarMember(NamedTuple):
 
 @dataclass(frozen=True)
 class Tars(Container):
-    """One or several uncompressed tar archives; a file's place is (number of the archive, offset, size).
+    """One or several uncompressed tar archives; a file's place is (number of the archive, offset, size)."""
 
-    Attributes:
-        paths: The archives.
-        stamps: The `stamp` of each.
-        folders: The folder that each archive's files appear in; empty for none.
-    """
-
-    paths: tuple[str, ...]
-    stamps: tuple[tuple[int, int], ...]
-    folders: tuple[str, ...]
+    paths: tuple[str, ...]  # the archives
+    stamps: tuple[tuple[int, int], ...]  # the `stamp` of each
+    folders: tuple[str, ...]  # the folder that each archive's files appear in; empty for none
     kind = "tar archive"
 
     @classmethod
@@ -337,15 +331,10 @@ def _check_tail(read: Callable[[int, int], bytes], position: int, end: int, arch
 
 @dataclass(frozen=True)
 class Zip(Container):
-    """A zip archive; a file's place is (header's offset, compressed size, CRC-32, method, CRC-32 of its name, size).
+    """A zip archive; a file's place is (header's offset, compressed size, CRC-32, method, CRC-32 of its name, size)."""
 
-    Attributes:
-        path: The archive.
-        stamp: Its `stamp`.
-    """
-
-    path: str
-    stamp: tuple[int, int]
+    path: str  # the archive
+    stamp: tuple[int, int]  # its `stamp`
     kind = "zip archive"
 
     def listing(self) -> Listing:

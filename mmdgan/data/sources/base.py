@@ -61,21 +61,13 @@ class Request(PrepareOptions):
 
 @dataclass(frozen=True)
 class Item:
-    """One image as its source holds it: as pixels, as a file's content, or as the reason why neither can be had.
+    """One image as its source holds it: as pixels, as a file's content, or as the reason why neither can be had."""
 
-    Attributes:
-        name: Where it is, for messages: a path, "train.tar: n01440764_10026.JPEG", "record 17 of data_batch_1.bin".
-        label: Its class, or None.
-        pixels: uint8 (H, W, C) with C 1 or 3, or None.
-        encoded: The bytes of a file in any format that Pillow reads, or None.
-        fault: Why the image cannot be read, as the rest of a sentence that begins with `name`; or None.
-    """
-
-    name: str
-    label: int | None = None
-    pixels: np.ndarray | None = None
-    encoded: bytes | None = None
-    fault: str | None = None
+    name: str  # where it is, for messages: a path, "train.tar: n01440764_10026.JPEG", "record 17 of data_batch_1.bin"
+    label: int | None = None  # its class, or None
+    pixels: np.ndarray | None = None  # uint8 (H, W, C) with C 1 or 3, or None
+    encoded: bytes | None = None  # the bytes of a file in any format that Pillow reads, or None
+    fault: str | None = None  # why the image cannot be read, as the rest of a sentence that begins with `name`; or None
 
 
 class Part(ABC):
@@ -100,27 +92,18 @@ class Part(ABC):
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Images to convert.
+    """Images to convert."""
 
-    Attributes:
-        origin: What they are, in words and sizes.
-        count: Number of images.
-        part: (start, stop) -> the images start .. stop - 1.
-        class_names: One name per class; empty without labels.
-        size: (width, height) that each image has or must have, before any resizing; None for any size.
-        note: What the user should know, such as what was left aside; may be empty.
-        channels: 1 for grey images, 3 for others; 0 if unknown.
-        divisible: Whether small parts are worth while: not where there is nothing to decode, or where a part is found
-            only by unpacking all that comes before it.
-    """
-
-    origin: Origin
-    count: int
-    part: Callable[[int, int], Part] = field(repr=False)
-    class_names: tuple[str, ...] = ()
+    origin: Origin  # what they are, in words and sizes
+    count: int  # number of images
+    part: Callable[[int, int], Part] = field(repr=False)  # (start, stop) -> the images start .. stop - 1
+    class_names: tuple[str, ...] = ()  # one name per class; empty without labels
+    # (width, height) that each image has or must have, before any resizing; None for any size
     size: tuple[int, int] | None = None
-    note: str = ""
-    channels: int = 0
+    note: str = ""  # what the user should know, such as what was left aside; may be empty
+    channels: int = 0  # 1 for grey images, 3 for others; 0 if unknown
+    # whether small parts are worth while: not where there is nothing to decode, or where a part is found only by
+    # unpacking all that comes before it
     divisible: bool = True
 
 

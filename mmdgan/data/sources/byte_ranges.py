@@ -29,23 +29,14 @@ class Broken(Exception):
 
 @dataclass(frozen=True)
 class ByteRange:
-    """Consecutive bytes of a file or of the content of a gzip file.
+    """Consecutive bytes of a file or of the content of a gzip file."""
 
-    Attributes:
-        path: The file on the disk.
-        start: Where they begin, in the unpacked content.
-        size: Number of bytes.
-        stamp: The `stamp` of the file on the disk when it was listed.
-        compressed: Whether that is a gzip file.
-        member: Their name in the archive; empty outside of archives.
-    """
-
-    path: Path
-    start: int
-    size: int
-    stamp: tuple[int, int]
-    compressed: bool = False
-    member: str = ""
+    path: Path  # the file on the disk
+    start: int  # where they begin, in the unpacked content
+    size: int  # number of bytes
+    stamp: tuple[int, int]  # the `stamp` of the file on the disk when it was listed
+    compressed: bool = False  # whether that is a gzip file
+    member: str = ""  # their name in the archive; empty outside of archives
 
     @property
     def name(self) -> str:

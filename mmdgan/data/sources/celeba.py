@@ -95,17 +95,11 @@ def _stems(files: Files, place: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Attributes:
-    """The classes of CelebA's images.
+    """The classes of CelebA's images."""
 
-    Attributes:
-        path: The table that they are from.
-        attributes: The attributes that make the classes.
-        classes: {name of the image without its extension: class}.
-    """
-
-    path: Path
-    attributes: tuple[str, ...]
-    classes: dict[str, int]
+    path: Path  # the table that they are from
+    attributes: tuple[str, ...]  # the attributes that make the classes
+    classes: dict[str, int]  # {name of the image without its extension: class}
 
 
 def _find_table(place: Path, path: Path) -> Path:

@@ -65,17 +65,11 @@ class Container(ABC):
 
 @dataclass(frozen=True)
 class Files:
-    """Some files of a container, in order.
+    """Some files of a container, in order."""
 
-    Attributes:
-        container: Where they are.
-        names: Their names relative to the container, with "/" between folders.
-        places: int64 (n, k), numbers that tell the container where each of them is; the last one is its size.
-    """
-
-    container: Container
-    names: Sequence[str]
-    places: np.ndarray
+    container: Container  # where they are
+    names: Sequence[str]  # their names relative to the container, with "/" between folders
+    places: np.ndarray  # int64 (n, k), numbers that tell the container where each of them is; the last one is its size
 
     def __len__(self) -> int:
         return len(self.names)
@@ -128,17 +122,11 @@ class Files:
 
 @dataclass(frozen=True)
 class Listing:
-    """All that a container holds.
+    """All that a container holds."""
 
-    Attributes:
-        files: The files.
-        faults: (name, reason) of what is not read because it is broken or dangerous.
-        empty: The folders without any file.
-    """
-
-    files: Files
-    faults: tuple[tuple[str, str], ...] = ()
-    empty: tuple[str, ...] = ()
+    files: Files  # the files
+    faults: tuple[tuple[str, str], ...] = ()  # (name, reason) of what is not read because it is broken or dangerous
+    empty: tuple[str, ...] = ()  # the folders without any file
 
 
 class ListingBuilder:
@@ -311,17 +299,11 @@ def _leads_back(link: str) -> bool:
 
 @dataclass(frozen=True)
 class FilePart(Part):
-    """Images that are files: first those that cannot be read, then the others.
+    """Images that are files: first those that cannot be read, then the others."""
 
-    Attributes:
-        files: The files.
-        labels: int64 (n,), their classes, or None.
-        faults: (how messages name it, reason) of what cannot be read.
-    """
-
-    files: Files
-    labels: np.ndarray | None
-    faults: tuple[tuple[str, str], ...] = ()
+    files: Files  # the files
+    labels: np.ndarray | None  # int64 (n,), their classes, or None
+    faults: tuple[tuple[str, str], ...] = ()  # (how messages name it, reason) of what cannot be read
 
     def __len__(self) -> int:
         return len(self.faults) + len(self.files)

@@ -40,21 +40,13 @@ _MAX_DEPTH = 32
 
 @dataclass(frozen=True)
 class Lmdb:
-    """A database, as it was when it was listed.
+    """A database, as it was when it was listed."""
 
-    Attributes:
-        path: The file data.mdb.
-        stamp: Its `stamp`.
-        page_size: Bytes of a page.
-        leaves: int64 (l,), the numbers of the pages that hold the keys, in order.
-        ends: int64 (l,), the number of keys up to the end of each.
-    """
-
-    path: str
-    stamp: tuple[int, int]
-    page_size: int
-    leaves: np.ndarray = field(repr=False)
-    ends: np.ndarray = field(repr=False)
+    path: str  # the file data.mdb
+    stamp: tuple[int, int]  # its `stamp`
+    page_size: int  # bytes of a page
+    leaves: np.ndarray = field(repr=False)  # int64 (l,), the numbers of the pages that hold the keys, in order
+    ends: np.ndarray = field(repr=False)  # int64 (l,), the number of keys up to the end of each
 
     @classmethod
     def of(cls, path: Path) -> Lmdb:
@@ -81,23 +73,14 @@ class Lmdb:
 
 @dataclass(frozen=True)
 class LmdbPart(Part):
-    """Some values with neighbouring keys.
+    """Some values with neighbouring keys."""
 
-    Attributes:
-        path: The file data.mdb.
-        stamp: Its `stamp`.
-        page_size: Bytes of a page.
-        leaves: The pages that hold the keys.
-        skip: Number of keys of the first page that belong to the part before.
-        count: Number of values.
-    """
-
-    path: str
-    stamp: tuple[int, int]
-    page_size: int
-    leaves: tuple[int, ...]
-    skip: int
-    count: int
+    path: str  # the file data.mdb
+    stamp: tuple[int, int]  # its `stamp`
+    page_size: int  # bytes of a page
+    leaves: tuple[int, ...]  # the pages that hold the keys
+    skip: int  # number of keys of the first page that belong to the part before
+    count: int  # number of values
 
     def __len__(self) -> int:
         return self.count

@@ -258,19 +258,13 @@ def _quiet() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which features of an example are read.
+    """Which features of an example are read."""
 
-    Attributes:
-        image: The feature that holds an image.
-        labels: The feature that is the class, or the attributes that make it, as "attributes/Male"; empty: no labels.
-        attributes: Whether `labels` are attributes.
-        classes: Number of classes, to check labels against; 0: not checked.
-    """
-
-    image: str
+    image: str  # the feature that holds an image
+    # the feature that is the class, or the attributes that make it, as "attributes/Male"; empty: no labels
     labels: tuple[str, ...] = ()
-    attributes: bool = False
-    classes: int = 0
+    attributes: bool = False  # whether `labels` are attributes
+    classes: int = 0  # number of classes, to check labels against; 0: not checked
 
     def item(self, name: str, encoded: bytes, values: Sequence[int]) -> Item:
         """One image, with the class that the values of the features `labels` make."""
@@ -325,22 +319,16 @@ class FilePart(Part):
 
 @dataclass(frozen=True)
 class BuilderPart(Part):
-    """Consecutive examples of splits, read by the library.
+    """Consecutive examples of splits, read by the library."""
 
-    Attributes:
-        builder: The library's builder; None in another process, which opens `folder` itself.
-        folder: Where the library prepared the data set; None if the builder reads images in place: such a builder
-            gives whole splits only.
-        title: The data set's name and version.
-        slices: (split, first example, end) of each of the splits that are read one after another.
-        columns: The features that are read.
-    """
-
-    builder: Any
+    builder: Any  # the library's builder; None in another process, which opens `folder` itself
+    # where the library prepared the data set; None if the builder reads images in place: such a builder gives whole
+    # splits only
     folder: str | None
-    title: str
+    title: str  # the data set's name and version
+    # (split, first example, end) of each of the splits that are read one after another
     slices: tuple[tuple[str, int, int], ...]
-    columns: Columns
+    columns: Columns  # the features that are read
 
     def __len__(self) -> int:
         return sum(stop - start for _, start, stop in self.slices)

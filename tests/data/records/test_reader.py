@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import pickle
 import threading
@@ -196,23 +197,16 @@ def test_a_number_of_records_that_only_seems_right(tmp_path):
 
 
 def test_a_disk_that_takes_little_at_once(tmp_path):
-    class Slow:
-        def __init__(self, stream):
-            self.stream = stream
-
+    class Slow(io.FileIO):
         def write(self, data):
-            return self.stream.write(data[:1000])
-
-        def __getattr__(self, name):
-            return getattr(self.stream, name)
+            return super().write(data[:1000])
 
     pictures = handmade.images(3)
     with ShardWriter(tmp_path / "set.tfrecords") as writer:
-        stream, writer._stream = writer._stream, Slow(writer._stream)
+        writer._stream.close()
+        writer._stream = io.BufferedWriter(Slow(tmp_path / "set.tfrecords", "w"), 5000)
         for picture in pictures:
             writer.write(picture)
-        writer._flush()
-        writer._stream = stream
     assert np.array_equal(read_records([tmp_path / "set.tfrecords"], (3, 32, 32))[0], pictures)
 
 
