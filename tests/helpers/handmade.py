@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 SHAPE = (3, 32, 32)
+CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+CIFAR_NAMES = ("\n".join(CLASSES) + "\n\n").encode()
 
 
 def _crc_table() -> list[int]:
@@ -89,14 +91,18 @@ def record_file(path: Path, pictures: np.ndarray, labels=None) -> Path:
     return path
 
 
+def cifar_batches(pictures: np.ndarray, labels) -> list[bytes]:
+    """The five files of CIFAR-10's official binary version."""
+    parts = np.array_split(np.arange(len(pictures)), 5)
+    return [b"".join(bytes([int(labels[i])]) + pictures[i].tobytes() for i in part) for part in parts]
+
+
 def cifar_folder(folder: Path, pictures: np.ndarray, labels, pattern: str = "data_batch_{}.bin") -> Path:
     """CIFAR-10's official binary version: five files, and the names of the classes with a blank last line."""
     folder.mkdir(parents=True, exist_ok=True)
-    for k, part in enumerate(np.array_split(np.arange(len(pictures)), 5), 1):
-        content = b"".join(bytes([int(labels[i])]) + pictures[i].tobytes() for i in part)
-        (folder / pattern.format(k)).write_bytes(content)
-    names = "airplane automobile bird cat deer dog frog horse ship truck".split()
-    (folder / "batches.meta.txt").write_text("\n".join(names) + "\n\n", encoding="utf-8")
+    for k, batch in enumerate(cifar_batches(pictures, labels), 1):
+        (folder / pattern.format(k)).write_bytes(batch)
+    (folder / "batches.meta.txt").write_bytes(CIFAR_NAMES)
     return folder
 
 
@@ -104,10 +110,9 @@ def class_folders(folder: Path, pictures: np.ndarray, labels, extension: str = "
     """One folder of images per class, named as CIFAR-10's classes are."""
     from PIL import Image
 
-    names = "airplane automobile bird cat deer dog frog horse ship truck".split()
-    for name in names:
+    for name in CLASSES:
         (folder / name).mkdir(parents=True, exist_ok=True)
     for i, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
         image = Image.fromarray(picture.transpose(1, 2, 0))
-        image.save(folder / names[int(label)] / f"{i:04d}{'ba'[i // 10 % 2]}.{extension}")
+        image.save(folder / CLASSES[int(label)] / f"{i:04d}{'ba'[i // 10 % 2]}.{extension}")
     return folder

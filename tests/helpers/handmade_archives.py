@@ -15,6 +15,7 @@ from PIL import Image
 
 from mmdgan.data.catalog import DataInfo
 from mmdgan.data.preparation.geometry import BrokenImage, Geometry, load_image
+from mmdgan.data.sources.archives import recognise
 from mmdgan.data.sources.base import Item, Part, Request
 
 AS_THEY_ARE = Geometry()
@@ -88,6 +89,18 @@ def zip_bytes(members: Sequence[tuple[bytes, bytes]]) -> bytes:
     data, entries = (b"".join(part) for part in zip(*members, strict=True))
     end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, len(members), len(members), len(entries), len(data), 0)
     return data + entries + end
+
+
+def contents(path: Path) -> dict[str, bytes | str]:
+    """{name: content or reason} of a container, in its order."""
+    files = recognise(path).listing().files
+    found = [content if isinstance(content, bytes) else str(content) for content in files.read()]
+    return dict(zip(files.names, found, strict=True))
+
+
+def faults(path: Path) -> dict[str, str]:
+    """{name: reason} of what cannot be read."""
+    return dict(recognise(path).listing().faults)
 
 
 def request(name: str = "mine", num_class: int = 0, **wanted) -> Request:

@@ -7,11 +7,13 @@ import io
 import pickle
 import struct
 import tarfile
-from pathlib import Path
 
 import numpy as np
 
-CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+from tests.helpers.handmade import CIFAR_NAMES, CLASSES, cifar_batches
+from tests.helpers.handmade_archives import write_files as folder
+
+__all__ = ["folder"]
 
 
 def _text(content: bytes) -> bytes:
@@ -57,22 +59,9 @@ def cifar_python(pictures: np.ndarray, labels, tests: int = 3) -> dict[str, byte
 
 def cifar_binary(pictures: np.ndarray, labels, tests: int = 3) -> dict[str, bytes]:
     """The files of the binary version: five batches, and a test batch of the first pictures."""
-
-    def batch(part) -> bytes:
-        return b"".join(bytes([int(labels[i])]) + pictures[i].tobytes() for i in part)
-
-    parts = np.array_split(np.arange(len(pictures)), 5)
-    files = {f"data_batch_{k}.bin": batch(part) for k, part in enumerate(parts, 1)}
-    files["test_batch.bin"] = batch(range(tests))
-    return {**files, "batches.meta.txt": ("\n".join(CLASSES) + "\n\n").encode(), "readme.html": b"<html>"}
-
-
-def folder(path: Path, files: dict[str, bytes]) -> Path:
-    """A folder of these files."""
-    path.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        (path / name).write_bytes(content)
-    return path
+    files = {f"data_batch_{k}.bin": batch for k, batch in enumerate(cifar_batches(pictures, labels), 1)}
+    files["test_batch.bin"] = b"".join(cifar_batches(pictures[:tests], labels[:tests]))
+    return {**files, "batches.meta.txt": CIFAR_NAMES, "readme.html": b"<html>"}
 
 
 def tar(files: dict[str, bytes], around: str = "", gz: bool = True, form: int = tarfile.GNU_FORMAT) -> bytes:
