@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmdgan.core.errors import ConfigError, DataError, MetricError
+from mmdgan.core.errors import ConfigError, MetricError
 from mmdgan.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import keras
 
-    from mmdgan.data import ImageData, StoredImages
     from mmdgan.losses import Loss
 
 EXTREMES = {
@@ -87,6 +86,7 @@ def view_critic(folder: RunFolder, step: int | str | None = None, count: int = 2
         CheckpointError: There is no such checkpoint.
     """
     from mmdgan import sampling
+    from mmdgan.data.pipeline import real_images
     from mmdgan.runs.experiment import Experiment
     from mmdgan.runs.train import open_data
 
@@ -94,7 +94,7 @@ def view_critic(folder: RunFolder, step: int | str | None = None, count: int = 2
         raise ConfigError(f"count is {count}; give at least 4 images to be looked at.")
     experiment = Experiment.load(folder.path)
     data = open_data(experiment, "stream")  # a few images; all of them need not be read
-    images_data, labels_data = _real_images(data, count, seed)
+    _, images_data, labels_data = real_images(data, count, seed)  # those that scores compare with
     generator, step = folder.load_generator(step, ema=False)  # the critic's opponent, not its average
     critic, _ = folder.load_critic(step)
     codes = sampling.score_codes(count, generator.spec.input_shape[0], seed)
@@ -245,18 +245,6 @@ def embed(scores: np.ndarray, step: int, seed: int = 0, perplexity: float = 30) 
     # Threads gain little for so few points, wait for each other on a busy machine, and add up in any order.
     with threadpool_limits(limits=1):
         return tsne.fit_transform(scores)
-
-
-def _real_images(data: ImageData | StoredImages, count: int, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """The images that scores compare with (`Pipeline.real_images`), with their labels: uint8 (N, H, W, C), (N,)."""
-    from mmdgan.core.shuffling import permutation
-    from mmdgan.data.order import REAL_IMAGES
-    from mmdgan.data.pipeline import channels_last
-
-    if count > data.count:
-        raise DataError(f"{count:,} images of {data.name} are wanted, but it holds {data.count:,}: ask for fewer.")
-    images, labels = data.take(permutation(data.count, seed, REAL_IMAGES)[:count])
-    return channels_last(images), labels
 
 
 def _describe(kernel: dict) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ import numpy as np
 
 from mmdgan import design
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.options import fields_with
+from mmdgan.core.options import defaults, fields_with
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
 from mmdgan.runs.published import Wanted
@@ -52,7 +51,11 @@ class RunFacts:
         config = folder.read_config()
         saved = {name: tuple(v) if isinstance(v, list) else v for name, v in config["experiment"].items()}
         return cls(
-            folder, _defaults() | saved, config["architecture"], config.get("data", {}), config.get("versions", {})
+            folder,
+            defaults(Experiment) | saved,
+            config["architecture"],
+            config.get("data", {}),
+            config.get("versions", {}),
         )
 
     @property
@@ -87,8 +90,8 @@ class RunFacts:
 
     def changed(self) -> dict[str, Any]:
         """The fields of this version that differ from its defaults: what a command must say to make such a run."""
-        defaults = _defaults()
-        return {name: value for name, value in self.experiment.items() if name in defaults and value != defaults[name]}
+        known = defaults(Experiment)
+        return {name: value for name, value in self.experiment.items() if name in known and value != known[name]}
 
 
 def run_folders(words: list[str]) -> list[RunFolder]:
@@ -139,7 +142,3 @@ def spread_out(items: Sequence[Item], most: int) -> list[Item]:
     """At most so many of the items: the first, the last, and evenly spread ones between them."""
     places = np.linspace(0, len(items) - 1, min(most, len(items)))
     return [items[index] for index in sorted({round(place) for place in places})]
-
-
-def _defaults() -> dict[str, Any]:
-    return {field.name: field.default for field in dataclasses.fields(Experiment)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -91,23 +92,20 @@ def evaluate_flags(newest: Sequence[Record]) -> list[str]:
 
 def _fewest(given: dict[str, Any]) -> dict[str, Any]:
     """The fields without which the resolved experiment would be another one."""
-    try:
-        wanted = Experiment(**given).resolved()
-    except MmdGanError:
-        return given  # such as networks whose file is elsewhere
-    kept = dict(given)
-    for name in given:
+    load = functools.cache(design.load_architecture)
+
+    def resolved(fields: dict[str, Any]) -> Experiment | None:
+        try:
+            return Experiment(**fields).plan(load).experiment
+        except MmdGanError:  # such as networks whose file is elsewhere
+            return None
+
+    wanted, kept = resolved(given), given
+    for name in given if wanted is not None else ():
         fewer = {other: value for other, value in kept.items() if other != name}
-        if _resolves_to(fewer, wanted):
+        if resolved(fewer) == wanted:
             kept = fewer
     return kept
-
-
-def _resolves_to(fields: dict[str, Any], wanted: Experiment) -> bool:
-    try:
-        return Experiment(**fields).resolved() == wanted
-    except MmdGanError:
-        return False
 
 
 def _facts(facts: RunFacts) -> tuple[tuple[str, str], ...]:
