@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+    from mmdgan.data import Pipeline
     from mmdgan.training.step import GanStep
-    from mmdgan.training.trainer import Trainer
 
 _REFUSED = {
     "BackupAndRestore": "it backs up the generator alone, and runs have checkpoints of both networks, both optimisers "
@@ -65,23 +65,23 @@ class Callbacks:
         """Whether one of them has asked to end the training."""
         return self._list is not None and bool(self._model.stop_training)
 
-    def begin(self, trainer: Trainer, last_step: int) -> None:
+    def begin(self, gan: GanStep, pipeline: Pipeline, last_step: int) -> None:
         """Begins the training, or goes on with it, perhaps with another generator object than before."""
         if not self._callbacks:
             return
         import keras
 
-        generator = trainer.gan.generator
-        self._epoch_steps = max(1, trainer.pipeline.order.length // trainer.pipeline.batch_size)
+        generator = gan.generator
+        self._epoch_steps = max(1, pipeline.order.length // pipeline.batch_size)
         epochs = -(-last_step // self._epoch_steps)
         if self._list is None:
-            self._adopt(trainer)
+            self._adopt(gan)
             params = {"verbose": 0, "epochs": epochs, "steps": self._epoch_steps}
             self._list = keras.callbacks.CallbackList(self._callbacks, model=generator, **params)
             self._list.on_train_begin()
             return
         if generator is not self._model:
-            self._adopt(trainer)
+            self._adopt(gan)
             self._list.set_model(generator)
             if self._epoch is not None:  # training went back: do not count steps twice
                 self._epoch, self._sums, self._steps = None, {}, 0
@@ -128,12 +128,12 @@ class Callbacks:
         if isinstance(self._model.optimizer, _Optimiser):
             self._model.optimizer = None
 
-    def _adopt(self, trainer: Trainer) -> None:
+    def _adopt(self, gan: GanStep) -> None:
         """Gives the generator the attributes that callbacks expect of the model of `fit`."""
-        self._model = trainer.gan.generator
+        self._model = gan.generator
         self._model.stop_training = False
         if isinstance(getattr(self._model, "optimizer", None), _Optimiser | None):
-            self._model.optimizer = _Optimiser(trainer.gan)
+            self._model.optimizer = _Optimiser(gan)
 
     def _end_epoch(self, callbacks: Any = None) -> None:
         self._logs = {name: float(total) / self._steps for name, total in self._sums.items()}

@@ -292,11 +292,9 @@ class GanStep(tf.Module):
 
     # What a step computes from the values before it.
 
-    def _differentiate(
-        self, real: TensorLike, codes: TensorLike | None, labels: TensorLike | None, labels_gen: TensorLike | None
-    ) -> tuple[tuple, list]:
+    def _differentiate(self, *batch: TensorLike) -> tuple[tuple, list]:
         """Returns a replica's (losses, regularisers, gradients, next values, next state) and the values' variables."""
-        forward = self._forward(real, codes, labels, labels_gen)
+        forward = self._forward(*batch)
         computed = {"loss_gen": forward.losses.gen, "loss_dis": forward.loss_dis}
         if self.ada is not None:
             scores = forward.score_gen, forward.score_data
@@ -511,27 +509,19 @@ class GanStep(tf.Module):
 
     # How that is applied.
 
-    def _update(
-        self,
-        real: TensorLike,
-        codes: TensorLike | None,
-        labels: TensorLike | None,
-        labels_gen: TensorLike | None,
-        update_dis: bool,
-        update_gen: bool,
-    ) -> Any:
-        """Updates both players or one; returns the losses before that."""
+    def _update(self, *batch: TensorLike, update_dis: bool, update_gen: bool) -> dict[str, tf.Tensor]:
+        """Updates both players or one on (real, codes, labels, labels_gen); returns the losses before that."""
         variables: list = []
 
-        def learn(*batch: Any) -> Any:
-            results, variables[:] = self._compute(*map(self.replicas.share, batch))
+        def learn(*given: TensorLike) -> Any:
+            results, variables[:] = self._compute(*map(self.replicas.share, given))
             computed, regularisers, gradients, updates, state = results
             if self.loss_scale is None:
                 self._apply(gradients, update_dis, update_gen)
             computed, state = self._over_replicas(({**computed, **regularisers}, state))
             return computed, state, updates, () if self.loss_scale is None else gradients
 
-        computed, state, values, gradients = self.replicas.run(learn, real, codes, labels, labels_gen)
+        computed, state, values, gradients = self.replicas.run(learn, *batch)
 
         def update() -> None:
             if self.loss_scale is not None:
@@ -579,10 +569,10 @@ class GanStep(tf.Module):
         try:
             for number, (images, classes) in enumerate(before, 1):
                 self._substep = number
-                self._update(images, None, classes, None, True, False)
+                self._update(images, None, classes, None, update_dis=True, update_gen=False)
         finally:
             self._substep = 0
-        computed = self._update(batch[0], codes, batch[1], labels_gen, update_dis, update_gen)
+        computed = self._update(batch[0], codes, batch[1], labels_gen, update_dis=update_dis, update_gen=update_gen)
         if self.ada is not None:
             self.ada.update(computed["ada_r"], batch_size(real) * self.replicas.workers)
         self.schedule.observe(computed["loss_gen"])

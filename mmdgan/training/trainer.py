@@ -142,7 +142,7 @@ class _Run:
     def train(self, received: list[int]) -> dict[str, Any]:
         self.received = received
         try:
-            self.callbacks.begin(self.trainer, self.last_step)
+            self.callbacks.begin(self.gan, self.trainer.pipeline, self.last_step)
             self._train()
         except (DataError, ConfigError):  # keep what was trained
             if self.step > self.first_step:

@@ -1,1 +1,1 @@
-"""Training aids: EMA, augmentation, and what the critic sees."""
+"""The training aids, each in its own file, and their settings (docs/training_aids.md)."""
