@@ -13,24 +13,16 @@ from mmdgan.data.catalog import CATALOG
 from mmdgan.export import model_card
 from mmdgan.export.card import DATASETS, closeness
 from mmdgan.runs.folder import RunFolder
+from tests.helpers import report_records
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
-PROTOCOL = {
-    "features": "classifier",
-    "feature_source": "classifier of /home/somebody/secret/sample",
-    "feature_hash": "0123abcd",
-    "resize": "none",
-    "data": "sample",
-    "split": "train",
-    "seed": 3,
-    "repeats": 1,
-    "versions": {"mmdgan": "0.1.0", "tensorflow": "2.21.0"},
-}
-
 
 def score(metric, value, **more):
-    return {"metric": metric, "value": value, "count": 5000, "count_real": 4000, "seconds": 1.0, **PROTOCOL, **more}
+    """A record whose features are in a private folder."""
+    protocol = {"feature_source": "classifier of /home/somebody/secret/sample", "feature_hash": "0123abcd", "seed": 3}
+    protocol["versions"] = {"mmdgan": "0.1.0", "tensorflow": "2.21.0"}
+    return report_records.score(metric, value, **{"count": 5000, "count_real": 4000, **protocol, **more})
 
 
 @pytest.fixture
