@@ -70,56 +70,35 @@ class Row(NamedTuple):
     title: str
 
 
-def _row(title: str, features: str, penalty: str = "none", **fields: Any) -> Row:
-    experiment = Experiment(**{**_COMMON, **fields})
+_WIDE, _WIDE_SN = "64-128-256, trained", "64-128-256, trained, spectral norm"
+
+
+def _row(title: str, features: str, architecture: str, penalty: str = "none", **fields: Any) -> Row:
+    experiment = Experiment(**{**_COMMON, "architecture": f"mnist/{architecture}", **fields})
     if experiment.loss not in ("mmd_g", "mmd_g_gp"):
         experiment = dataclasses.replace(experiment, variance=None)
     return Row(experiment, features, penalty, title)
 
 
-ROWS: dict[str, Row] = {
-    "pixels": _row("fixed kernel on pixels", "pixels", architecture="mnist/PIXELS"),
+_PENALTY: dict[str, Any] = {"penalty_weight": 0.1}
+_FIXED: dict[str, Any] = {"fixed_critic": True}
+
+ROWS = {
+    "pixels": _row("fixed kernel on pixels", "pixels", "PIXELS"),
     "random_features": _row(
-        "fixed random features",
-        "random convolutions, fixed",
-        architecture="mnist/RANDOM_FEATURES",
-        variance=WIDER_VARIANCES,
-        fixed_critic=True,
+        "fixed random features", "random convolutions, fixed", "RANDOM_FEATURES", variance=WIDER_VARIANCES, **_FIXED
     ),
-    "lenet": _row("fixed LeNet features", "LeNet-5, fixed", architecture="mnist/LENET", fixed_critic=True),
-    "trained": _row("trained features, MLP generator", "small convolutions, trained", architecture="mnist/MLP_TRAINED"),
+    "lenet": _row("fixed LeNet features", "LeNet-5, fixed", "LENET", **_FIXED),
+    "trained": _row("trained features, MLP generator", "small convolutions, trained", "MLP_TRAINED"),
     "rare": _row(
-        "features trained every 500th step",
-        "64-128-256, trained rarely",
-        architecture="mnist/DCGAN",
-        imbalanced_update=(500, 1),
+        "features trained every 500th step", "64-128-256, trained rarely", "DCGAN", imbalanced_update=(500, 1)
     ),
-    "dcgan": _row("DCGAN", "64-128-256, trained", architecture="mnist/DCGAN"),
-    "penalty": _row(
-        "DCGAN with gradient penalty",
-        "64-128-256, trained",
-        "0.1, of the witness",
-        architecture="mnist/DCGAN",
-        loss="mmd_g_gp",
-        penalty_weight=0.1,
-    ),
-    "wgan_gp": _row(
-        "WGAN with gradient penalty",
-        "64-128-256, trained",
-        "0.1, of the score",
-        architecture="mnist/DCGAN",
-        loss="wasserstein",
-        penalty_weight=0.1,
-    ),
-    "attractive_sn": _row(
-        "attractive loss, spectral norm", "64-128-256, trained, spectral norm", architecture="mnist/DCGAN_SN"
-    ),
-    "repulsive": _row(
-        "repulsive loss", "64-128-256, trained, spectral norm", architecture="mnist/DCGAN_SN", loss="rep"
-    ),
-    "bounded": _row(
-        "bounded repulsive loss", "64-128-256, trained, spectral norm", architecture="mnist/DCGAN_SN", loss="rep_b"
-    ),
+    "dcgan": _row("DCGAN", _WIDE, "DCGAN"),
+    "penalty": _row("DCGAN with gradient penalty", _WIDE, "DCGAN", "0.1, of the witness", loss="mmd_g_gp", **_PENALTY),
+    "wgan_gp": _row("WGAN with gradient penalty", _WIDE, "DCGAN", "0.1, of the score", loss="wasserstein", **_PENALTY),
+    "attractive_sn": _row("attractive loss, spectral norm", _WIDE_SN, "DCGAN_SN"),
+    "repulsive": _row("repulsive loss", _WIDE_SN, "DCGAN_SN", loss="rep"),
+    "bounded": _row("bounded repulsive loss", _WIDE_SN, "DCGAN_SN", loss="rep_b"),
 }
 """The rows by their names, in the order of the study. That of "lenet" wants `with_lenet`."""
 

@@ -28,11 +28,11 @@ class ModeReport:
     """What a sample covers of a mixture of K Gaussians.
 
     Attributes:
-        covered: number of modes with high-quality samples enough.
+        covered: Number of modes with enough high-quality samples.
         total: K.
-        high_quality: the fraction of the samples that are of high quality.
+        high_quality: Fraction of the samples that are of high quality.
         shares: float64 (K,), the fraction of all samples that is nearest to each mode.
-        kl: the divergence of the shares from the mixture's probabilities, sum of s log(s / p), in nats.
+        kl: Divergence of the shares from the mixture's probabilities, sum of s log(s / p), in nats.
     """
 
     covered: int
@@ -46,13 +46,13 @@ def mode_report(samples: np.ndarray, mixture: GaussianMixture, within: float = 3
     """Counts the samples of each mode of a mixture.
 
     Args:
-        samples: (N, d), finite or not: a sample that is not is of no mode, and of low quality.
-        mixture: from `mmdgan.data.synthetic`.
-        within: how many standard deviations from its mode a high-quality sample may lie.
-        least: the share of all samples that a mode needs to count as covered; by default one sample will do.
+        samples: (N, d); one that is not finite is of no mode, and of low quality.
+        mixture: A mixture of `mmdgan.data.synthetic`.
+        within: How many standard deviations from its mode a high-quality sample may lie.
+        least: Share of all samples that a mode needs to count as covered; by default one sample suffices.
 
     Raises:
-        ConfigError: a distribution without modes, samples of another shape, or numbers out of range.
+        ConfigError: A distribution without modes, samples of another shape, or numbers out of range.
     """
     if not isinstance(mixture, GaussianMixture):
         raise ConfigError("modes are counted of mixtures of Gaussians, such as 'ring' or 'grid': choose one of these.")

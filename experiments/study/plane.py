@@ -50,11 +50,9 @@ def window(data: np.ndarray, margin: float = 0.3) -> Window:
 
 
 def plot_runs(runs: Sequence[Trained], captions: Sequence[str]) -> Figure:
-    """A row per run: its points over the data, the witness with the force on each point, the ways of the points.
+    """A row per run of one distribution: its points over the data, the witness with the forces, the points' paths.
 
-    Args:
-        runs: of one distribution.
-        captions: a line or two under each run's name.
+    `captions` stand under the names of the runs.
     """
     figure = new_figure(10.2, 3.65 * len(runs) + 0.4)
     rows = figure.subplots(len(runs), 3, squeeze=False)
@@ -68,7 +66,7 @@ def plot_runs(runs: Sequence[Trained], captions: Sequence[str]) -> Figure:
             f"{_height_name(run)}, at most {largest:.2g}\narrows: -dL_G/dx, longest {_longest(run):.2g}", fontsize=9
         )
         draw_paths(axes[2], run, view)
-        axes[2].set_title(f"the ways of {_PATHS} points\nin {run.snapshots[-1].step:,} steps", fontsize=9)
+        axes[2].set_title(f"the paths of {_PATHS} points\nin {run.snapshots[-1].step:,} steps", fontsize=9)
     points = rows[0][0].get_legend_handles_labels()
     figure.legend(*points, loc="outside lower center", ncols=2, fontsize=9, markerscale=3, frameon=False)
     return figure
@@ -124,11 +122,7 @@ def draw_frame(axes: Axes, run: Trained, snapshot: Snapshot, view: Window, side:
 
 
 def draw_witness(axes: Axes, run: Trained, snapshot: Snapshot, view: Window, side: int = 120) -> float:
-    """The critic's height over the plane in bands of a symmetric scale, with its zero line.
-
-    Returns:
-        the scale's end: the largest absolute value.
-    """
+    """The critic's height over the plane in bands of a symmetric scale, with its zero line; returns the scale's end."""
     x, y, points = view.mesh(side)
     values = run.height(snapshot, points).reshape(side, side)
     largest = symmetric_limit(values)
@@ -150,13 +144,13 @@ def draw_force(axes: Axes, snapshot: Snapshot) -> None:
 
 
 def draw_paths(axes: Axes, run: Trained, view: Window) -> None:
-    """The ways of the first points through the snapshots: from their start, grey, to their end, vermilion."""
-    ways = np.stack([snapshot.samples[:_PATHS] for snapshot in run.snapshots])
+    """The paths of the first points through the snapshots: from their start, grey, to their end, vermilion."""
+    paths = np.stack([snapshot.samples[:_PATHS] for snapshot in run.snapshots])
     _scatter(axes, run.held_out(_SHOWN), s=4, color=_DATA, alpha=0.25, rasterized=True)
-    for way in ways.transpose(1, 0, 2):
-        axes.plot(*way.T, color="#555555", linewidth=0.4, alpha=0.5)
-    _scatter(axes, ways[0], s=5, color="#999999", zorder=3)
-    _scatter(axes, ways[-1], s=8, color=_GENERATED, zorder=4)
+    for path in paths.transpose(1, 0, 2):
+        axes.plot(*path.T, color="#555555", linewidth=0.4, alpha=0.5)
+    _scatter(axes, paths[0], s=5, color="#999999", zorder=3)
+    _scatter(axes, paths[-1], s=8, color=_GENERATED, zorder=4)
     _frame(axes, view)
 
 

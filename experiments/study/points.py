@@ -4,7 +4,7 @@
     result.covered, result.high_quality, result.p_mmd, result.picture
 
 Scripts: experiments/points_fixed.py (a fixed kernel, of the points themselves), experiments/points_learned.py (a kernel
-of a trained critic's scores). `study.points_rows` lists the runs of the study's report.
+of a trained critic's scores). `study.report_points` lists the runs of the study's report.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdgan.core import text
 from paper.output import Output
 from study.points_options import PointsOptions, PointsSettings
 
@@ -55,20 +56,20 @@ class PointsResult:
     """The numbers of a run, generated points against held-out ones.
 
     Attributes:
-        settings: of the run.
-        steps: taken; fewer than asked for if it diverged.
-        covered, modes: of a mixture, else None: `study.modes`.
-        high_quality: fraction of the generated points, or None.
-        kl: divergence of the modes' shares, in nats, or None.
-        energy: energy distance of all samples; None, like what follows, where generated points are not finite.
-        p_energy: its permutation test's p-value, of `TESTED` points of each kind.
-        mmd2: squared MMD of the same points, unbiased, summed over `WIDTHS`.
-        p_mmd: its p-value.
-        seconds: processor time of the training.
-        diverged: the step at which a loss was not finite, or None.
-        kernel: in words.
-        picture: a small picture, if one was asked for.
-        files: all pictures that were written.
+        settings: Settings of the run.
+        steps: Steps taken; fewer than asked for if it diverged.
+        covered, modes: Modes of a mixture, else None: `study.modes`.
+        high_quality: Fraction of the generated points, or None.
+        kl: Divergence of the modes' shares, in nats, or None.
+        energy: Energy distance of all samples; None, like what follows, where generated points are not finite.
+        p_energy: P-value of its permutation test, of `TESTED` points of each kind.
+        mmd2: Squared MMD of the same points, unbiased, summed over `WIDTHS`.
+        p_mmd: Its p-value.
+        seconds: Processor time of the training.
+        diverged: The step at which a loss was not finite, or None.
+        kernel: The kernel in words.
+        picture: A small picture, if one was asked for.
+        files: All pictures that were written.
     """
 
     settings: PointsSettings
@@ -89,26 +90,13 @@ class PointsResult:
 
     def row(self) -> dict[str, Any]:
         """The values of `COLUMNS`."""
-        own = {
-            "name": self.settings.name,
-            "points": self.settings.points,
-            "loss": self.settings.loss,
-            "critic": "learned" if self.settings.learned else "none",
-            "seed": self.settings.seed,
-        }
+        own = {name: getattr(self.settings, name) for name in ("name", "points", "loss", "seed")}
+        own["critic"] = "learned" if self.settings.learned else "none"
         return {name: own[name] if name in own else getattr(self, name) for name in COLUMNS}
 
 
 def run(settings: PointsSettings, out: str | os.PathLike | None = None) -> PointsResult:
-    """Trains one run and measures it.
-
-    Args:
-        settings: what to train.
-        out: the folder for a small picture, the witness and the points over it, named after the run; None for none.
-
-    Raises:
-        ConfigError: a loss or an option that does not exist.
-    """
+    """Trains one run and measures it; a small picture of witness and points goes to the folder `out`, if any."""
     from study.points_training import train
 
     trained = train(settings)
@@ -178,12 +166,9 @@ def describe_kernel(loss: Any) -> str:
 
 
 def compare(all_settings: Sequence[PointsSettings], options: PointsOptions, name: str) -> Output:
-    """Trains several runs and writes one picture, film and table of them all; prints the table.
+    """Trains runs of one distribution and writes one picture, film and table of them all; prints the table.
 
-    Args:
-        all_settings: runs of one distribution.
-        options: say the folder.
-        name: with which the files' names begin.
+    The names of the files begin with `name`.
     """
     from mmdgan.core.startup import prepare_tensorflow
 
@@ -222,14 +207,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     """Rows of `COLUMNS` as aligned text; columns that are empty in every row are left away."""
     names = [name for name in COLUMNS if any(row[name] not in (None, "") for row in rows)]
     cells = [[COLUMNS[name] for name in names], *(table_cells(row, names) for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells
-    )
+    return text.table(cells, left=range(len(names)))
 
 
 def table_cells(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    """Some of a row's `COLUMNS` as a person reads them."""
+    """Some of a row's `COLUMNS` as text."""
     return [_cell(name, row[name]) for name in names]
 
 

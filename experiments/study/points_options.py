@@ -11,9 +11,7 @@ from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import check_seed, option
 from paper.output import FigureOptions
 
-POINTS = (
-    *("ring", "grid", "rings", "star", "shell", "shell2", "swiss_roll", "two_moons", "circles", "normal", "uniform"),
-)
+POINTS = tuple("ring grid rings star shell shell2 swiss_roll two_moons circles normal uniform".split())
 """The distributions of `mmdgan.data.synthetic` that are points of the plane with no more said."""
 
 KERNELS = {"gaussian": "mmd_g", "rational_quadratic": "mmd_t"}
@@ -27,23 +25,23 @@ class PointsSettings:
     """One run: what is learned, with which loss, and how it is trained.
 
     Attributes:
-        name: what tables and pictures call it.
-        points: one of `POINTS`.
-        loss: a name of `mmdgan.losses.names()`.
-        loss_options: the options given to `mmdgan.losses.get`.
-        learned: whether a critic is trained (architectures/points.py: MLP); else the loss sees the points themselves
+        name: Name in tables and pictures.
+        points: One of `POINTS`.
+        loss: A name of `mmdgan.losses.names()`.
+        loss_options: Options of `mmdgan.losses.get`.
+        learned: Whether a critic is trained (architectures/points.py: MLP); else the loss sees the points themselves
             (IDENTITY).
-        steps: of training.
-        batch_size: points of each kind in a step; fresh ones each time.
-        lr_dis, lr_gen: learning rates of Adam.
-        decay: whether they fall linearly to 0 at the last step, so that the points come to rest.
-        spectral: whether the critic's layers are divided by their spectral norms.
-        gain: the product of the critic's multipliers where they are.
-        penalty_weight: of a loss with a gradient penalty or scale; None for the loss's own.
-        snapshots: how many moments of the training are kept for pictures, the first and the last among them.
-        samples: how many generated and held-out points are compared in the end.
-        permutations: of the two-sample tests.
-        seed: all random numbers depend on it.
+        steps: Steps of training.
+        batch_size: Points of each kind in a step, fresh ones each time.
+        lr_dis, lr_gen: Learning rates of Adam.
+        decay: Whether they fall linearly to 0 at the last step, so that the points come to rest.
+        spectral: Whether the critic's layers are divided by their spectral norms.
+        gain: Product of the critic's multipliers where they are.
+        penalty_weight: Weight of a gradient penalty or scale; None for the loss's own.
+        snapshots: How many moments of the training are kept for pictures, the first and the last among them.
+        samples: How many generated and held-out points are compared in the end.
+        permutations: Divisions of the two-sample tests.
+        seed: Seed of all random numbers.
     """
 
     name: str
@@ -89,11 +87,11 @@ class PointsOptions(FigureOptions):
     alpha: tuple[float, ...] | None = option(None, "exponents of the rational quadratic kernel", _KERNEL)
     biased: bool = option(False, "count the pairs of a sample with itself too: the V-statistic", _KERNEL)
     add_dot: float | None = option(None, "weight of a linear term <x, y> added to the kernel", _KERNEL)
-    steps: int = option(8000, "of training", _TRAINING)
+    steps: int = option(8000, "steps of training", _TRAINING)
     batch_size: int = option(128, "points of each kind in a step, fresh ones each time", _TRAINING)
     lr_gen: float = option(3e-3, "learning rate of the generator (Adam)", _TRAINING)
     decay: bool = option(True, "let the learning rates fall linearly to 0 at the last step", _TRAINING)
-    snapshots: int = option(25, "moments of the training to keep: the frames of the GIF", _TRAINING)
+    snapshots: int = option(25, "moments of the training to keep, the frames of the GIF", _TRAINING)
 
     def common(self) -> dict[str, Any]:
         """The fields of `PointsSettings` that these flags say; with --quick few steps, and few points to compare."""
@@ -134,7 +132,7 @@ class LearnedOptions(PointsOptions):
     )
     gain: float = option(8.0, "with spectral norms: the product of the multipliers of the critic's layers", _TRAINING)
     penalty_weight: float | None = option(
-        None, "of the gradient penalty of losses that end in _gp, and of wasserstein [the loss's own]", _TRAINING
+        None, "weight of the gradient penalty of losses that end in _gp, and of wasserstein [the loss's own]", _TRAINING
     )
 
 
@@ -142,7 +140,7 @@ def fixed_settings(options: FixedOptions) -> list[PointsSettings]:
     """The runs that the flags of experiments/points_fixed.py ask for.
 
     Raises:
-        ConfigError: widths of a kernel that has none, or two kinds of widths.
+        ConfigError: Widths of a kernel that has none, or two kinds of widths.
     """
     gaussian = options.kernel == "gaussian"
     given = _given(sigma=options.sigma, variance=options.variance, alpha=options.alpha)
@@ -173,7 +171,7 @@ def learned_settings(options: LearnedOptions) -> list[PointsSettings]:
     """The runs that the flags of experiments/points_learned.py ask for.
 
     Raises:
-        ConfigError: a loss that does not exist, or an option that one of the losses does not have.
+        ConfigError: A loss that does not exist, or an option that one of the losses does not have.
     """
     from mmdgan import losses
 

@@ -30,10 +30,10 @@ class Snapshot:
     """The networks at one moment, as far as pictures show them.
 
     Attributes:
-        step: steps taken.
+        step: Steps taken.
         samples: float32 (400, 2), the points of the same codes at every moment.
         force: float32 (400, 2), the direction in which the loss moves each of them: `force`.
-        weights: of the critic, for `Trained.height`.
+        weights: Weights of the critic, for `Trained.height`.
         reference: float32 (1000, 2), more generated points, for the witness.
     """
 
@@ -46,16 +46,16 @@ class Snapshot:
 
 @dataclasses.dataclass
 class Trained:
-    """What a run leaves behind.
+    """A trained run.
 
     Attributes:
-        settings: of the run.
-        distribution: of the points.
-        gan: the `GanStep`, at its last step.
-        snapshots: the first before step 1, the last after the last.
-        curves: one row per call of several steps: step, loss_gen, loss_dis.
-        seconds: processor time, from building the networks to the last step; not that of importing TensorFlow.
-        diverged: the step after which a loss was not finite, where training ended; else None.
+        settings: Settings of the run.
+        distribution: Distribution of the points.
+        gan: The `GanStep`, at its last step.
+        snapshots: The first before step 1, the last after the last step.
+        curves: One row per call of several steps: step, loss_gen, loss_dis.
+        seconds: Processor time from building the networks to the last step, without importing TensorFlow.
+        diverged: The step after which a loss was not finite, where training ended; else None.
     """
 
     settings: PointsSettings
@@ -86,13 +86,7 @@ class Trained:
 
 
 def train(settings: PointsSettings) -> Trained:
-    """Trains a generator of points.
-
-    The points of a step are fresh ones; they, the codes and the initial weights are functions of the seed.
-
-    Raises:
-        ConfigError: a loss or an option that does not exist.
-    """
+    """Trains a generator of points. Points of the steps, codes and initial weights are functions of the seed."""
     import keras
 
     distribution = synthetic.get(settings.points)
@@ -100,8 +94,8 @@ def train(settings: PointsSettings) -> Trained:
     keras.utils.set_random_seed(settings.seed)
     gan = build(settings)
     result = Trained(settings, distribution, gan, [], [], 0.0)
-    looks = set(spread(settings.steps, settings.snapshots, STEPS_PER_CALL))
-    result.snapshots.append(_look(result, 0))
+    moments = set(spread(settings.steps, settings.snapshots, STEPS_PER_CALL))
+    result.snapshots.append(_snapshot(result, 0))
     step = 0
     while step < settings.steps and result.diverged is None:
         count = min(STEPS_PER_CALL, settings.steps - step)
@@ -114,8 +108,8 @@ def train(settings: PointsSettings) -> Trained:
         result.curves.append({"step": step, **row})
         if not np.isfinite(list(row.values())).all():
             result.diverged = step
-        elif step in looks:
-            result.snapshots.append(_look(result, step))
+        elif step in moments:
+            result.snapshots.append(_snapshot(result, step))
     result.seconds = time.process_time() - start
     return result
 
@@ -155,16 +149,8 @@ def generate(gan: Any, count: int, seed: int, stream: int) -> np.ndarray:
 def force(gan: Any, generated: np.ndarray, data: np.ndarray) -> np.ndarray:
     """Where the generator's loss wants each generated point to go: ``-N dL_G / dx_i``.
 
-    The critic is as it is. L_G is a mean, so that N takes its share away: for the MMD^2 of N points, biased, this is
-    twice the gradient of the witness function at x_i.
-
-    Args:
-        gan: a `GanStep`.
-        generated: (N, 2).
-        data: (N, 2).
-
-    Returns:
-        float32 (N, 2).
+    The critic stays as it is. L_G is a mean, so that N takes its share away: for the MMD^2 of N points, biased, this is
+    twice the gradient of the witness function at x_i. Points and result are (N, 2).
     """
     import tensorflow as tf
 
@@ -185,14 +171,7 @@ def height(gan: Any, points: np.ndarray, data: np.ndarray, generated: np.ndarray
     the points; for the others the score itself: of hinge, logistic and minimax 0 lies between data and generated;
     of wasserstein, whose scores have no origin, the middle of the two mean scores is taken off.
 
-    Args:
-        gan: a `GanStep`.
-        points: (N, 2).
-        data: (M, 2).
-        generated: (L, 2).
-
-    Returns:
-        float32 (N,).
+    Points are (N, 2), data (M, 2), generated (L, 2); the result is float32 (N,).
     """
     import tensorflow as tf
 
@@ -226,7 +205,7 @@ def _set_rates(gan: Any, settings: PointsSettings, share: float) -> None:
     gan.optimizer_gen.learning_rate = share * settings.lr_gen
 
 
-def _look(result: Trained, step: int) -> Snapshot:
+def _snapshot(result: Trained, step: int) -> Snapshot:
     settings, gan = result.settings, result.gan
     samples = generate(gan, _FOLLOWED, settings.seed, _REFERENCE)
     data = result.distribution.sample(_FOLLOWED, _seed(settings, _REFERENCE))

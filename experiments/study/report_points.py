@@ -31,9 +31,7 @@ _LEFT_OUT = ("points", "seed", "steps", "critic", "mmd2", "p_energy")
 def study_rows(quick: bool = False, seed: int = 0) -> list[PointsSettings]:
     """The study's runs: on ring and grid a fixed kernel at several bandwidths, and a learned one with several losses.
 
-    Args:
-        quick: few steps, to see that it works.
-        seed: of all of them.
+    `quick` takes few steps, to see that it works.
     """
     rows: list[PointsSettings] = []
     for points, widths in _WIDTHS.items():
@@ -41,10 +39,8 @@ def study_rows(quick: bool = False, seed: int = 0) -> list[PointsSettings]:
             name = f"{'sum of ' if len(sigma) > 1 else ''}sigma {', '.join(f'{width:g}' for width in sigma)}"
             rows.append(PointsSettings(f"{points}, fixed, {name}", points, "mmd_g", {"sigma": sigma}))
         rows += [learned_row(points, loss) for loss in _LOSSES]
-    few: dict[str, Any] = (
-        {"steps": 300, "snapshots": 5, "samples": 500, "permutations": 99} if quick else {"snapshots": 2}
-    )
-    return [dataclasses.replace(row, seed=seed, **few) for row in rows]
+    few: dict[str, Any] = {"steps": 300, "snapshots": 5, "samples": 500, "permutations": 99} if quick else {}
+    return [dataclasses.replace(row, seed=seed, **{"snapshots": 2, **few}) for row in rows]
 
 
 def learned_row(points: str, loss: str) -> PointsSettings:
@@ -60,16 +56,15 @@ def learned_row(points: str, loss: str) -> PointsSettings:
 
 
 def points_sections(study: Study) -> list[Section]:
-    """A section per distribution of `study.points`; [] if there are none. Trains what is not finished.
+    """A section per distribution of `study.points`. Trains what is not finished; with --report_only names it.
 
-    Args:
-        study: with --report_only nothing is trained, and what is missing is named. With --steps each run takes so many.
+    With --steps each run takes so many.
     """
     return [_section(study, points) for points in study.points]
 
 
 def settings_of(study: Study, points: str) -> list[PointsSettings]:
-    """The runs on one distribution, the seeds of each behind one another."""
+    """The runs on one distribution, with all seeds of one run in a row."""
     by_seed = [[row for row in study_rows(seed=seed) if row.points == points] for seed in study.seeds]
     rows = [row for same in zip(*by_seed, strict=True) for row in same]
     return [row if study.steps is None else dataclasses.replace(row, steps=study.steps) for row in rows]
@@ -108,7 +103,7 @@ def _result(settings: PointsSettings, folder: Path, may_train: bool) -> dict[str
 
 
 def _table(results: Sequence[dict[str, Any]]) -> Table:
-    """Each run's numbers, one line for all seeds: the seeds' values beside one another."""
+    """The numbers of each run, with the values of all seeds in one cell."""
     names = [name for name in COLUMNS if name not in _LEFT_OUT and any(r[name] not in (None, "") for r in results)]
     lines = []
     for title in dict.fromkeys(result["name"] for result in results):

@@ -39,11 +39,11 @@ class TestResult:
     """The outcome of a permutation test.
 
     Attributes:
-        statistic: the observed value.
-        p_value: see the module; never 0.
+        statistic: The observed value.
+        p_value: See the module; never 0.
         permutations: B, the number of random divisions.
         null: float64 (B,), the statistic of each division.
-        sigma: the widths of a Gaussian kernel; () for other statistics.
+        sigma: Widths of a Gaussian kernel; () for other statistics.
     """
 
     __test__ = False  # pytest takes what is called Test... for tests
@@ -56,13 +56,9 @@ class TestResult:
 
 
 def energy_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """The energy distance ``2 E|x - y| - E|x - x'| - E|y - y'|`` of two samples, all pairs counted (the V-statistic).
+    """The energy distance ``2 E|x - y| - E|x - x'| - E|y - y'|`` of x (M, d) and y (N, d), the V-statistic.
 
     It is 0 only for equal samples. In one dimension it is the square of `scipy.stats.energy_distance`.
-
-    Args:
-        x: (M, d).
-        y: (N, d).
     """
     x, y = _checked(x, y)
     return _statistic(-distances(np.concatenate([x, y])), len(x), unbiased=False)
@@ -76,16 +72,10 @@ def mmd2(x: np.ndarray, y: np.ndarray, sigma: float | Sequence[float] | str = "m
 
 
 def energy_test(x: np.ndarray, y: np.ndarray, permutations: int = 999, seed: int = 0) -> TestResult:
-    """The permutation test of the energy distance.
-
-    Args:
-        x: (M, d).
-        y: (N, d).
-        permutations: B, random divisions.
-        seed: all that they depend on.
+    """The permutation test of the energy distance, with B random divisions that depend on the seed alone.
 
     Raises:
-        ConfigError: shapes that do not fit, values that are not finite, or numbers out of range.
+        ConfigError: Shapes that do not fit, values that are not finite, or numbers out of range.
     """
     x, y = _checked(x, y)
     return permutation_test(-distances(np.concatenate([x, y])), len(x), False, permutations, seed)
@@ -104,14 +94,14 @@ def mmd_test(
     Args:
         x: (M, d).
         y: (N, d).
-        sigma: one width, several (their kernels are summed), or "median": the median distance between pooled rows,
+        sigma: One width, several (their kernels are summed), or "median": the median distance between pooled rows,
             which a division does not change (Gretton et al. 2012, section 8).
-        unbiased: leave out the pairs of a row with itself (at least 2 rows of each sample), or count all pairs.
-        permutations: as in `energy_test`.
-        seed: as in `energy_test`.
+        unbiased: Whether to leave out the pairs of a row with itself (at least 2 rows of each sample).
+        permutations: B, random divisions.
+        seed: Seed of the divisions.
 
     Raises:
-        ConfigError: as `energy_test`; or a width that is not positive.
+        ConfigError: As `energy_test`; or a width that is not positive.
     """
     x, y = _checked(x, y, least=2 if unbiased else 1)
     matrix, widths = _gaussian_matrix(np.concatenate([x, y]), sigma)
@@ -127,12 +117,12 @@ def permutation_test(
         matrix: (N, N) symmetric kernel values of the pooled rows, those of x first; negative distances make the energy
             distance.
         count: M, the number of rows of x.
-        unbiased: leave the diagonal out of K_xx and K_yy (the U-statistic), or keep it (the V-statistic).
+        unbiased: Whether to leave the diagonal out of K_xx and K_yy (the U-statistic).
         permutations: B, random divisions.
-        seed: all that they depend on.
+        seed: Seed of the divisions.
 
     Raises:
-        ConfigError: no such matrix, or numbers out of range.
+        ConfigError: Another kind of matrix, or numbers out of range.
     """
     matrix = np.asarray(matrix, np.float64)
     size = len(matrix)
@@ -155,15 +145,9 @@ def permutation_test(
 
 
 def statistics(matrix: np.ndarray, divisions: np.ndarray, unbiased: bool) -> np.ndarray:
-    """The statistic of each of several divisions of the same sizes.
+    """The statistic, float64 (B,), of each of several divisions of the same sizes.
 
-    Args:
-        matrix: (N, N) symmetric.
-        divisions: float64 (B, N), 1 for the rows of the first group and 0 for those of the second.
-        unbiased: as in `permutation_test`.
-
-    Returns:
-        float64 (B,).
+    `divisions` is float64 (B, N), 1 for the rows of the first group and 0 for those of the second.
     """
     first = divisions.sum(axis=1)
     second = divisions.shape[1] - first
@@ -181,10 +165,7 @@ def statistics(matrix: np.ndarray, divisions: np.ndarray, unbiased: bool) -> np.
 def p_value(observed: float, null: np.ndarray, scale: float = 1.0) -> float:
     """The share of divisions whose statistic is at least the observed one, the observed one among them.
 
-    Args:
-        observed: its statistic.
-        null: (B,), those of random divisions.
-        scale: of the numbers that the statistics are means of: differences of a 10^-10 of it are rounding.
+    `scale` is that of the numbers that the statistics are means of: differences of a 10^-10 of it are rounding.
     """
     return float((1 + np.count_nonzero(null >= observed - _TIE * scale)) / (1 + len(null)))
 
