@@ -195,6 +195,19 @@ def unfinished(name: str, data_root: str | Path = "Data") -> bool:
     return _is_file_name(name) and (folder / ".partial").is_dir() and not sidecar_path(folder, name).is_file()
 
 
+def loose_records(entry: DataInfo, data_root: str | Path) -> list[Path]:
+    """Records without a sidecar, such as the original's, in the data set's folder or at their old place.
+
+    Returns:
+        The files in the order of their images; empty if there are none. Those of an unfinished conversion do not count.
+    """
+    root = Path(data_root)
+    files = [] if unfinished(entry.name, root) else sorted((root / entry.name).glob("*.tfrecords"))
+    for pattern in entry.legacy:
+        files = files or sorted(root.glob(pattern))
+    return files
+
+
 def _is_file_name(name: str) -> bool:
     return 0 < len(name.encode(errors="replace")) < 200 and not set(name) & set("/\\\0") and name not in (".", "..")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError, DataError
 from mmdgan.core.progress import Say, log
-from mmdgan.data.catalog import DataInfo, info, unfinished
+from mmdgan.data.catalog import DataInfo, info, loose_records, unfinished
 from mmdgan.data.memory import CACHES, choose_cache
 from mmdgan.data.sidecar import Shard, Sidecar, read_sidecar
 
@@ -70,19 +70,6 @@ def open_data(
     if loose:
         say(f"{loose[0]} is left aside, because the source {source} is named.")
     return _open_prepared(_convert(entry, folder, source, say), folder, cache, say)
-
-
-def loose_records(entry: DataInfo, data_root: str | Path) -> list[Path]:
-    """Records without a sidecar, such as the original's, in the data set's folder or at their old place.
-
-    Returns:
-        The files in the order of their images; empty if there are none. Those of an unfinished conversion do not count.
-    """
-    root = Path(data_root)
-    files = [] if unfinished(entry.name, root) else sorted((root / entry.name).glob("*.tfrecords"))
-    for pattern in entry.legacy:
-        files = files or sorted(root.glob(pattern))
-    return files
 
 
 def check_complete(files: Sequence[Path]) -> None:

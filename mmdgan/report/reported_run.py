@@ -96,14 +96,13 @@ class ReportedRun:
             DataError: The images are not where the run's configuration says.
         """
         from mmdgan.data import catalog
-        from mmdgan.data.open import loose_records
         from mmdgan.data.sidecar import read_sidecar
 
         name, root = self.facts.experiment["data"], Path(self.facts.experiment["data_root"])
         available = (
             name == "sample"
             or read_sidecar(root / name, name) is not None
-            or bool(loose_records(catalog.info(name, root), root))
+            or bool(catalog.loose_records(catalog.info(name, root), root))
         )
         if not available:
             raise DataError(f"real images, and what the critic makes of them: {root} holds no data set {name} here.")

@@ -23,7 +23,6 @@ from mmdgan.core.options import check_limits, defaults
 from mmdgan.core.text import format_value, nearest
 from mmdgan.core.versions import versions
 from mmdgan.data import catalog, memory
-from mmdgan.data.open import loose_records
 from mmdgan.data.sidecar import read_sidecar
 from mmdgan.losses import registry as losses
 from mmdgan.metrics import METRICS
@@ -168,7 +167,7 @@ class Plan:
         """The images and where they would be taken from, in the order in which `data.open_data` looks."""
         e, info, root = self.experiment, self.info, Path(self.experiment.data_root)
         folder = root / e.data
-        unfinished, loose = catalog.unfinished(e.data, root), loose_records(info, root)
+        unfinished, loose = catalog.unfinished(e.data, root), catalog.loose_records(info, root)
         if e.data == "sample":
             place = "made on the spot"
         elif read_sidecar(folder, e.data) is not None:
