@@ -84,7 +84,8 @@ def compare_runs(
         metrics: Identifiers of `mmdgan.metrics.METRICS`; all by default.
 
     Raises:
-        ConfigError: There is no run, step or metric of that name, or a file cannot be written.
+        ConfigError: There is no run or step of that name, or a file cannot be written.
+        MetricError: There is no such metric.
     """
     facts = [RunFacts.of(folder) for folder in run_folders([str(run) for run in runs])]
     chosen = [choose(run.folder, by, metrics) for run in facts]

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.metrics import METRICS
-from mmdgan.metrics.registry import direction, identifier_of
+from mmdgan.metrics.registry import direction, get, identifier_of
 from mmdgan.runs.folder import RunFolder
 
 Record: TypeAlias = Mapping[str, Any]
@@ -47,9 +46,11 @@ def choose(folder: RunFolder, by: int | str | None = None, metrics: Sequence[str
         Records; [] if the run has none (at this step).
 
     Raises:
-        ConfigError: There is no such metric, or no best checkpoint.
+        ConfigError: There is no best checkpoint.
+        MetricError: There is no such metric.
     """
-    check_metrics(metrics)
+    for metric in metrics or ():
+        get(metric)
     records = folder.records()
     if by == "best":
         step = folder.best_step()
@@ -59,13 +60,6 @@ def choose(folder: RunFolder, by: int | str | None = None, metrics: Sequence[str
         step = max((record["step"] for record in records), default=None) if by is None else int(by)
     newest = {record["metric"]: record for record in records if record["step"] == step}
     return [record for record in newest.values() if not metrics or identifier(record) in metrics]
-
-
-def check_metrics(metrics: Sequence[str] | None) -> None:
-    """Raises a ConfigError for an identifier that no metric has."""
-    for metric in metrics or ():
-        if metric not in METRICS:
-            raise ConfigError(f"There is no metric {metric!r}; choose from {', '.join(METRICS)}.")
 
 
 def of_real(metric: str, records: Mapping[str, Record]) -> Record | None:

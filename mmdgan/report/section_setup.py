@@ -12,6 +12,7 @@ from mmdgan import design
 from mmdgan.core.errors import MmdGanError
 from mmdgan.core.options import changed_flags
 from mmdgan.core.text import format_value
+from mmdgan.metrics import METRICS
 from mmdgan.report.blocks import Block, Code, Details, Table, Text, missing
 from mmdgan.report.facts import RunFacts
 from mmdgan.report.reported_run import ReportedRun
@@ -76,8 +77,6 @@ def train_flags(facts: RunFacts) -> tuple[list[str], list[str]]:
 
 def evaluate_flags(newest: Sequence[Record]) -> list[str]:
     """The flags of `evaluate` that compute the scores of an evaluation again; for no records those of usual scores."""
-    from mmdgan.metrics import METRICS
-
     found = {identifier(record) for record in newest}
     metrics = [metric for metric in METRICS if metric in found] or ["fid", "is", "kid"]
     flags = [f"--metrics={','.join(metrics)}"]

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from mmdgan.core.errors import ConfigError
+from mmdgan.core.errors import ConfigError, MetricError
 from mmdgan.report import compare
 from mmdgan.report.compare import compare_runs, mark_cells
 from mmdgan.report.facts import RunFacts, differing_fields
@@ -92,16 +92,16 @@ def test_no_scores(tmp_path, tiny_run):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "error", "message"),
     [
-        ({"metrics": ["fids"]}, "no metric 'fids'; choose from fid, is"),
-        ({"by": "best"}, "has no best checkpoint; give --by=STEP"),
-        ({"out": "x.jpg"}, "x.jpg would be a folder; name a .png"),
+        ({"metrics": ["fids"]}, MetricError, "no metric 'fids' .did you mean fid.*: choose from fid, is"),
+        ({"by": "best"}, ConfigError, "has no best checkpoint; give --by=STEP"),
+        ({"out": "x.jpg"}, ConfigError, "x.jpg would be a folder; name a .png"),
     ],
 )
-def test_mistakes(runs, options, message, tmp_path, monkeypatch):
+def test_mistakes(runs, options, error, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(error, match=message):
         compare_runs([runs[0].path], **options)
 
 
