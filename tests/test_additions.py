@@ -69,7 +69,8 @@ found = losses.get("squared_means")(*scores)
 images = np.full((4, 8, 8, 3), 7, np.uint8)
 [record] = metrics.evaluate_images(images, images, None, ("brightness",), seed=0, step=None)
 read = data.open_data("raw", data_root=sys.argv[1])
-print(json.dumps([float(found.gen), float(found.dis), record["value"], read.take(np.array([1]))[0].reshape(-1).tolist()]))
+image = read.take(np.array([1]))[0]
+print(json.dumps([float(found.gen), float(found.dis), record["value"], image.reshape(-1).tolist()]))
 """
 
 
@@ -105,4 +106,4 @@ def test_they_work(copy):
     _run(copy, "-m", "mmdgan", "prepare", "folder:digits.raw4", "--name=raw")
     gen, dis, brightness, image = json.loads(_run(copy, "-c", PROGRAM, "Data").splitlines()[-1])
     assert (gen, dis, brightness) == (pytest.approx(2.25), pytest.approx(16.0), 7.0)
-    assert image == list(pixels[16:])
+    assert image == [value for value in pixels[16:] for _ in range(3)]  # a user's grey images become RGB
