@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmdgan.core.errors import ConfigError, DataError
+from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
-from mmdgan.core.shuffling import permutation
 from mmdgan.core.startup import prepare_tensorflow
-from mmdgan.data.order import REAL_IMAGES
 from mmdgan.losses import registry as losses
 from mmdgan.report.facts import RunFacts, run_folders
 from mmdgan.runs.experiment import LOSS_OPTIONS, Experiment
-from mmdgan.runs.train import open_data
 from mmdgan.sweeps.folder import DIVERGED, Outcome
 from mmdgan.sweeps.points import Point, sweep_folder
 from mmdgan.sweeps.run import EngineOptions, train_missing
@@ -172,6 +169,8 @@ def open_images(facts: RunFacts, data_root: str | None = None) -> Any:
         facts: The run.
         data_root: Replaces the run's own place of data sets.
     """
+    from mmdgan.runs.train import open_data
+
     experiment = Experiment.load(facts.folder.path)
     return open_data(dataclasses.replace(experiment, data_root=data_root or experiment.data_root), "stream")
 
@@ -182,11 +181,6 @@ def real_images(facts: RunFacts, count: int, seed: int, data_root: str | None = 
     Raises:
         DataError: The data set is not available, or smaller.
     """
-    from mmdgan.data.pipeline import channels_last
+    from mmdgan.data import pipeline
 
-    data = open_images(facts, data_root)
-    if count > data.count:
-        raise DataError(f"{count:,} images of {data.name} are wanted, but it holds {data.count:,}: ask for fewer.")
-    chosen = permutation(data.count, seed, REAL_IMAGES)[:count]
-    images, labels = data.take(chosen)
-    return chosen, channels_last(images), labels
+    return pipeline.real_images(open_images(facts, data_root), count, seed)

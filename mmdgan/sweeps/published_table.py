@@ -19,8 +19,8 @@ def own_cells(
     experiment: Experiment, csv: str | os.PathLike | None = None, metric: str = "FID"
 ) -> list[published.Published]:
     """The authors' cells at exactly the settings of a run; [] if there are none."""
-    experiment = experiment.resolved()
-    wanted = published.Wanted.of(dataclasses.asdict(experiment), experiment.networks()[2])
+    plan = experiment.plan()
+    wanted = published.Wanted.of(dataclasses.asdict(plan.experiment), plan.critic)
     rows = published.find(wanted.data, wanted.loss, csv, wanted=wanted)
     return [row for row in rows if row.metric == metric and row.lr_dis and not row.note.startswith("best ")]
 
