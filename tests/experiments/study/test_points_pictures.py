@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from paper.output import new_figure
-from study import plane, points
+from study import plane, points, points_training
 from study.points_options import FixedOptions, LearnedOptions, PointsSettings, fixed_settings, learned_settings
 from study.points_training import train
 
@@ -65,11 +65,10 @@ def test_ways_go_through_all_snapshots(run):
 
 
 def test_a_film_has_a_frame_per_snapshot_and_a_panel_per_run(run):
-    one, two = plane.film([run], dpi=40), plane.film([run, run], dpi=40)
-    assert len(one) == len(two) == len(run.snapshots) and two.shape[2] == pytest.approx(2 * one.shape[2], abs=2)
-    assert not np.array_equal(one[0], one[-1])
     shorter = dataclasses.replace(run, snapshots=run.snapshots[:2])
-    assert len(plane.film([shorter, run], dpi=40)) == 3
+    one, two = plane.film([run], dpi=40), plane.film([shorter, run], dpi=40)
+    assert len(one) == len(two) == len(run.snapshots) == 3 and two.shape[2] == pytest.approx(2 * one.shape[2], abs=2)
+    assert not np.array_equal(one[0], one[-1])
 
 
 @pytest.mark.slow
@@ -94,10 +93,12 @@ def test_scripts_write_pictures_and_tables(kind, tmp_path, capsys):
     assert "modes covered" in printed and all(run.name in printed for run in settings)
 
 
-def test_a_run_of_the_study_has_one_small_picture(tmp_path):
+def test_a_run_of_the_study_has_one_small_picture(run, tmp_path, monkeypatch):
     settings = PointsSettings("ring, fixed, sigma 0.3", loss_options={"sigma": [0.3]}, **QUICK)
+    trained = []
+    monkeypatch.setattr(points_training, "train", lambda asked: trained.append(asked) or run)
     result = points.run(settings, tmp_path)
     assert result.picture == tmp_path / "ring_ring_fixed_sigma_0.3_seed0.png"
     assert result.files[0] == result.picture and all(file.exists() for file in result.files)
     assert result.picture.stat().st_size < 60_000
-    assert points.run(settings).picture is None
+    assert points.run(settings).picture is None and trained == [settings, settings]
