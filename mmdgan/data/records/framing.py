@@ -200,7 +200,7 @@ def read_rows(path: Path, starts: np.ndarray, stops: np.ndarray) -> Iterator[tup
                 raise MisframedError
             begins[part] = starts[part] - first + held
             held += last - first
-            if held >= _SPAN or part.stop == len(starts):
+            if held >= _SPAN // 2 or part.stop == len(starts):  # then a full run needs no join
                 block, some = np.frombuffer(b"".join(content), np.uint8), slice(done, part.stop)
                 for chosen, rows in _by_length(block, begins[some], (stops - starts)[some]):
                     yield done + chosen, rows

@@ -186,12 +186,12 @@ class RecordFile:
             raise corrupt(self.path, numbers[wrong].min())
         around = length - self.image_bytes
         for layout, some in self._sorted(data[:, :around], data[:, length - around :], length, numbers):
-            chosen = slice(None) if len(some) == len(places) else some
+            chosen = slice(None) if len(some) == len(places) else some  # a slice copies nothing
             where = _as_slice(places[chosen])
             if images is not None:
-                images[where] = data[some, layout.start : layout.start + self.image_bytes]
+                images[where] = data[chosen, layout.start : layout.start + self.image_bytes]
             if layout.labelled:
-                labels[where] = layout.labels(data[some, :around], data[some, length - around :])
+                labels[where] = layout.labels(data[chosen, :around], data[chosen, length - around :])
 
     def _sorted(
         self, heads: np.ndarray, tails: np.ndarray, length: int, numbers: np.ndarray
