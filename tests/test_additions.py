@@ -106,4 +106,4 @@ def test_they_work(copy):
     _run(copy, "-m", "mmdgan", "prepare", "folder:digits.raw4", "--name=raw")
     gen, dis, brightness, image = json.loads(_run(copy, "-c", PROGRAM, "Data").splitlines()[-1])
     assert (gen, dis, brightness) == (pytest.approx(2.25), pytest.approx(16.0), 7.0)
-    assert image == [value for value in pixels[16:] for _ in range(3)]  # a user's grey images become RGB
+    assert image == 3 * list(pixels[16:])  # a user's grey images become RGB, (C, H, W)
