@@ -20,8 +20,3 @@ def handled(number: int, handler) -> Iterator[None]:
         yield
     finally:
         signal.signal(number, former)
-
-
-def handle_interrupts() -> None:
-    """For `preexec_fn`: the child gets Ctrl-C even if this process ignores it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
