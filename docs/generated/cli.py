@@ -1,4 +1,4 @@
-"""The page of the command line: what `--help` of each verb and script says, as definition lists."""
+"""The page of the command line: what `--helpfull` of each verb and script says, as definition lists."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _FLAG = re.compile(r"  (--\S+)(?:\s+(.*))?$")
 
 _INTRODUCTION = """# Command line
 
-Made from `--help` of each verb and script when this page was built. A flag is written `--name=value` or `--name value`;
-one without a value is a switch, and `--noname` turns it off. What stands behind `=` here is the default.
+Made from `--helpfull` of each verb and script when this page was built. A flag is written `--name=value` or
+`--name value`; one without a value is a switch, and `--noname` turns it off. What follows `=` here is the default.
 
 """
 
@@ -47,17 +47,17 @@ def scripts() -> list[Path]:
 
 
 def verb_help(*names: str) -> str:
-    """What `python -m mmdgan NAMES --help` prints."""
+    """What `python -m mmdgan NAMES --helpfull` prints, or `--help` of the program."""
     from mmdgan.cli import program
 
-    words = [*names, "--help"]
+    words = [*names, "--helpfull"] if names else ["--help"]
     return _printed(["-m", "mmdgan", *words], lambda: program.main(words))
 
 
 def script_help(script: Path) -> str:
-    """What `python experiments/NAME.py --help` prints."""
+    """What `python experiments/NAME.py --helpfull` prints."""
     name = script.relative_to(PROJECT).as_posix()
-    return _printed([name, "--help"], lambda: runpy.run_path(str(script), run_name="__main__"))
+    return _printed([name, "--helpfull"], lambda: runpy.run_path(str(script), run_name="__main__"))
 
 
 def entries(help_text: str) -> list[tuple[str, str]]:
@@ -69,7 +69,7 @@ def as_markdown(help_text: str, only: set[tuple[str, str]] | None = None) -> str
     """A help text as Markdown: the usage as it stands, then the flags of each group.
 
     Args:
-      help_text: what `--help` prints.
+      help_text: what `--helpfull` prints.
       only: leave all other flags out.
     """
     usage, groups = _blocks(help_text)
@@ -118,7 +118,7 @@ def _printed(words: Sequence[str], run: Callable[[], object]) -> str:
 def _called_as(words: Sequence[str]) -> Iterator[None]:
     """Makes `python WORDS` of the running program, in the project's folder, as far as help texts ask."""
     argv, original, folder, path = sys.argv, sys.orig_argv, os.getcwd(), list(sys.path)
-    sys.argv, sys.orig_argv = [words[0], "--help"], ["python", *words]
+    sys.argv, sys.orig_argv = [words[0], "--helpfull"], ["python", *words]
     os.chdir(PROJECT)
     try:
         yield

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import inspect
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.cli import flags
+from mmdgan.cli.sample import EMA
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.options import check_seed, fields_with, option, option_like
+from mmdgan.core.files import append_jsonl
+from mmdgan.core.options import fields_with, option, option_like
 from mmdgan.core.text import nearest, program
 from mmdgan.metrics import METRICS
 from mmdgan.runs.experiment import Experiment
@@ -32,34 +33,31 @@ MOST_REAL = 50_000
 class EvaluateFlags:
     """The flags of `evaluate`; what is none is as the run's configuration has it."""
 
-    steps: tuple[str, ...] = option(("last",), "checkpoints: all, last, best, or steps such as 1000,2000", "of a run")
-    repeats: int = option(1, "how many sets of images to generate, with seeds one after the other", "of a run")
-
-    ema: bool | None = option(
-        None,
-        "the averaged weights of a run with --ema, or with --noema those of the step; none: the averaged ones",
-        "of a run",
+    steps: tuple[str, ...] = option(
+        ("last",), "checkpoints to score: all, last, best, or steps such as 1000,2000", "of a run"
     )
+    repeats: int = option(1, "number of sets of images to generate, with consecutive seeds", "of a run", least=1)
+    ema: bool | None = option(None, EMA, "of a run")
 
     images: str | None = option(
         None, "score these instead of a run: a folder or archive of pictures, a .npz, or a data set", "of any images"
     )
     reference: str | None = option(
-        None, "what to compare them with: a data set, a folder, a .npz, or statistics in a .npz", "of any images"
+        None, "compare them with this: a data set, a folder, a .npz, or statistics in a .npz", "of any images"
     )
 
     metrics: tuple[str, ...] | None = option(
         None,
-        f"of {', '.join(METRICS)}; all: those that are possible; none: the run's, or of images fid,is,kid, "
-        "against statistics fid",
+        f"scores to compute, of {', '.join(METRICS)}; all: those that are possible; none: the run's, or for images "
+        "fid,is,kid, against statistics fid",
     )
-    count: int | None = option(None, "images to score; none: as many as in training, or all images")
+    count: int | None = option(None, "number of images to score; none: as in training, or all images", least=2)
     seed: int | None = option_like(
-        Experiment, "seed", "options", help="seed of latent codes and of random choices; none: the run's, or 0"
+        Experiment, "seed", "options", least=0, help="seed of latent codes and random choices; none: the run's, or 0"
     )
-    k: int = option(5, "neighbours of precision, recall, density and coverage")
+    k: int = option(5, "number of neighbours of precision, recall, density and coverage", least=1)
     force: bool = option(False, "compute Fréchet distances of too few images too, and mark them")
-    out: str | None = option(None, "a .jsonl file to which the scores are added")
+    out: str | None = option(None, ".jsonl file to append the scores to")
 
     features: str | None = option_like(Experiment, "features", "features")
     resize: str | None = option_like(Experiment, "resize", "features")
@@ -70,22 +68,21 @@ class EvaluateFlags:
     )
     feature_cache: str | None = option_like(Experiment, "feature_cache", "features")
     save_statistics: str | None = option(
-        None, "a .npz for the moments of the real images' features, which later is a --reference", "features"
+        None, ".npz file for the moments of the real images' features, to be a --reference later", "features"
     )
 
 
 def evaluate(argv: Sequence[str]) -> int:
-    """Scores a run's generator against its data set, or any images against any others.
+    """Score a run's generator against its data set, or any images against any others.
 
-    Prints tables; a run's scores are also added to RUN/metrics.jsonl, one line per score.
+    Prints tables, and appends a run's scores to RUN/metrics.jsonl, one line per score.
 
       evaluate RUN --steps all --metrics fid,kid,prdc
       evaluate RUN --steps best --metrics all --repeats 3
       evaluate --images FOLDER --reference cifar10 --features inception
     """
-    head = f"usage: {program()} evaluate"
-    usage = f"{head} RUN [--flag=value ...]\n       {head.removeprefix('usage: ')} --images PATH --reference WHAT "
-    usage += f"[--flag=value ...]\n\n{inspect.cleandoc(evaluate.__doc__ or '')}"
+    images = f"\n       {program()} evaluate --images PATH --reference WHAT [--flag=value ...]"
+    usage = flags.usage(f"evaluate RUN [--flag=value ...]{images}", evaluate)
     parsed = flags.parse(EvaluateFlags(), argv, usage=usage, arguments=("[RUN]",))
     options: EvaluateFlags = parsed.options
     _check(options, parsed.arguments)
@@ -110,14 +107,10 @@ def _check(options: EvaluateFlags, words: Sequence[str]) -> None:
         if words:
             raise ConfigError(f"the command takes a RUN or --images, not both; leave {words[0]} or --images out.")
         if options.reference is None:
-            raise ConfigError("reference is none; say with --reference what the images are to be compared with.")
+            raise ConfigError("reference is none; give with --reference what to compare the images with.")
         for name in ("steps", "repeats", "ema"):
             if getattr(options, name) != getattr(EvaluateFlags(), name):
                 raise ConfigError(f"{name} is for a run's generator; leave --{name} out, or name a RUN.")
-    check_seed(options.seed)
-    for name, least in (("k", 1), ("repeats", 1), ("count", 2)):
-        if (value := getattr(options, name)) is not None and value < least:
-            raise ConfigError(f"{name} is {value}; give at least {least}.")
     for metric in options.metrics or ():
         if metric not in (*METRICS, ALL):
             hint = nearest(metric, METRICS)
@@ -168,7 +161,7 @@ def _evaluate_run(folder: RunFolder, options: EvaluateFlags) -> None:
 def _evaluate_images(options: EvaluateFlags) -> None:
     """Scores any images against any others, or against stored statistics."""
     from mmdgan.core.startup import prepare_tensorflow
-    from mmdgan.metrics import format_table
+    from mmdgan.metrics import format_table, open_images
     from mmdgan.metrics.evaluate import check_sets, evaluate_sets
     from mmdgan.metrics.moments import Moments
     from mmdgan.metrics.registry import needs_features
@@ -178,7 +171,9 @@ def _evaluate_images(options: EvaluateFlags) -> None:
     seed, root = options.seed or 0, options.data_root or "Data"
     assert options.images is not None and options.reference is not None  # as `_check` has seen
     real, whole = _open_reference(options.reference, root, options.count, seed)
-    generated = _open(options.images, "images", root, options.count, seed)
+    generated = _first(
+        open_images(options.images, data_root=root, seed=seed, say=print), "images", options.images, options.count
+    )
     statistics = whole is None
     metrics, leave_out = _metrics(options, ("fid",) if statistics else ("fid", "is", "kid"))
     if statistics and options.save_statistics:
@@ -217,7 +212,7 @@ def _steps(folder: RunFolder, words: Sequence[str]) -> list[int]:
 
 
 def _metrics(options: EvaluateFlags, default: tuple[str, ...]) -> tuple[tuple[str, ...], Any]:
-    """The metrics, each once; and for "all" what takes the sentences about those that cannot be computed."""
+    """The metrics, each once; and for "all" the callable that takes sentences about those that cannot be computed."""
     metrics = tuple(dict.fromkeys(default if options.metrics is None else options.metrics))
     return (METRICS, print) if ALL in metrics else (metrics, None)
 
@@ -228,11 +223,8 @@ def _score_options(options: EvaluateFlags) -> EvaluateOptions:
     return EvaluateOptions(k=options.k, force=options.force)
 
 
-def _open(what: str, flag: str, data_root: str, count: int | None, seed: int) -> ImageSet:
-    """The first `count` of some images, in random order, or all of them."""
-    from mmdgan.metrics import open_images
-
-    images = open_images(what, data_root=data_root, seed=seed, say=print)
+def _first(images: ImageSet, flag: str, what: str, count: int | None) -> ImageSet:
+    """The first `count` of some images, which are in random order, or all of them."""
     if count is not None and count > images.count:
         raise ConfigError(f"count is {count:,}, but --{flag}={what} holds {images.count:,} images; give at most that.")
     return images if count is None else images.first(count)
@@ -242,23 +234,19 @@ def _open_reference(
     what: str, data_root: str, count: int | None, seed: int
 ) -> tuple[ImageSet | Moments, ImageSet | None]:
     """What to compare with, and the whole set that it is taken from; None for stored statistics."""
-    if _holds_statistics(what):
-        from mmdgan.metrics import read_moments
+    from mmdgan.metrics import open_images, read_moments
 
+    if _holds_statistics(what):
         return read_moments(what), None
-    whole = _open(what, "reference", data_root, None, seed)
+    whole = open_images(what, data_root=data_root, seed=seed, say=print)
     if count is None and whole.count > MOST_REAL:
-        print(f"Of the {whole.count:,} images of {what}, {MOST_REAL:,} are compared with; --count changes that.")
+        print(f"{MOST_REAL:,} of the {whole.count:,} images of {what} are compared with; --count changes that.")
         count = MOST_REAL
-    if count is not None and count > whole.count:
-        raise ConfigError(
-            f"count is {count:,}, but --reference={what} holds {whole.count:,} images; give at most that."
-        )
-    return whole if count is None else whole.first(count), whole
+    return _first(whole, "reference", what, count), whole
 
 
 def _holds_statistics(what: str) -> bool:
-    """Whether a file holds statistics rather than images; a broken one is left to whoever reads it."""
+    """Whether a file holds statistics rather than images; a broken one is reported when it is read."""
     import zipfile
 
     path = Path(what)
@@ -278,7 +266,7 @@ def _extractor(options: EvaluateFlags, data: Any, data_root: str) -> Extractor:
 
 @contextlib.contextmanager
 def _cache(folder: Path | None) -> Iterator[Path]:
-    """Where features are kept while the command runs, so that no set's are computed twice."""
+    """A folder for features while the command runs, so that those of each set are computed once."""
     if folder is not None:
         yield folder
         return
@@ -299,11 +287,9 @@ def _save_statistics(path: str, real: ImageSet, extractor: Extractor | None, cac
 
 
 def _write(path: str | None, records: Sequence[dict]) -> None:
-    """Adds records to the file that --out names."""
+    """Appends records to the file that --out names."""
     if path is None:
         return
-    from mmdgan.metrics import append_jsonl
-
     with _writing(path):
         append_jsonl(path, records)
     print(f"written to {path}")

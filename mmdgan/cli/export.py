@@ -1,4 +1,4 @@
-"""The verb `export`: a network in a form that other programs load."""
+"""The verb `export`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from mmdgan.cli import flags
+from mmdgan.cli.sample import EMA, STEP
 from mmdgan.core.options import option
-from mmdgan.core.text import program
 from mmdgan.export import FORMATS, NETWORKS
 
 
@@ -19,27 +19,23 @@ class ExportOptions:
 
     format: str = option(
         "keras",
-        "keras: one file of standard Keras layers; savedmodel: for TensorFlow alone; onnx: for any ONNX runtime",
+        "form: one file of standard Keras layers (keras), for TensorFlow (savedmodel), or for ONNX runtimes (onnx)",
         choices=tuple(FORMATS),
     )
-    out: str | None = option(None, "the folder to write into; none: RUN/export/<step>_<format>")
-    step: int | Literal["best"] | None = option(
-        None, "the checkpoint of this step; best: the one kept for its score; none: the newest"
-    )
-    ema: bool | None = option(
-        None, "the averaged weights of a run with --ema, or with --noema those of the step; none: the averaged ones"
-    )
+    out: str | None = option(None, "folder to write into; none: RUN/export/<step>_<format>")
+    step: int | Literal["best"] | None = option(None, STEP)
+    ema: bool | None = option(None, EMA)
     network: str = option(
         "generator",
-        "which network; a critic in the format keras keeps mmdgan's layers",
+        "network to export; a critic in the format keras keeps mmdgan's layers",
         choices=NETWORKS,
     )
-    overwrite: bool = option(False, "replace an export that is there already")
+    overwrite: bool = option(False, "replace an existing export")
 
 
 def export(argv: Sequence[str]) -> int:
-    """Writes a run's generator in a form that other programs load without mmdgan, with a model card and samples."""
-    usage = f"usage: {program()} export RUN [--flag=value ...]\n\n{export.__doc__}"
+    """Write a run's generator in a form that other programs load without mmdgan, with a model card and samples."""
+    usage = flags.usage("export RUN [--flag=value ...]", export)
     parsed = flags.parse(ExportOptions(), argv, usage=usage, arguments=("RUN",))
     from mmdgan.core.startup import prepare_tensorflow
     from mmdgan.export import export_network

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import textwrap
 import typing
 from collections.abc import Mapping, Sequence
@@ -14,18 +15,31 @@ from typing import Any, NamedTuple, TypeVar
 from absl import flags
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.options import Value, flag_name
-from mmdgan.core.text import format_value, nearest
+from mmdgan.core.options import Value, check_limits, flag_name
+from mmdgan.core.text import format_value, nearest, program
 
 T = TypeVar("T")
 
+_SHORT_HELP, _FULL_HELP = ("--help", "-h", "-help", "--helpshort"), "--helpfull"
+
 
 class Parsed(NamedTuple):
-    """A parsed command line: the dataclass instance, the switches that were given, what is no flag."""
+    """A parsed command line.
+
+    Attributes:
+        options: The dataclass instance.
+        switches: Names of the switches that were given.
+        arguments: The words that are not flags.
+    """
 
     options: Any
     switches: frozenset[str]
     arguments: list[str]
+
+
+def usage(command: str, function: Any) -> str:
+    """What the help of a verb says first: the command, and the function's docstring."""
+    return f"usage: {program()} {command}\n\n{inspect.getdoc(function)}"
 
 
 def parse(
@@ -39,22 +53,21 @@ def parse(
     """Reads `argv` (without the program's name) over the defaults of `preset`.
 
     Args:
-      preset: an instance of a dataclass whose fields are made by `option`.
-      argv: the command line's words after the program (and verb).
-      usage: the first paragraph of `--help`; the rest follows from the fields.
-      switches: flags that are no fields, name -> help; given ones are returned.
-      arguments: the names of the words that go with the flags, in order: "RUN" is one word, "[RUN]" one that may be
-        left out, "RUN..." one or more (so that ("RUN", "RUN...") asks for at least two), "[RUN...]" any number.
+        preset: Instance of a dataclass whose fields are made by `option`.
+        argv: Words of the command line after the program (and verb).
+        usage: First paragraphs of `--help`; the rest follows from the fields.
+        switches: Flags that are no fields: name -> help.
+        arguments: Names of the words that go with the flags, in order: "RUN" is one word, "[RUN]" one that may be left
+            out, "RUN..." one or more (so ("RUN", "RUN...") asks for at least two), "[RUN...]" any number.
 
     Raises:
-      ConfigError: an unknown flag (with the nearest one), a value of the wrong type, a missing or surplus
-        word.
-      SystemExit: after printing the help, with status 0.
+        ConfigError: An unknown flag (the nearest one is named), a value that is not valid, a missing or surplus word.
+        SystemExit: After printing the help, with status 0.
     """
     switches = dict(switches or {})
     fields = dataclasses.fields(typing.cast(Any, preset))
-    if any(word in ("--help", "-h", "--helpfull", "--helpshort", "-help") for word in argv):
-        print(help_text(preset, usage, switches))
+    if any(word in (*_SHORT_HELP, _FULL_HELP) for word in argv):
+        print(help_text(preset, usage, switches, full=_FULL_HELP in argv))
         raise SystemExit(0)
     values = _define(preset, switches)
     try:
@@ -70,26 +83,33 @@ def parse(
         wanted = " ".join(arguments) or "no words, only flags written --name=value"
         raise ConfigError(f"the command takes {wanted}; it was given {' '.join(words) or 'none'}.")
     changed = {field.name: values[flag_name(field)].value for field in fields}
-    given = frozenset(name for name in switches if values[name].value)
-    return Parsed(dataclasses.replace(typing.cast(Any, preset), **changed), given, words)
+    options = dataclasses.replace(typing.cast(Any, preset), **changed)
+    check_limits(options)
+    return Parsed(options, frozenset(name for name in switches if values[name].value), words)
 
 
-def help_text(preset: Any, usage: str, switches: Mapping[str, str] | None = None) -> str:
-    """The text of `--help`: the usage, then the flags by group with their defaults, in 100 columns."""
-    groups: dict[str, list[str]] = {}
+def help_text(preset: Any, usage: str, switches: Mapping[str, str] | None = None, full: bool = True) -> str:
+    """The text of the help: the usage, then the flags with their defaults, in 100 columns.
+
+    Args:
+        preset: As for `parse`.
+        usage: As for `parse`.
+        switches: As for `parse`.
+        full: Whether to list all flags, by group, instead of those whose field has a place in the short help.
+    """
     hints = typing.get_type_hints(type(preset))
-    for field in dataclasses.fields(preset):
-        default = format_value(getattr(preset, field.name)) or "none"
-        value = "" if _is_switch(hints[field.name]) else f"={default}"
-        choices = field.metadata["choices"]
-        text = field.metadata["help"] + (f" [{'|'.join(choices)}]" if choices else "")
-        groups.setdefault(field.metadata["group"], []).append(
-            _entry(f"--{_shown_name(field, hints[field.name])}{value}", text)
-        )
+    fields = dataclasses.fields(preset)
+    short = sorted((f for f in fields if f.metadata["short"] is not None), key=lambda field: field.metadata["short"])
+    full = full or not short
+    groups: dict[str, list[str]] = {}
+    for field in fields if full else short:
+        group = field.metadata["group"] if full else "most used flags"
+        groups.setdefault(group, []).append(_entry(field, hints[field.name], getattr(preset, field.name)))
     for name, text in (switches or {}).items():
-        groups.setdefault("what to do", []).append(_entry(f"--{name}", text))
+        groups.setdefault("what to do" if full else "most used flags", []).append(_line(f"--{name}", text))
     blocks = [f"{title}:\n" + "\n".join(entries) for title, entries in groups.items()]
-    return "\n\n".join([usage.strip(), *blocks])
+    more = [] if full else [f"{_FULL_HELP} lists all {len(fields) + len(switches or {})} flags, by group."]
+    return "\n\n".join([usage.strip(), *blocks, *more])
 
 
 def _is_switch(hint: Any) -> bool:
@@ -97,17 +117,20 @@ def _is_switch(hint: Any) -> bool:
     return hint is bool or hint == bool | None
 
 
-def _shown_name(field: dataclasses.Field, hint: Any) -> str:
-    """A flag as the help shows it; of one that is neither true nor false by default, both ways to give it."""
-    return flag_name(field) if hint != bool | None else f"[no]{flag_name(field)}"
-
-
 def _unknown_flag(name: str, known: Sequence[str]) -> str:
     hint = nearest(name, [*known, *(f"no{flag}" for flag in known)]).replace("mean ", "mean --")
-    return f"there is no flag --{name}{hint}; --help lists all flags."
+    return f"there is no flag --{name}{hint}; {_FULL_HELP} lists all flags."
 
 
-def _entry(flag: str, text: str) -> str:
+def _entry(field: dataclasses.Field, hint: Any, default: Any) -> str:
+    """A field in the help: "--name=default", "--name" of a switch, "--[no]name" of one that may be None."""
+    name = f"[no]{flag_name(field)}" if hint == bool | None else flag_name(field)
+    value = "" if _is_switch(hint) else f"={format_value(default) or 'none'}"
+    choices = field.metadata["choices"]
+    return _line(f"--{name}{value}", field.metadata["help"] + (f" [{'|'.join(choices)}]" if choices else ""))
+
+
+def _line(flag: str, text: str) -> str:
     lines = textwrap.wrap(text, 68)
     head = f"  {flag:<28}" + ("" if len(flag) < 28 else "\n" + " " * 30)
     return head + ("\n" + " " * 30).join(lines)

@@ -1,9 +1,8 @@
-"""The verb `interpolate`, which makes paths between latent codes with a trained generator."""
+"""The verb `interpolate`: paths between latent codes of a trained generator."""
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +11,12 @@ from typing import TYPE_CHECKING, Literal
 from mmdgan.cli import flags
 from mmdgan.cli.sample import EMA, HOW, STEP, WHAT, WHERE, check_class, check_size, file_name
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.options import check_seed, option
-from mmdgan.core.text import program
+from mmdgan.core.options import option
 
 if TYPE_CHECKING:
     import numpy as np
 
-_SMALLEST_SHOWN = 96  # pixels: smaller images are enlarged in animations
+_SMALLEST_SHOWN = 96  # pixels; smaller images are enlarged in animations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,36 +25,35 @@ class InterpolateOptions:
 
     mode: str = option(
         "slerp",
-        "slerp: along the arc between two codes; linear: straight, through shorter codes than the generator knows; "
-        "sine: a blend by sine and cosine",
+        "slerp: along the arc between two codes; linear: straight, through codes shorter than those of training; "
+        "sine: blended by sine and cosine",
         HOW,
     )
-    rows: int = option(8, "paths; each begins where the one before it ends", HOW)
-    frames: int = option(24, "images of each path", HOW)
-    loop: bool = option(False, "each path goes on to a third code and back to its first", HOW)
-    seed: int = option(0, "of the codes", HOW)
+    rows: int = option(8, "number of paths; each begins where the one before it ends", HOW)
+    frames: int = option(24, "images per path", HOW)
+    loop: bool = option(False, "continue each path to a third code and back to its first", HOW)
+    seed: int = option(0, "seed of the codes", HOW, least=0)
     step: int | Literal["best"] | None = option(None, STEP, WHAT)
     class_: int | None = option(
-        None, "of a conditional run: all paths are of this class; none: the r-th path is of class r", WHAT
+        None, "of a conditional run, the class of all paths; none: the r-th path is of class r", WHAT
     )
     ema: bool | None = option(None, EMA, WHAT)
     out: str | None = option(
         None,
-        "NAME.png, NAME.gif or NAME.mp4, or NAME for a .png and a .gif; none: RUN/samples/<step>_<what> for both",
+        "write NAME.png, NAME.gif or NAME.mp4; NAME writes a .png and a .gif; none: both as RUN/samples/<step>_<what>",
         WHERE,
     )
     seconds: float | None = option(None, "length of the animation; none: a tenth of a second per frame", WHERE)
 
 
 def interpolate(argv: Sequence[str]) -> int:
-    """Makes paths between latent codes: a picture whose rows are the paths, and an animation of all of them.
+    """Make paths between latent codes: a picture whose rows are the paths, and an animation of all of them.
 
-    Paths stay within one class: labels are whole numbers, between which there is nothing.
+    Each path stays within one class, because nothing lies between two labels.
     """
-    usage = f"usage: {program()} interpolate RUN [--flag=value ...]\n\n{inspect.cleandoc(interpolate.__doc__ or '')}"
+    usage = flags.usage("interpolate RUN [--flag=value ...]", interpolate)
     parsed = flags.parse(InterpolateOptions(), argv, usage=usage, arguments=("RUN",))
     options: InterpolateOptions = parsed.options
-    check_seed(options.seed)
     endings = _endings(options.out)
     seconds = _frame_seconds(options, endings)
     from mmdgan import sampling
@@ -87,7 +84,7 @@ def interpolate(argv: Sequence[str]) -> int:
 
 
 def _endings(out: str | None) -> tuple[str, ...]:
-    """The kinds of files that `interpolate` writes."""
+    """The endings of the files to write."""
     ending = Path(out or "").suffix.lower()
     if ending == ".mp4":
         from mmdgan.pictures.animations import find_ffmpeg
@@ -103,7 +100,6 @@ def _endings(out: str | None) -> tuple[str, ...]:
 
 
 def _frame_seconds(options: InterpolateOptions, endings: tuple[str, ...]) -> float:
-    """How long each frame is shown."""
     if options.seconds is None:
         return 0.1
     if endings == (".png",):

@@ -1,8 +1,7 @@
-"""The verb `prepare`: image data of any form becomes a data set; or one that is there is verified."""
+"""The verb `prepare`: converts images to a data set, or verifies one."""
 
 from __future__ import annotations
 
-import inspect
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 FAULTY = 2
 
-# The architectures that suit images of a shape; "" is the default one.
 _PRESETS = {
     (1, 28, 28): ("mnist/DCGAN", None),
     (3, 32, 32): ("", "sample/PROJECTION_SMALL"),
@@ -28,18 +26,18 @@ _PRESETS = {
     (3, 64, 64): ("celeba/DCGAN", "sngan/PROJECTION_64_QUARTER"),
     (3, 128, 128): ("imagenet/DCGAN", "sngan/PROJECTION_128_QUARTER"),
 }
-"""By shape: the architecture to train on such images (the default one: ""), and one that is told classes."""
+"""By shape of the images: an architecture (the default one: ""), and a class-conditional one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareFlags(PrepareOptions):
     """The flags of `prepare`."""
 
-    verify: str | None = option(None, "check the data set in this folder, and do nothing else", "instead")
+    verify: str | None = option(None, "only check the data set in this folder", "instead")
 
 
 def prepare(argv: Sequence[str]) -> int:
-    """Converts images to a data set in Data/NAME; run again, an interrupted conversion goes on.
+    """Convert images to a data set in Data/NAME; run again to go on with an interrupted conversion.
 
     WHAT is cifar10, stl10, celeba, lsun, imagenet, mnist or fashion_mnist; folder:PATH for your own images (a
     folder, zip or tar; a folder per class gives labels); or tfds:NAME for a data set of TensorFlow Datasets.
@@ -49,7 +47,7 @@ def prepare(argv: Sequence[str]) -> int:
       prepare tfds:oxford_flowers102 --split train --size 64 --download
       prepare --verify Data/cifar10
     """
-    usage = f"usage: {program()} prepare WHAT [--flag=value ...]\n\n{inspect.cleandoc(prepare.__doc__ or '')}"
+    usage = flags.usage("prepare WHAT [--flag=value ...]", prepare)
     verifying = any(word.lstrip("-").partition("=")[0] == "verify" and word.startswith("-") for word in argv)
     parsed = flags.parse(PrepareFlags(), argv, usage=usage, arguments=() if verifying else ("WHAT",))
     options: PrepareFlags = parsed.options
@@ -65,7 +63,7 @@ def prepare(argv: Sequence[str]) -> int:
 
 
 def _verify(folder: str) -> int:
-    """Prints all that is wrong with a data set; returns the exit status."""
+    """Prints what is wrong with a data set; returns the exit status."""
     from mmdgan.data.preparation.verify import verify
 
     report = verify(folder, print)
@@ -80,7 +78,7 @@ def _verify(folder: str) -> int:
 
 
 def _closing(sidecar: Sidecar, data_root: str) -> str:
-    """What was made, where, what is missing from it, and what to do next."""
+    """What was made, where, what was left out, and what to do next."""
     from mmdgan.core.text import readable_bytes
 
     folder = Path(data_root) / sidecar.name

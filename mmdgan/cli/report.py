@@ -1,26 +1,24 @@
-"""The verbs that put results together: `compare` and `report`."""
+"""The verbs `compare` and `report`."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmdgan.cli import flags
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
-from mmdgan.core.text import program
 
 
 @dataclass(frozen=True)
 class CompareOptions:
     """The flags of `compare`."""
 
-    published: str | None = option(None, "a CSV of published scores; none: Results/published")
-    by: str | None = option(None, "scores of this step, or best; none: the newest of each run")
-    metrics: tuple[str, ...] = option((), "these alone, such as fid,is,prdc; none: all")
+    published: str | None = option(None, "CSV of published scores; none: Results/published")
+    by: str | None = option(None, "step of the scores, or best; none: the newest of each run")
+    metrics: tuple[str, ...] = option((), "scores to show, such as fid,is,prdc; none: all")
     out: str | None = option(
-        "compare", "a folder for the table (compare.txt) and the plots, or NAME.png for the plots; none: text alone"
+        "compare", "folder for the table (compare.txt) and the plots, or NAME.png for the plots; none: print only"
     )
 
 
@@ -28,19 +26,19 @@ class CompareOptions:
 class ReportOptions:
     """The flags of `report`."""
 
-    out: str | None = option(None, "NAME.html; none: RUN/report.html")
-    step: str | None = option(None, "the checkpoint of this step, or best, for the pictures; none: the newest")
-    count: int = option(256, "real and generated images that the critic looks at")
+    out: str | None = option(None, "file to write, NAME.html; none: RUN/report.html")
+    step: str | None = option(None, "step of the checkpoint for the pictures, or best; none: the newest")
+    count: int = option(256, "number of real and of generated images to show the critic", least=4)
     pictures: bool = option(True, "make what needs the networks; --nopictures is quick, without TensorFlow")
-    published: str | None = option(None, "a CSV of published scores; none: Results/published")
+    published: str | None = option(None, "CSV of published scores; none: Results/published")
 
 
 def compare(argv: Sequence[str]) -> int:
-    """Puts runs beside one another: scores, what differs in protocols and configurations, published scores, curves.
+    """Compare runs: scores, differences in protocols and configurations, published scores, curves.
 
-    A RUN may be a directory above runs, such as Results/cifar10, and stands for all of them.
+    A RUN may be a directory above runs, such as Results/cifar10, which stands for all of them.
     """
-    usage = f"usage: {program()} compare RUN ... [--flag=value ...]\n\n{inspect.cleandoc(compare.__doc__ or '')}"
+    usage = flags.usage("compare RUN ... [--flag=value ...]", compare)
     parsed = flags.parse(CompareOptions(), argv, usage=usage, arguments=("RUN...",))
     options: CompareOptions = parsed.options
     from mmdgan.report import compare_runs
@@ -59,12 +57,10 @@ def compare(argv: Sequence[str]) -> int:
 
 
 def report(argv: Sequence[str]) -> int:
-    """Writes all that is known of a run into one HTML file: scores, curves, pictures, configuration, commands."""
-    usage = f"usage: {program()} report RUN [--flag=value ...]\n\n{report.__doc__}"
+    """Write all that is known of a run into one HTML file: scores, curves, pictures, configuration, commands."""
+    usage = flags.usage("report RUN [--flag=value ...]", report)
     parsed = flags.parse(ReportOptions(), argv, usage=usage, arguments=("RUN",))
     options: ReportOptions = parsed.options
-    if options.count < 4:
-        raise ConfigError(f"count is {options.count}; give at least 4 images.")
     step = _step("step", options.step)
     from mmdgan.report import write_report
 
@@ -84,7 +80,6 @@ def report(argv: Sequence[str]) -> int:
 
 
 def _step(name: str, text: str | None) -> int | str | None:
-    """A step, "best", or None."""
     if text is None or text == "best":
         return text
     if not text.isdecimal():

@@ -1,9 +1,8 @@
-"""The verb `sample`, which makes images with a trained generator, and what `interpolate` shares with it."""
+"""The verb `sample`: images of a trained generator; and what `interpolate` shares with it."""
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mmdgan.cli import flags
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.options import check_seed, option
-from mmdgan.core.text import format_value, nearest, program
+from mmdgan.core.options import option
+from mmdgan.core.text import format_value, nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,54 +20,56 @@ if TYPE_CHECKING:
 
 _CODES = ("random", "sine", "feature")
 _MESHES = ("sine", "feature")
-_MOST_PIXELS = 89_000_000  # of a picture; Pillow warns of larger ones, and few viewers show them
+_MOST_PIXELS = 89_000_000  # Pillow warns of larger pictures, and few viewers show them
 HOW, WHAT, WHERE = "how codes are made", "which images", "what is written"
-STEP = "the checkpoint of this step, or best; none: the newest"
-EMA = "of a run with --ema: the averaged weights, or with --noema those of the step; none: the averaged ones"
+STEP = "step of the checkpoint, or best; none: the newest"
+EMA = "use the averaged weights of a run with --ema, or with --noema those of the step; none: the averaged ones"
 
 
 @dataclasses.dataclass(frozen=True)
 class SampleOptions:
     """The flags of `sample`."""
 
-    count: int | None = option(None, "how many images; none: 400, or all codes of a file or a mesh", WHAT)
+    count: int | None = option(None, "number of images; none: 400, or all codes of a file or a mesh", WHAT, least=1)
     step: int | Literal["best"] | None = option(None, STEP, WHAT)
     class_: int | None = option(
         None,
-        "of a conditional run: images of this class alone; none: all in turn, of a grid one per column, but a mesh "
-        "is of class 0",
+        "of a conditional run, images of this class only; none: all in turn, in a grid one per column, in a mesh "
+        "class 0",
         WHAT,
     )
     ema: bool | None = option(None, EMA, WHAT)
     codes: str = option(
         "random",
-        "random; sine: a mesh between four random codes; feature: a mesh whose rows change one component each; or a "
-        "file: .npy (N, code length), or .npz with that as codes, and maybe labels",
+        "random; sine: a mesh between four random codes; feature: a mesh whose rows vary one component each; or a "
+        "file: .npy (N, code length), or .npz with that array as codes, and optional labels",
         HOW,
     )
-    seed: int = option(0, "of all that is random; the first codes are the same for every count", HOW)
+    seed: int = option(0, "seed of everything random; the first codes are the same for every count", HOW, least=0)
     truncation: float | None = option(
-        None, "draw components of random codes beyond this again: smaller is less diverse; 2 changes little", HOW
+        None, "redraw components of random codes beyond this: smaller is less diverse; 2 changes little", HOW
     )
     mesh: tuple[int, int] | None = option(None, "ROWS,COLS of a mesh; none: 10,10", HOW)
-    grid_range: float | None = option(None, "of a feature mesh: from minus this to this; none: 2", HOW)
+    grid_range: float | None = option(None, "range of a feature mesh: from minus this to this; none: 2", HOW)
     out: str | None = option(
         None,
-        "NAME.png (a grid), NAME.npz, or a folder, with one in it for each class; none: a grid, "
+        "write NAME.png (a grid), NAME.npz, or a folder, with a folder in it per class; none: a grid, "
         "RUN/samples/<step>_<what>.png",
         WHERE,
     )
-    columns: int | None = option(None, "of a grid; none: about as many as rows, or the mesh's", WHERE)
-    stretch: bool = option(False, "in a grid, each image uses the whole range 0..255, as in the original", WHERE)
-    invert: bool = option(False, "in a grid, each image is its negative", WHERE)
-    real: bool = option(False, "write as many real images of the run's data too, to <out>_real", WHERE)
+    columns: int | None = option(
+        None, "columns of a grid; none: about as many as rows, or those of the mesh", WHERE, least=1
+    )
+    stretch: bool = option(False, "in a grid, stretch each image to the range 0..255, as in the original", WHERE)
+    invert: bool = option(False, "in a grid, show each image as its negative", WHERE)
+    real: bool = option(False, "also write as many real images of the run's data, to <out>_real", WHERE)
     projector: bool = option(
         False, "write the critic's scores of 256 real and 256 generated images for TensorBoard's projector", WHERE
     )
 
 
 class _Chosen(NamedTuple):
-    """Latent codes, and what they are: labels of a file, columns of a mesh, the part of a file's name."""
+    """Latent codes, with the labels of a file, the columns of a mesh, and their part of the file's name."""
 
     codes: np.ndarray
     labels: np.ndarray | None
@@ -77,12 +78,12 @@ class _Chosen(NamedTuple):
 
 
 def sample(argv: Sequence[str]) -> int:
-    """Makes images with a run's generator: a grid, an array, or one file per image.
+    """Make images with a run's generator: a grid, an array, or one file per image.
 
-    The same seed gives the same images: more of them begin with the same ones. In the picture of a sine mesh the
+    The same seed gives the same images; a larger count begins with the same ones. In the picture of a sine mesh the
     four codes are blended by the sines of two angles, from 0 in the top left corner to 45 degrees.
     """
-    usage = f"usage: {program()} sample RUN [--flag=value ...]\n\n{inspect.cleandoc(sample.__doc__ or '')}"
+    usage = flags.usage("sample RUN [--flag=value ...]", sample)
     parsed = flags.parse(SampleOptions(), argv, usage=usage, arguments=("RUN",))
     options: SampleOptions = parsed.options
     _check_sample(options)
@@ -111,9 +112,9 @@ def sample(argv: Sequence[str]) -> int:
     print(f"{count:,} samples of step {step:,}{note}: {_write(out, batches, count, labels, columns, options)}")
     if options.real:
         real = [(0, _real_images(folder, count, labels, options.seed))]
-        beside = out.with_name(f"{out.stem}_real{out.suffix}")
-        check_image_target(beside, count, labels)
-        print(f"{count:,} real images: {_write(beside, real, count, labels, columns, options)}")
+        out_real = out.with_name(f"{out.stem}_real{out.suffix}")
+        check_image_target(out_real, count, labels)
+        print(f"{count:,} real images: {_write(out_real, real, count, labels, columns, options)}")
     if options.projector:
         _write_projector(folder, step, options.seed)
     return 0
@@ -121,10 +122,6 @@ def sample(argv: Sequence[str]) -> int:
 
 def _check_sample(options: SampleOptions) -> None:
     """Refuses flags that are out of range, or that do not go together."""
-    for name in ("count", "columns"):
-        if (number := getattr(options, name)) is not None and number < 1:
-            raise ConfigError(f"{name} is {number}; give at least 1.")
-    check_seed(options.seed)
     codes, mesh = options.codes, options.codes in _MESHES
     if codes not in _CODES and Path(codes).suffix.lower() not in (".npy", ".npz"):
         raise ConfigError(
@@ -139,8 +136,8 @@ def _check_sample(options: SampleOptions) -> None:
         ("mesh", mesh, f"codes is {codes}", "belongs to --codes=sine or --codes=feature"),
         ("grid_range", codes == "feature", f"codes is {codes}", "belongs to --codes=feature"),
         ("truncation", codes == "random", f"codes is {codes}", "belongs to --codes=random"),
-        ("count", not mesh, f"codes is {codes}", "of a mesh is what --mesh says"),
-        ("columns", not mesh, f"codes is {codes}", "of a mesh are what --mesh says"),
+        ("count", not mesh, f"codes is {codes}", "of a mesh is set by --mesh"),
+        ("columns", not mesh, f"codes is {codes}", "of a mesh are set by --mesh"),
         *[(name, is_grid, f"out is {options.out}", "belongs to a .png") for name in ("columns", "stretch", "invert")],
     ]
     for name, possible, fact, rule in belongs:
@@ -184,7 +181,7 @@ def _choose_codes(
 def _choose_labels(
     options: SampleOptions, chosen: _Chosen, num_class: int, columns: int | None
 ) -> tuple[np.ndarray | None, str]:
-    """The classes of the images, and what is said of them."""
+    """The classes of the images, and a note about them."""
     import numpy as np
 
     from mmdgan import sampling
@@ -212,7 +209,7 @@ def _choose_labels(
 
 
 def _write(out: Any, batches: Any, count: Any, labels: Any, columns: Any, options: SampleOptions) -> Path:
-    """Writes images, (index of the first, uint8 (B, H, W, C)) by batch, in the form that the ending of `out` names."""
+    """Writes batches (index of the first image, uint8 (B, H, W, C)) in the form that the ending of `out` names."""
     import numpy as np
 
     from mmdgan.pictures.files import save_batches, write_errors
@@ -226,7 +223,7 @@ def _write(out: Any, batches: Any, count: Any, labels: Any, columns: Any, option
 
 
 def _real_images(folder: RunFolder, count: int, labels: np.ndarray | None, seed: int) -> np.ndarray:
-    """Different images of the run's data set, of these classes if it has classes: uint8 (count, H, W, C)."""
+    """Different images of the run's data set, of these classes if there are any: uint8 (count, H, W, C)."""
     import numpy as np
 
     from mmdgan.data import Pipeline
@@ -256,7 +253,7 @@ def _write_projector(folder: RunFolder, step: int, seed: int) -> None:
 
 
 def file_name(step: int, name: str, options: Any, also: Sequence[str]) -> str:
-    """The name of a picture, without ending: the step, what it shows, and each choice that is not the default."""
+    """Name of a picture, without ending: the step, what it shows, and each choice that is not the default."""
     parts = [str(step), name]
     for field in ("class_", "seed", *also):
         value = getattr(options, field)
@@ -267,7 +264,7 @@ def file_name(step: int, name: str, options: Any, also: Sequence[str]) -> str:
 
 
 def check_size(rows: int, columns: int, shape: tuple[int, int, int]) -> None:
-    """Refuses pictures that no program would open; shape is that of an image, (C, H, W)."""
+    """Refuses pictures that few viewers open; `shape` is that of an image, (C, H, W)."""
     height, width = rows * shape[1], columns * shape[2]
     if height * width > _MOST_PIXELS:
         raise ConfigError(
@@ -277,7 +274,7 @@ def check_size(rows: int, columns: int, shape: tuple[int, int, int]) -> None:
 
 
 def check_class(folder: RunFolder, number: int | None) -> None:
-    """Checks the number of a class of which samples are wanted."""
+    """Checks that a run has a class of this number."""
     if number is None:
         return
     num_class = folder.read_config()["experiment"].get("num_class", 0)

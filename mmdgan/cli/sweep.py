@@ -1,9 +1,8 @@
-"""The verb `sweep`: many runs of one experiment, and what came of them."""
+"""The verb `sweep`: runs many trainings, and shows their results."""
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,39 +25,39 @@ SWITCHES = {"dry_run": "list the runs, with the flags of each, and exit"}
 class SweepOptions(EngineOptions):
     """The flags of `sweep FILE.py`."""
 
-    results: str | None = option(None, "the sweep goes to RESULTS/sweeps/<name>; none: the base's", "the sweep")
-    data_root: str | None = option(None, "the folder that holds the data sets; none: the base's", "the sweep")
+    results: str | None = option(None, "write the sweep to RESULTS/sweeps/<name>; none: the base's", "the sweep")
+    data_root: str | None = option(None, "folder of the data sets; none: the base's", "the sweep")
 
 
 @dataclass(frozen=True)
 class ReadOptions:
     """The flags of `sweep status|table|best`."""
 
-    results: str = option("Results", "where a sweep's name is looked for: RESULTS/sweeps/<name>")
-    metric: str | None = option(None, "the score, such as fid, kid or FD[classifier]; none: the sweep's")
+    results: str = option("Results", "where to look for a sweep's name: RESULTS/sweeps/<name>")
+    metric: str | None = option(None, "score to show, such as fid, kid or FD[classifier]; none: the sweep's")
     rows: tuple[str, ...] = option((), "fields of the table's rows; lr stands for lr_dis,lr_gen")
     columns: tuple[str, ...] = option((), "fields of the table's columns")
-    csv: str | None = option(None, "also write all runs to this CSV file")
-    published: str | None = option(None, "a CSV of published scores; none: Results/published")
+    csv: str | None = option(None, "CSV file to write all runs to")
+    published: str | None = option(None, "CSV of published scores; none: Results/published")
 
 
 def sweep(argv: Sequence[str]) -> int:
-    """Does the runs of a sweep that are not done yet; run again to go on.
+    """Train the runs of a sweep that are not done yet; run again to go on.
 
-    FILE.py says SWEEP = Sweep(...): a grid or a search space over the fields of an experiment (docs/sweeps.md).
+    FILE.py defines SWEEP = Sweep(...): a grid or a search space over the fields of an experiment (docs/sweeps.md).
     Finished and diverged runs are results, and are not repeated; interrupted ones resume from their checkpoints; failed
     ones are tried again.
 
         sweep FILE.py             run it
-        sweep status NAME         how many runs are done
-        sweep table NAME          the scores, with those that the authors published
-        sweep best NAME           the best run, with its command
+        sweep status NAME         count the runs that are done
+        sweep table NAME          show the scores, with those that the authors published
+        sweep best NAME           show the best run, with its command
 
     A NAME may also be the sweep's folder or its FILE.py.
     """
     if argv and argv[0] in READERS:
         return READERS[argv[0]](argv[1:])
-    usage = f"usage: {program()} sweep FILE.py [--flag=value ...]\n\n{inspect.cleandoc(sweep.__doc__ or '')}"
+    usage = flags.usage("sweep FILE.py [--flag=value ...]", sweep)
     parsed = flags.parse(SweepOptions(), argv, usage=usage, switches=SWITCHES, arguments=("FILE.py",))
     options: SweepOptions = parsed.options
     options.check()
@@ -73,7 +72,6 @@ def sweep(argv: Sequence[str]) -> int:
 
 
 def _list(spec: Sweep, points: list[Point]) -> int:
-    """Prints what would be run."""
     folder = Path(points[0].experiment.results)
     print(f"sweep {spec.name}: {len(points)} runs, in {folder}")
     for number, point in enumerate(points, 1):
@@ -93,13 +91,13 @@ def _run(spec: Sweep, options: SweepOptions) -> int:
     if undone:
         raise ConfigError(
             f"{len(undone)} of {len(states)} runs failed, the first of them {undone[0].run}: "
-            f"{undone[0].error.rstrip('.')}; mend that and run the sweep again, which repeats nothing that is done."
+            f"{undone[0].error.rstrip('.')}; fix that and run the sweep again, which repeats nothing that is done."
         )
     return 0
 
 
 def status(argv: Sequence[str]) -> int:
-    """Counts the runs of a sweep: finished, diverged, failed, interrupted, running, waiting."""
+    """Count the runs of a sweep: finished, diverged, failed, interrupted, running, waiting."""
     folder, _ = _opened("status", status, argv)
     states = folder.states()
     print(f"Sweep {folder.read()['name']} in {folder.path}: {len(states)} runs, {counts(o for _, o in states)}.")
@@ -112,7 +110,7 @@ def status(argv: Sequence[str]) -> int:
 
 
 def table(argv: Sequence[str]) -> int:
-    """Prints the scores of a sweep, and the authors' for the same settings where they published some."""
+    """Print the scores of a sweep, and the authors' for the same settings where they published some."""
     folder, options = _opened("table", table, argv)
     from mmdgan.sweeps.published_table import published_text
     from mmdgan.sweeps.table import csv_text, pivot, table_rows
@@ -131,7 +129,7 @@ def table(argv: Sequence[str]) -> int:
 
 
 def best(argv: Sequence[str]) -> int:
-    """Prints the best run of a sweep, with the command that trains it again."""
+    """Print the best run of a sweep, with the command that trains it again."""
     folder, options = _opened("best", best, argv)
     from mmdgan.sweeps.table import best as find_best
 
@@ -151,7 +149,7 @@ READERS = {"status": status, "table": table, "best": best}
 
 def _opened(name: str, function: Callable[..., Any], argv: Sequence[str]) -> tuple[SweepFolder, ReadOptions]:
     """The sweep that a command line names, and its flags."""
-    usage = f"usage: {program()} sweep {name} NAME|FOLDER|FILE.py [--flag=value ...]\n\n{function.__doc__}"
+    usage = flags.usage(f"sweep {name} NAME|FOLDER|FILE.py [--flag=value ...]", function)
     parsed = flags.parse(ReadOptions(), argv, usage=usage, arguments=("NAME",))
     return SweepFolder.find(parsed.arguments[0], parsed.options.results), parsed.options
 

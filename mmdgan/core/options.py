@@ -26,7 +26,7 @@ def option(
     *,
     least: float | None = None,
     positive: bool = False,
-    short: bool = False,
+    short: int | None = None,
     identity: bool | Callable[[Any], bool] = False,
     scope: str = "run",
     inputs: bool = False,
@@ -41,7 +41,8 @@ def option(
         choices: Valid values, where they are few.
         least: Least valid value.
         positive: Whether the value must be a finite number above 0.
-        short: Whether `--help` shows the flag; where no field of the dataclass says so, it shows all of them.
+        short: Place of the flag in `--help`, which leaves out the flags without a place (`--helpfull` shows them);
+            if no field of the dataclass has a place, `--help` shows them all.
         identity: Whether a resumed run must have the same value. A function says so for one instance: a field without
             effect there may change.
         scope: What the value belongs to: "run"; "place" (where files are, such as results); "machine" (what suits the
@@ -100,7 +101,10 @@ def check_limits(options: Any) -> None:
     """
     for field in dataclasses.fields(options):
         name, value, known = field.name, getattr(options, field.name), field.metadata
-        if known["choices"] and format_value(value) not in known["choices"]:
+        if value == field.default:
+            continue
+        parts = value if isinstance(value, tuple) else (value,)
+        if known["choices"] and any(format_value(part) not in known["choices"] for part in parts):
             raise ConfigError(f"{name} is {format_value(value)}; the valid values are {', '.join(known['choices'])}.")
         if value is None:
             continue

@@ -34,15 +34,6 @@ LOSS, AIDS = "options of the loss", "training aids"
 """The groups of the fields that are options of losses, and of those that are fields of `Aids`."""
 
 
-def loss_names() -> str:
-    """The names of the losses, with the variants of each behind it: "rep[_gp|_ds]"."""
-    variants: dict[str, list[str]] = {}
-    for name in losses.names():
-        base = name.removesuffix("_gp").removesuffix("_ds")
-        variants.setdefault(base, []).extend([name.removeprefix(base)] if name != base else [])
-    return ", ".join(f"{base}[{'|'.join(ends)}]" if ends else base for base, ends in variants.items())
-
-
 def _uses_end_lr(experiment: Experiment) -> bool:
     """Whether a learning rate falls to `end_lr`."""
     falls = experiment.lr_schedule in FALLING
@@ -57,7 +48,7 @@ class Experiment:
         "cifar10/DCGAN",
         "networks: a preset, or path/file.py:NAME for your own dictionary",
         "networks",
-        short=True,
+        short=3,
         hparams="first",
     )
     num_class: int = option(
@@ -98,10 +89,10 @@ class Experiment:
     )
     precision: str = option(
         "float32",
-        "precision of the convolutions; weights and losses stay in float32, and fp16 scales its losses dynamically",
+        "precision of the convolutions; weights and losses stay in float32",
         "networks",
         ("float32", "bf16", "fp16", "float64"),
-        short=True,
+        short=9,
         identity=True,
     )
     data_format: str | None = option(
@@ -115,7 +106,7 @@ class Experiment:
     )
 
     data: str = option(
-        "cifar10", "data set: cifar10, sample, ...", "data", short=True, identity=True, inputs=True, hparams="first"
+        "cifar10", "data set: cifar10, sample, ...", "data", short=1, identity=True, inputs=True, hparams="first"
     )
     data_root: str = option("Data", "folder of the data sets", "data", scope="place", inputs=True)
     source: str | None = option(
@@ -135,9 +126,10 @@ class Experiment:
 
     loss: str = option(
         "rep",
-        f"loss: {loss_names()}; `python -m mmdgan losses` explains them",
+        "rep, rep_b, mmd_g, hinge, logistic, wasserstein, ..., many also with a gradient penalty as rep_gp; "
+        "`python -m mmdgan losses` lists them all",
         "loss",
-        short=True,
+        short=2,
         identity=True,
         hparams="first",
     )
@@ -186,7 +178,7 @@ class Experiment:
         identity=True,
     )
 
-    batch_size: int = option(64, "images per step", "training", short=True, identity=True, inputs=True, hparams="first")
+    batch_size: int = option(64, "images per step", "training", short=4, identity=True, inputs=True, hparams="first")
     optimizer: str = option(
         "adam",
         "optimiser; adam has betas 0.5, 0.999",
@@ -199,12 +191,12 @@ class Experiment:
         "learning rate of the critic",
         "training",
         positive=True,
-        short=True,
+        short=6,
         identity=lambda e: not e.fixed_critic,
         hparams="first",
     )
     lr_gen: float = option(
-        2e-4, "learning rate of the generator", "training", positive=True, short=True, identity=True, hparams="first"
+        2e-4, "learning rate of the generator", "training", positive=True, short=7, identity=True, hparams="first"
     )
     end_lr: float = option(
         1e-7,
@@ -234,7 +226,7 @@ class Experiment:
         "make samples and scores with a moving average of the generator's weights of this decay, such as 0.999; none: "
         "with the last weights",
         AIDS,
-        short=True,
+        short=8,
         identity=True,
     )
     augment: tuple[str, ...] = option(
@@ -289,11 +281,11 @@ class Experiment:
 
     strategy: str = option(
         "auto",
-        "one device; mirrored: several of one machine; multi_worker: several processes or machines; tpu "
-        "(experimental, untested); auto: mirrored if several GPUs are visible, else one",
+        "one device, several of one machine (mirrored), or several processes or machines (multi_worker); auto: "
+        "mirrored if several GPUs are visible, else one; tpu is untested",
         "devices",
         STRATEGIES,
-        short=True,
+        short=10,
         scope="call",
     )
     devices: int | None = option(
@@ -310,7 +302,7 @@ class Experiment:
     )
     worker_index: int | None = option(None, "index of this process in --workers, from 0", "devices", scope="call")
 
-    max_step: int = option(100_000, "train up to this step", "run", least=1, short=True, hparams="shown")
+    max_step: int = option(100_000, "train up to this step", "run", least=1, short=5, hparams="shown")
     rounds: int = option(8, "number of rounds of equal length; samples and scores follow each", "run", least=1)
     score_steps: tuple[int, ...] = option(
         (), "instead, the steps after which to make samples and scores, such as 500,1000", "run"
@@ -337,12 +329,12 @@ class Experiment:
         "run",
         ("stop", "rollback"),
     )
-    results: str = option("Results", "runs go to RESULTS/<data>/<run name>/", "run", short=True, scope="place")
+    results: str = option("Results", "runs go to RESULTS/<data>/<run name>/", "run", short=11, scope="place")
     run_name: str | None = option(
         None,
         "name of the run; none: made from loss, learning rates, gain and weights",
         "run",
-        short=True,
+        short=12,
         scope="place",
     )
     restart: bool = option(

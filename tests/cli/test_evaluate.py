@@ -11,8 +11,8 @@ import pytest
 
 from mmdgan.cli import program
 from mmdgan.runs.folder import RunFolder
-from tests.cli.test_program import _status
 from tests.conftest import BlockMeans
+from tests.helpers.command_line import status
 
 COUNT = "--count=30"
 
@@ -52,7 +52,7 @@ def _pictures(path, count=40, seed=0, side=32, **arrays):
 def test_steps_of_a_run(run, block_means, capsys, tmp_path):
     out = tmp_path / "scores.jsonl"
     argv = [str(run), COUNT, "--metrics=fid,kid", "--seed=3", "--repeats=2", f"--out={out}"]
-    assert _status("evaluate", *argv, "--steps=all") == 0
+    assert status("evaluate", *argv, "--steps=all") == 0
     text = capsys.readouterr().out
     assert "After step 2:" in text and "After step 4:" in text and "± " in text and "2 repeats" in text
     assert f"written to {run / 'metrics.jsonl'}" in text
@@ -75,12 +75,12 @@ def test_steps_of_a_run(run, block_means, capsys, tmp_path):
 
 def test_the_last_and_the_best_step(run, block_means, capsys):
     argv = [str(run), COUNT, "--metrics=is"]
-    assert _status("evaluate", *argv, "--steps=best") == program.BAD_USE
+    assert status("evaluate", *argv, "--steps=best") == program.BAD_USE
     assert "has no best checkpoint" in (sentence := capsys.readouterr().err) and "steps 2, 4." in sentence
     (run / "checkpoints" / "ckpt-2.best").touch()
-    assert _status("evaluate", *argv, "--steps=best,last") == 0
+    assert status("evaluate", *argv, "--steps=best,last") == 0
     assert {record["step"] for record in RunFolder(run).records()} == {2, 4}
-    assert _status("evaluate", *argv) == 0
+    assert status("evaluate", *argv) == 0
     assert RunFolder(run).records()[-1]["step"] == 4
 
 
@@ -91,8 +91,8 @@ def test_the_last_and_the_best_step(run, block_means, capsys):
         (["--steps=newest"], "steps has 'newest'; give all, last, best, or steps such as 4."),
         (["--step=2"], "did you mean --steps?"),
         (["--metrics=fdi"], "metrics has 'fdi' (did you mean fid?)"),
-        (["--metrics=is", "--count=1"], "count is 1; give at least 2."),
-        (["--metrics=prdc", "--k=0"], "k is 0; give at least 1."),
+        (["--metrics=is", "--count=1"], "count is 1; give a whole number of at least 2."),
+        (["--metrics=prdc", "--k=0"], "k is 0; give a whole number of at least 1."),
         (["--metrics=is", "--repeats=0"], "repeats is 0"),
         (["--metrics=is", "--count=20000"], "20,000 images are asked for, but sample holds 10,782"),
         (["--metrics=fid", "--count=12"], "at least 13 images"),
@@ -106,7 +106,7 @@ def test_the_last_and_the_best_step(run, block_means, capsys):
 )
 def test_what_is_wrong_with_a_request_is_said_before_anything_is_made(tiny_run, block_means, capsys, flags, sentence):
     before = RunFolder(tiny_run[1]).records()
-    assert _status("evaluate", str(tiny_run[1]), *flags) == program.BAD_USE
+    assert status("evaluate", str(tiny_run[1]), *flags) == program.BAD_USE
     assert sentence in capsys.readouterr().err
     assert RunFolder(tiny_run[1]).records() == before
 
@@ -117,14 +117,14 @@ def test_all_metrics_are_those_that_are_possible(conditional_run, run, block_mea
 
     few = EvaluateOptions(pairs=3, all_pairs_of=3, nn_count=9)
     monkeypatch.setattr("mmdgan.cli.evaluate._score_options", lambda options: few)
-    assert _status("evaluate", str(run), COUNT, "--metrics=all") == 0
+    assert status("evaluate", str(run), COUNT, "--metrics=all") == 0
     text = capsys.readouterr().out
     assert "Without intra_fid. intra_fid compares images class by class" in text
     found = {record["identifier"] for record in RunFolder(run).records()}
     assert found == set(METRICS) - {"intra_fid"}
     for metric in ("MS-SSIM", "SWD mean", "near copies[pixels]", "recall[classifier]"):
         assert metric in text
-    assert _status("evaluate", str(conditional_run[1]), "--count=600", "--metrics=intra_fid") == 0
+    assert status("evaluate", str(conditional_run[1]), "--count=600", "--metrics=intra_fid") == 0
     assert "intra FD[classifier]" in capsys.readouterr().out
 
 
@@ -132,8 +132,8 @@ def test_images_against_images(block_means, capsys, tmp_path):
     images, reference = _pictures(tmp_path / "a.npz", 30), _pictures(tmp_path / "b.npz", 50, seed=1)
     out = tmp_path / "scores.jsonl"
     argv = ["--images", images, "--reference", reference, "--metrics=fid,prdc", "--k=3", f"--out={out}"]
-    assert _status("evaluate", *argv) == 0
-    assert _status("evaluate", *argv, "--count=20", "--seed=4") == 0
+    assert status("evaluate", *argv) == 0
+    assert status("evaluate", *argv, "--count=20", "--seed=4") == 0
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert (lines[0]["metric"], lines[0]["count"], lines[0]["count_real"]) == ("FD[classifier]", 30, 50)
     assert lines[0]["step"] is None and lines[0]["split"] == ""
@@ -148,7 +148,7 @@ def test_images_against_a_data_set_by_their_classes(block_means, capsys, tmp_pat
     labels = np.arange(200) % 4
     images = _pictures(tmp_path / "a.npz", 200, labels=labels)
     argv = ["--images", images, "--reference", "sample", "--metrics=intra_fid", "--feature_cache=off"]
-    assert _status("evaluate", *argv) == 0
+    assert status("evaluate", *argv) == 0
     assert "mean of 4 classes" in capsys.readouterr().out
     assert block_means["data"] == "sample" and block_means["features"] == "auto"
 
@@ -157,20 +157,20 @@ def test_saved_statistics_are_a_reference(block_means, capsys, tmp_path):
     images, reference = _pictures(tmp_path / "a.npz", 30), _pictures(tmp_path / "b.npz", 50, seed=1)
     saved, out = tmp_path / "sub" / "stats.npz", tmp_path / "scores.jsonl"
     argv = ["--images", images, f"--out={out}"]
-    assert _status("evaluate", *argv, f"--reference={reference}", "--metrics=fid", f"--save_statistics={saved}") == 0
+    assert status("evaluate", *argv, f"--reference={reference}", "--metrics=fid", f"--save_statistics={saved}") == 0
     assert f"statistics of 50 images of {reference.rpartition('/')[2]}" in capsys.readouterr().out.replace(
         reference, "b.npz"
     )
-    assert _status("evaluate", *argv, f"--reference={saved}", "--metrics=all") == 0
+    assert status("evaluate", *argv, f"--reference={saved}", "--metrics=all") == 0
     text = capsys.readouterr().out
     assert "Without kid. Stored statistics hold a mean and a covariance" in text
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert lines[-1]["metric"] == "FD[classifier]" and lines[-1]["count_real"] == 50
     assert lines[-1]["value"] == pytest.approx(lines[0]["value"], rel=1e-6)
-    assert _status("evaluate", *argv, f"--reference={saved}") == 0
+    assert status("evaluate", *argv, f"--reference={saved}") == 0
     assert json.loads(out.read_text().splitlines()[-1])["value"] == lines[-1]["value"]
     again = ["--metrics=fid", f"--reference={saved}", "--save_statistics=b.npz"]
-    assert _status("evaluate", *argv, *again) == program.BAD_USE
+    assert status("evaluate", *argv, *again) == program.BAD_USE
     assert "holds statistics already" in capsys.readouterr().err
 
 
@@ -178,7 +178,7 @@ def test_saved_statistics_are_a_reference(block_means, capsys, tmp_path):
     ("flags", "sentence"),
     [
         ([], "a RUN to score, or --images PATH"),
-        (["--images={a}"], "reference is none; say with --reference"),
+        (["--images={a}"], "reference is none; give with --reference"),
         (["--images={a}", "--reference={a}", "--steps=all"], "steps is for a run's generator"),
         (["--images={a}", "--reference={a}", "--repeats=3"], "repeats is for a run's generator"),
         (["--images={a}", "--reference={a}", "--count=41"], "holds 40 images; give at most that."),
@@ -189,15 +189,32 @@ def test_saved_statistics_are_a_reference(block_means, capsys, tmp_path):
 )
 def test_what_is_wrong_with_a_request_of_images(block_means, capsys, tmp_path, flags, sentence):
     a = _pictures(tmp_path / "a.npz")
-    assert _status("evaluate", *[flag.format(a=a) for flag in flags]) == program.BAD_USE
+    assert status("evaluate", *[flag.format(a=a) for flag in flags]) == program.BAD_USE
     assert sentence in capsys.readouterr().err
 
 
 def test_help_names_every_flag(capsys):
     from mmdgan.cli.evaluate import EvaluateFlags
 
-    assert _status("evaluate", "--help") == 0
+    assert status("evaluate", "--help") == 0
     text = capsys.readouterr().out
     assert "evaluate RUN [--flag=value ...]" in text and "evaluate --images PATH --reference WHAT" in text
     for field in dataclasses.fields(EvaluateFlags):
         assert f"--{field.name}" in text
+
+
+def test_a_negative_seed_of_scores_is_refused(tiny_run, capsys):
+    assert status("evaluate", str(tiny_run[1]), "--metrics=is", "--seed=-1") == program.BAD_USE
+    assert "seed is -1" in capsys.readouterr().err
+
+
+def test_evaluate_prints_a_table_and_adds_lines(tiny_run, tmp_path, block_means, capsys):
+    run = str(shutil.copytree(tiny_run[1], tmp_path / "run"))  # other tests want it without scores
+    argv = ["--steps=2", "--count=26", "--metrics=fid,is", "--features=classifier", "--seed=3"]
+    assert status("evaluate", run, *argv) == 0
+    assert block_means["features"] == "classifier" and block_means["data"] == "sample"
+    record = RunFolder.open(run).latest_scores()[0]
+    assert (record["step"], record["by"]) == (2, "evaluate") and record["value"] > 0
+    assert (record["metric"], record["count"], record["seed"]) == ("FD[classifier]", 26, 3)
+    text = capsys.readouterr().out
+    assert "FD[classifier]" in text and "CS[classifier]" in text and "metrics.jsonl" in text

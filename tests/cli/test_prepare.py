@@ -13,7 +13,7 @@ from mmdgan.cli import prepare, program
 from mmdgan.core.text import format_value
 from mmdgan.data.preparation import prepare as prepare_module
 from mmdgan.runs.experiment import Experiment
-from tests.cli.test_program import _status
+from tests.helpers.command_line import status
 
 
 @pytest.fixture
@@ -30,10 +30,10 @@ def photos(tmp_path):
 
 def test_from_images_to_a_data_set(photos, tmp_path, capsys):
     words = ["prepare", f"folder:{photos}", "--name=mine", "--size=8", f"--data_root={tmp_path / 'Data'}"]
-    assert _status(*words) == program.BAD_USE
+    assert status(*words) == program.BAD_USE
     error = capsys.readouterr().err
     assert error.startswith("mmdgan: ") and "3.png cannot be read as an image" in error and error.count("\n") == 1
-    assert _status(*words, "--skip_broken") == 0
+    assert status(*words, "--skip_broken") == 0
     text = capsys.readouterr().out
     size = (tmp_path / "Data" / "mine" / "mine-00000-of-00001.tfrecords").stat().st_size
     assert f"mine: 4 RGB images of 8x8 pixels, 2 classes; {size} bytes in {tmp_path}/Data/mine\n" in text
@@ -41,25 +41,25 @@ def test_from_images_to_a_data_set(photos, tmp_path, capsys):
     assert f"train --data mine --data_root {tmp_path}/Data --architecture FILE:NAME   (whose images are 3,8,8)" in text
     sidecar = json.loads((tmp_path / "Data" / "mine" / "mine.json").read_text())
     assert sidecar["class_names"] == ["cats", "dogs"] and sidecar["count"] == 4
-    assert _status(*words, "--skip_broken") == 0
+    assert status(*words, "--skip_broken") == 0
     assert "mine is in" in capsys.readouterr().out
 
 
 def test_verify(photos, tmp_path, capsys):
     root = tmp_path / "Data"
-    _status("prepare", f"folder:{photos}", "--name=mine", "--size=8", "--skip_broken", f"--data_root={root}")
+    status("prepare", f"folder:{photos}", "--name=mine", "--size=8", "--skip_broken", f"--data_root={root}")
     capsys.readouterr()
     for words in (["--verify", str(root / "mine")], [f"--verify={root / 'mine'}"]):
-        assert _status("prepare", *words) == 0
+        assert status("prepare", *words) == 0
         assert "mine: 4 images in 1 file, all sound\n" in capsys.readouterr().out
     shard = root / "mine" / "mine-00000-of-00001.tfrecords"
     content = bytearray(shard.read_bytes())
     content[300] ^= 1
     shard.write_bytes(content)
-    assert _status("prepare", "--verify", str(root / "mine")) == program.BAD_USE
+    assert status("prepare", "--verify", str(root / "mine")) == program.BAD_USE
     text = capsys.readouterr().out
     assert "Record 1 of" in text and "problem" in text.splitlines()[-1]
-    assert _status("prepare", "--verify", str(tmp_path / "nowhere")) == program.BAD_USE
+    assert status("prepare", "--verify", str(tmp_path / "nowhere")) == program.BAD_USE
     assert "nowhere" in capsys.readouterr().err
 
 
@@ -77,7 +77,7 @@ def test_verify(photos, tmp_path, capsys):
     ],
 )
 def test_mistakes_are_sentences(words, message, capsys):
-    assert _status("prepare", *words) == program.BAD_USE
+    assert status("prepare", *words) == program.BAD_USE
     assert message in capsys.readouterr().err
 
 
@@ -122,11 +122,11 @@ def test_the_architectures_that_are_proposed_are_of_the_images_shape():
 def test_what_to_train_is_told(photos, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(prepare, "program", lambda: "mmdgan")
     words = ["prepare", f"folder:{photos}", "--size=32", "--skip_broken", f"--data_root={tmp_path}"]
-    assert _status(*words, "--name=kinds") == 0
+    assert status(*words, "--name=kinds") == 0
     told = capsys.readouterr().out.splitlines()[-2:]
     train = f"train --data kinds --data_root {tmp_path}"
     assert told[0].endswith(f"Train on it:  mmdgan {train}")
     assert told[1] == f"By classes:   mmdgan {train} --architecture sample/PROJECTION_SMALL --num_class 2 --loss hinge"
-    assert _status(*words, "--name=plain", "--labels=none") == 0
+    assert status(*words, "--name=plain", "--labels=none") == 0
     told = capsys.readouterr().out.splitlines()[-1]
     assert told == f"Train on it:  mmdgan train --data plain --data_root {tmp_path} --classifier_data sample"

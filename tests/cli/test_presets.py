@@ -7,8 +7,8 @@ import time
 import pytest
 
 from mmdgan.cli import program
-from tests.cli.test_program import _status
 from tests.conftest import PROJECT
+from tests.helpers.command_line import status
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def cells(line: str) -> list[str]:
 
 
 def test_the_table(capsys):
-    assert _status("presets") == 0
+    assert status("presets") == 0
     header, rule, *lines = capsys.readouterr().out.splitlines()
     assert cells(header)[:4] == ["preset", "image", "code", "classes"] and set(rule) == {"-", " "}
     rows = {cells(line)[0]: cells(line)[1:] for line in lines if "/" in line.split(" ")[0]}
@@ -37,10 +37,10 @@ def test_the_table(capsys):
 
 
 def test_families_and_classes(capsys):
-    assert _status("presets", "--family=sagan,wgan_gp") == 0
+    assert status("presets", "--family=sagan,wgan_gp") == 0
     text = capsys.readouterr().out
     assert "sagan/RESNET_64" in text and "wgan_gp/RESNET_32" in text and "cifar10/DCGAN" not in text
-    assert _status("presets", "--family=sample", "--num_class=7") == 0
+    assert status("presets", "--family=sample", "--num_class=7") == 0
     # Three classes less: scales and shifts of 64 + 32 + 16 channels, and of the critic's 2,048 features.
     text = capsys.readouterr().out
     assert f"{438_899 - 3 * 2 * 112:,}" in text and f"{388_993 - 3 * 2048:,}" in text
@@ -56,7 +56,7 @@ def test_families_and_classes(capsys):
     ],
 )
 def test_mistakes_exit_with_2_and_one_sentence(words, sentence, capsys):
-    assert _status("presets", *words) == program.BAD_USE
+    assert status("presets", *words) == program.BAD_USE
     error = capsys.readouterr().err
     assert sentence in error and error.startswith("mmdgan: ") and error.count("\n") == 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,33 +16,8 @@ from mmdgan.cli.sample import SampleOptions, sample
 from mmdgan.core.errors import CheckpointError, ConfigError
 from mmdgan.data.pipeline import channels_last
 from mmdgan.runs.folder import RunFolder
-from mmdgan.sampling import paths
-
-
-@pytest.fixture(scope="module")
-def generator(tiny_run):
-    return RunFolder(tiny_run[1]).load_generator()[0]
-
-
-@pytest.fixture(scope="module")
-def conditional(conditional_run):
-    return RunFolder(conditional_run[1]).load_generator()[0]
-
-
-@pytest.fixture
-def run(tiny_run, tmp_path) -> Path:
-    """A copy of the run, to be written to."""
-    return Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
-
-
-def _png(path: Path) -> np.ndarray:
-    return np.array(Image.open(path))
-
-
-def _cells(picture: np.ndarray, side: int = 32) -> np.ndarray:
-    """A grid's images, (rows, columns, H, W, C)."""
-    rows, columns = picture.shape[0] // side, picture.shape[1] // side
-    return picture.reshape(rows, side, columns, side, 3).transpose(0, 2, 1, 3, 4)
+from tests.helpers.command_line import status
+from tests.helpers.grids import cells, png
 
 
 @pytest.mark.parametrize(
@@ -61,11 +36,11 @@ def _cells(picture: np.ndarray, side: int = 32) -> np.ndarray:
 )
 def test_each_kind_of_codes(tiny_run, generator, tmp_path, argv, codes, shape):
     assert sample([str(tiny_run[1]), f"--out={tmp_path}/a.png", *argv]) == 0
-    cells = _cells(_png(tmp_path / "a.png"))
-    assert cells.shape[:2] == shape
-    np.testing.assert_array_equal(cells.reshape(-1, 32, 32, 3), sampling.generate(generator, codes()))
+    shown = cells(png(tmp_path / "a.png"))
+    assert shown.shape[:2] == shape
+    np.testing.assert_array_equal(shown.reshape(-1, 32, 32, 3), sampling.generate(generator, codes()))
     assert sample([str(tiny_run[1]), f"--out={tmp_path}/a.npz", *(a for a in argv if "columns" not in a)]) == 0
-    np.testing.assert_array_equal(np.load(tmp_path / "a.npz")["images"], cells.reshape(-1, 32, 32, 3))
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npz")["images"], shown.reshape(-1, 32, 32, 3))
 
 
 def test_codes_of_a_file_with_and_without_labels(tiny_run, conditional_run, generator, conditional, tmp_path, capsys):
@@ -89,15 +64,15 @@ def test_a_mesh_is_of_one_class(conditional_run, conditional, tmp_path, capsys):
     for argv, number, said in (([], 0, "class 0 (--class gives another)"), (["--class=4"], 4, "class 4")):
         sample([str(conditional_run[1]), "--codes=sine", "--mesh=2,3", f"--out={tmp_path}/a.png", *argv])
         expected = sampling.generate(conditional, codes, np.full((6, 1), number))
-        np.testing.assert_array_equal(_cells(_png(tmp_path / "a.png")).reshape(-1, 32, 32, 3), expected)
+        np.testing.assert_array_equal(cells(png(tmp_path / "a.png")).reshape(-1, 32, 32, 3), expected)
         assert f"6 samples of step 2, {said}: " in capsys.readouterr().out
 
 
 def test_stretched_and_inverted_grids(tiny_run, generator, tmp_path):
     images = sampling.generate(generator, sampling.random_codes(2, 8))
     sample([str(tiny_run[1]), "--count=2", "--stretch", "--invert", f"--out={tmp_path}/a.png"])
-    cells = _cells(_png(tmp_path / "a.png"))[0].astype(int)
-    for image, shown in zip(images.astype(float), cells, strict=True):
+    row = cells(png(tmp_path / "a.png"))[0].astype(int)
+    for image, shown in zip(images.astype(float), row, strict=True):
         np.testing.assert_allclose(shown, 255 - (image - image.min()) / np.ptp(image) * 255, atol=1.01)
         assert shown.min() == 0 and shown.max() == 255
 
@@ -110,8 +85,8 @@ def test_real_images_lie_beside_the_samples(tiny_run, tmp_path, capsys):
         sample([str(path), "--count=4", "--real", "--seed=1", f"--out={tmp_path / name}"])
         assert "4 real images: " in capsys.readouterr().out
     real = np.load(tmp_path / "a_real.npz")["images"]
-    np.testing.assert_array_equal(_cells(_png(tmp_path / "a_real.png")).reshape(4, 32, 32, 3), real)
-    np.testing.assert_array_equal(np.stack([_png(file) for file in sorted((tmp_path / "folder_real").iterdir())]), real)
+    np.testing.assert_array_equal(cells(png(tmp_path / "a_real.png")).reshape(4, 32, 32, 3), real)
+    np.testing.assert_array_equal(np.stack([png(file) for file in sorted((tmp_path / "folder_real").iterdir())]), real)
     data = open_data(experiment)
     everything = {image.tobytes() for image in channels_last(data.take(np.arange(data.count))[0])}
     assert len({image.tobytes() for image in real}) == 4
@@ -162,8 +137,8 @@ def test_different_requests_have_different_names(run):
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        (["--count=0"], "count is 0; give at least 1"),
-        (["--columns=0"], "columns is 0; give at least 1"),
+        (["--count=0"], "count is 0; give a whole number of at least 1"),
+        (["--columns=0"], "columns is 0; give a whole number of at least 1"),
         (["--codes=sin"], r"codes is 'sin' \(did you mean sine\?\); it is random, sine, feature, or a .npy"),
         (["--codes=nowhere.npz"], "nowhere.npz does not exist"),
         (["--mesh=3,3"], "--mesh is given, but codes is random: mesh belongs to --codes=sine or --codes=feature"),
@@ -172,7 +147,7 @@ def test_different_requests_have_different_names(run):
         (["--codes=feature", "--mesh=9,3"], "mesh of 9 rows needs as many components, but the codes have 8"),
         (["--codes=feature", "--mesh=2,3", "--grid_range=-1"], "grid is -1"),
         (["--codes=sine", "--grid_range=3"], "--grid_range is given, but codes is sine"),
-        (["--codes=sine", "--count=3"], "--count is given, but codes is sine: count of a mesh is what --mesh says"),
+        (["--codes=sine", "--count=3"], "--count is given, but codes is sine: count of a mesh is set by --mesh"),
         (["--codes=sine", "--truncation=1"], "--truncation is given, but codes is sine"),
         (["--truncation=0"], "truncation is 0; give a number greater than 0"),
         (["--truncation=-0.5"], "truncation is -0.5"),
@@ -240,69 +215,6 @@ def test_the_projector_gets_the_critics_view(tiny_run, monkeypatch, capsys, tmp_
     assert f"7 real and 7 generated images: {tmp_path}/written" in text and "tensorboard --logdir" in text
 
 
-def test_paths_as_a_picture_and_an_animation(run, generator, capsys):
-    assert interpolate([str(run), "--rows=2", "--frames=5", "--mode=sine", "--seed=1"]) == 0
-    images = sampling.generate(generator, paths("sine", 2, 5, 8, 1).reshape(10, 8)).reshape(2, 5, 32, 32, 3)
-    stem = run / "samples" / "4_sine_2x5_seed1"
-    np.testing.assert_array_equal(_cells(_png(stem.with_suffix(".png"))), images)
-    film = Image.open(stem.with_suffix(".gif"))
-    # Two images side by side, three times as large.
-    assert film.n_frames == 5 and film.size == (192, 96) and film.info["duration"] == 100
-    film.seek(2)
-    shown = np.array(film.convert("RGB")).astype(int)
-    expected = np.hstack(list(images[:, 2])).repeat(3, axis=0).repeat(3, axis=1)
-    assert np.abs(shown - expected).mean() < 3
-    assert capsys.readouterr().out.count("2 paths of 5 images of step 4: ") == 2
-
-
-def test_a_path_is_of_one_class(conditional_run, conditional, tmp_path):
-    codes = paths("slerp", 3, 4, 8, loop=True).reshape(12, 8)
-    for argv, classes in (([], [0, 1, 2]), (["--class=6"], [6, 6, 6])):
-        out = tmp_path / "a.png"
-        interpolate([str(conditional_run[1]), "--rows=3", "--frames=4", "--loop", f"--out={out}", *argv])
-        expected = sampling.generate(conditional, codes, np.repeat(classes, 4)[:, None])
-        np.testing.assert_array_equal(_cells(_png(out)).reshape(12, 32, 32, 3), expected)
-    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
-
-
-def test_an_mp4_is_made_when_it_is_asked_for(tiny_run, tmp_path):
-    pytest.importorskip("imageio_ffmpeg")
-    interpolate([str(tiny_run[1]), "--rows=1", "--frames=4", "--seconds=0.05", f"--out={tmp_path}/new/a.mp4"])
-    assert [file.name for file in (tmp_path / "new").iterdir()] == ["a.mp4"]
-    assert b"ftyp" in (tmp_path / "new" / "a.mp4").read_bytes()[:16]
-
-
-def test_seconds_are_those_of_the_whole_animation(tiny_run, tmp_path):
-    interpolate([str(tiny_run[1]), "--rows=1", "--frames=4", "--seconds=2", f"--out={tmp_path}/my.walk"])
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["my.walk.gif", "my.walk.png"]
-    assert Image.open(tmp_path / "my.walk.gif").info["duration"] == 500
-
-
-@pytest.mark.parametrize(
-    ("argv", "sentence"),
-    [
-        (["--mode=slurp"], r"mode is 'slurp' \(did you mean slerp\?\)"),
-        (["--rows=0"], "rows is 0"),
-        (["--frames=1"], "frames is 1; a path has at least 2"),
-        (["--frames=2", "--loop"], "frames is 2; a loop has at least 3"),
-        (["--frames=90000"], "more than viewers open"),
-        (["--out=a.npz"], "a.npz is none of .png, .gif and .mp4"),
-        (["--out=."], "is a folder; give the files' name in it too"),
-        (["--seconds=0"], "seconds is 0"),
-        (["--seconds=-3"], "seconds is -3"),
-        (["--seconds=0.1"], r"24 frames in 0.1 s are too fast for a GIF.*at least 0.48, or name a .mp4"),
-        (["--seconds=2", "--out=a.png"], "--seconds belongs to an animation, but out is a.png"),
-        (["--out={folder}/file/a"], "a.png cannot be written"),
-        (["--class=1"], "is unconditional"),
-        (["--seed=-1"], "seed is -1"),
-    ],
-)
-def test_paths_that_cannot_be_made(tiny_run, tmp_path, argv, sentence):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=sentence):
-        interpolate([str(tiny_run[1]), *(word.format(folder=tmp_path) for word in argv)])
-
-
 def test_flags_are_explained_without_tensorflow(run_script):
     code = "import sys, mmdgan.cli as cli; cli.main(['{}', '--help'])"
     for verb, options in (("sample", SampleOptions), ("interpolate", InterpolateOptions)):
@@ -312,3 +224,89 @@ def test_flags_are_explained_without_tensorflow(run_script):
         modules = {line.rsplit("|", 1)[-1].strip() for line in shown.stderr.splitlines()}
         assert "mmdgan.cli.sample" in modules and not {"tensorflow", "numpy", "PIL", "matplotlib"} & modules
     assert program.VERBS["interpolate"].run is interpolate
+
+
+@pytest.mark.parametrize("step", [None, 2])
+def test_sample_in_every_form(tiny_run, tmp_path, step, capsys):
+    run, at = str(tiny_run[1]), [] if step is None else [f"--step={step}"]
+    assert status("sample", run, "--count=7", f"--out={tmp_path}/a.npz", *at) == 0
+    assert status("sample", run, "--count=7", f"--out={tmp_path}/folder", *at) == 0
+    assert status("sample", run, "--count=7", f"--out={tmp_path}/a.png", *at) == 0
+    assert set(np.load(tmp_path / "a.npz")) == {"images"}
+    images = np.load(tmp_path / "a.npz")["images"]
+    assert images.dtype == np.uint8 and images.shape == (7, 32, 32, 3)
+    files = sorted((tmp_path / "folder").iterdir())
+    np.testing.assert_array_equal(np.stack([np.array(Image.open(file)) for file in files]), images)
+    assert np.array(Image.open(tmp_path / "a.png")).shape == (96, 96, 3)
+    assert f"7 samples of step {step or 4}" in capsys.readouterr().out
+
+
+def test_samples_of_a_conditional_run(conditional_run, tmp_path, capsys):
+    run, out = str(conditional_run[1]), tmp_path / "a.npz"
+
+    def arrays(*argv: str) -> tuple[np.ndarray, np.ndarray]:
+        assert status("sample", run, f"--out={out}", *argv) == 0
+        made = np.load(out)
+        return made["images"], made["labels"]
+
+    images, labels = arrays("--count=23")
+    assert labels.dtype == np.int32 and labels.tolist() == [i % 10 for i in range(23)]
+    threes, labels = arrays("--count=23", "--class=3")
+    assert labels.tolist() == [3] * 23
+    np.testing.assert_array_equal(threes[3::10], images[3::10])
+    assert (threes[4::10] != images[4::10]).any()
+    assert status("sample", run, "--count=9", f"--out={tmp_path}/a.png") == 0
+    grid = np.array(Image.open(tmp_path / "a.png")).reshape(3, 32, 3, 32, 3).transpose(0, 2, 1, 3, 4)
+    for column in range(3):  # three columns: the classes 0, 1, 2
+        of_class, _ = arrays("--count=9", f"--class={column}")
+        np.testing.assert_array_equal(grid[:, column], of_class[column::3])
+    assert status("sample", run, "--count=2", "--class=7") == 0
+    assert "2_2_class7.png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("run", "number", "sentence"),
+    [
+        ("conditional_run", 10, "class is 10; .* has the classes 0 to 9"),
+        ("conditional_run", -1, "class is -1; .* has the classes 0 to 9"),
+        ("tiny_run", 0, "class is 0, but .* is unconditional"),
+    ],
+)
+def test_classes_that_a_run_does_not_have(run, number, sentence, request, capsys):
+    assert status("sample", str(request.getfixturevalue(run)[1]), f"--class={number}") == program.BAD_USE
+    assert re.search(sentence, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--out={folder}/a.jpg"], "a.jpg would be a folder; name a .npz, a .png"),
+        (["--out={folder}/file/a.npz"], "file/a.npz cannot be written"),
+        (["--out={folder}/file/a.PNG"], "file/a.PNG cannot be written"),
+        (["--seed=-1"], "seed is -1"),
+    ],
+)
+def test_samples_that_cannot_be_made_or_written(tiny_run, tmp_path, capsys, flags, sentence):
+    (tmp_path / "file").write_text("")
+    argv = [flag.format(folder=tmp_path) for flag in flags]
+    assert status("sample", str(tiny_run[1]), "--count=2", *argv) == program.BAD_USE
+    assert sentence in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_samples_depend_on_seed_and_step_alone(tiny_run, tmp_path):
+    run, out = str(tiny_run[1]), tmp_path / "a.npz"
+
+    def images(*argv: str) -> np.ndarray:
+        assert status("sample", run, f"--out={out}", *argv) == 0
+        return np.load(out)["images"]
+
+    five = images("--count=5")
+    np.testing.assert_array_equal(images("--count=9")[:5], five)
+    assert not np.array_equal(images("--count=5", "--seed=1"), five)
+    assert not np.array_equal(images("--count=5", "--step=2"), five)
+
+
+def test_sample_of_a_missing_step_names_those_that_exist(tiny_run, capsys):
+    assert status("sample", str(tiny_run[1]), "--step=3") == program.BAD_USE
+    assert "2, 4" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from mmdgan.cli import program
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.lock import FolderLock
 from mmdgan.core.options import changed_flags
-from tests.cli.test_program import _status
+from tests.helpers.command_line import status
 
 
 @pytest.fixture
@@ -33,10 +33,10 @@ def counted(tiny_run, tmp_path):
 def test_a_command_executes_the_architecture_file_once(counted, capsys):
     experiment, count = counted
     words = changed_flags(dataclasses.replace(experiment, max_step=2, rounds=1))
-    assert _status("train", "--dry_run", *words) == 0 and count() == 1
-    assert _status("train", *words) == 0 and count() == 1
+    assert status("train", "--dry_run", *words) == 0 and count() == 1
+    assert status("train", *words) == 0 and count() == 1
     assert "Done: 2 steps." in capsys.readouterr().out
-    assert _status("train", "--dry_run", *words) == 0 and count() == 1
+    assert status("train", "--dry_run", *words) == 0 and count() == 1
     assert "(exists: the run would be resumed)" in capsys.readouterr().out
     assert dataclasses.replace(experiment, max_step=3, rounds=1).run()["step"] == 3 and count() == 1
 
@@ -59,7 +59,7 @@ def test_a_dry_run_refuses_what_the_run_refuses(tiny_run, capsys):
         other.run()
     text = other.dry_run()
     assert f"{path} (exists: the run would be refused)\nrefused           {refused.value}\n" in text
-    assert _status("train", "--dry_run", *changed_flags(other)) == program.BAD_USE
+    assert status("train", "--dry_run", *changed_flags(other)) == program.BAD_USE
     assert text in capsys.readouterr().out
     assert f"{path} (exists: it would be moved aside)" in dataclasses.replace(other, restart=True).dry_run()
     assert f"{path} (exists: the run would be resumed)" in experiment.dry_run()

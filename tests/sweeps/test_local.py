@@ -21,8 +21,8 @@ from mmdgan.sweeps.folder import Outcome, SweepFolder
 from mmdgan.sweeps.points import expand
 from mmdgan.sweeps.spec import Sweep, load
 from mmdgan.sweeps.worker import write_hparams
-from tests.cli.test_program import _status
 from tests.conftest import script_environment
+from tests.helpers.command_line import status
 from tests.helpers.hparams_table import hparams_table
 from tests.helpers.sweep_helpers import start, tiny_base, write_spec
 
@@ -106,7 +106,7 @@ def test_a_run_equals_the_same_run_alone(done, tmp_path):
 def test_nothing_is_repeated_and_points_may_be_added(done, tiny_architecture, capsys):
     file, folder, _ = done
     before = {path.name: path.stat().st_mtime_ns for path in (folder.path / "outcomes").iterdir()}
-    assert _status("sweep", str(file)) == 0
+    assert status("sweep", str(file)) == 0
     assert "Done: 2 finished, 1 diverged." in capsys.readouterr().out
     assert {path.name: path.stat().st_mtime_ns for path in (folder.path / "outcomes").iterdir()} == before
     base = load(file).base
@@ -125,16 +125,16 @@ def test_nothing_is_repeated_and_points_may_be_added(done, tiny_architecture, ca
 
 def test_status_table_and_best(done, capsys, tmp_path):
     _, folder, _ = done
-    assert _status("sweep", "status", str(folder.path)) == 0
+    assert status("sweep", "status", str(folder.path)) == 0
     text = capsys.readouterr().out
     assert "2 finished, 1 diverged" in text and "diverged at step 1: lr_dis=0.01,divergence_limit=1e-09" in text
-    assert _status("sweep", "table", str(folder.path), f"--csv={tmp_path / 'all.csv'}") == 0
+    assert status("sweep", "table", str(folder.path), f"--csv={tmp_path / 'all.csv'}") == 0
     assert "diverged" in capsys.readouterr().out
     lines = (tmp_path / "all.csv").read_text().splitlines()
     assert lines[0].startswith("run,lr_dis,") and lines[1].startswith("lr_dis=0.0001,0.0001,")
-    assert _status("sweep", "best", str(folder.path)) == program.BAD_USE
+    assert status("sweep", "best", str(folder.path)) == program.BAD_USE
     assert "no finished run has the score swd" in capsys.readouterr().err
-    assert _status("sweep", "table", "nosuch", f"--results={folder.path.parents[1]}") == program.BAD_USE
+    assert status("sweep", "table", "nosuch", f"--results={folder.path.parents[1]}") == program.BAD_USE
     assert "there are tiny" in capsys.readouterr().err
 
 

@@ -9,7 +9,7 @@ import pytest
 from mmdgan.cli import program
 from mmdgan.sweeps.folder import SweepFolder
 from mmdgan.sweeps.table import csv_text
-from tests.cli.test_program import _status
+from tests.helpers.command_line import status
 from tests.helpers.sweep_helpers import start, tiny_base, write_spec
 
 
@@ -17,7 +17,7 @@ def test_without_ray_the_extra_is_named(tiny_architecture, tmp_path, monkeypatch
     base = tiny_base(tiny_architecture, results=str(tmp_path / "R"))
     file = write_spec(tmp_path, base, "grid={'lr_dis': [1e-4]}")
     monkeypatch.setitem(sys.modules, "ray", None)
-    assert _status("sweep", str(file), "--engine=ray") == program.BAD_USE
+    assert status("sweep", str(file), "--engine=ray") == program.BAD_USE
     assert "pip install 'mmdgan[ray]'" in capsys.readouterr().err
 
 
@@ -25,11 +25,11 @@ def test_a_scheduler_wants_rounds_and_scores(tiny_architecture, tmp_path, capsys
     pytest.importorskip("ray.tune")
     base = tiny_base(tiny_architecture, results=str(tmp_path / "R"))
     file = write_spec(tmp_path, base, "grid={'lr_dis': [1e-4]}")
-    assert _status("sweep", str(file), "--engine=ray", "--scheduler=asha") == program.BAD_USE
+    assert status("sweep", str(file), "--engine=ray", "--scheduler=asha") == program.BAD_USE
     assert "single round" in capsys.readouterr().err
     base = tiny_base(tiny_architecture, results=str(tmp_path / "R"), rounds=2)
     file = write_spec(tmp_path, base, "grid={'lr_dis': [1e-4]}", name="other")
-    assert _status("sweep", str(file), "--engine=ray", "--scheduler=asha") == program.BAD_USE
+    assert status("sweep", str(file), "--engine=ray", "--scheduler=asha") == program.BAD_USE
     assert "metric fid is not among the base's metrics" in capsys.readouterr().err
 
 

@@ -17,7 +17,7 @@ from mmdgan.sweeps.points import expand
 from mmdgan.sweeps.published_table import own_cells, published_text
 from mmdgan.sweeps.spec import Sweep
 from mmdgan.sweeps.table import best, csv_text, pivot, table_rows
-from tests.cli.test_program import _status
+from tests.helpers.command_line import status
 
 
 def finished(point, value, name="FD[classifier]"):
@@ -122,7 +122,7 @@ def test_the_authors_numbers_stand_in_the_same_cells(states):
 
 
 def test_the_command_line_lists_runs_without_starting_any(capsys, tmp_path):
-    assert _status("sweep", "experiments/sweeps/example.py", "--dry_run", f"--results={tmp_path}") == 0
+    assert status("sweep", "experiments/sweeps/example.py", "--dry_run", f"--results={tmp_path}") == 0
     text = capsys.readouterr().out
     assert "8 runs" in text and "--loss=rep_b --lr_dis=1e+30 --optimizer=sgd" in text and not list(tmp_path.iterdir())
     for words, expected in (
@@ -131,7 +131,7 @@ def test_the_command_line_lists_runs_without_starting_any(capsys, tmp_path):
         (["experiments/sweeps/example.py", "--gpus=1"], "gpus is for Ray alone"),
         (["best", "nosuch", f"--results={tmp_path}"], "there is no sweep nosuch"),
     ):
-        assert _status("sweep", *words) == 2
+        assert status("sweep", *words) == 2
         assert expected in capsys.readouterr().err
 
 

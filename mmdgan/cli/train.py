@@ -1,0 +1,61 @@
+"""The verb `train`, which the scripts in experiments/ share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from mmdgan.cli import flags
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.text import program
+from mmdgan.runs.experiment import Experiment
+
+SWITCHES = {"dry_run": "print the resolved configuration and both networks, and exit"}
+
+EXAMPLE = "--data sample --architecture sample/DCGAN_SMALL --loss rep_b --lr_dis 1e-3 --lr_gen 1e-3 --max_step 4000"
+"""Flags of a first try, on images made on the spot."""
+
+Prepare = Callable[[Experiment, bool], Experiment]
+
+
+def train(
+    argv: Sequence[str],
+    preset: Experiment | None = None,
+    usage: str = "",
+    command: str | None = None,
+    prepare: Prepare | None = None,
+) -> int:
+    """Trains the experiment that the flags make of `preset`.
+
+    Args:
+        argv: Flags, without the program's name.
+        preset: Defaults of the flags; by default the CIFAR-10 experiment.
+        usage: What `--help` says first.
+        command: How the program is called; by default found out.
+        prepare: Takes the experiment, and whether it will run; returns the experiment to run, or to show in a dry run.
+    """
+    command = command or f"{program()} train"
+    example = EXAMPLE.replace(" --lr_dis", " \\\n      --lr_dis")
+    usage = usage or f"Train an MMD-GAN; run again to resume.\n\n  {command} {example}"
+    usage = f"usage: {command} [--flag=value ...]\n\n{usage}"
+    parsed = flags.parse(preset or Experiment(), argv, usage=usage, switches=SWITCHES)
+    dry, experiment = "dry_run" in parsed.switches, parsed.options
+    if prepare is not None:
+        experiment = prepare(experiment, not dry)
+    if not dry:
+        experiment.run(say=_say)
+        return 0
+    plan = experiment.plan()
+    print(plan.dry_run())
+    if refusal := plan.refusal():
+        raise ConfigError(refusal)
+    return 0
+
+
+def _say(sentence: str) -> None:
+    """Prints a sentence at once, also into a pipe; if its reader has gone, the training continues."""
+    try:
+        print(sentence, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
