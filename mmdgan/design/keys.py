@@ -7,6 +7,7 @@ the layer template of the original implementation (spec A.2).
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
 import re
@@ -128,9 +129,10 @@ def one_of(accepted: Mapping[Any, Any], titles: Mapping[str, str] | None = None)
     texts = [f"{given!r} ({titles[given]})" if titles else repr(given) for given in accepted]
 
     def check(value: object) -> object:
+        if isinstance(value, str) and value in accepted:
+            return accepted[value]
         for given, meaning in accepted.items():
-            same = value == given if isinstance(value, str) and isinstance(given, str) else value is given
-            if same:
+            if value is given:
                 return meaning
         raise ValueError(f"{shown(value)} is not one of {', '.join(texts)}{nearest(value, words)}")
 
@@ -242,6 +244,7 @@ _LINEAR = ("out", "bias", "act_k", "w_nm")
 _WINDOW = ("kernel", "strides", "padding")
 
 
+@functools.cache
 def keys_read(type: str, op: str) -> tuple[str, ...]:
     """The keys that a layer of this type and op reads, in the order of `KEYS`."""
     more: tuple[str, ...]

@@ -6,6 +6,7 @@ slots and variables are those of the original's checkpoints (spec A.4).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -51,7 +52,7 @@ class Part:
     center: bool = True
     scale: bool = True
 
-    @property
+    @functools.cached_property
     def variables(self) -> dict[str, Shape]:
         """Trainable variables: name below the slot -> shape, the same in both data formats.
 

@@ -223,8 +223,9 @@ def mixture_mmd2(
 
 def mean_without_diagonal(matrix: tf.Tensor) -> tf.Tensor:
     """Mean over the entries i != j of a matrix (M, N): ``(sum - trace) / (M N - min(M, N))``."""
-    shape = tf.shape(matrix)
-    count = shape[0] * shape[1] - tf.minimum(shape[0], shape[1])
+    # Known sizes are counted outside of the graph, which saves most of its operations here.
+    rows, columns = matrix.shape if matrix.shape.is_fully_defined() else tf.unstack(tf.shape(matrix))
+    count = rows * columns - (min if isinstance(rows, int) else tf.minimum)(rows, columns)
     return (tf.reduce_sum(matrix) - tf.linalg.trace(matrix)) / tf.cast(count, matrix.dtype)
 
 

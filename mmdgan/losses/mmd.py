@@ -300,5 +300,7 @@ def _estimate(distances: Pairs, kernel: KernelFunction, unbiased: bool) -> tf.Te
 
 def _cross_mean(matrix: tf.Tensor) -> tf.Tensor:
     """The mean over i != j of a square matrix, and over all entries of any other."""
-    shape = tf.shape(matrix)
-    return tf.where(shape[0] == shape[1], mean_without_diagonal(matrix), tf.reduce_mean(matrix))
+    if matrix.shape.is_fully_defined():
+        return mean_without_diagonal(matrix) if matrix.shape[0] == matrix.shape[1] else tf.reduce_mean(matrix)
+    rows, columns = tf.unstack(tf.shape(matrix))
+    return tf.where(rows == columns, mean_without_diagonal(matrix), tf.reduce_mean(matrix))

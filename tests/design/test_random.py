@@ -6,8 +6,6 @@ import json
 import math
 from collections import Counter
 
-from hypothesis import HealthCheck, Phase, given, settings
-
 from mmdgan.core.errors import DesignError
 from mmdgan.design import (
     NetworkSpec,
@@ -20,16 +18,16 @@ from mmdgan.design import (
 )
 from mmdgan.design.keys import ACTIVATIONS, KEYS, OPERATIONS, SCALINGS
 from tests.helpers.design_helpers import TINY, changed
-from tests.helpers.design_strategies import CHANNELS, FEATURES, SIDE, mutants, small_networks
+from tests.helpers.random_networks import CHANNELS, FEATURES, SIDE, mutant, small_network
 
-RUN = settings(
-    max_examples=2500,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=(Phase.explicit, Phase.generate),
-    suppress_health_check=list(HealthCheck),
-)
+
+def attempt_each(make, attempt, count=2500) -> None:
+    """Calls `attempt` with the network of each seed; an error says which seed it was."""
+    for seed in range(count):
+        try:
+            attempt(*make(seed))
+        except Exception as error:
+            raise AssertionError(f"{make.__name__}({seed})") from error
 
 
 def check(spec: NetworkSpec) -> None:
@@ -49,10 +47,7 @@ def check(spec: NetworkSpec) -> None:
 def test_right_dictionaries_parse_and_use_the_whole_language():
     seen: Counter = Counter()
 
-    @RUN
-    @given(small_networks())
-    def attempt(network):
-        layers, shape, num_class = network
+    def attempt(layers, shape, num_class):
         spec = parse_network(layers, shape, num_class=num_class)
         check(spec)
         for layer in spec.layers:
@@ -63,7 +58,7 @@ def test_right_dictionaries_parse_and_use_the_whole_language():
         seen.update(f"how {route.how}" for route in spec.routes)
         seen.update(["several outputs" if len(spec.outputs) > 1 else "one output", f"{spec.conditional}"])
 
-    attempt()
+    attempt_each(small_network, attempt)
     for_types = [text.strip("'") for text in _accepted("type")]
     expected = [*ACTIVATIONS, *SCALINGS, *for_types, *(f"op {name}" for name in OPERATIONS)]
     expected += [f"bias {bias}" for bias in ("b", "cb", "bcb", None, False)]
@@ -75,10 +70,7 @@ def test_right_dictionaries_parse_and_use_the_whole_language():
 def test_broken_dictionaries_are_networks_or_design_errors():
     outcomes: Counter = Counter()
 
-    @RUN
-    @given(mutants())
-    def attempt(network):
-        layers, shape, num_class = network
+    def attempt(layers, shape, num_class):
         try:
             spec = parse_network(layers, shape, num_class=num_class)
         except DesignError as error:
@@ -88,28 +80,28 @@ def test_broken_dictionaries_are_networks_or_design_errors():
         check(spec)
         outcomes["noted" if any(layer.notes for layer in spec.layers) else "accepted"] += 1
 
-    attempt()
+    attempt_each(mutant, attempt)
     assert outcomes["refused"] > 1000 and outcomes["accepted"] + outcomes["noted"] > 100
 
 
-@settings(RUN, max_examples=300)
-@given(mutants())
-def test_broken_architectures_are_networks_or_design_errors(network):
-    critic, shape, junk = network
-    for attempt in (
-        lambda: parse_architecture(changed(discriminator=critic), junk),
-        lambda: parse_architecture(changed(generator=critic)),
-        lambda: parse_architecture({**TINY, "input": [shape], "code": junk}),
-        lambda: parse_architecture(critic),
-        lambda: with_score_size(changed(discriminator=critic), 3),
-        lambda: with_gain(changed(discriminator=critic), 3),
-        lambda: with_score_size(TINY, junk),
-        lambda: with_gain(critic, junk),
-    ):
-        try:
-            attempt()
-        except DesignError as error:
-            assert str(error).endswith(".") and len(str(error)) < 900
+def test_broken_architectures_are_networks_or_design_errors():
+    def attempt(critic, shape, junk):
+        for call in (
+            lambda: parse_architecture(changed(discriminator=critic), junk),
+            lambda: parse_architecture(changed(generator=critic)),
+            lambda: parse_architecture({**TINY, "input": [shape], "code": junk}),
+            lambda: parse_architecture(critic),
+            lambda: with_score_size(changed(discriminator=critic), 3),
+            lambda: with_gain(changed(discriminator=critic), 3),
+            lambda: with_score_size(TINY, junk),
+            lambda: with_gain(critic, junk),
+        ):
+            try:
+                call()
+            except DesignError as error:
+                assert str(error).endswith(".") and len(str(error)) < 900
+
+    attempt_each(mutant, attempt, count=300)
 
 
 def _accepted(key: str) -> list[str]:

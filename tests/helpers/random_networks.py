@@ -1,9 +1,7 @@
-"""Hypothesis strategies for the dictionary language: networks that are right, and networks that are broken.
+"""Random networks in the dictionary language, right ones and broken ones, as functions of a seed.
 
-`small_networks()` gives dictionaries that Keras builds in a moment; `mutants()` are such dictionaries with something
-wrong in them. Both use every type, op, bias, normalisation, activation and scaling, chains and graphs. An example is
-one seed of a random generator: drawing every key through Hypothesis takes ten times as long, and a network of four
-layers need not be made smaller to be read.
+`small_network` gives dictionaries that Keras builds in a moment; `mutant` such dictionaries with something wrong in
+them. Both use every type, op, bias, normalisation, activation and scaling, chains and graphs.
 """
 
 from __future__ import annotations
@@ -13,7 +11,6 @@ import math
 from random import Random
 
 import numpy as np
-from hypothesis import strategies as st
 
 from mmdgan.core.errors import DesignError
 from mmdgan.design import parse_network
@@ -52,19 +49,19 @@ _IMAGE_TYPES = ["default", "default", "default", "c_bias", "res", "res_i", "res_
 _NON_LOCAL = ["nl", "nl_dist", "nl_pool", "nl_pool_dist"]
 
 
-def small_networks() -> st.SearchStrategy:
-    """Networks that parse: sides up to 8, channels up to 6, flat features up to 96 between layers.
+def small_network(seed: int) -> tuple[list | dict, tuple, int]:
+    """A network that parses: sides up to 8, channels up to 6, flat features up to 96 between layers.
 
     Returns:
-        A strategy of (layers, input_shape, num_class): a list of layer dictionaries or a dictionary with `links` and
-        `outputs`; (C, H, W) or (features,); 0, or 2 or 3 where there may be conditional layers.
+        (layers, input_shape, num_class): a list of layer dictionaries or a dictionary with `links` and `outputs`;
+        (C, H, W) or (features,); 0, or 2 or 3 where there may be conditional layers.
     """
-    return st.integers(0, 2**64 - 1).map(lambda seed: _network(Random(seed)))
+    return _network(Random(seed))
 
 
-def mutants() -> st.SearchStrategy:
-    """A strategy of the same, after one to three changes anywhere: nearly all are wrong."""
-    return st.integers(0, 2**64 - 1).map(lambda seed: _mutant(Random(seed)))
+def mutant(seed: int) -> tuple[object, object, object]:
+    """The same, after one to three changes anywhere: nearly all are wrong."""
+    return _mutant(Random(seed))
 
 
 def _network(rng: Random) -> tuple[list | dict, tuple, int]:
