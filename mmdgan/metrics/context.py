@@ -1,4 +1,4 @@
-"""What metrics are computed from: both image sets, with features that are computed once and when needed."""
+"""What metrics are computed from: both image sets, with features that are computed once, and what is known before."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Features of a set that take more bytes are not kept, but computed block by block as they are needed.
 LARGEST_FEATURES = 2**30
 BLOCK = 500
+UNKNOWN: Any = object()
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,7 @@ class Side:
     """
 
     def __init__(self, images: ImageSet, extractor: Extractor | None, cache: Path | None, say: Say) -> None:
-        """Computes nothing yet.
-
-        Args:
-            images: The set.
-            extractor: Computes the features; None where no metric needs any.
-            cache: Folder of computed features, or None.
-            say: Takes one sentence at a time.
-        """
+        """Computes nothing yet. `extractor` may be None where no metric needs features; `cache` is a folder of them."""
         self.images, self.count, self.labels = images, images.count, images.labels
         self.seconds = 0.0
         self._extractor: Any = extractor
@@ -128,7 +122,9 @@ class Facts:
         label: Label of the features; "" where no metric needs any.
         features: Number of features F.
         logits: Whether the features come with logits.
-        labels, labels_training: int64 (N,) of the generated and of the training images; None where there are none.
+        labels, labels_training: Classes of the generated and of the training images, int64 (N,); None where there are
+            none. Labels that are `UNKNOWN` are not checked.
+        statistics: Whether stored statistics take the place of the real images.
     """
 
     count: int
@@ -140,8 +136,9 @@ class Facts:
     label: str = ""
     features: int = 0
     logits: bool = True
-    labels: np.ndarray | None = None
+    labels: Any = UNKNOWN
     labels_training: np.ndarray | None = None
+    statistics: bool = False
 
     def require_equal_shapes(self, why: str) -> None:
         """Raises a MetricError if generated and real images differ in size."""

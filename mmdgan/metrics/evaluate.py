@@ -10,7 +10,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np
@@ -24,7 +24,6 @@ from mmdgan.metrics.sets import ArraySet, ImageSet
 if TYPE_CHECKING:
     from mmdgan.metrics.features.extractor import Extractor
 
-_UNKNOWN = object()
 _NO_FEATURES = dict.fromkeys(("features", "feature_source", "feature_hash", "feature_count"))
 
 
@@ -143,44 +142,47 @@ def evaluate_images(
     )
 
 
-def check_request(
-    metrics: Iterable[str],
-    count: int,
-    extractor: Extractor | None,
-    *,
-    force: bool = False,
-    options: EvaluateOptions | None = None,
-    shape: tuple[int, int, int] | None = None,
-    labels: Any = _UNKNOWN,
-    labels_training: np.ndarray | None = None,
-    leave_out: Callable | None = None,
+def check(
+    metrics: Iterable[str], facts: Facts, extractor: Extractor | None, leave_out: Callable | None = None
 ) -> tuple[str, ...]:
-    """Checks before training, when there are no images yet, whether the metrics can be computed.
+    """Checks whether metrics can be computed; works before training, when there are no images yet.
 
     Args:
         metrics: Identifiers of metrics.
-        count: Number of images in the smaller set.
-        extractor: Computes the features.
-        force: Whether to allow Fréchet distances of too few images; not used if there are options.
-        options: How the metrics are computed.
-        shape: (H, W, C) of the images.
-        labels: Classes that the generated images will be asked for, int (N,) or (N, 1); None for an unconditional
-            generator. Unless they are given, intra_fid is not checked.
-        labels_training: Classes of the training images, int (M,).
+        facts: What is known of the images; the facts about features are taken from the extractor.
+        extractor: Computes the features; None if no metric needs any.
         leave_out: Takes a sentence for each metric that cannot be computed; None to raise it as an error.
 
     Returns:
         The metrics, without those that are left out.
 
     Raises:
-        MetricError: A metric is unknown, or cannot be computed.
+        MetricError: A metric is unknown; or one, or with `leave_out` every one, cannot be computed.
     """
-    facts = Facts(count, count, count, options or EvaluateOptions(force=force), shape=shape, shape_real=shape)
-    unchecked = ("intra_fid",) if labels is _UNKNOWN else ()
-    if labels is not _UNKNOWN:
-        labels = None if labels is None else np.reshape(labels, -1)
-        facts = dataclasses.replace(facts, labels=labels, labels_training=labels_training)
-    return _checked(metrics, facts, extractor, leave_out, unchecked)
+    metrics, possible = tuple(metrics), []
+    chosen = list(map(get, metrics))
+    if needs_features(metrics):
+        if extractor is None:
+            raise MetricError(f"The metrics {', '.join(metrics)} need features: give an extractor.")
+        logits = getattr(extractor, "logit_count", None) != 0
+        facts = dataclasses.replace(facts, label=extractor.label, features=extractor.feature_count, logits=logits)
+    for metric in chosen:
+        try:
+            if facts.statistics and not metric.statistics:
+                raise MetricError(
+                    "Stored statistics hold a mean and a covariance, of which fid can be computed and "
+                    f"{metric.identifier} cannot: give --metrics=fid, or a folder or data set as the reference."
+                )
+            metric.check(facts)
+        except MetricError as error:
+            if leave_out is None:
+                raise
+            leave_out(f"Without {metric.identifier}. {error}")
+        else:
+            possible.append(metric.identifier)
+    if metrics and not possible:
+        raise MetricError(f"None of the metrics {', '.join(metrics)} can be computed of these images.")
+    return tuple(possible)
 
 
 def check_sets(
@@ -193,71 +195,25 @@ def check_sets(
     training: ImageSet | None = None,
     leave_out: Callable | None = None,
 ) -> tuple[str, ...]:
-    """Checks whether metrics can be computed of image sets, without looking at an image.
-
-    Args:
-        metrics: Identifiers of metrics.
-        generated: Sets of one size.
-        real, extractor, options, training: As for `evaluate_sets`.
-        leave_out: Takes a sentence for each metric that cannot be computed; None to raise it as an error.
-
-    Returns:
-        The metrics, without those that are left out.
+    """As `check`, of image sets as `evaluate_sets` takes them; no image is looked at.
 
     Raises:
-        MetricError: A metric is unknown, or needs more images, images of another form, labels, logits, or images where
-            there are stored statistics; statistics are of other features; sets differ in size.
+        MetricError: As `check`; or statistics are of other features, or generated sets differ in size.
     """
-    metrics, options, first = tuple(metrics), options or EvaluateOptions(), generated[0]
+    metrics, first, options = tuple(metrics), generated[0], options or EvaluateOptions()
     if any((images.count, images.shape) != (first.count, first.shape) for images in generated):
         raise MetricError("Repeats are sets of as many images of one size: draw them with different seeds alone.")
     if isinstance(real, Moments):
-        facts = Facts(first.count, real.count, 0, options, first.shape)
-        metrics = _checked(metrics, facts, extractor, leave_out, statistics=True)
-        assert extractor is not None  # the only score of statistics is one of features
+        facts = Facts(first.count, real.count, 0, options, first.shape, statistics=True)
+        metrics = check(metrics, facts, extractor, leave_out)
+        assert extractor is not None  # only metrics of features take statistics
         check_statistics(real, extractor)
         return metrics
     whole = real if training is None else training
-    facts = Facts(first.count, real.count, whole.count, options, first.shape, real.shape)
-    if "intra_fid" in metrics:  # labels of stored images are read when they are asked for
-        facts = dataclasses.replace(facts, labels=first.labels, labels_training=whole.labels)
-    return _checked(metrics, facts, extractor, leave_out)
-
-
-def _checked(
-    metrics: Iterable[str],
-    facts: Facts,
-    extractor: Extractor | None,
-    leave_out: Callable | None,
-    unchecked: tuple[str, ...] = (),
-    statistics: bool = False,
-) -> tuple[str, ...]:
-    """The metrics that can be computed; what cannot is an error, or left out with a sentence."""
-    metrics, possible = tuple(metrics), []
-    chosen = list(map(get, metrics))
-    if needs_features(metrics):
-        if extractor is None:
-            raise MetricError(f"The metrics {', '.join(metrics)} need features: give an extractor.")
-        logits = getattr(extractor, "logit_count", None) != 0
-        facts = dataclasses.replace(facts, label=extractor.label, features=extractor.feature_count, logits=logits)
-    for metric in chosen:
-        try:
-            if statistics and not metric.statistics:
-                raise MetricError(
-                    "Stored statistics hold a mean and a covariance, of which fid can be computed and "
-                    f"{metric.identifier} cannot: give --metrics=fid, or a folder or data set as the reference."
-                )
-            if metric.identifier not in unchecked:
-                metric.check(facts)
-        except MetricError as error:
-            if leave_out is None:
-                raise
-            leave_out(f"Without {metric.identifier}. {error}")
-        else:
-            possible.append(metric.identifier)
-    if metrics and not possible:
-        raise MetricError(f"None of the metrics {', '.join(metrics)} can be computed of these images.")
-    return tuple(possible)
+    # Labels of stored images are read when they are asked for.
+    labels: dict = {"labels": first.labels, "labels_training": whole.labels} if "intra_fid" in metrics else {}
+    facts = Facts(first.count, real.count, whole.count, options, first.shape, real.shape, **labels)
+    return check(metrics, facts, extractor, leave_out)
 
 
 def _prepare(context: Context) -> float:

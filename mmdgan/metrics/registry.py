@@ -99,7 +99,7 @@ class Metric:
 
 
 class Judge(NamedTuple):
-    """A score by which checkpoints and runs are compared: its metric's identifier, and whether less of it is better."""
+    """A score by which checkpoints and runs are ranked: its metric's identifier, and whether less of it is better."""
 
     metric: str
     lower: bool
@@ -157,20 +157,6 @@ def is_judged(name: str, judge: str) -> bool:
     return any(
         score.judge == judge and score.of(label) == name for metric in _ordered() for score in metric.scores if judge
     )
-
-
-def score_name(score: str, label: str) -> str:
-    """The honest name of a score of features: FID, IS and KID only with the 2015 Inception graph.
-
-    Args:
-        score: What `keep_best` calls it ("fid"), or a name that says itself what the score is ("near copies").
-        label: The features' label.
-
-    Returns:
-        Such as "FID", "FD[classifier]", "precision[inception]".
-    """
-    known = (found for metric in _ordered() for found in metric.scores if found.judge == score)
-    return next(known, Score(f"{score}[{{}}]")).of(label)
 
 
 def kind(name: str) -> str:

@@ -70,6 +70,7 @@ class Scorer:
             return None
         from mmdgan import sampling
         from mmdgan.metrics import evaluate, registry, resolve
+        from mmdgan.metrics.context import EvaluateOptions, Facts
 
         most = min(50_000, data.count)
         count = e.score_count or most // e.batch_size * e.batch_size or most
@@ -82,16 +83,17 @@ class Scorer:
         needs_features = registry.needs_features(e.metrics)
         extractor = resolve(e.features, data, **sources, say=say) if needs_features else None
         channels, height, width = data.shape
-        metrics = evaluate.check_request(
-            e.metrics,
+        facts = Facts(
             count,
-            extractor,
-            options=options,
+            count,
+            data.count,
+            options or EvaluateOptions(),
             shape=(height, width, channels),
+            shape_real=(height, width, channels),
             labels=sampling.score_labels(count, e.num_class, e.seed),
             labels_training=data.labels if "intra_fid" in e.metrics and data.labelled else None,
-            leave_out=leave_out,
         )
+        metrics = evaluate.check(e.metrics, facts, extractor, leave_out)
         cache = feature_cache(e.feature_cache, e.data_root)
         return cls(data, extractor, metrics, count, e.seed, cache, options, say)
 

@@ -8,7 +8,7 @@ import pytest
 
 from mmdgan import metrics
 from mmdgan.core.errors import MetricError
-from mmdgan.metrics import evaluate, registry
+from mmdgan.metrics import registry
 from mmdgan.metrics.evaluate import EvaluateOptions
 from mmdgan.metrics.scores.inception_score import classifier_score_spread
 from mmdgan.metrics.scores.kid import kernel_distance_error
@@ -172,9 +172,9 @@ def test_names_are_fid_is_and_kid_only_with_inception():
         "IS real (10 splits)",
         "KID",
     ]
-    assert registry.score_name("kid", "classifier:cifar10") == "KD[classifier:cifar10]"
-    assert registry.score_name("intra_fid", "inception") == "intra FID"
-    assert registry.score_name("recall", "inception") == "recall[inception]"
+    assert registry.get("kid").scores[0].of("classifier:cifar10") == "KD[classifier:cifar10]"
+    assert registry.get("intra_fid").scores[0].of("inception") == "intra FID"
+    assert registry.get("prdc").scores[1].of("inception") == "recall[inception]"
 
 
 def test_a_missing_class_shows():
@@ -208,7 +208,7 @@ def test_too_few_images():
     assert np.isfinite(first["value"]) and "forced" in first["note"]
     assert halves["value"] is None and "needs 14 real images" in halves["note"]
     with pytest.raises(MetricError, match=r"no metric 'fd' \(did you mean fid\?\): choose from fid, is, kid"):
-        evaluate.check_request(("fd",), 100, MeanColours())
+        registry.get("fd")
 
 
 def test_the_file_of_records_survives_an_unfinished_line(tmp_path):

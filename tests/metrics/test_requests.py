@@ -6,7 +6,7 @@ import pytest
 from mmdgan import metrics
 from mmdgan.core.errors import MetricError
 from mmdgan.metrics import evaluate
-from mmdgan.metrics.evaluate import EvaluateOptions
+from mmdgan.metrics.context import EvaluateOptions, Facts
 from mmdgan.metrics.moments import statistics_of
 from mmdgan.metrics.sets import ArraySet
 
@@ -95,19 +95,23 @@ def test_a_forced_class_distance_is_marked():
     assert record["count_per_class"] == record["count_real_per_class"] == 3
 
 
+def _request(names, count, extractor, force=False, **facts):
+    return evaluate.check(names, Facts(count, count, count, EvaluateOptions(force=force), **facts), extractor)
+
+
 def test_the_request_of_a_training_is_checked_without_images():
     labels = np.repeat([0, 1], [10, 3])
     known = {"labels": labels, "labels_training": np.arange(40) % 2}
     with pytest.raises(MetricError, match="of class 1 there are 3 generated ones"):
-        evaluate.check_request(("intra_fid",), 13, Means(), **known)
-    assert evaluate.check_request(("fid", "intra_fid"), 13, Means()) == ("fid", "intra_fid")
+        _request(("intra_fid",), 13, Means(), **known)
+    assert _request(("fid", "intra_fid"), 13, Means()) == ("fid", "intra_fid")
     with pytest.raises(MetricError, match="the generated ones have no classes"):
-        evaluate.check_request(("intra_fid",), 13, Means(), labels=None)
+        _request(("intra_fid",), 13, Means(), labels=None)
     with pytest.raises(MetricError, match="square images, and these are 16x32"):
-        evaluate.check_request(("swd",), 13, None, shape=(16, 32, 3))
+        _request(("swd",), 13, None, shape=(16, 32, 3))
     with pytest.raises(MetricError, match="at least 4 images"):
-        evaluate.check_request(("fid",), 3, Means())
-    assert evaluate.check_request(("fid",), 3, Means(), force=True) == ("fid",)
+        _request(("fid",), 3, Means())
+    assert _request(("fid",), 3, Means(), force=True) == ("fid",)
 
 
 def test_class_distances_are_of_the_images_of_one_class():

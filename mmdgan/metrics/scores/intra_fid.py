@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np
-from mmdgan.metrics.context import Context, Facts
+from mmdgan.metrics.context import UNKNOWN, Context, Facts
 from mmdgan.metrics.records import finite, make_record
 from mmdgan.metrics.registry import LOWER, Metric, Score, register
 from mmdgan.metrics.scores.fid import frechet_distance, frechet_method
@@ -23,6 +23,8 @@ class IntraClassDistance(Metric):
     slow = True
 
     def check(self, facts: Facts) -> None:
+        if facts.labels is UNKNOWN:
+            return
         if facts.labels is None:
             raise MetricError(
                 "intra_fid compares images class by class, and the generated ones have no classes: leave it out of the "

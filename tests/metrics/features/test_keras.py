@@ -11,7 +11,8 @@ from keras import layers
 from keras.src.legacy.saving import legacy_h5_format
 
 from mmdgan.core.errors import MetricError
-from mmdgan.metrics.evaluate import check_request
+from mmdgan.metrics.context import EvaluateOptions, Facts
+from mmdgan.metrics.evaluate import check
 from mmdgan.metrics.features import keras as keras_features
 from mmdgan.metrics.features.keras import KerasFeatures
 from mmdgan.metrics.features.resizing import resize_images
@@ -65,10 +66,11 @@ def test_a_network_without_logits_has_no_classifier_score(tmp_path):
         _save(tmp_path / f"{outputs}.keras", outputs)
     extractors = [KerasFeatures(f"keras:{tmp_path / outputs}.keras") for outputs in ("features", "pair")]
     assert [extractor.logit_count for extractor in extractors] == [0, 4]
+    facts = Facts(20, 20, 20, EvaluateOptions())
     with pytest.raises(MetricError, match="keras:features come without logits"):
-        check_request(("is",), 20, extractors[0])
-    assert check_request(("is",), 20, extractors[1]) == ("is",)
-    assert check_request(("fid", "is"), 20, extractors[0], leave_out=print) == ("fid",)
+        check(("is",), facts, extractors[0])
+    assert check(("is",), facts, extractors[1]) == ("is",)
+    assert check(("fid", "is"), facts, extractors[0], leave_out=print) == ("fid",)
 
 
 def test_the_hash_is_that_of_the_network(tmp_path):
