@@ -127,16 +127,10 @@ class ClassifierFeatures(Extractor):
 
 
 def build_classifier(input_shape: tuple[int, int, int], num_class: int) -> keras.Model:
-    """The network: three convolutions, 32 to 128 channels, down to an eighth of the side, and two dense layers.
+    """The network, from images in [-1, 1], float32 (N, H, W, C), to [features (N, 128), logits (N, K)].
 
-    Every name, seed and type is given: building it changes neither Keras' counters nor anybody's random numbers.
-
-    Args:
-        input_shape: (H, W, C).
-        num_class: K.
-
-    Returns:
-        A model from images in [-1, 1], float32 (N, H, W, C), to [features (N, 128), logits (N, K)].
+    Three convolutions, 32 to 128 channels, down to an eighth of the side, and two dense layers. Every name, seed and
+    type is given: building it changes neither Keras' counters nor other random numbers.
     """
     from keras import Input, Model, initializers, layers
 
@@ -167,11 +161,6 @@ def build_classifier(input_shape: tuple[int, int, int], num_class: int) -> keras
 
 def train_classifier(model: keras.Model, data: ImageData | StoredImages, say: Say) -> dict:
     """Trains the classifier with Adam and a cosine schedule, on all but a tenth of the images.
-
-    Args:
-        model: A model of `build_classifier`.
-        data: Labelled images.
-        say: Takes one sentence at a time, about every ten seconds.
 
     Returns:
         {"accuracy": on the held-out images, "trained_on": count, "tested_on": count}.
@@ -206,10 +195,7 @@ def train_classifier(model: keras.Model, data: ImageData | StoredImages, say: Sa
 
 
 def split_indices(data: ImageData | StoredImages) -> tuple[np.ndarray, np.ndarray]:
-    """Divides a data set into images to train on and a held-out tenth; images of one group stay together.
-
-    Args:
-        data: N images, with or without `groups`.
+    """Divides a data set into images to train on and a held-out tenth; images of one of its `groups` stay together.
 
     Returns:
         The indices of both parts, sorted.

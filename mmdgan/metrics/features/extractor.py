@@ -1,9 +1,11 @@
-"""What the features of every network have in common: how images are run through it, and the hash that names it."""
+"""What all networks that give features have in common."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Iterable
+import socket
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -29,11 +31,20 @@ class Extractor:
     logit_count: int | None = None
     resize: str
     batch_size: int = 100
+    _source: str  # where the network comes from
+    _hash: str
+    _resize_text: str  # how images are resized, in words
     _run: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
     def protocol(self) -> dict:
         """Where the features come from, as JSON-able entries of every score's record."""
-        raise NotImplementedError
+        return {
+            "features": self.label,
+            "feature_source": self._source,
+            "feature_hash": self._hash,
+            "feature_count": self.feature_count,
+            "resize": self._resize_text,
+        }
 
     def extract(self, images: np.ndarray, say: Say | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Runs images through the network.
@@ -67,3 +78,14 @@ def digest_arrays(arrays: Iterable[np.ndarray]) -> str:
     for array in arrays:
         digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def download_timeout(seconds: float = 30) -> Iterator[None]:
+    """Lets a download fail that stalls for so many seconds."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

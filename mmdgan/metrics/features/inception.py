@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import http.client
 import os
-import socket
 import tarfile
 import tempfile
 import threading
@@ -26,8 +25,9 @@ from google.protobuf.message import DecodeError
 
 from mmdgan.core.errors import MetricError
 from mmdgan.core.progress import Say
+from mmdgan.core.text import first_line
 from mmdgan.metrics.features import tfgan
-from mmdgan.metrics.features.extractor import Extractor
+from mmdgan.metrics.features.extractor import Extractor, download_timeout
 from mmdgan.metrics.features.resizing import METHODS, check_method, resize_images
 
 SIDE = 299
@@ -50,39 +50,23 @@ class InceptionFeatures(Extractor):
         Raises:
             MetricError: The file is not such a graph, or there is no such method.
         """
-        self._path, self.resize = path, check_method(resize or "legacy")
+        self._source, self.resize = str(path), check_method(resize or "legacy")
+        self._resize_text = f"{METHODS[self.resize]} to {SIDE}x{SIDE}, grey repeated to 3 channels"
         try:
             run = load_graph(path)
             features, _ = _outputs(run, _prepare(tf.zeros((2, 8, 8, 3), tf.uint8), self.resize))
         except (tf.errors.OpError, ValueError, TypeError, OSError, DecodeError, tarfile.TarError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise MetricError(f"The Inception graph {path} cannot be used: {reason}") from error
+            raise MetricError(f"The Inception graph {path} cannot be used: {first_line(error)}") from error
         self._run = tf.function(lambda images: _outputs(run, _prepare(images, self.resize)), reduce_retracing=True)
         self.feature_count = int(features.shape[1])
         self._hash = _digest_files(path)
 
-    def protocol(self) -> dict:
-        return {
-            "features": self.label,
-            "feature_source": str(self._path),
-            "feature_hash": self._hash,
-            "feature_count": self.feature_count,
-            "resize": f"{METHODS[self.resize]} to {SIDE}x{SIDE}, grey repeated to 3 channels",
-        }
-
 
 def find_graph(inception: str | Path | None, data_root: str | Path) -> Path | None:
-    """The Inception graph on this machine.
-
-    Args:
-        inception: The path that the user gave, or None to search the folder `data_root`/inception.
-        data_root: Folder of all data sets.
-
-    Returns:
-        The path, or None if no path was given and the folder holds no graph.
+    """The path of the graph: the given one, or that in `data_root`/inception; None if there is none.
 
     Raises:
-        MetricError: Nothing is at the path given.
+        MetricError: Nothing is at the given path.
     """
     if inception:
         path = Path(inception)
@@ -113,7 +97,7 @@ def fetch_graph(data_root: str | Path, say: Say, seconds: float = 5.0) -> Path:
         The SavedModel folder.
 
     Raises:
-        MetricError: The address cannot be reached, or tensorflow-hub cannot be loaded; it names the remedies.
+        MetricError: The address cannot be reached, or tensorflow-hub cannot be loaded.
     """
     folder = Path(data_root) / "inception"
     place = f"give its path with --inception (or put it into {folder})"
@@ -255,14 +239,13 @@ def _require_answer(address: str, seconds: float) -> None:
 
 @contextlib.contextmanager
 def _hub_settings(cache: Path) -> Iterator[None]:
-    """Lets tensorflow-hub keep its files in `cache`, and give up when a download stalls."""
-    before, timeout = os.environ.get("TFHUB_CACHE_DIR"), socket.getdefaulttimeout()
+    """Lets tensorflow-hub store its files in `cache`, and give up when a download stalls."""
+    before = os.environ.get("TFHUB_CACHE_DIR")
     os.environ["TFHUB_CACHE_DIR"] = str(cache)
-    socket.setdefaulttimeout(30)
     try:
-        yield
+        with download_timeout():
+            yield
     finally:
-        socket.setdefaulttimeout(timeout)
         if before is None:
             del os.environ["TFHUB_CACHE_DIR"]
         else:

@@ -10,11 +10,9 @@ logits (N, K), as a pair or as a dictionary of these names.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +20,8 @@ import numpy as np
 import tensorflow as tf
 
 from mmdgan.core.errors import MetricError
-from mmdgan.core.text import closest
-from mmdgan.metrics.features.extractor import Extractor, digest_arrays
+from mmdgan.core.text import closest, first_line
+from mmdgan.metrics.features.extractor import Extractor, digest_arrays, download_timeout
 from mmdgan.metrics.features.resizing import METHODS, check_method, resize_images
 
 if TYPE_CHECKING:
@@ -65,24 +63,15 @@ class KerasFeatures(Extractor):
         except MetricError:
             raise
         except Exception as error:  # a user's network may raise anything
-            raise MetricError(f"The network {self._source} does not run on images: {_first_line(error)}") from error
+            raise MetricError(f"The network {self._source} does not run on images: {first_line(error)}") from error
         self._run = tf.function(run, reduce_retracing=True)
         self.feature_count, self.logit_count = int(features.shape[1]), int(logits.shape[1])
         self.batch_size = int(np.clip(_BATCH_PIXELS // max(1, int(np.prod(self._sides() or (1, 1)))), 1, 100))
         config = np.frombuffer(model.to_json().encode(), np.uint8)
         self._hash = digest_arrays([config, *model.get_weights()])
-
-    def protocol(self) -> dict:
         sides = self._sides()
         size = f"{METHODS[self.resize]} to {sides[0]}x{sides[1]}" if sides else "none: the network takes any size"
-        grey = ", grey repeated to 3 channels" if self._input_shape[-1] == 3 else ""
-        return {
-            "features": self.label,
-            "feature_source": self._source,
-            "feature_hash": self._hash,
-            "feature_count": self.feature_count,
-            "resize": size + grey,
-        }
+        self._resize_text = size + (", grey repeated to 3 channels" if self._input_shape[-1] == 3 else "")
 
     def _check_channels(self, channels: int) -> None:
         if channels not in (1, self._input_shape[-1]):
@@ -163,13 +152,13 @@ def _load_application(name: str) -> tuple[keras.Model, Callable]:
         )
     build = getattr(keras.applications, name)
     try:
-        with _download_timeout(30):
+        with download_timeout():
             model = build(weights="imagenet", classifier_activation=None)
     except Exception as error:  # Keras raises the base class when it cannot download
-        home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+        home, reason = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras"), first_line(error).rstrip(".")
         raise MetricError(
-            f"The ImageNet weights of {name} cannot be loaded ({_first_line(error)}): connect to the network, put that "
-            f"file into {home / 'models'}, or give a network of your own as keras:PATH.keras."
+            f"The ImageNet weights of {name} cannot be loaded ({reason}): connect to the network, put that file into "
+            f"{home / 'models'}, or give a network of your own as keras:PATH.keras."
         ) from error
     return _with_features(model), sys.modules[build.__module__].preprocess_input
 
@@ -198,22 +187,6 @@ def _load_file(path: Path) -> keras.Model:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # what Keras raises for damaged files is not confined to any list
         raise MetricError(
-            f"The network {path} cannot be loaded ({_first_line(error)}): save it by model.save('NAME.keras'), made of "
-            "Keras' own layers."
+            f"The network {path} cannot be loaded ({first_line(error).rstrip('.')}): save it by "
+            "model.save('NAME.keras'), made of Keras' own layers."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].strip().rstrip(".")[:300] if lines else type(error).__name__
-
-
-@contextlib.contextmanager
-def _download_timeout(seconds: float) -> Iterator[None]:
-    """Lets a download that stalls fail after so many seconds."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
