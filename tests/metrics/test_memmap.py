@@ -29,7 +29,7 @@ def file(tmp_path):
     "score",
     [
         lambda x: metrics.Moments.of(x),
-        lambda x: metrics.kernel_distance(x, x[::-1]),
+        lambda x: metrics.kernel_distance(x, x[::-1], block_size=256),
         lambda x: metrics.nearest_neighbours(np.asarray(x[:4]), [x]),
     ],
 )

@@ -165,7 +165,7 @@ def _of_pairs(
         raise MetricError(
             f"MS-SSIM on five scales needs a size of at least {SMALLEST} pixels that is a multiple of 16, not {size}."
         )
-    compare, found = _comparison(_WEIGHTS), []
+    compare, found = _comparison((size, size, x.shape[3]), _WEIGHTS), []
     for start in range(0, len(first), BATCH):
         part = slice(start, start + BATCH)
         found.append(compare(_resized(x[first[part]], size, legacy), _resized(y[second[part]], size, legacy)).numpy())
@@ -173,9 +173,10 @@ def _of_pairs(
 
 
 @functools.cache
-def _comparison(weights: tuple[float, ...]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """TensorFlow's MS-SSIM as a graph, which takes half the time of single operations."""
-    return tf.function(lambda x, y: tf.image.ssim_multiscale(x, y, 255.0, power_factors=weights))
+def _comparison(shape: tuple[int, int, int], weights: tuple[float, ...]) -> Callable[..., tf.Tensor]:
+    """TensorFlow's MS-SSIM of images of a shape, as a graph, which takes half the time of single operations."""
+    images = tf.TensorSpec((None, *shape), tf.float32)
+    return tf.function(lambda x, y: tf.image.ssim_multiscale(x, y, 255.0, power_factors=weights), [images, images])
 
 
 def _resized(images: np.ndarray, size: int, legacy: bool) -> tf.Tensor:

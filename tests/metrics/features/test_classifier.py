@@ -30,6 +30,16 @@ def short_training(monkeypatch):
     monkeypatch.setattr(classifier, "PRESENTATIONS", (6_000, 6_000))
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a classifier of `make_data()`."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier, "PRESENTATIONS", (6_000, 6_000))
+        ClassifierFeatures(make_data(), folder).prepare()
+    return folder
+
+
 def test_it_is_trained_once_and_kept_beside_the_data(tmp_path, monkeypatch):
     data, said = make_data(), []
     images = np.ascontiguousarray(data.images.transpose(0, 2, 3, 1))
@@ -95,9 +105,9 @@ def test_images_of_one_group_stay_together():
         classifier.split_indices(make_data(groups=np.zeros(240, int)))
 
 
-def test_images_of_another_size_are_resized_and_of_another_kind_refused(tmp_path):
+def test_images_of_another_size_are_resized_and_of_another_kind_refused(trained):
     data = make_data()
-    extractor = ClassifierFeatures(data, tmp_path, label="classifier:stripes", say=lambda text: None)
+    extractor = ClassifierFeatures(data, trained, label="classifier:stripes")
     images = np.ascontiguousarray(data.images.transpose(0, 2, 3, 1))
     same, larger = extractor.extract(images)[1], extractor.extract(images.repeat(2, axis=1).repeat(2, axis=2))[1]
     assert np.mean(same.argmax(1) == larger.argmax(1)) > 0.9
@@ -113,20 +123,20 @@ def test_a_folder_that_cannot_be_written_costs_only_the_cache(tmp_path):
     assert "trained again next time" in said[-1]
 
 
-def test_the_resize_can_be_chosen_and_changes_nothing_unless_asked_for(tmp_path):
+def test_the_resize_can_be_chosen_and_changes_nothing_unless_asked_for(trained):
     data = make_data()
     images = np.ascontiguousarray(data.images.transpose(0, 2, 3, 1)).repeat(2, axis=1).repeat(2, axis=2)
-    usual = ClassifierFeatures(data, tmp_path, say=lambda text: None)
+    usual = ClassifierFeatures(data, trained)
     features, _ = usual.extract(images)
     assert usual.resize == "antialiased" and usual.protocol()["resize"].startswith("antialiased bilinear to 8x8")
     scaled = tf.image.resize(images / np.float32(127.5) - 1, (8, 8), "bilinear", antialias=True)
     np.testing.assert_allclose(features, usual._model(scaled, training=False)[0], atol=1e-5)
     for resize in ("legacy", "tfgan", "clean"):
-        chosen = ClassifierFeatures(data, tmp_path, resize=resize, say=lambda text: pytest.fail("trained again"))
+        chosen = ClassifierFeatures(data, trained, resize=resize, say=lambda text: pytest.fail("trained again"))
         scaled = resize_images(tf.constant(images), (8, 8), resize) / 127.5 - 1.0
         np.testing.assert_allclose(chosen.extract(images)[0], usual._model(scaled, training=False)[0], atol=1e-5)
         assert chosen.protocol()["resize"].startswith(f"{resize} ") and chosen.resize == resize
         assert np.abs(chosen.extract(images)[0] - features).max() > 1e-3
         assert chosen.protocol()["feature_hash"] == usual.protocol()["feature_hash"]
     with pytest.raises(MetricError, match="no resize 'box'"):
-        ClassifierFeatures(data, tmp_path, resize="box")
+        ClassifierFeatures(data, trained, resize="box")

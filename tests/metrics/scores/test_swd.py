@@ -53,7 +53,7 @@ def _theirs(x, y, patches, monkeypatch, svd):
 @pytest.mark.parametrize("side", [64, 48])
 def test_it_equals_tensorflow_gans(side, svd, monkeypatch):
     monkeypatch.setattr(swd, "_BATCH_VALUES", 3 * side * side * 3)  # three images at a time
-    monkeypatch.setattr(swd, "MEMORY", 2**14)  # several passes
+    monkeypatch.setattr(swd, "MEMORY", 2**16)  # several passes
     x, y = _images(8, side), _images(8, side, seed=1, contrast=0.3)
     theirs = _theirs(x, y, 16, monkeypatch, svd)
     ours = metrics.sliced_wasserstein(x, y, patches_per_image=16, svd=svd)
