@@ -60,7 +60,8 @@ class Sidecar:
     class_names: tuple[str, ...]  # one name per class; empty without labels
     origin: Origin  # what the images were made from
     shards: tuple[Shard, ...]  # the files in the order of their images
-    # how the images were made: "split", "labels", and "resize" and "crop" as [width, height] or None
+    # how the images were made: "split", "labels", "resize" and "crop" as [width, height] or None; of image files
+    # "orientation": "exif", for they are turned as EXIF says (0.1 wrote none, and turned TIFF files only)
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     skipped: tuple[Skipped, ...] = ()  # the broken images that were left out
     version: str = ""  # the version of this library that wrote the records

@@ -8,10 +8,8 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
-import io
 import shutil
 import tempfile
-import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +21,7 @@ import numpy as np
 from mmdgan.core.errors import DataError
 from mmdgan.core.progress import Say, counter, log
 from mmdgan.data.catalog import DataInfo
-from mmdgan.data.preparation.geometry import FORMATS, GREY, BrokenImage, Geometry, load_image
+from mmdgan.data.preparation.geometry import BrokenImage, Geometry, declared, load_image
 from mmdgan.data.sources.archives import recognise
 from mmdgan.data.sources.base import Item, Request
 from mmdgan.data.sources.byte_ranges import Broken
@@ -340,17 +338,12 @@ class FolderSet(ImageSet):
 
     def _form(self, index: int, content: bytes | Broken) -> tuple[tuple[int, int], bool]:
         """The size (width, height) that a file declares, and whether it is grey."""
-        from PIL import Image
-
         if isinstance(content, Broken):
             raise self._broken(index, str(content))
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                    return image.size, image.mode in GREY or image.mode.startswith("I")
-        except Exception as error:  # what Pillow raises for damaged files is not confined to any list
-            raise self._broken(index, f"cannot be read as an image of {', '.join(FORMATS)}") from error
+            return declared(content)
+        except BrokenImage as broken:
+            raise self._broken(index, broken.reason) from broken
 
     def _broken(self, index: int, reason: str) -> DataError:
         return DataError(f"{self._files.where(index)} {reason}; remove it from the pictures, or get it again.")

@@ -1,6 +1,12 @@
 """Decodes, resizes, crops and converts one image of a source to the shape of its data set.
 
-The geometry is the original's, bit for bit: resize with Lanczos, centre crop, and only then convert the colour mode.
+The geometry is the original's, bit for bit: resize with Lanczos, then centre crop. One rule holds for all:
+
+1. The image is turned as its EXIF orientation says.
+2. It becomes grey or RGB of 8 bits, with its transparency: palettes, CMYK and YCbCr are converted, 16 bits scaled.
+3. It is resized, its colours weighted by their opacity (premultiplied), so that invisible colours do not shine through.
+4. Transparency is dropped: each pixel keeps its colour. What is fully transparent in a resized image becomes black.
+
 An image that is broken or of another shape is an error: nothing is guessed, padded or cut short.
 """
 
@@ -24,7 +30,10 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")
 MAX_PIXELS = 2**26  # of an image as declared, and once it is resized: 256 MiB as Pillow holds it
 _ROUNDING = 1e-6  # of a pixel: much more than the quotients below lose in double precision
-GREY = ("L", "LA", "La", "1")
+_GREY = ("L", "LA", "La", "1")
+_ORIENTATION = 0x0112  # EXIF's tag
+# Without one of these, a PNG has no orientation; Pillow decodes the whole picture to find that out.
+_PNG_METADATA = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNK = 12  # bytes of a chunk around its data: length, type, checksum
 
@@ -96,8 +105,8 @@ def load_image(
 ) -> np.ndarray:
     """Makes one image of a data set from an item of its source.
 
-    Grey, palette, CMYK and other modes become RGB, or grey for C = 1, as Pillow converts them: transparency is
-    dropped. 16-bit images are scaled to 8 bits. Of a file with several pictures the first is taken.
+    Every colour mode becomes RGB, or grey for C = 1, by the rule above. Of a file with several pictures the first is
+    taken.
 
     Args:
         item: Pixels, or the content of a file of one of the `FORMATS`.
@@ -140,7 +149,25 @@ def is_grey(item: Item) -> bool:
         image = _opened(item, None)
     except BrokenImage:
         return False
-    return image.mode in GREY
+    return image.mode in _GREY
+
+
+def declared(content: bytes) -> tuple[tuple[int, int], bool]:
+    """What a file says of its image: its size (width, height) as it is to be seen, and whether it is grey.
+
+    Raises:
+        BrokenImage: It is not an image of one of the `FORMATS`. A sound start does not mean that the rest is.
+    """
+    import io
+
+    from PIL import Image
+
+    try:
+        with _quiet(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            turned = _orientation(image, content) >= 5 and image.format != "TIFF"  # whose size Pillow has turned
+            return image.size[:: -1 if turned else 1], image.mode in _GREY or image.mode.startswith("I")
+    except Exception as error:  # what Pillow raises for damaged files is not confined to any list
+        raise BrokenImage(f"cannot be read as an image of {', '.join(FORMATS)}") from error
 
 
 def _opened(item: Item, size: tuple[int, int] | None) -> Image.Image:
@@ -172,9 +199,11 @@ def _decoded(content: bytes, size: tuple[int, int] | None) -> Image.Image:
     from PIL import Image
 
     with _quiet(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        _check_size(image.size, size)
+        _check_size(image.size, None)
         image.load()
-        return _eight_bits(image)
+        image = _upright(image, content)
+        _check_size(image.size, size)
+        return _plain(image)
 
 
 @contextmanager
@@ -202,6 +231,45 @@ def _check_size(found: tuple[int, int], expected: tuple[int, int] | None) -> Non
         raise BrokenImage(f"claims to be {_pixels(found)}, more than the {MAX_PIXELS:,} that are read")
 
 
+def _orientation(image: Image.Image, content: bytes) -> int:
+    """EXIF's orientation, 1 to 8; 1 if there is none, or one that cannot be read."""
+    if image.format == "PNG" and not any(name in content for name in _PNG_METADATA):
+        return 1
+    try:
+        found = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged metadata say nothing about the picture
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+def _upright(image: Image.Image, content: bytes) -> Image.Image:
+    """The image as it is to be seen; Pillow turns TIFF files itself."""
+    from PIL.Image import Transpose
+
+    turns = (
+        None,
+        Transpose.FLIP_LEFT_RIGHT,
+        Transpose.ROTATE_180,
+        Transpose.FLIP_TOP_BOTTOM,
+        Transpose.TRANSPOSE,
+        Transpose.ROTATE_270,
+        Transpose.TRANSVERSE,
+        Transpose.ROTATE_90,
+    )
+    turn = None if image.format == "TIFF" else turns[_orientation(image, content) - 1]
+    return image if turn is None else image.transpose(turn)
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """An image in the mode L or RGB, or LA or RGBA if it has transparency, so that resizing works with colours."""
+    image = _eight_bits(image)
+    mode = ("L" if image.mode in _GREY else "RGB") + ("A" if image.has_transparency_data else "")
+    try:
+        return image if image.mode == mode else image.convert(mode)
+    except ValueError:
+        raise BrokenImage(f"has the colour mode {image.mode}, which does not convert to RGB: save it as RGB") from None
+
+
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Scales 16-bit grey to 8 bits, rounding to nearest; Pillow clips it or takes the high byte."""
     if image.mode == "F":
@@ -214,21 +282,19 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 0xFFFF:
         raise BrokenImage("holds values that do not fit in 16 bits: save it with 8 or 16 bits")
-    return Image.fromarray(((values * 255 + 0x7FFF) // 0xFFFF).astype(np.uint8))
+    grey = ((values * 255 + 0x7FFF) // 0xFFFF).astype(np.uint8)
+    if "transparency" not in image.info:
+        return Image.fromarray(grey)
+    opacity = np.where(values == image.info["transparency"], 0, 255).astype(np.uint8)
+    return Image.fromarray(np.stack([grey, opacity], -1))
 
 
 def _array(image: Image.Image, channels: int) -> np.ndarray:
     import numpy as np
 
-    try:
-        with _quiet():
-            if channels == 1:
-                # Some modes, such as CMYK, do not convert to grey directly; grey ones stay as they are.
-                grey = image if image.mode in GREY else image.convert("RGB")
-                return np.asarray(grey.convert("L"))[None]
-            return np.ascontiguousarray(np.asarray(image.convert("RGB")).transpose(2, 0, 1))
-    except ValueError:
-        raise BrokenImage(f"has the colour mode {image.mode}, which does not convert to RGB") from None
+    if channels == 1:
+        return np.asarray(image.convert("L"))[None]
+    return np.ascontiguousarray(np.asarray(image.convert("RGB")).transpose(2, 0, 1))
 
 
 def _check_png(content: bytes) -> None:

@@ -17,7 +17,7 @@ from mmdgan.data.preparation.geometry import BrokenImage, Geometry, load_image
 from mmdgan.data.sidecar import Shard, Skipped
 from mmdgan.data.sources.base import Item, Part
 
-RECEIPT_FORMAT = 1
+RECEIPT_FORMAT = 2
 _BLOCK = 2**20
 _AGAIN = "fix that and run the same command again; it continues from there"
 _REMEDY = "fix it or take it out, or have all broken images left out and listed with --skip_broken"

@@ -105,6 +105,7 @@ class ImageSource:
     # whether small parts are worth while: not where there is nothing to decode, or where a part is found only by
     # unpacking all that comes before it
     divisible: bool = True
+    encoded: bool = False  # whether its images are files, whose metadata may say how they are to be turned
 
 
 Finder = Callable[[Path, Request], ImageSource | None]

@@ -361,6 +361,7 @@ def image_source(
         class_names=() if labels is None else tuple(printable(name) for name in class_names),
         size=request.info.size,
         note=", ".join(filter(None, (*notes, fewer_note(len(files), request)))),
+        encoded=True,
     )
 
 

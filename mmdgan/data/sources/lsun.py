@@ -47,6 +47,7 @@ def _of_database(database: Path, path: Path, request: Request) -> ImageSource:
         part=values.part,
         size=request.info.size,
         note=fewer_note(len(values), request),
+        encoded=True,
     )
 
 

@@ -119,6 +119,7 @@ def from_builder(builder: Any, request: Request) -> ImageSource:
         class_names,
         size or request.info.size,
         channels=channels and (1 if channels == 1 else 3) or 0,
+        encoded=True,
     )
 
 
