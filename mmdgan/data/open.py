@@ -77,7 +77,7 @@ def check_complete(files: Sequence[Path]) -> None:
     from mmdgan.data.records.reader import missing_shards
 
     for missing, file in missing_shards(files).items():
-        raise DataError(f"{missing} is missing beside {file.name}; convert the data set again.")
+        raise DataError(f"{missing} is missing next to {file.name}; convert the data set again.")
     matches = [re.fullmatch(r"(.*_)(\d{3,})", file.stem) for file in files]
     numbered = [match for match in matches if match is not None]
     if len(numbered) < len(files):
@@ -85,7 +85,7 @@ def check_complete(files: Sequence[Path]) -> None:
     for place, (file, match) in enumerate(zip(files, numbered, strict=True)):
         if int(match[2]) != place:
             missing = file.with_name(f"{match[1]}{place:03d}{file.suffix}")
-            raise DataError(f"{missing} is missing beside {file.name}; get it again, or convert the data set again.")
+            raise DataError(f"{missing} is missing next to {file.name}; get it again, or convert the data set again.")
 
 
 def _open_prepared(sidecar: Sidecar, folder: Path, cache: str, say: Say) -> ImageData | StoredImages:

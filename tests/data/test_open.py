@@ -127,7 +127,7 @@ def test_the_original_s_data_sets_of_several_files(root, cache):
     assert found.mode == cache and found.shape == (3, 64, 64) and found.labels is None
     assert np.array_equal(contents(found)[0], pictures)
     files[1].unlink()
-    with pytest.raises(DataError, match="celebA_001.tfrecords is missing beside celebA_002.tfrecords"):
+    with pytest.raises(DataError, match="celebA_001.tfrecords is missing next to celebA_002.tfrecords"):
         data.open_data("celeba", data_root=root, cache=cache)
     handmade.record_file(files[1], pictures[:1], [1])
     handmade.record_file(files[0], pictures[:1], [1])

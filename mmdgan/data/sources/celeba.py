@@ -28,7 +28,7 @@ _TABLES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
 
 @source(
     "celeba",
-    words="img_align_celeba.zip or the folder img_align_celeba, with list_attr_celeba.txt beside it for classes",
+    words="img_align_celeba.zip or the folder img_align_celeba, with list_attr_celeba.txt next to it for classes",
 )
 def find(path: Path, request: Request) -> ImageSource | None:
     """Recognises the images in a zip, a tar or a folder, as jpg or png, or the folder around these.

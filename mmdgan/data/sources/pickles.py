@@ -103,14 +103,14 @@ class _Type:
     def __init__(self, code: Any, *_: Any) -> None:
         code = code.decode("latin-1") if isinstance(code, bytes) else code
         if not isinstance(code, str) or not _NUMBERS.fullmatch(code):
-            raise _Refused(f"holds an array of type {_brief(code)}, which is no number")
+            raise _Refused(f"holds an array of type {_brief(code)}, which is not a number")
         self.dtype = np.dtype(code)
 
     def build(self, state: Any) -> None:
         """Sets the state (version, byte order, sub-array, names, fields, ...)."""
         order: Any = state[1].decode("latin-1") if isinstance(state[1], bytes) else state[1]
         if order not in _ORDERS or any(value is not None for value in state[2:5]):
-            raise _Refused("holds an array of records, which are no numbers")
+            raise _Refused("holds an array of records, which are not numbers")
         self.dtype = self.dtype.newbyteorder(order)
 
 
@@ -194,7 +194,7 @@ class _Machine:
     def call(self, _: None) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
         if not isinstance(function, _Global) or function.call is None or not isinstance(arguments, tuple):
-            raise _Refused("calls what is no function")
+            raise _Refused("calls what is not a function")
         self.stack.append(function.call(*arguments))
 
     def build(self, _: None) -> None:
@@ -224,13 +224,13 @@ class _Machine:
 
     def extend(self, values: list[Any]) -> None:
         if not isinstance(self.stack[-1], list):
-            raise _Refused("appends to what is no list")
+            raise _Refused("appends to what is not a list")
         self.stack[-1].extend(map(_settled, values))
 
     def update(self, values: list[Any]) -> None:
         target = self.stack[-1]
         if not isinstance(target, dict) or len(values) % 2:
-            raise _Refused("sets items of what is no dict")
+            raise _Refused("sets items of what is not a dict")
         for key, value in zip(values[::2], values[1::2], strict=True):
             if not isinstance(key, str | bytes | int):
                 raise _Refused(f"has a key of type {type(key).__name__}")

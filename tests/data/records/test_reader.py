@@ -406,7 +406,7 @@ def test_files_that_are_missing_empty_or_of_two_kinds(tmp_path):
     assert np.array_equal(images, pictures) and labels.tolist() == [0, 1]
     shard = handmade.record_file(tmp_path / "set-00001-of-00003.tfrecords", pictures)
     assert [path.name for path in missing_shards([shard])] == [f"set-0000{k}-of-00003.tfrecords" for k in (0, 2)]
-    with pytest.raises(DataError, match="set-00000-of-00003.tfrecords is missing beside set-00001-of-00003"):
+    with pytest.raises(DataError, match="set-00000-of-00003.tfrecords is missing next to set-00001-of-00003"):
         check_complete([shard])
 
 

@@ -197,7 +197,7 @@ def faulty_batches() -> list[tuple[str, object]]:
         ("Record 0 of .* has label 10 where", {"data": data, "labels": np.array([10, 1])}),
         ("holds no dict", [data, labels]),
         ("holds a value of type int where a text is expected", {7: data}),
-        ("no number", {"data": data.astype(object), "labels": labels}),
+        ("not a number", {"data": data.astype(object), "labels": labels}),
     ]
 
 
