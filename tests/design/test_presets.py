@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdgan.cli import flags, program
+from mmdgan.cli import flags, train
 from mmdgan.core.errors import ConfigError, DesignError
 from mmdgan.design import load_architecture, parse_architecture
 from mmdgan.design.presets import documentation, presets
@@ -83,15 +83,18 @@ def test_commands_are_understood(name):
     python, *words = shlex.split(entries(name)["Command"])
     assert python == "python"
     if words[:3] == ["-m", "mmdgan", "train"]:
-        options = flags.parse(Experiment(), words[3:], usage="", switches=program.SWITCHES).options
+        options = flags.parse(Experiment(), words[3:], usage="", switches=train.SWITCHES).options
     elif words[0].startswith("experiments/points"):
         assert (ROOT / words[0]).is_file()
         return
     else:
         preset = runpy.run_path(str(ROOT / words[0]))["PRESET"]
-        options = flags.parse(preset, words[1:], usage="", switches=program.SWITCHES).options
+        options = flags.parse(preset, words[1:], usage="", switches=train.SWITCHES).options
     assert options.architecture == name
-    gen, dis = options.networks()[1:3]
+    if options.data == "mine":  # a data set of the user's own
+        gen, dis = parse_architecture(load_architecture(name), options.num_class)
+    else:
+        gen, dis = options.networks()[1:]
     assert gen.conditional == ("Classes" in entries(name))
     assert not gen.conditional or f"{options.num_class:,}" == entries(name)["Classes"]
     assert dis.output_shape[0] >= 1

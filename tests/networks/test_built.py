@@ -13,11 +13,7 @@ NETWORKS = st.integers(0, 2**64 - 1).map(small_network)
 
 @pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(
-    st.integers(0, 2**64 - 1).map(small_network),
-    st.sampled_from(["pico", "pim"]),
-    st.sampled_from(["default", "pg_paper"]),
-)
+@given(NETWORKS, st.sampled_from(["pico", "pim"]), st.sampled_from(["default", "pg_paper"]))
 def test_accepted_dictionaries_are_built_with_the_inferred_shapes(drawn, spectral, initializer):
     layers, input_shape, num_class = drawn
     options = {"data_format": "channels_last", "spectral": spectral, "initializer": initializer}
