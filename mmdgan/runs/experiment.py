@@ -10,6 +10,7 @@ fixed codes and by scores. This module imports neither TensorFlow nor NumPy; `dr
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -40,358 +41,274 @@ def _uses_end_lr(experiment: Experiment) -> bool:
     return falls or (experiment.lr_schedule == "original" and experiment.optimizer in ("sgd", "momentum"))
 
 
+_network = functools.partial(option, group="networks", identity=True)
+_data = functools.partial(option, group="data")
+_loss = functools.partial(option, group="loss", identity=True)
+_loss_option = functools.partial(option, group=LOSS, identity=True)
+_training = functools.partial(option, group="training", identity=True)
+_aid = functools.partial(option, group=AIDS, identity=True)
+_devices = functools.partial(option, group="devices", scope="call")
+_run = functools.partial(option, group="run")
+_speed = functools.partial(option, group="speed")
+_scores = functools.partial(option, group="scores")
+
+
 @dataclasses.dataclass(frozen=True)
 class Experiment:
     """What to train, on what, how long, and what to write on the way."""
 
-    architecture: str = option(
+    architecture: str = _network(
         "cifar10/DCGAN",
         "networks: a preset, or path/file.py:NAME for your own dictionary",
-        "networks",
         short=3,
         hparams="first",
+        identity=False,
     )
-    num_class: int = option(
-        0,
-        "number of classes of conditional networks, that of the data set; 0: unconditional",
-        "networks",
-        identity=True,
-        inputs=True,
+    num_class: int = _network(
+        0, "number of classes of conditional networks, that of the data set; 0: unconditional", inputs=True
     )
-    score_size: int | None = option(
+    score_size: int | None = _network(
         None,
         "outputs of the last critic layer; none: 1 if it projects labels, else 16 for MMD losses and 1 for the others "
         "(a fixed critic, or one whose last layer has no weights, keeps its width)",
-        "networks",
         least=1,
-        identity=True,
     )
-    fixed_critic: bool = option(False, "freeze the critic; train only the generator", "networks", identity=True)
-    critic_weights: str | None = option(
-        None, "weight file (.npz) that initialises the critic's layers of the same names", "networks", identity=True
+    fixed_critic: bool = _network(False, "freeze the critic; train only the generator")
+    critic_weights: str | None = _network(
+        None, "weight file (.npz) that initialises the critic's layers of the same names"
     )
-    gain: float | None = option(
-        None,
-        "K: sets act_k = K^(1/L) on all L normalised layers; none: the dictionary's act_k",
-        "networks",
-        positive=True,
-        identity=True,
+    gain: float | None = _network(
+        None, "K: sets act_k = K^(1/L) on all L normalised layers; none: the dictionary's act_k", positive=True
     )
-    spectral: str = option(
+    spectral: str = _network(
         "pico",
         "power iteration for spectral norms: on the convolution (pico) or on its matrix (pim)",
-        "networks",
-        ("pico", "pim"),
-        identity=True,
+        choices=("pico", "pim"),
     )
-    initializer: str = option(
-        "default", "initial weights", "networks", ("default", "sn_paper", "pg_paper"), identity=True
-    )
-    precision: str = option(
+    initializer: str = _network("default", "initial weights", choices=("default", "sn_paper", "pg_paper"))
+    precision: str = _network(
         "float32",
         "precision of the convolutions; weights and losses stay in float32",
-        "networks",
-        ("float32", "bf16", "fp16", "float64"),
+        choices=("float32", "bf16", "fp16", "float64"),
         short=9,
-        identity=True,
     )
-    data_format: str | None = option(
+    data_format: str | None = _network(
         None,
         "memory layout of images; none: channels_first on a GPU, else channels_last",
-        "networks",
-        ("channels_first", "channels_last", "none"),
+        choices=("channels_first", "channels_last", "none"),
+        identity=False,
     )
-    legacy: bool = option(
-        False, "compute label projections and penalties as the released code does", "networks", identity=True
-    )
+    legacy: bool = _network(False, "compute label projections and penalties as the released code does")
 
-    data: str = option(
-        "cifar10", "data set: cifar10, sample, ...", "data", short=1, identity=True, inputs=True, hparams="first"
+    data: str = _data("cifar10", "data set: cifar10, sample, ...", short=1, inputs=True, hparams="first", identity=True)
+    data_root: str = _data("Data", "folder of the data sets", scope="place", inputs=True)
+    source: str | None = _data(
+        None, "copy of the data set to convert, as `prepare --source` takes it", scope="place", inputs=True
     )
-    data_root: str = option("Data", "folder of the data sets", "data", scope="place", inputs=True)
-    source: str | None = option(
-        None, "copy of the data set to convert, as `prepare --source` takes it", "data", scope="place", inputs=True
-    )
-    cache: str = option(
+    cache: str = _data(
         "auto",
         "where to keep the images: in memory, or read them from disk as needed (stream); auto: memory if they take at "
         "most half of what is available",
-        "data",
-        CACHES,
+        choices=CACHES,
         scope="machine",
         inputs=True,
     )
-    flip: bool = option(False, "mirror each image horizontally with probability 1/2", "data", identity=True)
-    same_class: bool = option(False, "fill each batch with images of one class", "data", identity=True)
+    flip: bool = _data(False, "mirror each image horizontally with probability 1/2", identity=True)
+    same_class: bool = _data(False, "fill each batch with images of one class", identity=True)
 
-    loss: str = option(
+    loss: str = _loss(
         "rep",
         "rep, rep_b, mmd_g, hinge, logistic, wasserstein, ..., many also with a gradient penalty as rep_gp; "
         "`python -m mmdgan losses` lists them all",
-        "loss",
         short=2,
-        identity=True,
         hparams="first",
     )
-    penalty_weight: float | None = option(
+    penalty_weight: float | None = _loss(
         None,
         "weight of the gradient penalty of _gp losses and wasserstein, or λ of the scale of _ds losses; none: 10 for "
         "wasserstein, 1 for attractive _gp losses, 0.1 for repulsive ones and _ds",
-        "loss",
         positive=True,
-        identity=True,
-    )
-    rep_weights: tuple[float, float] | None = option(
-        None, "w0,w1 of the repulsive losses, with w0 - w1 = 1; none: 0,-1", LOSS, identity=True
-    )
-    rep_lambda: float | None = option(None, "the same as λ = -w1: 1 is the repulsive loss, -1 is MMD-GAN", LOSS)
-    sigma: tuple[float, ...] | None = option(None, "widths of the Gaussian kernels", LOSS, identity=True)
-    variance: tuple[float, ...] | None = option(None, "the same as squared widths a: exp(-D / (2 a))", LOSS)
-    alpha: tuple[float, ...] | None = option(None, "exponents of the kernels of mmd_t", LOSS, identity=True)
-    beta: float | None = option(None, "scale of the kernels of mmd_t", LOSS, identity=True)
-    add_dot: float | None = option(None, "add this times <x, y> to the kernels of mmd_g and mmd_t", LOSS, identity=True)
-    biased: bool = option(
-        False,
-        "average MMDs over all pairs, each sample with itself included (V-statistic)",
-        LOSS,
-        identity=True,
-    )
-    lower_bound: float | None = option(None, "lower bound on squared distances, in bounded losses", LOSS, identity=True)
-    upper_bound: float | None = option(None, "upper bound on squared distances, in bounded losses", LOSS, identity=True)
-    cross_bound: bool = option(False, "bound the cross term of rep_b too, for λ < 0", LOSS, identity=True)
-    omega: tuple[float, ...] | None = option(
-        None,
-        "low,high or one number: mean kernel value between real and generated scores, of the random-width losses",
-        LOSS,
-        identity=True,
-    )
-    ref_normal: float | None = option(
-        None,
-        "mean squared distance within the normal that rand_g and its variants compare with",
-        LOSS,
-        identity=True,
-    )
-    mix_threshold: float | None = option(
-        None,
-        "loss above which the mixing losses exchange samples, and ins_noise adds noise",
-        LOSS,
-        identity=True,
     )
 
-    batch_size: int = option(64, "images per step", "training", short=4, identity=True, inputs=True, hparams="first")
-    optimizer: str = option(
-        "adam",
-        "optimiser; adam has betas 0.5, 0.999",
-        "training",
-        ("adam", "rmsprop", "sgd", "momentum"),
-        identity=True,
+    rep_weights: tuple[float, float] | None = _loss_option(
+        None, "w0,w1 of the repulsive losses, with w0 - w1 = 1; none: 0,-1"
     )
-    lr_dis: float = option(
+    rep_lambda: float | None = _loss_option(
+        None, "the same as λ = -w1: 1 is the repulsive loss, -1 is MMD-GAN", identity=False
+    )
+    sigma: tuple[float, ...] | None = _loss_option(None, "widths of the Gaussian kernels")
+    variance: tuple[float, ...] | None = _loss_option(
+        None, "the same as squared widths a: exp(-D / (2 a))", identity=False
+    )
+    alpha: tuple[float, ...] | None = _loss_option(None, "exponents of the kernels of mmd_t")
+    beta: float | None = _loss_option(None, "scale of the kernels of mmd_t")
+    add_dot: float | None = _loss_option(None, "add this times <x, y> to the kernels of mmd_g and mmd_t")
+    biased: bool = _loss_option(False, "average MMDs over all pairs, each sample with itself included (V-statistic)")
+    lower_bound: float | None = _loss_option(None, "lower bound on squared distances, in bounded losses")
+    upper_bound: float | None = _loss_option(None, "upper bound on squared distances, in bounded losses")
+    cross_bound: bool = _loss_option(False, "bound the cross term of rep_b too, for λ < 0")
+    omega: tuple[float, ...] | None = _loss_option(
+        None, "low,high or one number: mean kernel value between real and generated scores, of the random-width losses"
+    )
+    ref_normal: float | None = _loss_option(
+        None, "mean squared distance within the normal that rand_g and its variants compare with"
+    )
+    mix_threshold: float | None = _loss_option(
+        None, "loss above which the mixing losses exchange samples, and ins_noise adds noise"
+    )
+
+    batch_size: int = _training(64, "images per step", short=4, inputs=True, hparams="first")
+    optimizer: str = _training(
+        "adam", "optimiser; adam has betas 0.5, 0.999", choices=("adam", "rmsprop", "sgd", "momentum")
+    )
+    lr_dis: float = _training(
         5e-4,
         "learning rate of the critic",
-        "training",
         positive=True,
         short=6,
-        identity=lambda e: not e.fixed_critic,
         hparams="first",
+        identity=lambda e: not e.fixed_critic,
     )
-    lr_gen: float = option(
-        2e-4, "learning rate of the generator", "training", positive=True, short=7, identity=True, hparams="first"
-    )
-    end_lr: float = option(
+    lr_gen: float = _training(2e-4, "learning rate of the generator", positive=True, short=7, hparams="first")
+    end_lr: float = _training(
         1e-7,
         "learning rate of sgd and momentum at step 100,000, or at the end of an lr_schedule",
-        "training",
         positive=True,
         identity=_uses_end_lr,
     )
-    imbalanced_update: tuple[int, int] | Literal["dynamic"] | None = option(
+    imbalanced_update: tuple[int, int] | Literal["dynamic"] | None = _training(
         None,
         "p_dis,p_gen: update a network every p-th step, one of them 1; dynamic: after 1,000 steps, update the critic "
         "more rarely the larger the generator's loss",
-        "training",
-        identity=True,
     )
-    seed: int = option(0, "seed of weights, data order, codes and samples", "training", identity=True, hparams="first")
-    replica_losses: str = option(
+    seed: int = _training(0, "seed of weights, data order, codes and samples", hparams="first")
+    replica_losses: str = _training(
         "gathered",
         "loss of several replicas: of all their scores together, or local: each replica's own, gradients averaged",
-        "training",
-        REPLICA_LOSSES,
-        identity=True,
+        choices=REPLICA_LOSSES,
     )
 
-    ema: float | None = option(
+    ema: float | None = _aid(
         None,
         "make samples and scores with a moving average of the generator's weights of this decay, such as 0.999; none: "
         "with the last weights",
-        AIDS,
         short=8,
-        identity=True,
     )
-    augment: tuple[str, ...] = option(
-        (),
-        f"random changes of all images that the critic sees (DiffAugment), of {', '.join(KINDS)}",
-        AIDS,
-        identity=True,
+    augment: tuple[str, ...] = _aid(
+        (), f"random changes of all images that the critic sees (DiffAugment), of {', '.join(KINDS)}"
     )
-    ada: float | None = option(
+    ada: float | None = _aid(
         None,
         "adapt the probability of each of these changes so that the measure of overfitting stays at this target, such "
         "as 0.6; none: each always applies",
-        AIDS,
-        identity=True,
     )
-    ada_images: int = option(
-        500_000,
-        "real images over which that probability can go from 0 to 1",
-        AIDS,
-        identity=lambda e: e.ada is not None,
+    ada_images: int = _aid(
+        500_000, "real images over which that probability can go from 0 to 1", identity=lambda e: e.ada is not None
     )
-    instance_noise: tuple[float, int] | None = option(
+    instance_noise: tuple[float, int] | None = _aid(
         None,
         "SIGMA,STEPS: add Gaussian noise to the images that the critic sees; its standard deviation falls linearly "
         "from SIGMA to 0 over STEPS steps",
-        AIDS,
-        identity=True,
     )
-    critic_steps: int = option(
-        1, "critic updates per generator update, each on a batch of its own", AIDS, identity=True
+    critic_steps: int = _aid(1, "critic updates per generator update, each on a batch of its own")
+    r1: float | None = _aid(
+        None, "gamma of the R1 penalty: gamma/2 times the mean squared Jacobian of the scores at real images"
     )
-    r1: float | None = option(
-        None,
-        "gamma of the R1 penalty: gamma/2 times the mean squared Jacobian of the scores at real images",
-        AIDS,
-        identity=True,
-    )
-    clip_norm: float | None = option(
-        None, "clip the gradients of each network to this global norm", AIDS, identity=True
-    )
-    lr_schedule: str = option(
+    clip_norm: float | None = _aid(None, "clip the gradients of each network to this global norm")
+    lr_schedule: str = _aid(
         "original",
         "schedule of both learning rates: linear or cosine decay to end_lr; original: constant for adam and rmsprop, "
         "decaying for sgd and momentum",
-        AIDS,
-        SCHEDULES,
-        identity=True,
+        choices=SCHEDULES,
     )
-    lr_steps: int | None = option(
-        None, "step at which linear and cosine rates reach end_lr; none: max_step", AIDS, identity=True
-    )
+    lr_steps: int | None = _aid(None, "step at which linear and cosine rates reach end_lr; none: max_step")
 
-    strategy: str = option(
+    strategy: str = _devices(
         "auto",
         "one device, several of one machine (mirrored), or several processes or machines (multi_worker); auto: "
         "mirrored if several GPUs are visible, else one; tpu is untested",
-        "devices",
-        STRATEGIES,
+        choices=STRATEGIES,
         short=10,
-        scope="call",
     )
-    devices: int | None = option(
-        None,
-        "number of GPUs to use, or of parts to split the CPU into; none: all GPUs, or the CPU as one",
-        "devices",
-        scope="call",
+    devices: int | None = _devices(
+        None, "number of GPUs to use, or of parts to split the CPU into; none: all GPUs, or the CPU as one"
     )
-    workers: tuple[str, ...] = option(
-        (),
-        "host:port,... of all workers, the chief first; none: from TF_CONFIG, or from the Slurm step",
-        "devices",
-        scope="call",
+    workers: tuple[str, ...] = _devices(
+        (), "host:port,... of all workers, the chief first; none: from TF_CONFIG, or from the Slurm step"
     )
-    worker_index: int | None = option(None, "index of this process in --workers, from 0", "devices", scope="call")
+    worker_index: int | None = _devices(None, "index of this process in --workers, from 0")
 
-    max_step: int = option(100_000, "train up to this step", "run", least=1, short=5, hparams="shown")
-    rounds: int = option(8, "number of rounds of equal length; samples and scores follow each", "run", least=1)
-    score_steps: tuple[int, ...] = option(
-        (), "instead, the steps after which to make samples and scores, such as 500,1000", "run"
+    max_step: int = _run(100_000, "train up to this step", least=1, short=5, hparams="shown")
+    rounds: int = _run(8, "number of rounds of equal length; samples and scores follow each", least=1)
+    score_steps: tuple[int, ...] = _run(
+        (), "instead, the steps after which to make samples and scores, such as 500,1000"
     )
-    query_step: int = option(1000, "steps between TensorBoard summaries", "run", least=1)
-    save_every: int | None = option(1000, "steps between checkpoints", "run", least=1)
-    save_secs: float | None = option(300.0, "seconds between checkpoints", "run", positive=True)
-    keep: int = option(2, "number of newest checkpoints to keep", "run", least=1)
-    keep_best: str | None = option(
+    query_step: int = _run(1000, "steps between TensorBoard summaries", least=1)
+    save_every: int | None = _run(1000, "steps between checkpoints", least=1)
+    save_secs: float | None = _run(300.0, "seconds between checkpoints", positive=True)
+    keep: int = _run(2, "number of newest checkpoints to keep", least=1)
+    keep_best: str | None = _run(
         "auto",
         "also keep the checkpoint of the round with the best value of this score; auto: fid, if it is computed",
-        "run",
-        ("auto", "none", *JUDGES),
+        choices=("auto", "none", *JUDGES),
     )
-    keep_rounds: bool = option(False, "also keep the checkpoint of each round", "run")
-    grid: tuple[int, int] = option((20, 20), "rows,columns of the grid of samples", "run")
-    deterministic: bool = option(False, "make runs bit-identical on one machine; slower", "run")
-    divergence_limit: float | None = option(
-        30_000.0, "stop when |loss| exceeds this limit or is NaN (none: no limit)", "run", positive=True
+    keep_rounds: bool = _run(False, "also keep the checkpoint of each round")
+    grid: tuple[int, int] = _run((20, 20), "rows,columns of the grid of samples")
+    deterministic: bool = _run(False, "make runs bit-identical on one machine; slower")
+    divergence_limit: float | None = _run(
+        30_000.0, "stop when |loss| exceeds this limit or is NaN (none: no limit)", positive=True
     )
-    on_divergence: str = option(
+    on_divergence: str = _run(
         "stop",
         "stop: with exit status 3; rollback: return to the last checkpoint with other random numbers, at most 3 times",
-        "run",
-        ("stop", "rollback"),
+        choices=("stop", "rollback"),
     )
-    results: str = option("Results", "runs go to RESULTS/<data>/<run name>/", "run", short=11, scope="place")
-    run_name: str | None = option(
-        None,
-        "name of the run; none: made from loss, learning rates, gain and weights",
-        "run",
-        short=12,
-        scope="place",
+    results: str = _run("Results", "runs go to RESULTS/<data>/<run name>/", short=11, scope="place")
+    run_name: str | None = _run(
+        None, "name of the run; none: made from loss, learning rates, gain and weights", short=12, scope="place"
     )
-    restart: bool = option(
-        False, "start from scratch; an earlier run is moved to a folder next to it", "run", scope="call"
-    )
-    fallback: bool = option(
+    restart: bool = _run(False, "start from scratch; an earlier run is moved to a folder next to it", scope="call")
+    fallback: bool = _run(
         False,
         "if the newest checkpoint is damaged or of other networks, resume from the newest sound one",
-        "run",
         scope="call",
     )
 
-    jit: bool = option(False, "compile the networks, the loss and their gradients with XLA", "speed")
-    steps_per_call: int = option(
-        1, "steps per TensorFlow call; fewer before a checkpoint, a summary or the end of a round", "speed", least=1
+    jit: bool = _speed(False, "compile the networks, the loss and their gradients with XLA")
+    steps_per_call: int = _speed(
+        1, "steps per TensorFlow call; fewer before a checkpoint, a summary or the end of a round", least=1
     )
-    profile: tuple[int, ...] = option(
+    profile: tuple[int, ...] = _speed(
         (),
         "write a TensorBoard profile and a Chrome trace of steps FIRST,LAST, or of this many steps after the 10th of "
         "this call, to the run's logs",
-        "speed",
         scope="machine",
     )
 
-    metrics: tuple[str, ...] = option(
-        ("fid", "is", "kid"),
-        f"scores after each round, of {', '.join(METRICS)}; none: no scores",
-        "scores",
-        inputs=True,
+    metrics: tuple[str, ...] = _scores(
+        ("fid", "is", "kid"), f"scores after each round, of {', '.join(METRICS)}; none: no scores", inputs=True
     )
-    features: str = option(
+    features: str = _scores(
         "auto",
         f"features that scores are computed from: {', '.join(FEATURES)} (of keras.applications) or keras:PATH.keras; "
         "auto: inception if its graph is there or can be fetched, else classifier",
-        "scores",
         inputs=True,
     )
-    resize: str | None = option(
+    resize: str | None = _scores(
         None,
         "how images are resized for the features; none: legacy for inception, clean for Keras networks",
-        "scores",
-        ("legacy", "tfgan", "clean", "none"),
+        choices=("legacy", "tfgan", "clean", "none"),
         inputs=True,
     )
-    inception: str | None = option(
-        None, "the 2015 Inception graph: .pb, tar.gz or SavedModel", "scores", scope="place", inputs=True
+    inception: str | None = _scores(
+        None, "the 2015 Inception graph: .pb, tar.gz or SavedModel", scope="place", inputs=True
     )
-    classifier_data: str | None = option(None, "labelled data set to train the classifier on", "scores", inputs=True)
-    score_count: int | None = option(
-        None,
-        "images to score; none: 50,000 or all of the data, in whole batches",
-        "scores",
-        least=1,
-        inputs=True,
+    classifier_data: str | None = _scores(None, "labelled data set to train the classifier on", inputs=True)
+    score_count: int | None = _scores(
+        None, "images to score; none: 50,000 or all of the data, in whole batches", least=1, inputs=True
     )
-    feature_cache: str | None = option(
-        None, "folder of cached image features; none: DATA_ROOT/features; off: no cache", "scores", scope="place"
+    feature_cache: str | None = _scores(
+        None, "folder of cached image features; none: DATA_ROOT/features; off: no cache", scope="place"
     )
 
     @classmethod
