@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib import metadata
 
 VERSION = "0.1.0"
 """The version of mmdgan."""
@@ -11,6 +10,8 @@ VERSION = "0.1.0"
 
 def versions(*names: str, missing: str = "not installed as a package") -> dict[str, str]:
     """Name -> version of packages, and of Python under the name "python"; `missing` where there is none."""
+    from importlib import metadata  # it takes 20 ms, which `--help` need not wait for
+
     found = {}
     for name in names:
         try:

@@ -1,9 +1,9 @@
-"""A run's directory, `<results>/<data>/<run name>/`: what is in it, and what can be done with a finished run.
+"""A run's directory, `<results>/<data>/<run name>/`.
 
 config.json     the configuration, the architecture as dictionaries, the versions of the libraries
 checkpoints/    the newest, the best by a score, and with --keep_rounds each round's
 logs/           TensorBoard                   samples/        a grid of pictures per round
-metrics.jsonl   one line per score (run_scores.py)
+metrics.jsonl   one line per score (mmdgan.runs.scores)
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class RunFolder:
         """An existing run's directory.
 
         Raises:
-          ConfigError: the directory holds no config.json; the runs below it are named.
+            ConfigError: The directory holds no config.json; the runs below it are named.
         """
         folder = cls(Path(path))
         if folder.config_file.is_file():
@@ -75,7 +75,8 @@ class RunFolder:
                 raise ValueError("experiment or architecture is missing")
         except ValueError as error:
             raise ConfigError(
-                f"{self.config_file} is no run's configuration ({error}); restore it, or begin anew with --restart."
+                f"{self.config_file} is no run's configuration ({error}); restore it, or give --restart to start from "
+                "scratch."
             ) from None
         return config
 
@@ -83,20 +84,18 @@ class RunFolder:
         """Checks that the run in this directory, if there is one, can be resumed with a configuration.
 
         Args:
-          config: what config.json would hold; JSON-able, with the keys "experiment", "architecture" and, once
-            the data are open, "data".
-          identity: the fields of "experiment" that both must share, with the values of runs made before there was
-            such a field; the architecture must be the same too.
+            config: What config.json would hold, with the keys "experiment", "architecture" and, once the data are
+                open, "data".
+            identity: The fields of "experiment" that both must share, with the values of runs made before there was
+                such a field; the architecture must be the same too.
 
         Raises:
-          ConfigError: they differ; the fields are named.
+            ConfigError: They differ; the fields are named.
         """
         if not self.config_file.is_file():
             return
-        before, config, identity = (
-            self.read_config(),
-            *(json.loads(json.dumps(part)) for part in (config, dict(identity))),
-        )
+        before = self.read_config()
+        config, identity = (json.loads(json.dumps(part)) for part in (config, dict(identity)))
         differing = [
             f"{name} ({_brief(old)} there, {_brief(new)} now)"
             for name, absent in identity.items()
@@ -111,7 +110,7 @@ class RunFolder:
         if differing:
             raise ConfigError(
                 f"{self.path} holds a run of another configuration: {'; '.join(differing)}. Give --restart "
-                "to begin anew (the earlier run is moved aside), or another --run_name."
+                "to start from scratch (the earlier run is moved aside), or another --run_name."
             )
 
     def prepare(self, config: Mapping[str, Any], restart: bool, say: Say = log) -> None:
@@ -123,7 +122,7 @@ class RunFolder:
             place.mkdir(parents=True, exist_ok=True)
             write_text(self.config_file, json.dumps(config, indent=1) + "\n")
             for place in (self.checkpoints, self.logs, self.grid_file(0).parent):
-                if place.exists():  # of a run that is resumed: better found now than after hours
+                if place.exists():  # of a resumed run: better found now than after hours
                     tempfile.TemporaryFile(dir=place).close()
             place = self.metrics_file
             if place.exists():
@@ -135,10 +134,10 @@ class RunFolder:
             ) from error
 
     def forget_after(self, step: int) -> None:
-        """Takes back what later rounds have left, which will come again: their grids go, their scores are marked.
+        """Removes the grids of later rounds and marks their scores as abandoned, because training goes back to a step.
 
         Raises:
-          ConfigError: the directory cannot be written.
+            ConfigError: The directory cannot be written.
         """
         try:
             retire_scores(self.metrics_file, step)
@@ -157,11 +156,7 @@ class RunFolder:
         return self.path.rename(target)
 
     def records(self) -> list[dict[str, Any]]:
-        """The scores in metrics.jsonl, one record each, oldest first; those of an unfinished evaluation are left out.
-
-        Besides "metric", "value" and the protocol, each holds "step", "time", "by" ("train" or "evaluate") and
-        "evaluation", which the scores that were computed together share.
-        """
+        """The scores in metrics.jsonl (`mmdgan.runs.scores`), oldest first, without those of unfinished evaluations."""
         return read_scores(self.metrics_file)
 
     def latest_scores(self, step: int | None = None) -> list[dict[str, Any]]:
@@ -169,29 +164,29 @@ class RunFolder:
         return newest([record for record in self.records() if step is None or record["step"] == step])
 
     def append(self, step: int, by: str, records: Sequence[Mapping[str, Any]]) -> None:
-        """Adds the scores of one evaluation to metrics.jsonl, one line each.
+        """Appends the scores of one evaluation to metrics.jsonl.
 
         Args:
-          step: of the checkpoint.
-          by: "train" or "evaluate": who asked for them.
-          records: of `mmdgan.metrics.evaluate_sets`; they hold the protocol of each score.
+            step: Step of the checkpoint.
+            by: "train" or "evaluate".
+            records: One record per score, of `mmdgan.metrics.evaluate_sets`.
         """
         append_scores(self.metrics_file, step, by, records)
 
     def steps(self) -> list[int]:
-        """The steps of which there is a checkpoint, ascending."""
+        """The steps that have a checkpoint, ascending."""
         from mmdgan.training.checkpoints import saved_steps
 
         return saved_steps(self.checkpoints)
 
     def best_step(self) -> int | None:
-        """The step of the best checkpoint, by the score that the experiment's `keep_best` names; None without one."""
+        """The step of the best checkpoint by the score of `keep_best`; None without one."""
         from mmdgan.training.checkpoints import best_step
 
         return best_step(self.checkpoints)
 
     def find_step(self, step: int | str | None) -> int:
-        """The step of a checkpoint; arguments and errors as of `load_generator`."""
+        """The step of a checkpoint; see `load_generator`."""
         steps = self.steps()
         if not steps:
             raise CheckpointError(f"{self.path} has no checkpoint yet; train it first, or wait for the first one.")
@@ -213,12 +208,12 @@ class RunFolder:
         """The generator of a checkpoint: (model, its step).
 
         Args:
-          step: which checkpoint: a number, "best", or by default the newest.
-          ema: whether its weights are the averaged ones; None: if the run has them.
+            step: Step of the checkpoint, or "best"; by default the newest.
+            ema: Whether to load the averaged weights; None: if the run has them.
 
         Raises:
-          ConfigError: averaged weights of a run that has none.
-          CheckpointError: there is none, or none of this step; the steps that exist are named.
+            ConfigError: The run has no averaged weights.
+            CheckpointError: There is no checkpoint, or none of this step; the existing steps are named.
         """
         from mmdgan.networks import build_generator
 
@@ -230,7 +225,7 @@ class RunFolder:
         return self._load(build_generator, step, averages if ema is None else ema)
 
     def load_critic(self, step: int | str | None = None) -> tuple[keras.Model, int]:
-        """The critic of a checkpoint: (model, its step); arguments and errors as of `load_generator`."""
+        """The critic of a checkpoint: (model, its step); see `load_generator`."""
         from mmdgan.networks import build_discriminator
 
         return self._load(build_discriminator, step)
@@ -238,7 +233,6 @@ class RunFolder:
     def _load(
         self, build: Callable[..., keras.Model], step: int | str | None, averaged: bool = False
     ) -> tuple[keras.Model, int]:
-        """A network with the weights of a checkpoint."""
         from mmdgan.training.checkpoints import restore_model
 
         step = self.find_step(step)

@@ -1,4 +1,4 @@
-"""Runs made of the original's checkpoints: what `python -m mmdgan import-tf1` does."""
+"""Runs made of the original's TensorFlow 1 checkpoints."""
 
 from __future__ import annotations
 
@@ -28,15 +28,14 @@ def import_run(
     """Makes a run of a TensorFlow 1 checkpoint of the original: it samples, evaluates and resumes.
 
     Weights, moving averages, spectral vectors, the optimisers' slots, the states of mixing losses and the step are
-    those of the checkpoint. The data set is not needed; the run learns which images it is trained on when it is first
-    resumed.
+    those of the checkpoint. The data set is not needed: the run records its images when it is first resumed.
 
     The critic has as many outputs as the dictionary says, like the original's, unless `experiment.score_size` is
-    given: the default of the loss, which training takes, does not apply. The run's configuration holds the number, so
-    that the command that resumes it must say `--score_size` where it is not the loss's default.
+    given; the default of the loss, which training takes, does not apply. The command that resumes the run must give
+    `--score_size` where it is not that default.
 
     Args:
-        prefix: a checkpoint's prefix ('.../cifar.ckpt-100000'), one of its files, or a folder with a file
+        prefix: A checkpoint's prefix ('.../cifar.ckpt-100000'), one of its files, or a folder with a file
             `checkpoint`, whose newest is taken.
         experiment: The architecture and the settings that the checkpoint was trained with; where the run goes.
         load: Returns the dictionary that `experiment.architecture` names.
@@ -46,9 +45,9 @@ def import_run(
         The run's directory.
 
     Raises:
-        CheckpointError: no readable checkpoint, or one of other networks or optimisers; the variables are named.
-        ConfigError: the directory exists and `experiment.restart` is not given, or the experiment is not valid.
-        DataError, DesignError: no such data set, or an architecture that cannot be built.
+        CheckpointError: No readable checkpoint, or one of other networks or optimisers; the variables are named.
+        ConfigError: The directory exists and `experiment.restart` is not given, or the experiment is not valid.
+        DataError, DesignError: No such data set, or an architecture that cannot be built.
     """
     load = functools.cache(load)
     plan = _with_score_size_of_dictionary(experiment, load).plan(load)

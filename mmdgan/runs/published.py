@@ -1,7 +1,7 @@
 """The scores that the authors of the paper published, for the data set and the loss of a run (spec H.2).
 
-Two files, in Results/published: the paper's Table 1 (each loss at its best learning rates), and the spreadsheet of all
-learning rates and gains that the authors put beside their code. What their columns are is said in the README there.
+Two files in Results/published: the paper's Table 1 (each loss at its best learning rates), and the spreadsheet of all
+learning rates and gains from the authors' repository. The README there describes their columns.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ class Published:
     """One published score.
 
     Attributes:
-        data: a data set, by our name.
-        loss: our canonical name of the loss; "" for the real images' own scores.
-        method: the paper's name, such as "MMD-rep-b".
+        data: Our name of the data set.
+        loss: Our canonical name of the loss; "" for the scores of the real images.
+        method: The paper's name, such as "MMD-rep-b".
         metric: "IS", "FID" or "MS-SSIM".
-        value: None where the authors have no number.
-        status: why there is none: "diverged", "not run" or "cell is empty"; else "".
-        table: where it stands: "Table 1", or the spreadsheet's block.
-        variant: such as "K=64", "PIM" or "d=4;K=64"; "" in Table 1.
-        lr_dis, lr_gen: learning rates; None in Table 1, which has the best ones.
-        note: what is wrong with it, or which choice it is.
+        value: The score; None where the authors have no number.
+        status: Why there is none: "diverged", "not run" or "cell is empty"; else "".
+        table: "Table 1", or the spreadsheet's block.
+        variant: Settings such as "K=64", "PIM" or "d=4;K=64"; "" in Table 1.
+        lr_dis, lr_gen: Learning rates; None in Table 1, which has the best ones.
+        note: A doubt about it, or which choice it is.
     """
 
     data: str
@@ -71,7 +71,7 @@ class Published:
 
     @property
     def settings(self) -> str:
-        """Where and how it was got: "Table 1: best learning rates", "5e-04, 2e-04, K=64"."""
+        """Its table and settings, such as "Table 1, best learning rates"."""
         if self.lr_dis is None or self.lr_gen is None:
             return self.table if not self.loss else f"{self.table}, best learning rates"
         return f"{self.table}, {self.lr_dis:.0e}/{self.lr_gen:.0e}, {self.variant.replace(';', ', ')}"
@@ -79,16 +79,16 @@ class Published:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What of a run the published scores are looked up by.
+    """The settings of a run that published scores are looked up by.
 
     Attributes:
-        data: its data set.
-        loss: any name or alias of its loss.
-        lr_dis, lr_gen: its learning rates.
+        data: Data set.
+        loss: Any name or alias of the loss.
+        lr_dis, lr_gen: Learning rates.
         gain: K, the product of the multipliers act_k of all normalised layers.
         spectral: "pico" or "pim".
-        score_size: outputs of the critic; None: the loss's default.
-        default_weights: whether a repulsive loss has the paper's weights (0, -1).
+        score_size: Outputs of the critic; None: the loss's default.
+        default_weights: Whether a repulsive loss has the paper's weights (0, -1).
     """
 
     data: str
@@ -114,7 +114,7 @@ def files(path: str | os.PathLike | None = None) -> list[Path]:
     """The files to read: those of `path` (a CSV, or a folder with FILES), else those here or of mmdgan; [] if none.
 
     Raises:
-      ConfigError: `path` was given and is not there.
+        ConfigError: `path` does not exist, or holds no table.
     """
     if path is not None:
         given = Path(path)
@@ -134,7 +134,7 @@ def read(path: str | os.PathLike) -> tuple[Published, ...]:
     """All scores of one of the two files, or of another with the columns of either.
 
     Raises:
-      ConfigError: other columns, or a value that is neither a number nor NaN, N/A or missing.
+        ConfigError: Other columns, or a value that is neither a number nor NaN, N/A or missing.
     """
     path = Path(path)
     return _read(path, path.stat().st_mtime_ns)
@@ -146,17 +146,17 @@ def find(
     """The published scores of a data set and a loss.
 
     Args:
-      data: a data set's name.
-      loss: any name of a loss; of the variants with penalty or scale, "rep_gp" alone has published scores.
-      csv: another file; by default the repository's, where they exist.
-      wanted: more of the run, to find also the scores at its own learning rates and gain.
+        data: Name of the data set.
+        loss: Any name of the loss; of the variants with penalty or scale, only "rep_gp" has published scores.
+        csv: Another file than the repository's.
+        wanted: More settings of the run, to find also the scores at its own learning rates and gain.
 
     Returns:
-      In this order: the real images' own scores, Table 1, the spreadsheet's cells at the run's own settings,
-      the best cells of the same block (for each metric). [] where nothing is published, or no file is at hand.
+        In this order: the scores of the real images, Table 1, the spreadsheet's cells at the run's own settings, the
+        best cells of the same block (for each metric). [] where nothing is published, or no file is found.
 
     Raises:
-      ConfigError: no such loss; a file that cannot be read.
+        ConfigError: No such loss, or a file that cannot be read.
     """
     wanted = wanted or Wanted(data, loss)
     kind = losses.get(loss)
@@ -175,13 +175,13 @@ def explain(data: str, loss: str, rows: Iterable[Published], csv: str | os.PathL
     if any(row.loss for row in rows):
         return ""
     if not files(csv):
-        return f"The published scores are not at hand: {_PLACE} was found neither here nor beside the package."
+        return f"The published scores are not at hand: {_PLACE} was found neither here nor next to the package."
     return f"Nothing is published for the loss {loss} on {data}."
 
 
 @functools.lru_cache(maxsize=8)
 def _read(path: Path, _changed: int) -> tuple[Published, ...]:
-    """The rows of a file, read anew once it changes."""
+    """The rows of a file, read again when it changes."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
@@ -232,12 +232,12 @@ def _value(path: Path, number: int, text: str) -> tuple[float | None, str]:
 
 @functools.cache
 def _loss(name: str) -> str:
-    """The canonical name; names of methods that are no losses of ours stay as they are."""
+    """The canonical name of a loss; names of methods that are not our losses stay as they are."""
     return losses.canonical_name(name) if name in losses.names() else name
 
 
 def _block(rows: Iterable[Published], kind: losses.Loss, wanted: Wanted) -> Iterable[Published]:
-    """The cells of the spreadsheet that were got with this kind of loss and this number of outputs."""
+    """The cells of the spreadsheet with this kind of loss and this number of outputs."""
     if kind.uses_scale or not wanted.default_weights:
         return
     size = kind.score_size if wanted.score_size is None else wanted.score_size

@@ -1,13 +1,14 @@
-"""A run's metrics.jsonl: one line per score, which lines belong together, and which step has the best score.
+"""A run's metrics.jsonl: one line per score; which lines belong together, and which step has the best score.
 
-A line is a score's record (its name, value and protocol, as `mmdgan.metrics.evaluate_sets` returns them) with, besides,
+A line is a score's record (name, value and protocol, as `mmdgan.metrics.evaluate_sets` returns them) with its step, the
+time, and
 
-    by            "train" or "evaluate": who asked for it; "abandoned": training, which then went back before this step
+    by            "train" or "evaluate"; "abandoned": by training, which then went back before this step
     evaluation    shared by the scores that were computed together
     part, parts   1 and 5: the first of the five lines of its evaluation
 
-An evaluation of which a crash has let fewer than `parts` lines reach the disk is as good as none: its lines are passed
-over. Versions before wrote an evaluation as one line, with the key "records"; such lines are read as the same list.
+An evaluation that a crash has left with fewer than `parts` lines is ignored. The first versions wrote an evaluation as
+one line, with the key "records"; it is read as the same list.
 """
 
 from __future__ import annotations
@@ -26,18 +27,17 @@ from mmdgan.metrics.registry import is_judged, judges
 
 _COMPARABLE = ("metric", "count", "count_real", "feature_hash", "resize")
 
-
 JUDGES = judges()
-"""What `keep_best` may name: the scores that can tell which checkpoint is the best."""
+"""The scores that `keep_best` may name."""
 
 
 class Best(NamedTuple):
-    """A checkpoint that got the best score.
+    """The checkpoint with the best score.
 
     Attributes:
-        step: of the checkpoint.
-        metric: the score's name, such as "FD[classifier]".
-        value: the score.
+        step: Its step.
+        metric: Name of the score, such as "FD[classifier]".
+        value: The score.
     """
 
     step: int
@@ -46,27 +46,18 @@ class Best(NamedTuple):
 
 
 def append_scores(file: Path, step: int, by: str, records: Sequence[Mapping[str, Any]]) -> None:
-    """Adds the scores of one evaluation, in a single write.
-
-    Args:
-      file: made if missing.
-      step: of the checkpoint.
-      by: "train" or "evaluate".
-      records: one per score.
-    """
+    """Appends the scores of one evaluation, in a single write; see `RunFolder.append`."""
     evaluation, now = uuid.uuid4().hex[:12], time.strftime("%Y-%m-%dT%H:%M:%S%z")
     shared = {"time": now, "step": int(step), "by": by, "evaluation": evaluation}
-    append_jsonl(
-        file,
-        [{**shared, "part": part, "parts": len(records), **record} for part, record in enumerate(records, 1)],
-    )
+    parts = [{**shared, "part": part, "parts": len(records), **record} for part, record in enumerate(records, 1)]
+    append_jsonl(file, parts)
 
 
 def read_scores(file: Path) -> list[dict[str, Any]]:
     """The scores of all complete evaluations, oldest first; [] if there is no such file."""
     if not file.is_file():
         return []
-    # A crash may cut a line off anywhere, in the middle of a character too.
+    # A crash may cut a line off anywhere, even within a character.
     text = file.read_text(encoding="utf-8", errors="replace")
     scores = [score for number, line in enumerate(text.split("\n"), 1) for score in _scores_of(line, number)]
     found = Counter(score["evaluation"] for score in scores)
@@ -74,12 +65,7 @@ def read_scores(file: Path) -> list[dict[str, Any]]:
 
 
 def retire_scores(file: Path, step: int) -> None:
-    """Marks the scores of a run's rounds after a step as "abandoned" instead of "train", for the run has gone back.
-
-    Args:
-      file: left as it is if it has no such scores, or is missing.
-      step: to which the run has gone back.
-    """
+    """Marks the scores of rounds after a step as "abandoned" instead of "train", because the run goes back to it."""
     if not file.is_file():
         return
     lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
@@ -92,7 +78,7 @@ def retire_scores(file: Path, step: int) -> None:
 
 
 def newest(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Those of some scores that belong to the last one's evaluation."""
+    """The scores that belong to the evaluation of the last one."""
     return [dict(score) for score in scores if score["evaluation"] == scores[-1]["evaluation"]]
 
 
@@ -100,12 +86,12 @@ def best_of(scores: Sequence[Mapping[str, Any]], judge: str, steps: Sequence[int
     """The best checkpoint among some steps, by the scores that are comparable with the newest one.
 
     Args:
-        scores: as `read_scores` returns them, of any steps.
-        judge: a key of `JUDGES`.
-        steps: the checkpoints that there are.
+        scores: As `read_scores` returns them, of any steps.
+        judge: A key of `JUDGES`.
+        steps: Steps of the existing checkpoints.
 
     Returns:
-        The best one, of equal ones the first; None if none of them has the score.
+        The best one, of equal ones the first; None if none has the score.
     """
     known = [score for score in scores if score["value"] is not None and is_judged(score["metric"], judge)]
     alike = [s for s in known if [s.get(key) for key in _COMPARABLE] == [known[-1].get(key) for key in _COMPARABLE]]
@@ -116,7 +102,7 @@ def best_of(scores: Sequence[Mapping[str, Any]], judge: str, steps: Sequence[int
 
 
 def _scores_of(line: str, number: int) -> Iterator[dict[str, Any]]:
-    """The scores that a line holds: one, or in the format of before several; none if it is cut off."""
+    """The scores of a line: one, or several in the first versions' format; none if it is cut off."""
     try:
         held = json.loads(line)
     except ValueError:

@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores images of a generator against a data set: with one extractor, for one choice of metrics.
+    """Scores images of a generator against a data set, with one extractor and one choice of metrics.
 
     Attributes:
-      data: the training images.
-      extractor: where features come from; None if no metric needs any.
-      metrics: identifiers, of `mmdgan.metrics.METRICS`.
-      count: how many images are generated, and compared with as many real ones.
-      seed: of codes, labels and the choice of real images.
-      cache: the folder where features are kept, or None.
-      options: how the scores are computed.
-      say: takes one sentence at a time.
+        data: The training images.
+        extractor: Computes features; None if no metric needs any.
+        metrics: Identifiers, of `mmdgan.metrics.METRICS`.
+        count: Number of images to generate, and of real ones to compare with.
+        seed: Seed of codes, labels and the choice of real images.
+        cache: Folder of cached features, or None.
+        options: How the scores are computed.
+        say: Takes one sentence at a time.
     """
 
     data: ImageData | StoredImages
@@ -56,14 +56,15 @@ class Scorer:
         """The scorer an experiment asks for; None if it asks for no metrics.
 
         Args:
-          experiment, data: what to score.
-          options: how the scores are computed.
-          leave_out: takes a sentence for each metric that cannot be computed; None to raise it as an error.
-          say: takes one sentence at a time.
+            experiment: Names metrics, features, count and seed.
+            data: The images that it is trained on.
+            options: How the scores are computed.
+            leave_out: Takes a sentence for each metric that cannot be computed; None to raise it as an error.
+            say: Takes one sentence at a time.
 
         Raises:
-          ConfigError: more images than the data set holds.
-          MetricError: features that are not to be had, a metric that cannot be computed, too few images for it.
+            ConfigError: More images than the data set holds.
+            MetricError: The features are not available, or a metric cannot be computed, or not of so few images.
         """
         e = experiment
         if not e.metrics:
@@ -101,9 +102,9 @@ class Scorer:
         """One record per score, of `count` generated and as many real images; labels are uniform.
 
         Args:
-          generator: made from the run's architecture.
-          step: its training step, for the record.
-          repeats: how many times to generate images, with the seeds `seed`, `seed + 1`, ...
+            generator: The generator.
+            step: Its training step, for the record.
+            repeats: Number of sets of images to generate, with the seeds `seed`, `seed + 1`, ...
         """
         from mmdgan.metrics import registry
         from mmdgan.metrics.evaluate import evaluate_sets
@@ -128,20 +129,12 @@ class Scorer:
 
 
 def of_weights(records: list[dict[str, Any]], weights: str | None) -> list[dict[str, Any]]:
-    """Records of scores that say which weights the generator had: "ema", "last", or None where there is one kind."""
+    """Adds to records which weights the generator had: "ema" or "last"; None adds nothing."""
     return records if weights is None else [{**record, "weights": weights} for record in records]
 
 
 def feature_cache(named: str | None, data_root: str) -> Path | None:
-    """The folder where features are kept.
-
-    Args:
-      named: as the field `feature_cache` of an experiment: a folder, "off", or None for the usual one.
-      data_root: the folder of all data sets.
-
-    Returns:
-      None if they are not kept.
-    """
+    """The folder of cached features, or None: what the field `feature_cache` of an experiment stands for."""
     from mmdgan.metrics.features.cache import cache_folder
 
     if named is None:

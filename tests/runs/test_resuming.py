@@ -124,7 +124,7 @@ def test_a_full_disk_in_any_verb_is_one_sentence(capsys):
     assert _status(write) == cli.BAD_USE
     said = capsys.readouterr().err
     assert said.startswith(
-        "mmdgan: metrics.jsonl cannot be written or read (No space left on device); mend that, then python"
+        "mmdgan: metrics.jsonl cannot be written or read (No space left on device); fix that, then python"
     )
     assert said.count("\n") == 1
 
