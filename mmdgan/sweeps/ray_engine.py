@@ -23,7 +23,6 @@ from mmdgan.core.processes import end_workers, environment, start_worker
 from mmdgan.metrics.registry import lower_is_better
 from mmdgan.sweeps import worker
 from mmdgan.sweeps.folder import FAILED, INTERRUPTED, RUNNING, STOPPED, Outcome, SweepFolder
-from mmdgan.sweeps.local import SweepInterrupted, check_data
 from mmdgan.sweeps.points import Point
 from mmdgan.sweeps.table import is_score
 from mmdgan.training import signals
@@ -54,6 +53,7 @@ def run_ray(
     metric: str,
     options: EngineOptions,
     threads: int,
+    check_data: Callable[[SweepFolder, Sequence[Point], int, list[int]], None],
 ) -> None:
     """Does the runs of a sweep that are not done yet as trials of Ray Tune.
 
@@ -64,6 +64,7 @@ def run_ray(
         metric: The metric by which a scheduler judges runs.
         options: jobs, retries, ray_address, scheduler, cpus, gpus.
         threads: Threads of TensorFlow per run.
+        check_data: Checks the data and features of the runs in a process of its own (`local.check_data`).
 
     Raises:
         ConfigError: Ray is not installed, a cluster does not answer, or a scheduler has no scores to judge by.

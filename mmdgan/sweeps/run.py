@@ -157,9 +157,10 @@ def _run(
 
             run_here(folder, points, progress)
         elif options.engine == "ray":
+            from mmdgan.sweeps.local import check_data
             from mmdgan.sweeps.ray_engine import run_ray
 
-            run_ray(folder, points, progress, metric, options, threads)
+            run_ray(folder, points, progress, metric, options, threads, check_data)
         else:
             from mmdgan.sweeps.local import run_local
 
