@@ -25,8 +25,8 @@ from mmdgan.core.options import option
 from mmdgan.core.text import format_value, nearest
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps.folder import FINISHED, Outcome, SweepFolder
-from mmdgan.sweeps.points import Point
 from mmdgan.sweeps.run import EngineOptions, train_missing
+from mmdgan.sweeps.spec import Point
 from paper.output import FigureOptions, Output, new_figure
 from study.plan import keep_plan
 

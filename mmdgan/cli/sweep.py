@@ -14,9 +14,8 @@ from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import changed_flags, option
 from mmdgan.core.text import format_value, nearest, program, table as aligned
 from mmdgan.sweeps.folder import DIVERGED, FAILED, RUNNING, SweepFolder, counts
-from mmdgan.sweeps.points import Point, expand, shown
 from mmdgan.sweeps.run import EngineOptions, run_sweep
-from mmdgan.sweeps.spec import Sweep, load
+from mmdgan.sweeps.spec import Point, Sweep, expand, load, shown
 
 SWITCHES = {"dry_run": "list the runs, with the flags of each, and exit"}
 

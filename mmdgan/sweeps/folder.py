@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.files import write_text
@@ -22,7 +22,11 @@ from mmdgan.core.lock import is_locked
 from mmdgan.core.options import replace_from_text
 from mmdgan.core.text import format_value
 from mmdgan.runs.experiment import IDENTITY, Experiment
-from mmdgan.sweeps.points import Point, identity, sweep_folder
+from mmdgan.sweeps.spec import Point, identity, sweep_folder
+from mmdgan.training import signals
+
+if TYPE_CHECKING:
+    pass
 
 FINISHED, DIVERGED, STOPPED = "finished", "diverged", "stopped"
 FAILED, INTERRUPTED = "failed", "interrupted"
@@ -273,3 +277,15 @@ def _restored(held: Mapping[str, Any]) -> Experiment:
 
 def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+class SweepInterrupted(signals.Interrupted):
+    """A sweep stopped by a signal; the runs under way have saved their checkpoints."""
+
+    def __init__(self, number: int, folder: SweepFolder, points: Sequence[Point]) -> None:
+        super().__init__(0, number)
+        done = sum(map(folder.is_done, points))
+        self._sentence = f"the sweep was interrupted after {done} of {len(points)} runs; those under way are saved"
+
+    def __str__(self) -> str:
+        return self._sentence

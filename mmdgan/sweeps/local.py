@@ -19,26 +19,14 @@ from mmdgan.core.options import fields_with
 from mmdgan.core.processes import end_workers, environment, start_worker
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps import worker
-from mmdgan.sweeps.folder import FAILED, INTERRUPTED, Outcome, SweepFolder
-from mmdgan.sweeps.points import Point
+from mmdgan.sweeps.folder import FAILED, INTERRUPTED, Outcome, SweepFolder, SweepInterrupted
+from mmdgan.sweeps.spec import Point
 from mmdgan.training import signals
 
 if TYPE_CHECKING:
     from mmdgan.sweeps.run import SweepProgress
 
 _SELECT_SECONDS = 0.25
-
-
-class SweepInterrupted(signals.Interrupted):
-    """A sweep stopped by a signal; the runs under way have saved their checkpoints."""
-
-    def __init__(self, number: int, folder: SweepFolder, points: Sequence[Point]) -> None:
-        super().__init__(0, number)
-        done = sum(map(folder.is_done, points))
-        self._sentence = f"the sweep was interrupted after {done} of {len(points)} runs; those under way are saved"
-
-    def __str__(self) -> str:
-        return self._sentence
 
 
 @dataclass

@@ -14,7 +14,7 @@ import logging
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,8 @@ from mmdgan.core.errors import ConfigError
 from mmdgan.core.processes import end_workers, environment, start_worker
 from mmdgan.metrics.registry import lower_is_better
 from mmdgan.sweeps import worker
-from mmdgan.sweeps.folder import FAILED, INTERRUPTED, RUNNING, STOPPED, Outcome, SweepFolder
-from mmdgan.sweeps.points import Point
+from mmdgan.sweeps.folder import FAILED, INTERRUPTED, RUNNING, STOPPED, Outcome, SweepFolder, SweepInterrupted
+from mmdgan.sweeps.spec import Point
 from mmdgan.sweeps.table import is_score
 from mmdgan.training import signals
 

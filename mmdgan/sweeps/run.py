@@ -21,8 +21,7 @@ from mmdgan.core.text import duration
 from mmdgan.core.workers import available_cores
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps.folder import DIVERGED, FINISHED, INTERRUPTED, STOPPED, Outcome, SweepFolder, counts
-from mmdgan.sweeps.points import Point, expand, named
-from mmdgan.sweeps.spec import Sweep
+from mmdgan.sweeps.spec import Point, Sweep, expand, named
 from mmdgan.sweeps.table import find_score
 
 

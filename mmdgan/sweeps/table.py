@@ -13,7 +13,7 @@ from mmdgan.core.errors import ConfigError
 from mmdgan.core.text import format_value, nearest
 from mmdgan.metrics.registry import is_judged, lower_is_better
 from mmdgan.sweeps.folder import DIVERGED, FINISHED, Outcome
-from mmdgan.sweeps.points import Point
+from mmdgan.sweeps.spec import Point
 
 Key = tuple[Any, ...]
 _RATES = ["lr_dis", "lr_gen"]

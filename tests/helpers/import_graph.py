@@ -82,8 +82,7 @@ def longest_chain() -> list[str]:
 
 
 def _targets(name: str, tree: ast.Module) -> Iterator[tuple[str, int]]:
-    face = (PACKAGE.parent / name.replace(".", "/")).is_dir()
-    for node in _statements(tree, with_typing=face):
+    for node in _statements(tree, with_typing=False):
         if isinstance(node, ast.Import):
             named = [(alias.name, None) for alias in node.names]
         else:

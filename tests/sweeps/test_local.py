@@ -18,8 +18,7 @@ from mmdgan.core.options import changed_flags
 from mmdgan.core.processes import THREAD_VARIABLES, environment
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps.folder import Outcome, SweepFolder
-from mmdgan.sweeps.points import expand
-from mmdgan.sweeps.spec import Sweep, load
+from mmdgan.sweeps.spec import Sweep, expand, load
 from mmdgan.sweeps.worker import write_hparams
 from tests.conftest import script_environment
 from tests.helpers.command_line import status

@@ -12,8 +12,7 @@ from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import changed_flags
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps import Sweep, choice, integers, loguniform, uniform
-from mmdgan.sweeps.points import expand, run_name
-from mmdgan.sweeps.spec import load
+from mmdgan.sweeps.spec import expand, load, run_name
 from tests.helpers.sweep_helpers import tiny_base, write_spec
 
 

@@ -9,8 +9,7 @@ import pytest
 from mmdgan.core.errors import ConfigError
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps.folder import Outcome, SweepFolder
-from mmdgan.sweeps.points import expand
-from mmdgan.sweeps.spec import Sweep
+from mmdgan.sweeps.spec import Sweep, expand
 from paper import sweep_scores
 from paper.sweep_scores import SweepFigureOptions, make_figure, published_dots, sweep_dots
 
