@@ -7,6 +7,7 @@ The stored kernel is never overwritten: each forward pass multiplies it by ``gai
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -31,7 +32,8 @@ class SpectralLayer(keras.layers.Layer):
     Calling the layer with ``training=True`` advances its spectral vector by one power iteration, a layer called twice
     in a model by two, unless a training step shares the kernel among several calls (`mmdgan.layers.scope`). The vector
     begins at random numbers that are not normalised, as the original's does: until the first training call sigma holds
-    the vector's length as a factor. Regularisers and constraints see the stored kernel.
+    the vector's length as a factor. Regularisers and constraints see the stored kernel. With ``trainable=False`` the
+    vector stays as it is.
 
     Args:
         spectral: 'pico' (iterate with the operator itself), 'pim' (with the kernel as a matrix) or None.
@@ -79,6 +81,8 @@ class SpectralLayer(keras.layers.Layer):
             raise ValueError(f"spectral must be None or one of {', '.join(SPECTRAL_MODES)}, not {spectral!r}.")
         self.spectral = spectral
         self.gain = float(gain)
+        if not math.isfinite(self.gain):
+            raise self._refused("gain", gain, "a finite number")
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer or initializers.ActivationInitializer())
@@ -142,7 +146,7 @@ class SpectralLayer(keras.layers.Layer):
         kernel = scope.shared_kernel(self)
         if kernel is None and self.spectral:
             kernel, _, next_vector = self.normalise()
-            if training and next_vector is not None and scope.may_update_state():
+            if training and self.trainable and next_vector is not None and scope.may_update_state():
                 self.in_rand.assign(next_vector)
         elif kernel is None:
             kernel = self._effective(self._kernels(), self.gain)
@@ -169,6 +173,19 @@ class SpectralLayer(keras.layers.Layer):
     @property
     def _channels(self) -> int:
         raise NotImplementedError(f"{type(self).__name__} must say its number of output channels.")
+
+    def _count(self, key: str, value: Any) -> int:
+        """A number of features."""
+        try:
+            count = operator.index(value)
+        except TypeError:
+            count = 0
+        if count < 1 or isinstance(value, bool):
+            raise self._refused(key, value, "a positive integer")
+        return count
+
+    def _refused(self, key: str, value: Any, needed: str) -> ConfigError:
+        return ConfigError(f"The layer {self.name} ({type(self).__name__}) takes {needed} as {key}, not {value!r}.")
 
     @property
     def _layout(self) -> str:
@@ -229,7 +246,7 @@ class SpectralDense(SpectralLayer):
 
     def __init__(self, units: int, activation: Any = None, **kwargs: Any) -> None:
         super().__init__(activation=activation, **kwargs)
-        self.units = units
+        self.units = self._count("units", units)
         self.supports_masking = True
 
     def kernel_shapes(self, input_shape: StaticShape) -> tuple[tuple[Any, ...], ...]:
@@ -281,7 +298,7 @@ class SpatialLayer(SpectralLayer):
     ) -> None:
         super().__init__(**kwargs)
         data_format = keras.config.image_data_format() if data_format is None else data_format
-        self.filters = filters
+        self.filters = self._count("filters", filters)
         self.kernel_size = self._of_both_axes("kernel_size", kernel_size)
         self.strides = self._of_both_axes("strides", strides)
         self.dilation = self._of_both_axes("dilation", dilation if dilation_rate is None else dilation_rate)
@@ -300,6 +317,10 @@ class SpatialLayer(SpectralLayer):
                 f"{self.name}: PICO needs the size of its images, but the input is {tuple(input_shape)}; "
                 "fix height and width, or use spectral='pim'."
             )
+        sides = self._sides["output_shape"][:2]
+        if any(side is not None and side < 1 for side in sides):
+            needed = f"with padding 'valid' no more than the size of its images, {tuple(input_shape)},"
+            raise self._refused("kernel_size", self.kernel_size, needed)
         super().build(input_shape)
 
     def operator(self) -> dict:
@@ -331,7 +352,25 @@ class SpatialLayer(SpectralLayer):
         """Returns the layer's linear map of images in a layout, 'NHWC' or 'NCHW'."""
         raise NotImplementedError(f"{type(self).__name__} must say its linear map.")
 
+    def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        self._check_size(inputs.shape, symbolic=True)
+        return super().compute_output_spec(inputs, *args, **kwargs)
+
+    def _check_size(self, shape: StaticShape, symbolic: bool = False) -> None:
+        """Refuses images of another size than the one that the spectral norm is taken for."""
+        if self.spectral != "pico":
+            return
+        built, given = self._sides["input_shape"][:2], tuple(self._height_width_channels(shape)[:2])
+        unknown = () if symbolic else (None,)  # a graph may learn the size when it runs
+        if any(side not in (own, *unknown) for side, own in zip(given, built, strict=True)):
+            raise ValueError(
+                f"The layer {self.name} ({type(self).__name__}) was built for images of {built[0]}x{built[1]} pixels "
+                f"and is called with {given[0]}x{given[1]}, but PICO's norm holds for one size; use a layer for each size, "
+                "or spectral='pim', which knows no sizes."
+            )
+
     def _apply(self, inputs: tf.Tensor, kernel: tf.Tensor | Kernels) -> tf.Tensor:
+        self._check_size(inputs.shape)
         if self.data_format == "channels_first" and inputs.dtype == tf.float64:
             # TensorFlow's CPU kernels convolve channels_first images in single and half precision only.
             return in_channels_last(lambda x: self._convolve(x, kernel, "NHWC"), inputs, self.data_format)
@@ -357,9 +396,6 @@ class SpatialLayer(SpectralLayer):
         if value not in valid:
             raise self._refused(key, value, " or ".join(map(repr, valid)))
         return value
-
-    def _refused(self, key: str, value: Any, needed: str) -> ConfigError:
-        return ConfigError(f"The layer {self.name} ({type(self).__name__}) takes {needed} as {key}, not {value!r}.")
 
     @property
     def _channels(self) -> int:

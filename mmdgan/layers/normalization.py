@@ -26,6 +26,8 @@ RESPONSE_EPSILON = 1e-10
 class BatchNorm(ChannelwiseLayer):
     """Batch normalisation over all axes but the channels'.
 
+    With ``trainable=False`` it normalises by the moving averages and leaves them alone, as Keras's own does.
+
     Args:
         data_format: 'channels_last' (N, H, W, C) or (N, F), or 'channels_first' (N, C, H, W) or (N, F).
         center: Whether the trainable 'beta' is added.
@@ -53,7 +55,7 @@ class BatchNorm(ChannelwiseLayer):
         self.moving_variance = self.add_weight(name="moving_variance", initializer="ones", **options)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        if not training:
+        if not (training and self.trainable):
             mean, variance = (tf.convert_to_tensor(v) for v in (self.moving_mean, self.moving_variance))
             return self._normalise(inputs, mean, variance)
         if self._can_fuse(inputs):

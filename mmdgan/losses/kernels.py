@@ -157,13 +157,23 @@ def squared_distances(a: TensorLike, b: TensorLike) -> tf.Tensor:
     pass where its argument is >= 0, and as no root is taken they are finite at coincident rows, where they
     vanish. A GPU that multiplies in TensorFloat-32 rounds the factors of ``a.b`` to 10 bits.
 
+    Distances do not change if both samples move by the same vector, so their common centre is subtracted first: rows
+    far from the origin would lose the digits by which they differ.
+
     Returns:
         (M, N), >= 0.
     """
-    a, b = as_floats(a, b)
+    a, b = centred(a, b)
     square_a = tf.reduce_sum(a * a, axis=1)[:, None]
     square_b = tf.reduce_sum(b * b, axis=1)[None, :]
     return tf.maximum(square_a - 2.0 * tf.matmul(a, b, transpose_b=True) + square_b, 0.0)
+
+
+def centred(a: TensorLike, b: TensorLike) -> tuple[tf.Tensor, tf.Tensor]:
+    """Both samples less the mean of their means, which is a constant to gradients."""
+    a, b = as_floats(a, b)
+    centre = tf.stop_gradient((tf.reduce_mean(a, axis=0) + tf.reduce_mean(b, axis=0)) / 2)
+    return a - centre, b - centre
 
 
 def as_floats(*arrays: TensorLike) -> list[tf.Tensor]:

@@ -17,6 +17,7 @@ from mmdgan.losses.kernels import (
     KernelFunction,
     Pairs,
     as_floats,
+    centred,
     check_rows,
     distance_logs,
     gaussian,
@@ -67,7 +68,7 @@ def mmd2(
     add_dot = check_option("MMD", "add_dot", add_dot, 0.0)
     distances = pair_distances("x", x, "y", y, least=2 if unbiased else 1)
     total = tf.add_n([_estimate(distances, k, unbiased) for k in mixture(kernel, **options)])
-    return total + add_dot * _estimate(pair_products(x, y), tf.identity, unbiased) if add_dot else total
+    return total + add_dot * _estimate(pair_products(*centred(x, y)), tf.identity, unbiased) if add_dot else total
 
 
 def cramer(x: TensorLike, y: TensorLike, unbiased: bool = True) -> tf.Tensor:
@@ -288,7 +289,10 @@ def _attractive(
     loss_gen, logs = mixture_mmd2(distances, members, inputs.scope, biased=biased)
     if add_dot:
         products = pair_products(score_gen, score_data)
-        means, more_logs = kernel_means(products, tf.identity, inputs.scope, "/dot", biased)
+        _, more_logs = kernel_means(products, tf.identity, inputs.scope, "/dot", biased)
+        means, _ = kernel_means(
+            pair_products(*centred(score_gen, score_data)), tf.identity, inputs.scope, biased=biased
+        )
         loss_gen, logs = loss_gen + add_dot * means.mmd2(), {**logs, **more_logs}
     return GanLosses(loss_gen, inputs.penalised(-loss_gen), {**logs, **distance_logs(distances)}, inputs.state)
 

@@ -101,7 +101,8 @@ class GanStep(tf.Module):
             own samples, with its own batch statistics, and gradients and moving averages are averaged (towers).
         jit: Whether XLA compiles the networks, the loss and their gradients; on one device.
         fixed_critic: Freezes the critic: it runs in inference mode, and no step changes its weights, moving averages or
-            spectral vectors. A critic without weights is always frozen.
+            spectral vectors. A critic without weights is always frozen, and so is one with ``trainable=False``; layers
+            and generators with ``trainable=False`` keep all of that, too. Freeze them before the first step.
         aids: The training aids; none by default.
 
     Attributes:
@@ -163,6 +164,7 @@ class GanStep(tf.Module):
         self.loss_state = {
             name: tf.Variable(value, trainable=False, name=name) for name, value in loss.initial_state().items()
         }
+        self._trainable: tuple[bool, ...] | None = None  # of each layer, at the first step
         self._substep = 0  # number of the critic's update, before the one that updates both players
         self.schedule = UpdateSchedule(imbalanced_update)
         aids.check_with(imbalanced_update=imbalanced_update, jit=jit, critic_learns=not self.fixed_critic)
@@ -233,6 +235,7 @@ class GanStep(tf.Module):
         Raises:
             DataError: Images of another shape or type, or no labels for a conditional critic.
         """
+        self._check_frozen()
         self._check_label_values(labels, labels_gen)
         update = self.schedule.updates(self.iterations, lambda: random.uniform((), self._seed(UPDATE)))
         return self._train(real, codes, labels, labels_gen, *update)
@@ -256,6 +259,7 @@ class GanStep(tf.Module):
                 "imbalanced_update decides before each step which network is updated, so that steps cannot be taken "
                 "several at a time; leave it out, or leave steps_per_call at 1."
             )
+        self._check_frozen()
         self._check_label_values(labels)
         return self._train_several(tf.convert_to_tensor(real), labels)
 
@@ -272,6 +276,7 @@ class GanStep(tf.Module):
         Returns:
             "scalars", "histograms" and "images", each a dict by the original's tags.
         """
+        self._check_frozen()
         self._check_label_values(labels)
         return self._inspect(real, labels, num_images)
 
@@ -338,7 +343,7 @@ class GanStep(tf.Module):
                 r1 = self._r1(seen[0], labels)
             computed = self.loss(score_gen, score_data, seed=self._seed(LOSS), state=state, **regularisers)
             loss_dis = computed.dis if r1 is None else computed.dis + r1
-        learns = set(self._spectral_layers(*self._learning))
+        learns = {layer for layer in self._spectral_layers(*self._learning) if layer.trainable}
         vectors = [(layer.in_rand, norm[2]) for layer, norm in norms.items() if layer in learns and norm[2] is not None]
         names = {layer: name for net in self._networks for name, layer in net.spectral_layers().items()}
         # Moving averages are alike on all replicas if batch statistics are; else their mean is taken.
@@ -601,6 +606,22 @@ class GanStep(tf.Module):
             )
         parts = tf.split(real, count)
         return list(zip(parts, [None] * count if labels is None else tf.split(labels, count), strict=True))
+
+    def _check_frozen(self) -> None:
+        """Refuses layers frozen or unfrozen after the first step, which was compiled for what learned then."""
+        now = [
+            layer.trainable
+            for net in self._networks
+            for block in net.blocks
+            for layer in (block, *block.sublayers.values())
+        ]
+        if self._trainable is None:
+            self._trainable = tuple(now)
+        elif self._trainable != tuple(now):
+            raise ConfigError(
+                "Layers were frozen or unfrozen (`trainable`) after the step was compiled, which would not take notice; "
+                "make a new GanStep."
+            )
 
     def _check_label_values(self, *given: TensorLike | None) -> None:
         """Refuses labels outside of the compiled step, which cannot see their values."""

@@ -292,3 +292,46 @@ def test_a_biass_gradient_is_summed_in_single_precision(policy, data_format):
     gradient = tape.gradient(loss, layer.bias.value)
     assert gradient.dtype == tf.float32
     np.testing.assert_array_equal(gradient, [16384.0, 16384.0])  # in bfloat16 the sum would stop at 256
+
+
+@pytest.mark.parametrize("kind", [SpectralConv2D, SpectralConv2DTranspose, SpectralSeparableConv2D])
+@pytest.mark.parametrize("shape", [(1, 16, 16, 3), (1, 8, 4, 3), (1, 4, 8, 3)])
+def test_pico_holds_for_one_size_of_images(kind, shape):
+    layer = kind(4, 3)
+    layer(np.zeros((2, 8, 8, 3), np.float32))
+    with pytest.raises(ValueError, match=r"built for images of 8x8 pixels.*spectral='pim'"):
+        layer(np.zeros(shape, np.float32))
+    with pytest.raises(ValueError, match="a layer for each size"):
+        layer(keras.Input(shape[1:]))
+    with pytest.raises(ValueError, match="a layer for each size"):
+        layer(keras.Input((None, None, 3)))
+    assert layer(np.zeros((5, 8, 8, 3), np.float32)).shape[0] == 5
+
+
+@pytest.mark.parametrize("spectral", ["pim", None])
+def test_other_norms_know_no_sizes(spectral):
+    layer = SpectralConv2D(4, 3, spectral=spectral)
+    for side in (8, 16):
+        assert layer(np.zeros((1, side, side, 3), np.float32)).shape == (1, side, side, 4)
+
+
+@pytest.mark.parametrize("units", [0, -3, 4.0, "4", None, True, float("nan")])
+def test_numbers_of_features(units):
+    for make in (SpectralDense, SpectralConv2D, SpectralConv2DTranspose):
+        with pytest.raises(ConfigError, match=r"takes a positive integer as (units|filters)"):
+            make(units)
+    assert SpectralDense(np.int64(3))(np.zeros((2, 5), np.float32)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("gain", [float("nan"), float("inf"), -float("inf")])
+def test_gains_are_finite(gain):
+    with pytest.raises(ConfigError, match="finite number as gain"):
+        SpectralDense(3, gain=gain)
+
+
+@pytest.mark.parametrize(("options", "side"), [({"kernel_size": 7}, 4), ({"kernel_size": 3, "dilation": 3}, 6)])
+def test_a_kernel_larger_than_the_image(options, side):
+    image = np.zeros((1, side, side, 3), np.float32)
+    with pytest.raises(ConfigError, match=r"padding 'valid'.*kernel_size"):
+        SpectralConv2D(4, padding="valid", **options)(image)
+    assert SpectralConv2D(4, padding="same", **options)(image).shape == (1, side, side, 4)

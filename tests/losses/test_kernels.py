@@ -86,3 +86,24 @@ def test_the_width_may_be_a_tensor():
         value = kernels.mixture("gaussian", sigma=sigma)[0](tf.constant(2.0))
     exact = np.exp(-1 / 0.49)
     np.testing.assert_allclose((value, tape.gradient(value, sigma)), (exact, exact * 2 / 0.7**3), rtol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [0, 300, 3000, -20000])
+@pytest.mark.parametrize("rows", [(64, 64), (40, 64)])
+def test_distances_far_from_the_origin(offset, rows):
+    a, b = points(rows[0], 16, 0) * 0.3 + offset, points(rows[1], 16, 1) * 0.3 + offset + 0.1
+    a, b = a.astype(np.float32), b.astype(np.float32)
+    expected = kernels.squared_distances(a.astype(np.float64), b.astype(np.float64))
+    np.testing.assert_allclose(kernels.squared_distances(a, b), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_gradient_far_from_the_origin():
+    a, b = (tf.constant(points(5, 3, seed) + 3000, tf.float32) for seed in (0, 1))
+    with tf.GradientTape() as tape:
+        tape.watch([a, b])
+        total = tf.reduce_sum(kernels.squared_distances(a, b))
+    found = tape.gradient(total, [a, b])
+    wide = [tf.cast(x, tf.float64) for x in (a, b)]
+    differences = 2 * (wide[0][:, None] - wide[1][None])
+    np.testing.assert_allclose(found[0], tf.reduce_sum(differences, 1), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found[1], -tf.reduce_sum(differences, 0), rtol=1e-4, atol=1e-4)

@@ -309,3 +309,26 @@ def test_mmd2_normal_is_what_large_samples_of_the_normal_give(mean, sigma, unbia
 def test_mmd2_normal_errors(arguments, words):
     with pytest.raises(ConfigError, match=words):
         losses.mmd2_normal(**arguments)
+
+
+@pytest.mark.parametrize("options", [{}, {"add_dot": 1.0}, {"kernel": "rational_quadratic"}, {"unbiased": False}])
+@pytest.mark.parametrize("offset", [1000, 3000])
+def test_mmd2_far_from_the_origin(offset, options):
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(64, 16)) * 0.3 + offset, rng.normal(size=(64, 16)) * 0.3 + 0.1 + offset
+    x, y = x.astype(np.float32), y.astype(np.float32)
+    expected = float(losses.mmd2(x.astype(np.float64), y.astype(np.float64), **options))
+    assert float(losses.mmd2(x, y, **options)) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["rep", "rmb", "mmd_g", "mmd_t", "rgb", "mgb", "fixed_g"])
+def test_losses_far_from_the_origin(name):
+    rng = np.random.default_rng(3)
+    x, y = (rng.normal(size=(64, 16)) * 0.3 + shift + 3000 for shift in (0, 0.1))
+    x, y = x.astype(np.float32), y.astype(np.float32)
+    penalty = {"dis_penalty": 0.0} if losses.get(name).penalty else {}
+    found, expected = (
+        losses.get(name)(a, b, seed=(1, 2), **penalty) for a, b in ((x, y), (np.float64(x), np.float64(y)))
+    )
+    assert float(found.gen) == pytest.approx(float(expected.gen), rel=1e-3, abs=1e-5)
+    assert float(found.dis) == pytest.approx(float(expected.dis), rel=1e-3, abs=1e-5)
