@@ -365,8 +365,8 @@ class SpatialLayer(SpectralLayer):
         if any(side not in (own, *unknown) for side, own in zip(given, built, strict=True)):
             raise ValueError(
                 f"The layer {self.name} ({type(self).__name__}) was built for images of {built[0]}x{built[1]} pixels "
-                f"and is called with {given[0]}x{given[1]}, but PICO's norm holds for one size; use a layer for each size, "
-                "or spectral='pim', which knows no sizes."
+                f"and is called with {given[0]}x{given[1]}, but PICO's norm holds for one size; use a layer for each "
+                "size, or spectral='pim', which knows no sizes."
             )
 
     def _apply(self, inputs: tf.Tensor, kernel: tf.Tensor | Kernels) -> tf.Tensor:

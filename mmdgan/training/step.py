@@ -619,7 +619,7 @@ class GanStep(tf.Module):
             self._trainable = tuple(now)
         elif self._trainable != tuple(now):
             raise ConfigError(
-                "Layers were frozen or unfrozen (`trainable`) after the step was compiled, which would not take notice; "
+                "Layers were frozen or unfrozen (`trainable`) after the first step, which is compiled by then; "
                 "make a new GanStep."
             )
 

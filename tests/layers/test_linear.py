@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mmdgan.core.errors import ConfigError
 from mmdgan.layers import scope
 from mmdgan.layers.linear import (
     Bias,

@@ -321,7 +321,7 @@ def test_mmd2_far_from_the_origin(offset, options):
     assert float(losses.mmd2(x, y, **options)) == pytest.approx(expected, rel=1e-3)
 
 
-@pytest.mark.parametrize("name", ["rep", "rmb", "mmd_g", "mmd_t", "rgb", "mgb", "fixed_g"])
+@pytest.mark.parametrize("name", ["rep", "rmb", "mmd_g", "mmd_t", "mgb", "fixed_g"])
 def test_losses_far_from_the_origin(name):
     rng = np.random.default_rng(3)
     x, y = (rng.normal(size=(64, 16)) * 0.3 + shift + 3000 for shift in (0, 0.1))
