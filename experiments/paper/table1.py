@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import math
 import statistics
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -465,7 +466,8 @@ def draw(table: Table) -> Figure:
         _draw_ours(row[0], table, metric)
         if right:
             _draw_paper(row[1], table, counterpart(metric, table) if metric else None, paper)
-    figure.suptitle(_title(table), fontsize=10, x=0.01, ha="left")
+    title = _title(table) if right else textwrap.fill(_title(table), 66)
+    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     return figure
 
 

@@ -25,7 +25,7 @@ from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
 from mmdgan.sweeps.folder import FAILED, FINISHED, WAITING, Outcome, SweepFolder
 from mmdgan.sweeps.run import EngineOptions, train_missing
-from study.lenet import with_lenet
+from study.lenet import ensure, with_lenet
 from study.plan import keep_plan
 
 VARIANCES = (2.0, 5.0, 10.0, 20.0, 40.0, 80.0)
@@ -241,7 +241,7 @@ def run_study(study: Study) -> list[StudyRun]:
     if study.report_only:
         return study.runs()
     if "lenet" in study.rows:
-        with_lenet(study.experiment("lenet", 0), train=True)
+        ensure(study.data, study.data_root, study.source)
     # By seeds first: a study that is stopped has whole rows of the first seed.
     asked = {f"{row}_seed{seed}": study.experiment(row, seed) for seed in study.seeds for row in study.rows}
     seconds = None if study.steps else {name: limits[name.rpartition("_seed")[0]] for name in asked}

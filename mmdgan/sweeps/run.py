@@ -221,4 +221,4 @@ def describe(outcome: Outcome, metric: str) -> str:
         return f"diverged at step {outcome.step:,} ({outcome.error}), {duration(outcome.seconds)}"
     if outcome.status == INTERRUPTED:
         return f"interrupted after step {outcome.step:,}" if outcome.step else "interrupted"
-    return f"{outcome.status}: {outcome.error}"
+    return f"{outcome.status}: {outcome.error.rstrip('.')}"

@@ -152,6 +152,15 @@ def test_with_steps_each_run_has_them(study, trained):
     assert [(experiment.max_step, given) for experiment, given in trained] == [(7, [])] * 4
 
 
+def test_lenet_is_trained_before_the_runs_that_want_it(study, trained, monkeypatch):
+    asked = []
+    monkeypatch.setattr(mnist, "ensure", lambda *words: asked.append((words, len(trained))))
+    run_study(study)
+    assert asked == []
+    run_study(dataclasses.replace(study, rows=("lenet",), seeds=(0,)))
+    assert asked == [(("fashion_mnist", "Data", None), 4)] and len(trained) == 5
+
+
 def test_a_failed_run_is_told(study, monkeypatch, trained, capsys):
     fail = {"status": "failed", "error": "no such thing"}
     train = worker._train
