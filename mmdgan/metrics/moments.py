@@ -62,8 +62,7 @@ class Moments:
 
         Args:
             features: (N, F) with N >= 2, of any float type, memory-mapped or not; never copied whole.
-            label: Label of the features, for `Moments.features`.
-            feature_hash, about: As the attributes.
+            label, feature_hash, about: For the attributes features, feature_hash and about.
 
         Raises:
             MetricError: The array has another form, or values that are not finite.
@@ -100,10 +99,9 @@ class Moments:
 
 
 def read_moments(path: str | Path) -> Moments:
-    """Reads stored moments: ours, pytorch-fid's (mu, sigma) or the original's (mean, cov).
+    """Reads an .npz file of moments: ours, pytorch-fid's (mu, sigma) or the original's (mean, cov).
 
-    Args:
-        path: An .npz file. What it does not say stays empty; an unknown count is 0.
+    What it does not say stays empty; an unknown count is 0.
 
     Raises:
         MetricError: There is no such file, or it does not hold moments.
@@ -121,13 +119,7 @@ def read_moments(path: str | Path) -> Moments:
 
 
 def statistics_of(features: np.ndarray, extractor: Extractor, about: str) -> Moments:
-    """The moments of features (N, F), with what a later comparison must know of them.
-
-    Args:
-        features: float32 (N, F), memory-mapped or not.
-        extractor: What computed them.
-        about: Which images they describe, in words.
-    """
+    """The moments of features (N, F), with what a later comparison must know of them and of their extractor."""
     return Moments.of(features, label=extractor.label, feature_hash=_identity(extractor), about=about)
 
 

@@ -28,8 +28,7 @@ def make_record(
     Args:
         metric: The score's name.
         value: The score; None where it has none, which the note explains.
-        count: Number of images on the one side.
-        count_real: Number of images on the other side; None where there is none.
+        count, count_real: Number of images on the one side, and on the other one if there is one.
         spread: How far the value would scatter, in the same units.
         spread_of: What the spread is: "standard error over 10 blocks", ...
         note: What a reader must know.

@@ -105,16 +105,7 @@ class ArraySet(ImageSet):
         name: str = "images",
         class_names: Sequence[str] = (),
     ) -> None:
-        """Checks the forms of the arrays.
-
-        Args:
-            images: uint8 (N, H, W, C), C 1 or 3.
-            labels: Integers (N,) or (N, 1), or None.
-            name, class_names: As in `ImageSet`.
-
-        Raises:
-            DataError: An array has another form.
-        """
+        """Takes images, uint8 (N, H, W, 1 or 3), and labels, integers (N,) or (N, 1); DataError for other arrays."""
         self.name, self.class_names = name, tuple(class_names)
         if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.dtype != np.uint8 or 0 in images.shape:
             raise DataError(f"{name} holds {images.dtype} {images.shape} where {_wanted(images)}.")
@@ -287,11 +278,7 @@ class FolderSet(ImageSet):
     """
 
     def __init__(self, path: str | Path, *, say: Say = log) -> None:
-        """Reads every file once, for its size, colours and checksum.
-
-        Args:
-            path: A folder, or a .zip or .tar of one.
-            say: Takes a sentence every ten seconds.
+        """Reads every file of a folder, or of a .zip or .tar of one, for its size, colours and checksum.
 
         Raises:
             DataError: There are no pictures, one is broken, or they differ in size.

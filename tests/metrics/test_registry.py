@@ -1,4 +1,4 @@
-"""The registered metrics: what is known of them without computing, and a metric that is one file."""
+"""The registered metrics: what is known of them without computing."""
 
 import subprocess
 import sys
@@ -11,23 +11,6 @@ from mmdgan.core.errors import MetricError
 from mmdgan.metrics import registry
 from mmdgan.metrics.sets import ArraySet
 
-BRIGHTNESS = """
-from mmdgan.core.lazy import np
-from mmdgan.metrics.records import make_record
-from mmdgan.metrics.registry import HIGHER, Metric, Score, register
-
-
-@register
-class Brightness(Metric):
-    identifier = "brightness"
-    scores = (Score("brightness", HIGHER, judge="brightness"),)
-    features = False
-
-    def compute(self, context):
-        images = context.generated.images.take(np.arange(context.generated.count))
-        yield make_record("brightness", images.mean(), len(images), resize="none")
-"""
-
 
 def test_importing_the_package_loads_nothing_heavy():
     code = "import sys, mmdgan.metrics; print({'tensorflow', 'tensorflow_gan', 'numpy'} & set(sys.modules))"
@@ -35,35 +18,6 @@ def test_importing_the_package_loads_nothing_heavy():
     assert ran.stdout.strip() == "set()"
     with pytest.raises(AttributeError, match="no attribute 'frechet'"):
         metrics.frechet  # noqa: B018
-
-
-def test_a_file_among_the_metrics_is_a_new_metric(tmp_path):
-    """Tried in another process, whose folder of metrics has a second place."""
-    (tmp_path / "brightness.py").write_text(BRIGHTNESS)
-    code = f"""
-import importlib.machinery, sys
-
-class Finder:
-    def find_spec(name, path, target=None):
-        if name == "mmdgan.metrics.scores":
-            spec = importlib.machinery.PathFinder.find_spec(name, path)
-            spec.submodule_search_locations.append({str(tmp_path)!r})
-            return spec
-
-sys.meta_path.insert(0, Finder)
-from mmdgan.cli.program import main
-from mmdgan.metrics import METRICS, registry
-assert METRICS[-1] == "brightness" and "numpy" not in sys.modules, METRICS
-import numpy as np
-from mmdgan.metrics import evaluate_images
-images = np.full((4, 8, 8, 3), 30, np.uint8)
-[record] = evaluate_images(images, images, None, ("brightness",), seed=0, step=None)
-print(record["metric"], record["identifier"], record["value"], record["features"], registry.direction("brightness"))
-main(["evaluate", "--images=x.npz", "--reference=y.npz", "--metrics=darkness"])
-"""
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert ran.stdout.strip() == "brightness brightness 30.0 None 1", ran.stderr
-    assert "'darkness'" in ran.stderr and "nn, brightness" in ran.stderr
 
 
 @pytest.mark.parametrize(

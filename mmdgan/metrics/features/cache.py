@@ -56,34 +56,21 @@ class Features:
 
 
 def cache_folder(data_root: str | Path = "Data") -> Path | None:
-    """Where features are stored: the folder that MMDGAN_FEATURE_CACHE names, or else `data_root`/features.
-
-    Returns:
-        The folder, or None if MMDGAN_FEATURE_CACHE is "none".
-    """
+    """The folder of features: what MMDGAN_FEATURE_CACHE names (None for "none"), or else `data_root`/features."""
     named = os.environ.get(VARIABLE, "").strip()
     if named.lower() == "none":
         return None
     return Path(named) if named else Path(data_root) / "features"
 
 
-def compute_features(
-    images: ImageSet,
-    extractor: Extractor,
-    *,
-    cache: Path | None,
-    say: Say = log,
-) -> Features:
-    """The features of a set of images, from the cache if they are there.
+def compute_features(images: ImageSet, extractor: Extractor, *, cache: Path | None, say: Say = log) -> Features:
+    """The features of a set of images, in their order, from the cache if they are there.
 
     Args:
         images: The set; its batches are asked for once.
         extractor: The network.
         cache: Folder of the cache, made if it is missing; None to store nothing.
         say: Takes a sentence every ten seconds, with the time that is left, and one if nothing can be stored.
-
-    Returns:
-        The features, in the order of the images.
     """
     begun = time.monotonic()
     if cache is None:

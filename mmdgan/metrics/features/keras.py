@@ -44,8 +44,7 @@ class KerasFeatures(Extractor):
             resize: The method of `resizing` that brings images to the network's size; None for "clean".
 
         Raises:
-            MetricError: There is no such network or file, its weights cannot be loaded, or its inputs or outputs have
-                another form.
+            MetricError: There is no such network, or its inputs or outputs have another form.
         """
         self.resize = check_method(resize or "clean")
         name = what.removeprefix(PREFIX)

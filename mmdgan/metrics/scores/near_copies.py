@@ -80,11 +80,7 @@ def shrinking_factor(shape: tuple[int, int, int]) -> int:
 
 
 def shrink(images: np.ndarray, factor: int) -> np.ndarray:
-    """Means over squares of factor x factor pixels; at the right and lower edge over what is left of one.
-
-    Args:
-        images: uint8 (N, H, W, C).
-        factor: Side of the squares; 1 for no change.
+    """Means of images, uint8 (N, H, W, C), over squares of factor x factor pixels, or over what is left of one.
 
     Returns:
         float32 (N, ceil(H / factor), ceil(W / factor), C), in [0, 255].
