@@ -3,9 +3,9 @@
     python benchmarks/metrics_time.py --counts 10000,50000 --features 2048
 
 FID's parts are timed apart: the moments of both sets, and the matrix roots, by tensorflow-gan and by a symmetric
-eigendecomposition; beside them tensorflow-gan's whole function, which takes float64 copies of both sets. Features are
+eigendecomposition; then tensorflow-gan's whole function, which takes float64 copies of both sets. Features are
 random, non-negative and correlated, as an Inception network's are, and mapped from files. Memory is what a score takes
-beside them: the largest growth of the process's own (anonymous) memory, looked at every few milliseconds.
+in addition to them: the largest growth of the process's own (anonymous) memory, looked at every few milliseconds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ALL = ("moments", "roots", "tfgan", "kid", "prdc")
 
 
 class Measured(NamedTuple):
-    """Seconds by the clock and of the processors, megabytes beside the inputs, and what was computed."""
+    """Seconds by the clock and of the processors, megabytes in addition to the inputs, and what was computed."""
 
     seconds: float
     cpu_seconds: float
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure and print."""
+    """Measures and prints."""
     import tensorflow as tf
 
     print(describe_machine(options.threads))
@@ -127,7 +127,7 @@ def make_features(path: Path, count: int, size: int):
 
 
 def measure(task: Callable[[], object]) -> Measured:
-    """Run once."""
+    """Runs a task once."""
     before, most, over = _own_memory(), [0], threading.Event()
 
     def watch() -> None:
@@ -145,7 +145,7 @@ def measure(task: Callable[[], object]) -> Measured:
 
 
 def print_roots(roots: dict[str, list[Measured]], features: int) -> None:
-    """The matrix part beside its bound, and how far both ways are apart."""
+    """Prints the matrix part with its bound, and the difference of both ways."""
     if not roots:
         return
     from mmdgan.metrics.scores.fid import frechet_method

@@ -33,7 +33,7 @@ class EvaluateOptions:
         splits: Number of parts for the second classifier score.
         block_size: The largest number of images in a block of the kernel distance.
         pairs: Number of random pairs of images for MS-SSIM.
-        all_pairs_of: Number of images of which MS-SSIM compares all pairs.
+        all_pairs_of: Number of images whose pairs MS-SSIM all compares.
         swd_count: The largest number of images on each side of the sliced Wasserstein distance.
         nn_count: Number of generated (and of real) images whose nearest training images are looked for.
         force: Whether to compute Fréchet distances of fewer images than features + 1, and mark them.

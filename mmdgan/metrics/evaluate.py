@@ -170,7 +170,7 @@ def check(
         try:
             if facts.statistics and not metric.statistics:
                 raise MetricError(
-                    "Stored statistics hold a mean and a covariance, of which fid can be computed and "
+                    "Stored statistics hold a mean and a covariance, from which fid can be computed and "
                     f"{metric.identifier} cannot: give --metrics=fid, or a folder or data set as the reference."
                 )
             metric.check(facts)

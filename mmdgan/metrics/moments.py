@@ -144,14 +144,14 @@ def check_statistics(moments: Moments, extractor: Extractor) -> None:
 
 
 def unknown_of_statistics(moments: Moments) -> list[str]:
-    """What the statistics do not say and nobody could check, for the note of a record."""
+    """What the statistics do not say, so that it could not be checked, for the note of a record."""
     missing = ["of which features"] * (not moments.features) + ["of which network"] * (not moments.feature_hash)
     missing += ["of how many images"] * (not moments.count)
     return [f"the statistics do not say {', '.join(missing)} they are"] if missing else []
 
 
 def _identity(extractor: Extractor) -> str:
-    """The network and the way it gets the images, on both of which features depend."""
+    """What features depend on: the network and how its images are resized."""
     protocol = extractor.protocol()
     return f"{protocol['feature_hash']}, resize: {protocol['resize']}"
 

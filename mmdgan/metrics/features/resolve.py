@@ -93,7 +93,7 @@ def _classifier(
         data, label = open_data(name, data_root=data_root, say=say), f"classifier:{name}"
     if data is None:
         raise MetricError(
-            "The images are no data set with labels to train a classifier on: name one with --classifier_data, "
+            "The images are not a data set with labels to train a classifier on: name one with --classifier_data, "
             "give the 2015 Inception graph with --inception, or another network by --features=keras:NAME."
         )
     if not data.labelled:

@@ -29,8 +29,8 @@ class ClassifierScore(Metric):
     def check(self, facts: Facts) -> None:
         if not facts.logits:
             raise MetricError(
-                f"The features {facts.label} come without logits, of which the metric 'is', the classifier score, is "
-                "made: leave 'is' out of the metrics, or choose inception or classifier features."
+                f"The features {facts.label} come without logits, from which the metric 'is', the classifier score, is "
+                "computed: leave 'is' out of the metrics, or choose inception or classifier features."
             )
 
     def compute(self, context: Context) -> Iterator[dict]:

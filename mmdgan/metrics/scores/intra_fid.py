@@ -36,7 +36,7 @@ class IntraClassDistance(Metric):
             )
         if missing := sorted(set(np.unique(facts.labels)) - set(np.unique(facts.labels_training))):
             raise MetricError(
-                f"intra_fid finds no real images of class {missing[0]}, of which there are generated ones: compare "
+                f"intra_fid finds no real images of class {missing[0]}, which some generated images have: compare "
                 "with a data set of the same classes."
             )
         least = 2 if facts.options.force else facts.features + 1

@@ -40,7 +40,7 @@ class SlicedWasserstein(Metric):
     def check(self, facts: Facts) -> None:
         facts.require_equal_shapes("swd compares patches of pixels")
         if facts.count_real < 2:
-            raise MetricError("swd compares real images with real ones besides: give at least 2 of them.")
+            raise MetricError("swd also compares real images with other real ones: give at least 2 of them.")
         if facts.shape is None:
             return
         height, width = facts.shape[:2]

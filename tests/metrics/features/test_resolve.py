@@ -113,9 +113,9 @@ def test_what_cannot_be_is_refused(tmp_path):
 def test_images_that_are_no_data_set(tmp_path, graph, monkeypatch):
     assert metrics.resolve("auto", None, data_root=tmp_path, resize="clean").resize == "clean"
     graph.unlink()
-    with pytest.raises(MetricError, match=r"no data set with labels .*--classifier_data.*--inception.*keras:NAME"):
+    with pytest.raises(MetricError, match=r"not a data set with labels .*--classifier_data.*--inception.*keras:NAME"):
         metrics.resolve("classifier", None, data_root=tmp_path)
-    with pytest.raises(MetricError, match=r"no data set with labels .*cannot be fetched"):
+    with pytest.raises(MetricError, match=r"not a data set with labels .*cannot be fetched"):
         metrics.resolve("auto", None, data_root=tmp_path)
     monkeypatch.setattr("mmdgan.data.open_data", lambda name, **options: _data(name))
     for features in ("classifier", "auto"):
