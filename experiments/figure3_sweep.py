@@ -1,4 +1,4 @@
-"""Draws the scores of sweeps over λ and the learning rates, with the authors' grid beside them (the paper's Figure 3).
+"""Draws the scores of sweeps over λ and the learning rates, with the authors' grid (the paper's Figure 3).
 
     python -m mmdgan sweep experiments/sweeps/figure3_small.py --jobs 2 --threads 1
     python experiments/figure3_sweep.py Results/sweeps/figure3_small

@@ -1,4 +1,4 @@
-"""Figures S2 and S3 of the paper: what each method generates, grids of equal size beside real images.
+"""Figures S2 and S3 of the paper: what each method generates, in grids next to real images.
 
     python experiments/figureS2_samples.py RUN...
     python experiments/figureS2_samples.py --data sample --max_step 2000
@@ -7,7 +7,7 @@ Each panel is a run, named as in the paper, with the first images of its own fix
 Without runs it trains the seven methods of Table 1, or goes on with those of an earlier call. It writes
 Results/figures/figureS2_samples.png, .pdf and .csv, which says what was drawn: run, loss, step, seed.
 
-Seven given runs take about half a minute on two CPU cores; training as of --max_step besides.
+Seven given runs take about half a minute on two CPU cores; training as long as --max_step says.
 """
 
 from paper.figureS2_samples import SampleFigureOptions, make

@@ -7,7 +7,7 @@ Each run trains on the same images, in a process with one thread, until its proc
 on the way against real images that no run has seen. Stopped at any time, the same command goes on. It prints a table
 and writes Results/figures/small_data.png, .pdf, .md and .csv; the runs are in Results/small_data/.
 
-With 20 minutes for each of three runs it takes an hour of one CPU core, and the scores some minutes besides.
+With 20 minutes for each of three runs it takes an hour of one CPU core, and the scores some minutes more.
 """
 
 from paper.output import run_figure

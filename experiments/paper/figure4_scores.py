@@ -1,7 +1,7 @@
-"""Figure 4 of the paper: t-SNE of the critic's scores D(x) of real images, by class, attractive beside repulsive.
+"""Figure 4 of the paper: t-SNE of the critic's scores of real images by class, of an attractive and a repulsive loss.
 
-The paper shows it for MMD-rbf and MMD-rep. Here the same images go through each critic, and numbers beside the picture
-say how much of the classes is left in the scores: an embedding alone can invent clusters, and hide them.
+The paper shows it for MMD-rbf and MMD-rep. Here the same images go through each critic, and numbers next to the
+picture say how much of the classes is left in the scores: an embedding alone can invent clusters, and hide them.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class ScoreFigureOptions(TrainedOptions):
     """The flags of Figure 4."""
 
     count: int | None = option(None, "real images; none: 2,000, with --quick 200", "the figure")
-    step: int | None = option(None, "of the checkpoints; none: the newest of each run", "the figure")
-    perplexity: float = option(30.0, "about how many neighbours t-SNE keeps close", "the figure")
+    step: int | None = option(None, "step of the checkpoints; none: the newest of each run", "the figure")
+    perplexity: float = option(30.0, "perplexity of t-SNE: about how many neighbours it keeps close", "the figure")
     neighbours: int = option(10, "k of the nearest-neighbour classification", "the figure")
 
 
 class Separation(NamedTuple):
-    """How well classes are told apart by points.
+    """How well points separate classes.
 
     Attributes:
         silhouette: Mean silhouette (Rousseeuw 1987) over all points, Euclidean, -1 to 1.
@@ -61,7 +61,7 @@ class Separation(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """One run in the figure: its embedding (N, 2) and how the classes are told apart in it and in the scores.
+    """One run in the figure: its embedding (N, 2), and how well it and the scores separate classes.
 
     `outputs` is how many numbers a score has, `dimension` how many of them matter (`effective_dimension`).
     """
@@ -116,7 +116,7 @@ def make(options: ScoreFigureOptions) -> Output:
 
 
 def separation(points: np.ndarray, labels: np.ndarray, neighbours: int, seed: int = 0) -> Separation:
-    """How well classes are told apart by points (N, d), with what shuffled labels (N,) would give."""
+    """How well points (N, d) separate classes, and what shuffled labels (N,) would give."""
     import numpy as np
     from sklearn.metrics import pairwise_distances, silhouette_score
     from sklearn.neighbors import NearestNeighbors

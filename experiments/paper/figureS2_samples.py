@@ -1,4 +1,4 @@
-"""Figures S2 and S3 of the paper: what each method generates, grids of the same size beside real images.
+"""Figures S2 and S3 of the paper: what each method generates, in grids next to real images.
 
 Each run draws the first of its own fixed codes, which its grids in training show too; none is picked by hand.
 """
@@ -26,9 +26,9 @@ COLUMNS = ("panel", "label", "run", "loss", "seed", "step", "images", "codes", "
 class SampleFigureOptions(TrainedOptions):
     """The flags of Figure S2."""
 
-    rows: int = option(8, "of images in each panel", "the figure")
-    columns: int = option(8, "of images in each panel", "the figure")
-    step: int | None = option(None, "of the checkpoints; none: the newest of each run", "the figure")
+    rows: int = option(8, "rows of images in each panel", "the figure")
+    columns: int = option(8, "columns of images in each panel", "the figure")
+    step: int | None = option(None, "step of the checkpoints; none: the newest of each run", "the figure")
     across: int = option(4, "panels side by side", "the figure")
 
 

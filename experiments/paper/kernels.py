@@ -40,14 +40,14 @@ class KernelOptions(FigureOptions):
     """The flags of figure 2's script."""
 
     count: int = option(1001, "points of each curve")
-    furthest: float = option(10.0, "the distances are from 0 to this")
+    furthest: float = option(10.0, "largest distance")
     sigma: tuple[float, ...] = option(losses.get("mmd_g").options["sigma"], "widths of the Gaussian kernels")
     alpha: tuple[float, ...] = option(
         losses.get("mmd_t").options["alpha"], "exponents of the rational quadratic kernels"
     )
     bounded_sigma: float = option(_BOUNDED["sigma"], "width of the bounded Gaussian kernel")
-    lower_bound: float = option(_BOUNDED["lower_bound"], "near pairs count as so far apart (squared distance)")
-    upper_bound: float = option(_BOUNDED["upper_bound"], "far pairs count as so near (squared distance)")
+    lower_bound: float = option(_BOUNDED["lower_bound"], "lower bound on squared distances of near pairs")
+    upper_bound: float = option(_BOUNDED["upper_bound"], "upper bound on squared distances of far pairs")
 
 
 def make(options: KernelOptions) -> Output:

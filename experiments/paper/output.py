@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class FigureOptions:
     """The flags that every figure's script has; each figure's own options extend them."""
 
-    out: str = option("Results/figures", "the folder for the pictures and their numbers")
-    quick: bool = option(False, "a coarse version within seconds, to see that it works")
+    out: str = option("Results/figures", "folder for the pictures and their numbers")
+    quick: bool = option(False, "make a coarse version within seconds, to see that it works")
     seed: int = option(0, "seed of all random numbers", least=0)
 
 

@@ -304,7 +304,7 @@ def loss_phases(
 ) -> list[Trajectory]:
     """The critic's animation, and the generator's from where the critic has come; arguments as `published_phases`.
 
-    `loss` is one of `mmdgan.losses.get`; `seed` is that of losses that draw random numbers, anew for each step.
+    `loss` is one of `mmdgan.losses.get`; `seed` is for losses that draw random numbers.
     """
     critic = _LossObjective(loss, "dis", seed)
     phase = Phase(f"{loss.name}_critic", f"critic, {loss.name}", "critic", critic, -1, "L_D")

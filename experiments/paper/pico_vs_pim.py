@@ -45,7 +45,7 @@ _TOLERANCE = 1e-9  # relative change of sigma in one iteration
 class SpectralOptions(TrainedOptions):
     """The flags of the comparison."""
 
-    step: int | None = option(None, "of the checkpoints; none: the newest of each run", "the figure")
+    step: int | None = option(None, "step of the checkpoints; none: the newest of each run", "the figure")
     iterations: int = option(20_000, "most iterations until a norm must have converged", "the figure")
 
 
@@ -207,7 +207,7 @@ def norms_text(run: RunNorms) -> str:
 
 
 def _stored_ratio(run: RunNorms, row: Norms) -> float:
-    """Training's sigma beside the converged one of the iteration it uses."""
+    """The sigma of training over the converged one of the iteration it uses."""
     return row.stored / (row.pico if run.facts.experiment["spectral"] == "pico" else row.pim)
 
 

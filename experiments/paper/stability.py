@@ -393,7 +393,7 @@ def _handles() -> list[Any]:
 
 
 def _equilibrium_rows(setting: Setting) -> list[list[Any]]:
-    """The equilibria by both quadrature rules beside the paper's."""
+    """The equilibria by both quadrature rules, with those of the paper."""
     gan, rows = setting.gan, []
     paper = PAPER[gan.loss, gan.data] if gan.sigma == SIGMA else (None, None)
     other = RULES[1 - RULES.index(gan.rule)]

@@ -46,7 +46,7 @@ RUN_COLUMNS = "run method loss lr_dis lr_gen seed step status in_table metric va
 
 _METRICS = ("fid", "is", "kid", "prdc", "ms_ssim")
 _COUNTERPARTS = {"fid": "FID", "is": "IS", "ms_ssim": "MS-SSIM"}
-"""The paper's metric beside which ours stand, by the metrics' identifiers."""
+"""The paper's metric that ours is shown with, by the identifiers of metrics."""
 
 _REAL = "real data"
 _OURS, _PAPER, _GREY = "#0072B2", "#D55E00", "#606060"
@@ -56,8 +56,8 @@ _OURS, _PAPER, _GREY = "#0072B2", "#D55E00", "#606060"
 class TableOptions(TrainedOptions):
     """The flags of Table 1."""
 
-    methods: tuple[str, ...] = option(tuple(METHODS), "losses, of these", "the table")
-    seeds: tuple[int, ...] = option((0, 1), "of the runs to train", "training what is missing")
+    methods: tuple[str, ...] = option(tuple(METHODS), "losses to compare, of these", "the table")
+    seeds: tuple[int, ...] = option((0, 1), "seeds of the runs to train", "training what is missing")
     learning_rates: tuple[str, ...] = option(
         (), "several pairs LR_DIS/LR_GEN instead of --lr_dis, --lr_gen: 5e-4/2e-4,1e-4/2e-4", "training what is missing"
     )
@@ -325,7 +325,7 @@ def paper_scores(data: str) -> dict[tuple[str, str], float]:
 
 
 def counterpart(metric: str, table: Table) -> str | None:
-    """The paper's metric beside which a score of ours stands; None if it has none."""
+    """The paper's metric that a score of ours is shown with; None if there is none."""
     record = next(r.scores[metric] for r in table.results if metric in r.scores)
     return _COUNTERPARTS.get(identifier(record))
 

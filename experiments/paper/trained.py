@@ -34,20 +34,20 @@ METHODS = {
 class TrainedOptions(FigureOptions):
     """The flags of figures that are made of runs: which ones, or how to train them."""
 
-    runs: tuple[str, ...] = option((), "run directories, also given as words without a flag; none: train", "the runs")
-    data: str = option("sample", "the data set to train on", "training what is missing")
+    runs: tuple[str, ...] = option((), "run directories, also given as words; none: train them", "the runs")
+    data: str = option("sample", "data set to train on", "training what is missing")
     data_root: str | None = option(
-        None, "the folder that holds the data sets; none: where each run found its own, Data for new ones", "the runs"
+        None, "folder of the data sets; none: that of each run, Data for new ones", "the runs"
     )
     architecture: str | None = option(
-        None, "none: sample/DCGAN_SMALL for sample, DATA/DCGAN else", "training what is missing"
+        None, "networks; none: sample/DCGAN_SMALL for sample, else DATA/DCGAN", "training what is missing"
     )
-    max_step: int | None = option(None, "none: 2,000; with --quick 20", "training what is missing")
-    batch_size: int | None = option(None, "none: 64; with --quick 16", "training what is missing")
-    lr_dis: float = option(5e-4, "the critic's learning rate", "training what is missing")
-    lr_gen: float = option(2e-4, "the generator's learning rate", "training what is missing")
+    max_step: int | None = option(None, "steps; none: 2,000, with --quick 20", "training what is missing")
+    batch_size: int | None = option(None, "images per step; none: 64, with --quick 16", "training what is missing")
+    lr_dis: float = option(5e-4, "learning rate of the critic", "training what is missing")
+    lr_gen: float = option(2e-4, "learning rate of the generator", "training what is missing")
     results: str | None = option(
-        None, "where its runs go; none: Results, with --quick OUT/quick_runs", "training what is missing"
+        None, "runs go to RESULTS/sweeps; none: Results, with --quick OUT/quick_runs", "training what is missing"
     )
 
 

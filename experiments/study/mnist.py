@@ -117,15 +117,15 @@ _LAST_STEP = 1_000_000
 class Study:
     """The options of `experiments/mmd_study.py`; every field is a flag of it."""
 
-    out: str = option("Results/mmd_study", "the study's folder", "the study")
-    rows: tuple[str, ...] = option(tuple(ROWS), "which rows", "the study")
-    seeds: tuple[int, ...] = option((0, 1), "which seeds; each is a run of every row", "the study")
-    data: str = option("fashion_mnist", "mnist or fashion_mnist, or another set of 1x28x28 images", "the study")
-    data_root: str = option("Data", "the folder that holds the data sets", "the study")
-    source: str | None = option(None, "a copy of the data set to convert, as `prepare --source` takes it", "the study")
+    out: str = option("Results/mmd_study", "folder of the study", "the study")
+    rows: tuple[str, ...] = option(tuple(ROWS), "rows to train", "the study")
+    seeds: tuple[int, ...] = option((0, 1), "seeds; each is a run of every row", "the study")
+    data: str = option("fashion_mnist", "data set: mnist, fashion_mnist, or another one of 1x28x28 images", "the study")
+    data_root: str = option("Data", "folder of the data sets", "the study")
+    source: str | None = option(None, "copy of the data set to convert, as `prepare --source` takes it", "the study")
     points: tuple[str, ...] = option(
         ("ring",),
-        "the runs on points in the plane, of ring and grid, come behind, some 10 s each; none: no such runs",
+        "distributions of the runs on points in the plane, ring and grid, some 10 s each run; none: no such runs",
         "the study",
     )
     budget_minutes: float | None = option(
@@ -134,10 +134,10 @@ class Study:
         f"scores come on top; none: {BUDGET_MINUTES:.0f}, unless --steps is given",
         "cost",
     )
-    steps: int | None = option(None, "instead, the same number of steps for each run", "cost")
+    steps: int | None = option(None, "train each run for so many steps instead", "cost")
     jobs: int = option(2, "runs at a time, each with one thread", "cost")
     score_count: int = option(5000, "generated and real images of the scores", "cost")
-    half: bool = option(False, "DCGANs of half the width, at about a quarter of the cost", "cost")
+    half: bool = option(False, "halve the width of the DCGANs, at about a quarter of the cost", "cost")
     report_only: bool = option(False, "train nothing; write the report of what is there", "cost")
 
     def check(self) -> None:

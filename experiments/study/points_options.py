@@ -78,8 +78,8 @@ class PointsSettings:
 class PointsOptions(FigureOptions):
     """The flags that both scripts have."""
 
-    out: str = option("Results/points", "the folder for the pictures and their numbers")
-    points: str = option("ring", "the distribution to learn", _DATA, POINTS)
+    out: str = option("Results/points", "folder for the pictures and their numbers")
+    points: str = option("ring", "distribution to learn", _DATA, POINTS)
     sigma: tuple[float, ...] | None = option(None, "widths of the Gaussian kernel exp(-D^2 / (2 sigma^2))", _KERNEL)
     variance: tuple[float, ...] | None = option(
         None, "instead of --sigma, in the study's convention exp(-D^2 / (2 a)): a = sigma^2", _KERNEL

@@ -142,7 +142,7 @@ def build(settings: PointsSettings) -> Any:
 def generate(gan: Any, count: int, seed: int, stream: int) -> np.ndarray:
     """Generated points, float32 (count, 2), of standard normal codes that are a function of (seed, stream)."""
     codes = np.random.default_rng([seed, stream]).standard_normal((count, gan.code_size))
-    # Not by gan.generate, which is traced anew for each count.
+    # Not by gan.generate, which is traced again for each count.
     return gan.generator(codes.astype(np.float32), training=False).numpy()
 
 

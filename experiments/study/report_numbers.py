@@ -1,6 +1,6 @@
 """What a study's numbers are and what they support: tables and sentences, made from values per row and seed.
 
-Two rows are told apart only where the ranges of their seeds do not overlap; the sentences say what that is worth.
+Two rows are distinguished only where the ranges of their seeds do not overlap; the sentences say what that is worth.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def _explanation(settings: PointsSettings) -> str:
         f"{settings.steps:,} steps of {settings.batch_size} points; values of the seeds are separated by a semicolon, "
         f"and stand once where they are equal. {settings.samples:,} generated points: a mode is covered if one lies "
         "within three standard deviations of it, and high quality is the share of points that lie so near to a mode. "
-        "p (MMD): a permutation test against held-out points; below 0.05 the two sets are told apart."
+        "p (MMD): a permutation test against held-out points; below 0.05 the two sets differ."
     )
 
 

@@ -40,29 +40,27 @@ _COLORS = {"none": "#6b6b6b", "diffaugment": "#1f77b4", "ada": "#d62728"}
 
 @dataclasses.dataclass(frozen=True)
 class SmallDataOptions(FigureOptions):
-    """What `experiments/small_data.py` is asked for; every field is a flag of it."""
+    """The options of `experiments/small_data.py`; every field is a flag of it."""
 
-    work: str = option(
-        "Results/small_data", "the folder of the images, the runs and what is known of them", "the study"
-    )
+    work: str = option("Results/small_data", "folder of the images, the runs and their scores", "the study")
     rows: tuple[str, ...] = option(ROWS, "augmentation: never, always, or as much as ADA finds", "the study", ROWS)
-    seeds: tuple[int, ...] = option((0,), "of weights and orders; each is a run of every row", "the study")
+    seeds: tuple[int, ...] = option((0,), "seeds of weights and data order; each is a run of every row", "the study")
     minutes: float = option(20.0, "processor time of each run's training", "the study")
     parts: int = option(4, "how often to score a run, in equal parts of its time", "the study")
     images: int = option(1000, "training images, chosen by --seed; all runs have the same", "the images")
-    data: str = option("cifar10", "the data set that they are of", "the images")
-    data_root: str = option("Data", "the folder that holds it", "the images")
-    source: str | None = option(None, "a copy of it to convert, as `prepare --source` takes it", "the images")
-    score_count: int = option(5000, "generated, and other real images, of the scores", "scores")
-    metrics: tuple[str, ...] = option(("fid", "kid"), "the scores; the first one is drawn", "scores")
-    features: str = option("auto", "what scores are computed from, as `evaluate` takes it", "scores")
-    classifier_data: str | None = option(None, "labelled data set of the classifier; none: --data", "scores")
+    data: str = option("cifar10", "data set that they are from", "the images")
+    data_root: str = option("Data", "folder of the data sets", "the images")
+    source: str | None = option(None, "copy of the data set to convert, as `prepare --source` takes it", "the images")
+    score_count: int = option(5000, "generated and held-out images of the scores", "scores")
+    metrics: tuple[str, ...] = option(("fid", "kid"), "metrics; the first one is drawn", "scores")
+    features: str = option("auto", "features of the scores, as `evaluate` takes them", "scores")
+    classifier_data: str | None = option(None, "labelled data set for the classifier; none: --data", "scores")
     architecture: str = option("cifar10/DCGAN_QUARTER", "the networks", "training")
     loss: str = option("rep_b", "the loss", "training")
     batch_size: int = option(64, "images per step", "training")
-    lr_dis: float = option(5e-4, "the critic's learning rate", "training")
-    lr_gen: float = option(2e-4, "the generator's learning rate", "training")
-    ada_target: float = option(0.6, "of ADA's measure", "training")
+    lr_dis: float = option(5e-4, "learning rate of the critic", "training")
+    lr_gen: float = option(2e-4, "learning rate of the generator", "training")
+    ada_target: float = option(0.6, "target of ADA's measure of overfitting", "training")
     ada_images: int = option(50_000, "real images over which ADA's probability can go from 0 to 1", "training")
 
     def check(self) -> None:
@@ -229,7 +227,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 def _draw(options: SmallDataOptions, found: list[dict[str, Any]]) -> Any:
-    """The first score over processor time on the left; beside it the last samples of each row's first seed."""
+    """The first score over processor time on the left; then the last samples of each row's first seed."""
     import numpy as np
 
     from mmdgan.pictures.grid import image_grid

@@ -4,7 +4,7 @@
     python -m mmdgan sweep table published_tables --rows loss,lr --columns gain,spectral
 
 Sixteen pairs of learning rates; the product K of the critic's multipliers from 16 to 256 with PICO; and PIM, for which
-the authors do not say their K: here it is 64, that of their scripts. `sweep table` prints their numbers beside ours.
+the authors do not say their K: here it is 64, that of their scripts. `sweep table` prints their numbers with ours.
 """
 
 from mmdgan.runs.experiment import Experiment

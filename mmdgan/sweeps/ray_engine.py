@@ -37,7 +37,7 @@ _STOP = "stop"
 
 @dataclasses.dataclass(frozen=True)
 class _Task:
-    """What a trial needs besides the number of its point; sent to it by Ray."""
+    """What a trial needs in addition to the number of its point; sent to it by Ray."""
 
     folder: Path
     points: tuple[Point, ...]
