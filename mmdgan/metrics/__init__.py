@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names load on first u
     from mmdgan.metrics.features.resolve import resolve as resolve
     from mmdgan.metrics.moments import Moments as Moments, read_moments as read_moments
     from mmdgan.metrics.neighbours import nearest_neighbours as nearest_neighbours
+    from mmdgan.metrics.opened_sets import open_images as open_images
     from mmdgan.metrics.records import format_table as format_table
     from mmdgan.metrics.scores.fid import frechet_distance as frechet_distance
     from mmdgan.metrics.scores.inception_score import classifier_score as classifier_score
@@ -27,7 +28,6 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names load on first u
     from mmdgan.metrics.scores.ms_ssim import ms_ssim as ms_ssim
     from mmdgan.metrics.scores.prdc import prdc as prdc
     from mmdgan.metrics.scores.swd import sliced_wasserstein as sliced_wasserstein
-    from mmdgan.metrics.sets import open_images as open_images
 
 METRICS = identifiers()
 """Identifiers of the metrics, in the order of their records."""

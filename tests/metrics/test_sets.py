@@ -10,7 +10,8 @@ from mmdgan import sampling
 from mmdgan.core.errors import DataError
 from mmdgan.data import ImageData, Pipeline
 from mmdgan.metrics import sets
-from mmdgan.metrics.sets import ArraySet, DataSet, FolderSet, GeneratedSet, open_images
+from mmdgan.metrics.opened_sets import FolderSet, open_images
+from mmdgan.metrics.sets import ArraySet, DataSet, GeneratedSet
 
 pytestmark = pytest.mark.filterwarnings("error::DeprecationWarning:mmdgan")
 
@@ -78,7 +79,7 @@ def test_arrays():
 
 
 def test_batches_smaller_and_larger_than_a_block(monkeypatch):
-    monkeypatch.setattr(sets, "_BLOCK_BYTES", 192 * 4)
+    monkeypatch.setattr(sets, "BLOCK_BYTES", 192 * 4)
     _check(ArraySet(_images()), _images())
 
 
