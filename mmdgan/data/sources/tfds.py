@@ -30,6 +30,7 @@ from mmdgan.core.text import nearest
 from mmdgan.data.catalog import DataInfo
 from mmdgan.data.records.framing import RecordError, corrupt, payloads
 from mmdgan.data.sidecar import Origin
+from mmdgan.data.sources.attributes import chosen_attributes, class_names
 from mmdgan.data.sources.base import ImageSource, Item, Part, Request
 from mmdgan.data.sources.byte_ranges import named_faults, stamp, whole_file
 
@@ -206,11 +207,9 @@ def _columns(builder: Any, request: Request) -> tuple[Columns, tuple[str, ...], 
     if request.attributes and "attributes" not in features:
         raise DataError(f"{title} has no attributes, but {', '.join(features)}")
     if request.labels == "source" and "attributes" in features:
-        from mmdgan.data.sources import celeba
-
-        chosen = celeba.chosen_attributes(request.attributes, tuple(features["attributes"]))
+        chosen = chosen_attributes(request.attributes, tuple(features["attributes"]))
         keys = tuple(f"attributes/{name}" for name in chosen)
-        return Columns(image, keys, attributes=True), celeba.class_names(chosen), size
+        return Columns(image, keys, attributes=True), class_names(chosen), size
     label = _only(features, "label", tfds.features.ClassLabel)
     if label is not None and features[label].num_classes:
         return Columns(image, (label,)), tuple(features[label].names), size
@@ -272,7 +271,7 @@ class Columns:
         if not values:
             return Item(name, encoded=encoded)
         if self.attributes:
-            from mmdgan.data.sources.celeba import attribute_class
+            from mmdgan.data.sources.attributes import attribute_class
 
             return Item(name, attribute_class([bool(value) for value in values]), encoded=encoded)
         label = int(values[0])

@@ -10,6 +10,7 @@ import pytest
 from mmdgan.core.errors import DataError
 from mmdgan.data import info
 from mmdgan.data.sources import celeba
+from mmdgan.data.sources.attributes import attribute_class, chosen_attributes, class_names
 from mmdgan.data.sources.base import Request
 from tests.helpers import handmade, handmade_archives as made
 
@@ -103,15 +104,15 @@ def test_the_table_of_kaggle(tmp_path):
 )
 def test_attributes_that_make_no_classes(attributes, message):
     with pytest.raises(DataError, match=message):
-        celeba.chosen_attributes(attributes, ATTRIBUTES)
+        chosen_attributes(attributes, ATTRIBUTES)
     many = [f"a{number}" for number in range(9)]
     with pytest.raises(DataError, match="at most 8"):
-        celeba.chosen_attributes(many, many)
+        chosen_attributes(many, many)
 
 
 def test_class_names_are_in_the_order_of_their_numbers():
     for values in np.ndindex(2, 2, 2):
-        name = celeba.class_names(("a", "b", "c"))[celeba.attribute_class(values)]
+        name = class_names(("a", "b", "c"))[attribute_class(values)]
         assert name == ", ".join(word if value else f"not {word}" for word, value in zip("abc", values, strict=True))
 
 
