@@ -97,7 +97,8 @@ def _run(copy, *words: str) -> str:
 def test_the_command_line_knows_them(copy):
     assert "squared_means" in _run(copy, "-m", "mmdgan", "losses")
     assert "brightness" in _run(copy, "-m", "mmdgan", "evaluate", "--help")
-    assert "squared_means" in _run(copy, "-m", "mmdgan", "train", "--helpfull")
+    words = ("--data=sample", "--architecture=sample/DCGAN_SMALL", "--loss=squared_means", "--dry_run")
+    assert "1 output of critic layer" in _run(copy, "-m", "mmdgan", "train", *words)
 
 
 def test_they_work(copy):
