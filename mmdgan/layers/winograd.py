@@ -4,7 +4,7 @@ Images are cut into overlapping tiles. Between three linear transforms, of tiles
 convolution is one small matrix product per point of a tile (Lavin and Gray 2016; the transforms are Toom-Cook's).
 With tiles of 4 x 4 outputs a 3x3 kernel takes 36 multiplications instead of 144, and a 4x4 kernel of strides 2, seen
 as a 2x2 kernel on the image's 4 phases, 100 instead of 256. In float32 the result is as near to the exact one as a
-plain sum within a factor of 2.5 (tests/layers/test_algorithms.py). The transforms are matrix products as well, so
+plain sum within a factor of 2.5 (tests/layers/test_winograd.py). The transforms are matrix products as well, so
 that derivatives of any order are too, and cost as little.
 
 Images are (N, H, W, C), kernels (k, k, in, out) with k a multiple of the strides; padding is 'SAME' with sides that

@@ -12,8 +12,8 @@ from mmdgan import design
 from mmdgan.training import GanStep
 from tests.conformance.descriptions import PRESETS
 
-BATCH, SMALL_BATCH = 4, 2
-STEPS = 5
+BATCH = 2
+STEPS = 3
 
 TRAINED = [preset for preset in PRESETS if not preset.twin]
 
@@ -60,9 +60,8 @@ def test_training(preset, precision):
     before = [net.get_weights() for net in networks]
     channels, *pixels = specs[1].input_shape
     rng = np.random.default_rng(0)
-    batch = SMALL_BATCH if preset.slow else BATCH
-    images = rng.integers(0, 256, (batch, *pixels, channels), dtype=np.uint8)
-    labels = rng.integers(0, preset.num_class, (batch, 1)) if preset.num_class else None
+    images = rng.integers(0, 256, (BATCH, *pixels, channels), dtype=np.uint8)
+    labels = rng.integers(0, preset.num_class, (BATCH, 1)) if preset.num_class else None
     # In the very first step spectral vectors without norm all but close the critic, and attention is still shut.
     results = [step.step(images, labels=labels) for _ in range(STEPS)]
     for result in results:

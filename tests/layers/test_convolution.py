@@ -1,16 +1,20 @@
-"""Convolutions against TensorFlow's own, and 1x1 kernels with strides, whose gradients crash there."""
+"""Convolutions against TensorFlow's own, 1x1 kernels with strides, whose gradients crash there, and the algorithms."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from mmdgan import build_network
-from mmdgan.layers import convolution
+from mmdgan.layers import convolution, patches, winograd
 from mmdgan.layers.convolution import convolve, convolve_depthwise, convolve_transposed, dilated_kernel
 
 
 def images(*shape):
     return tf.constant(np.random.default_rng(sum(shape)).standard_normal(shape), tf.float32)
+
+
+def drawn(*shape, seed=0, dtype="float64"):
+    return tf.constant(np.random.default_rng(seed).standard_normal(shape), dtype)
 
 
 def as_layout(x, layout):
@@ -97,3 +101,81 @@ def test_a_dilated_kernel_has_zeros_between_its_entries():
     np.testing.assert_array_equal(spread[::3, ::3], kernel)
     assert np.count_nonzero(spread) == np.count_nonzero(kernel)
     assert dilated_kernel(kernel, 1) is kernel
+
+
+CIFAR_LAYERS = [((64, 4, 4), (3, 3, 512, 512), 1), ((64, 4, 4), (4, 4, 256, 512), 2), ((64, 8, 8), (3, 3, 256, 256), 1)]
+
+
+@pytest.mark.parametrize(("shape", "kernel", "strides"), CIFAR_LAYERS)
+@pytest.mark.parametrize(
+    ("features", "dtype", "computed", "chosen"),
+    [
+        ({"avx512f"}, "float32", "float32", convolution.WINOGRAD),
+        ({"avx512f"}, "bfloat16", "float32", convolution.WINOGRAD),
+        ({"avx512f"}, "float16", "float32", convolution.WINOGRAD),
+        ({"avx512f", "avx512_bf16", "amx_bf16"}, "float32", "float32", convolution.WINOGRAD),
+        ({"avx512f", "avx512_bf16", "amx_bf16"}, "bfloat16", "bfloat16", convolution.PATCHES),
+        ({"avx512f", "avx512_bf16"}, "bfloat16", "bfloat16", convolution.DIRECT),
+        ({"avx512_fp16"}, "float16", "float16", convolution.DIRECT),
+        ({"avx512f"}, "float64", "float64", convolution.DIRECT),
+    ],
+)
+def test_the_algorithm_depends_on_dtype_and_cpu(shape, kernel, strides, features, dtype, computed, chosen, monkeypatch):
+    monkeypatch.setattr(convolution, "on_cpu", lambda: True)
+    monkeypatch.setattr(convolution, "cpu_features", lambda: frozenset(features))
+    assert convolution.arithmetic(dtype) == computed
+    assert convolution.choose(computed, shape, kernel, strides, 1, "SAME") == chosen
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "strides", "dilation", "padding"),
+    [
+        ((1, 4, 4), (3, 3, 512, 512), 1, 1, "SAME"),  # a spectral norm's
+        ((64, 4, 4), (3, 3, 32, 32), 1, 1, "SAME"),
+        ((64, 64, 64), (3, 3, 512, 512), 1, 1, "SAME"),
+        ((None, 4, 4), (3, 3, 512, 512), 1, 1, "SAME"),
+        ((64, 4, 4), (3, 3, 512, 512), 1, 2, "SAME"),
+        ((64, 4, 4), (3, 3, 512, 512), 1, 1, "VALID"),
+        ((64, 4, 4), (5, 5, 512, 512), 1, 1, "SAME"),
+    ],
+)
+def test_other_sizes_are_left_to_tensorflow(shape, kernel, strides, dilation, padding):
+    assert convolution.choose("float32", shape, kernel, strides, dilation, padding) == convolution.DIRECT
+
+
+def test_gpus_keep_their_own_convolutions(monkeypatch):
+    monkeypatch.setattr(convolution, "on_cpu", lambda: False)
+    monkeypatch.setattr(convolution, "cpu_features", lambda: frozenset())
+    assert convolution.arithmetic("float16") == "float16"
+    assert convolution.choose("float32", (64, 4, 4), (3, 3, 512, 512), 1, 1, "SAME") == convolution.DIRECT
+
+
+@pytest.mark.parametrize(("size", "strides"), [(3, 1), (4, 2)])
+@pytest.mark.parametrize("algorithm", ["winograd", "patches"])
+def test_convolve_runs_the_chosen_algorithm(algorithm, size, strides, monkeypatch):
+    taken = []
+    for module in (winograd, patches):
+        for name in ("convolve", "convolve_transposed"):
+            original = getattr(module, name)
+            monkeypatch.setattr(
+                module, name, lambda *a, o=original, m=module, n=name: taken.append((m.__name__[14:], n)) or o(*a)
+            )
+    monkeypatch.setattr(convolution, "choose", lambda *_: algorithm)
+    x, kernel = drawn(2, 8, 8, 3, dtype="float32"), drawn(size, size, 3, 4, seed=1, dtype="float32")
+    y = convolution.convolve(x, kernel, strides, 1, "SAME", "NHWC")
+    back = convolution.convolve_transposed(y, kernel, (2, 8, 8, 3), strides, 1, "SAME", "NHWC")
+    assert taken == [(algorithm, "convolve"), (algorithm, "convolve_transposed")]
+    expected = tf.nn.conv2d(x, kernel, strides, "SAME")
+    np.testing.assert_allclose(y, expected, atol=1e-4)
+    expected = tf.nn.conv2d_transpose(expected, kernel, (2, 8, 8, 3), strides, "SAME")
+    np.testing.assert_allclose(back, expected, atol=1e-3)
+
+
+def test_emulated_halves_are_computed_in_float32_and_rounded(monkeypatch):
+    monkeypatch.setattr(convolution, "on_cpu", lambda: True)
+    monkeypatch.setattr(convolution, "cpu_features", lambda: frozenset())
+    x, kernel = drawn(2, 4, 4, 64, dtype="bfloat16"), drawn(3, 3, 64, 5, seed=1, dtype="bfloat16")
+    wide = tf.nn.conv2d(tf.cast(x, tf.float32), tf.cast(kernel, tf.float32), 1, "SAME")
+    y = convolution.convolve(x, kernel, 1, 1, "SAME", "NHWC")
+    assert y.dtype == tf.bfloat16
+    np.testing.assert_array_equal(y, tf.cast(wide, tf.bfloat16))
