@@ -7,7 +7,7 @@ another method is asked for.
 
 from __future__ import annotations
 
-import contextlib
+import gzip
 import hashlib
 import http.client
 import os
@@ -15,7 +15,8 @@ import tarfile
 import tempfile
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,16 @@ from google.protobuf.message import DecodeError
 from mmdgan.core.errors import MetricError
 from mmdgan.core.progress import Say
 from mmdgan.core.text import first_line
-from mmdgan.metrics.features import tfgan
-from mmdgan.metrics.features.extractor import Extractor, download_timeout
+from mmdgan.metrics.features.extractor import Extractor
 from mmdgan.metrics.features.resizing import METHODS, check_method, resize_images
 
 SIDE = 299
 INPUT, LOGITS, POOL = "Mul", "logits", "pool_3"
+ADDRESS = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
+"""Where tensorflow-gan takes the graph from."""
+
+_COMPRESSED = "tf-hub-format=compressed"
+_STALLED = 30  # seconds without a byte after which a download is given up
 ARCHIVES = (".tar.gz", ".tgz", ".tar")
 
 
@@ -80,7 +85,7 @@ def find_graph(inception: str | Path | None, data_root: str | Path) -> Path | No
         return None
     if _is_saved_model(folder):
         return folder
-    # tensorflow-hub unpacks into .tmp folders, which stay behind when it is interrupted.
+    # Downloads are unpacked in .tmp folders, which stay behind when a process is killed.
     whole = (path for path in sorted(folder.iterdir()) if path.suffix != ".tmp")
     return next((path for path in whole if _is_saved_model(path) or path.name.endswith((".pb", *ARCHIVES))), None)
 
@@ -97,29 +102,24 @@ def fetch_graph(data_root: str | Path, say: Say, seconds: float = 5.0) -> Path:
         The SavedModel folder.
 
     Raises:
-        MetricError: The address cannot be reached, or tensorflow-hub cannot be loaded.
+        MetricError: The address cannot be reached, or what it gives cannot be unpacked.
     """
     folder = Path(data_root) / "inception"
     place = f"give its path with --inception (or put it into {folder})"
-    try:
-        address = tfgan.load("inception_metrics").INCEPTION_TFHUB
-    except MetricError as error:
-        missing = f"The 2015 Inception graph is not on this machine: {place}, or let it be fetched."
-        raise MetricError(f"{missing} For that, {error}") from error
-    import tensorflow_hub
-
     cache = Path(os.environ.get("TFHUB_CACHE_DIR") or folder)
+    found = cache / hashlib.sha1(ADDRESS.encode()).hexdigest()  # as tensorflow-hub names it
+    if found.is_dir():
+        return found
     try:
-        if not (cache / hashlib.sha1(address.encode()).hexdigest()).is_dir():
-            _require_answer(f"{address}?tf-hub-format=compressed", seconds)
-            say(f"Fetching the 2015 Inception graph from {address} into {cache}.")
-        with _hub_settings(cache):
-            return Path(tensorflow_hub.resolve(address))
-    except (OSError, http.client.HTTPException, tf.errors.OpError, tarfile.TarError, EOFError) as error:
+        _require_answer(f"{ADDRESS}?{_COMPRESSED}", seconds)
+        say(f"Fetching the 2015 Inception graph from {ADDRESS} into {cache}.")
+        _download(f"{ADDRESS}?{_COMPRESSED}", found)
+    except (OSError, http.client.HTTPException, tarfile.TarError, EOFError, zlib.error) as error:
         raise MetricError(
-            f"The 2015 Inception graph is not on this machine, and {address} cannot be reached: {place}, "
-            "or connect to the network."
+            f"The 2015 Inception graph is not on this machine, and {ADDRESS} cannot be reached: {place}, "
+            f"or connect to the network ({first_line(error) or type(error).__name__})."
         ) from error
+    return found
 
 
 def load_graph(path: Path) -> Callable:
@@ -237,16 +237,20 @@ def _require_answer(address: str, seconds: float) -> None:
         raise outcome[0]
 
 
-@contextlib.contextmanager
-def _hub_settings(cache: Path) -> Iterator[None]:
-    """Lets tensorflow-hub store its files in `cache`, and give up when a download stalls."""
-    before = os.environ.get("TFHUB_CACHE_DIR")
-    os.environ["TFHUB_CACHE_DIR"] = str(cache)
-    try:
-        with download_timeout():
-            yield
-    finally:
-        if before is None:
-            del os.environ["TFHUB_CACHE_DIR"]
-        else:
-            os.environ["TFHUB_CACHE_DIR"] = before
+def _download(address: str, folder: Path) -> None:
+    """Unpacks the compressed SavedModel at an address into a folder, which appears when it is whole."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", suffix=".tmp", dir=folder.parent) as staging:
+        unpacked = Path(staging) / "module"
+        with urllib.request.urlopen(address, timeout=_STALLED) as answer, gzip.GzipFile(fileobj=answer) as stream:
+            with tarfile.open(fileobj=stream, mode="r|") as archive:
+                archive.extractall(unpacked, filter="data")
+            while stream.read(2**20):  # up to the checksum at the end
+                pass
+        if not _is_saved_model(unpacked):
+            raise tarfile.TarError("the archive holds no SavedModel")
+        try:
+            unpacked.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process has fetched it meanwhile
+                raise

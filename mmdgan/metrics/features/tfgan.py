@@ -1,34 +1,28 @@
 """Loads the evaluation modules of tensorflow-gan.
 
 tensorflow-gan 2.1.0 is the last release, and `import tensorflow_gan` fails since TensorFlow 2.16 dropped tf.estimator.
-Its evaluation modules still work. They are imported under their own names, below packages that are present but empty:
-none of tensorflow-gan's `__init__` files runs, so neither the estimators nor, for scores alone, tensorflow-hub are
-needed.
+Its evaluation modules still work. They are imported below packages that are present but empty, so that none of
+tensorflow-gan's `__init__` files runs, and with an empty module in place of tensorflow-probability, which no function
+that is used here calls. Afterwards `sys.modules` is as it was: another `import tensorflow_gan` finds none of this.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
-import io
 import sys
+import threading
 import types
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mmdgan.core.errors import MetricError
 
-# setuptools 81 is the last that brings pkg_resources, which tensorflow-hub imports; any setuptools brings distutils,
-# which tensorflow-probability imports and Python 3.12 dropped.
-_REMEDIES = {
-    "tensorflow_gan": "tensorflow-gan==2.1.0",
-    "tensorflow_probability": "tensorflow-probability",
-    "tensorflow_hub": "tensorflow-hub",
-    "tf_keras": "tf-keras",
-    "pkg_resources": "setuptools<82",
-    "distutils": "setuptools<82",
-}
+_PACKAGE, _PROBABILITY = "tensorflow_gan", "tensorflow_probability"
+
+_loaded: dict[str, types.ModuleType] = {}
+_loading = threading.Lock()
 
 
 def load(name: str = "classifier_metrics") -> types.ModuleType:
@@ -36,58 +30,59 @@ def load(name: str = "classifier_metrics") -> types.ModuleType:
 
     Args:
         name: Name of the module in `tensorflow_gan.python.eval`: "classifier_metrics" (distances and scores from
-            features), "inception_metrics" (which needs tensorflow-hub), ...
+            features) or "sliced_wasserstein".
 
     Returns:
         The module. Look functions up in it when they are called, so that replacing one takes effect.
 
     Raises:
-        MetricError: A package is missing; the message says what to install.
+        MetricError: tensorflow-gan is missing; the message says what to install.
     """
-    module = f"tensorflow_gan.python.eval.{name}"
-    if module in sys.modules:
-        return sys.modules[module]
-    added = _add_empty_packages()
-    try:
-        # What is missing is said once, below; the packages print paragraphs of their own and warn about pkg_resources.
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            loaded = importlib.import_module(module)
-            if name == "classifier_metrics":
-                _ = loaded.tfp.stats.covariance  # loads lazily, and would fail in the middle of a score
-    except ImportError as error:
-        for package in [*added, module]:
-            sys.modules.pop(package, None)
-        raise _missing(error) from error
-    return loaded
+    with _loading:
+        if name not in _loaded:
+            try:
+                with _stand_ins():
+                    _loaded[name] = importlib.import_module(f"{_PACKAGE}.python.eval.{name}")
+            except ImportError as error:
+                raise MetricError(
+                    f"tensorflow-gan, which computes the scores, cannot be imported ({error}): run `pip install "
+                    "'tensorflow-gan==2.1.0'`."
+                ) from error
+        return _loaded[name]
 
 
-def _add_empty_packages() -> list[str]:
-    """Registers tensorflow_gan, its `python` and its `eval` as empty packages where they are not loaded yet."""
+@contextmanager
+def _stand_ins() -> Iterator[None]:
+    """Within the block, tensorflow_gan, its `python` and its `eval`, and tensorflow-probability are empty.
+
+    Modules of these names that the program has imported are put back.
+    """
+    before = {name: module for name, module in sys.modules.items() if _is_covered(name)}
+    root = _root()
+    for name in before:
+        del sys.modules[name]
     try:
-        spec = importlib.util.find_spec("tensorflow_gan")
-    except ValueError:  # a module without a spec: a stand-in, ours or another's
+        for name in (_PACKAGE, f"{_PACKAGE}.python", f"{_PACKAGE}.python.eval"):
+            package = sys.modules[name] = types.ModuleType(name)
+            package.__path__ = [str(root.joinpath(*name.split(".")[1:]))]
+        sys.modules[_PROBABILITY] = types.ModuleType(_PROBABILITY)
+        yield
+    finally:
+        for name in [name for name in sys.modules if _is_covered(name)]:
+            del sys.modules[name]
+        sys.modules.update(before)
+
+
+def _is_covered(name: str) -> bool:
+    return name.split(".")[0] in (_PACKAGE, _PROBABILITY)
+
+
+def _root() -> Path:
+    """The folder of tensorflow-gan."""
+    try:
+        spec = importlib.util.find_spec(_PACKAGE)
+    except ValueError:  # a module without a spec: another's stand-in
         spec = None
-    root = Path(next(iter(spec.submodule_search_locations))) if spec and spec.submodule_search_locations else None
-    added = []
-    for name in ("tensorflow_gan", "tensorflow_gan.python", "tensorflow_gan.python.eval"):
-        if name in sys.modules:
-            continue
-        if root is None:
-            raise _missing(ModuleNotFoundError(name="tensorflow_gan"))
-        package = types.ModuleType(name)
-        package.__path__ = [str(root.joinpath(*name.split(".")[1:]))]
-        sys.modules[name] = package
-        added.append(name)
-    return added
-
-
-def _missing(error: ImportError) -> MetricError:
-    """The sentence for a package that cannot be imported."""
-    package = (error.name or "").split(".")[0]
-    if package not in _REMEDIES:
-        return MetricError(f"tensorflow-gan, which computes the scores, cannot be imported: {error}.")
-    return MetricError(
-        f"tensorflow-gan, which computes the scores, needs the Python package {package}, which cannot be imported: "
-        f"run `pip install '{_REMEDIES[package]}'`."
-    )
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"No module named {_PACKAGE!r}", name=_PACKAGE)
+    return Path(next(iter(spec.submodule_search_locations)))

@@ -1,8 +1,8 @@
 """The loading of Inception's graph, by tiny graphs with the same tensor names in every form that people have."""
 
 import hashlib
+import http.server
 import io
-import sys
 import tarfile
 import threading
 import types
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from mmdgan.core import progress
 from mmdgan.core.errors import MetricError
-from mmdgan.metrics.features import inception, tfgan
+from mmdgan.metrics.features import inception
 from mmdgan.metrics.features.inception import InceptionFeatures, fetch_graph, find_graph
 from mmdgan.metrics.features.resizing import resize_images
 
@@ -187,31 +187,71 @@ def test_where_the_graph_is_looked_for(tmp_path):
     assert find_graph(tmp_path / "inception", tmp_path) == folder
 
 
-ADDRESS = "https://tensorflow-gan.example/inception/1"
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A server of one archive, which stands in for tensorflow-gan's address; its `content` and `asked` for tests."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):  # noqa: N802  # http.server's name
+            self.server.asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(self.server.content)
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("localhost", 0), Handler) as served:
+        served.content, served.asked = b"", []
+        thread = threading.Thread(target=served.serve_forever, daemon=True)
+        thread.start()
+        monkeypatch.setattr(inception, "ADDRESS", f"http://localhost:{served.server_port}/inception/1")
+        monkeypatch.delenv("TFHUB_CACHE_DIR", raising=False)
+        yield served
+        served.shutdown()
 
 
-def _hub(monkeypatch, resolve=None):
-    """Stands in for tensorflow-hub, which is only asked for the folder of an address."""
-    monkeypatch.setitem(sys.modules, "tensorflow_hub", types.SimpleNamespace(resolve=resolve))
-    monkeypatch.setattr(tfgan, "load", lambda name: types.SimpleNamespace(INCEPTION_TFHUB=ADDRESS))
-    monkeypatch.delenv("TFHUB_CACHE_DIR", raising=False)
+def _archive(tmp_path):
+    tf.saved_model.save(_Module(), tmp_path / "made")
+    with tarfile.open(tmp_path / "made.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "made", "./")
+    return (tmp_path / "made.tar.gz").read_bytes()
 
 
-def test_a_graph_that_was_fetched_before_needs_no_network(tmp_path, monkeypatch):
-    kept = tmp_path / "inception" / hashlib.sha1(ADDRESS.encode()).hexdigest()
-    kept.parent.mkdir()
-    tf.saved_model.save(_Module(), kept)
-    _hub(monkeypatch, lambda address: str(kept) if address == ADDRESS else "")
-    monkeypatch.setattr(inception, "_require_answer", lambda *args: pytest.fail("asked the network"))
-    assert InceptionFeatures(fetch_graph(tmp_path, print)).feature_count == 12
-    assert find_graph(None, tmp_path) == kept
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_the_graph_is_fetched_once_and_then_found(by_variable, server, tmp_path, monkeypatch):
+    server.content, said = _archive(tmp_path), []
+    folder = tmp_path / "inception"
+    if by_variable:
+        folder = tmp_path / "elsewhere"
+        monkeypatch.setenv("TFHUB_CACHE_DIR", str(folder))
+    fetched = fetch_graph(tmp_path, said.append)
+    assert fetched == folder / hashlib.sha1(inception.ADDRESS.encode()).hexdigest()
+    assert len(said) == 1 and set(server.asked) == {"/inception/1?tf-hub-format=compressed"}
+    assert InceptionFeatures(fetched).feature_count == 12
+    assert [path.name for path in folder.iterdir()] == [fetched.name]
+    asked = len(server.asked)
+    assert fetch_graph(tmp_path, said.append) == fetched and len(server.asked) == asked and len(said) == 1
+    assert by_variable or find_graph(None, tmp_path) == fetched
+
+
+def test_downloads_that_are_not_whole_leave_nothing(server, tmp_path):
+    whole = _archive(tmp_path)
+    empty = io.BytesIO()
+    with tarfile.open(fileobj=empty, mode="w:gz"):
+        pass
+    for content in (whole[:-1], whole[: len(whole) // 2], b"", b"<html>no archive</html>", empty.getvalue()):
+        server.content = content
+        with pytest.raises(MetricError, match="give its path with --inception"):
+            fetch_graph(tmp_path, print)
+        assert not list((tmp_path / "inception").iterdir())
 
 
 def test_no_network_is_one_sentence_with_two_ways(tmp_path, monkeypatch):
-    _hub(monkeypatch)
+    monkeypatch.delenv("TFHUB_CACHE_DIR", raising=False)
 
     def unreachable(address, timeout):
-        assert address.startswith(ADDRESS)
+        assert address.startswith(inception.ADDRESS)
         raise OSError("no route to host")
 
     monkeypatch.setattr(inception.urllib.request, "urlopen", unreachable)
@@ -226,5 +266,5 @@ def test_an_address_that_never_answers_is_given_up(monkeypatch):
     never_answers = lambda address, timeout: never.wait(20) and io.BytesIO()  # noqa: E731
     monkeypatch.setattr(inception.urllib.request, "urlopen", never_answers)
     with pytest.raises(TimeoutError, match="no answer"):
-        inception._require_answer(ADDRESS, 0.2)
+        inception._require_answer(inception.ADDRESS, 0.2)
     never.set()
