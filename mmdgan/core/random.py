@@ -7,6 +7,7 @@ draws. The algorithm is named because TensorFlow's own choice depends on the dev
 from __future__ import annotations
 
 import contextlib
+import random as python_random
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,6 +19,22 @@ from mmdgan.core.types import TensorLike
 WIDTH, COIN, NOISE_GEN, NOISE_DATA, INTERPOLATION = range(5)
 
 _local = threading.local()
+_seeding = threading.Lock()
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within the block, Keras's initialisers are functions of a seed, and afterwards the caller's random numbers go on.
+
+    Keras takes the seed of an initialiser from Python's generator, which all threads share: they build one by one.
+    """
+    with _seeding:
+        before = python_random.getstate()
+        python_random.seed(seed)
+        try:
+            yield
+        finally:
+            python_random.setstate(before)
 
 
 def uniform(
@@ -102,7 +119,11 @@ def outside() -> Iterator[None]:
     """Adds the block's operations where random numbers are drawn: in the present graph, or outside of a `Compiled`."""
     graph = getattr(_local, "graph", None)
     with contextlib.nullcontext() if graph is None else graph.as_default():
-        yield
+        if tf.executing_eagerly():
+            yield
+            return
+        with tf.xla.experimental.jit_scope(compile_ops=False):  # XLA's auto-clustering leaves the block alone
+            yield
 
 
 def _static(shape: TensorLike) -> Any:

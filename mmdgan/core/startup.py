@@ -1,17 +1,20 @@
-"""Import TensorFlow without its start-up log lines."""
+"""Import TensorFlow without its start-up log lines, and check that it can work in this process."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mmdgan.core.errors import ConfigError
+
 VERBOSITY = "TF_CPP_MIN_LOG_LEVEL"
+BACKEND = "KERAS_BACKEND"
+
+_forked = False
 
 
 def prepare_tensorflow(
@@ -31,13 +34,19 @@ def prepare_tensorflow(
 
     Returns:
         The value of `first()`.
+
+    Raises:
+        ConfigError: As `check_tensorflow`.
     """
     keep_freed_memory()
     chatty = VERBOSITY in os.environ or "tensorflow" in sys.modules
     os.environ.setdefault(VERBOSITY, "2")
     with contextlib.nullcontext() if chatty else quiet():
-        import tensorflow as tf
+        with _keras_on_tensorflow():  # which TensorFlow imports
+            import keras  # noqa: F401
+            import tensorflow as tf
 
+        check_tensorflow()
         for device in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(device, True)
         if devices is not None:
@@ -46,13 +55,64 @@ def prepare_tensorflow(
         # error about it; without the attempt, the step takes as long and nothing is printed.
         tf.config.optimizer.set_experimental_options({"remapping": False})
         if deterministic_seed is not None:
-            import keras
-
             tf.config.experimental.enable_op_determinism()
-            keras.utils.set_random_seed(deterministic_seed)  # without it, operations would refuse to be random
+            tf.random.set_seed(deterministic_seed)  # without it, operations would refuse to be random
         result = None if first is None else first()
         tf.config.list_logical_devices()
         return result
+
+
+def check_tensorflow() -> None:
+    """Refuses a process in which Keras or TensorFlow cannot do this library's work.
+
+    Raises:
+        ConfigError: Keras runs on another backend, eager execution is off, or this process was forked from one in which
+            TensorFlow had started.
+    """
+    import keras
+    import tensorflow as tf
+
+    if _forked:
+        raise ConfigError(
+            "This process was forked from one in which TensorFlow had started, and TensorFlow does not survive that: "
+            "start processes by multiprocessing.get_context('spawn'), or fork before TensorFlow is used."
+        )
+    if keras.backend.backend() != "tensorflow":
+        raise ConfigError(
+            f"Keras runs on {keras.backend.backend()}, and mmdgan needs TensorFlow: set {BACKEND}=tensorflow before "
+            'Keras is imported (or "backend" in ~/.keras/keras.json).'
+        )
+    if not tf.compat.v1.executing_eagerly_outside_functions() or not tf.compat.v1.resource_variables_enabled():
+        raise ConfigError(
+            "TensorFlow's eager execution or version 2 behaviour is switched off in this process, which mmdgan needs: "
+            "leave out tf.compat.v1.disable_eager_execution, disable_v2_behavior and disable_resource_variables, or "
+            "train in a process of its own."
+        )
+
+
+@contextmanager
+def _keras_on_tensorflow() -> Iterator[None]:
+    """Within the block, Keras chooses TensorFlow when it is imported, whatever the environment and keras.json say."""
+    before = os.environ.get(BACKEND)
+    os.environ[BACKEND] = "tensorflow"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[BACKEND]
+        else:
+            os.environ[BACKEND] = before
+
+
+def _note_fork() -> None:
+    """In a forked child: notes whether TensorFlow's threads had started, none of which is here."""
+    global _forked
+    context = sys.modules.get("tensorflow.python.eager.context")
+    _forked = _forked or bool(getattr(getattr(context, "_context", None), "_initialized", False))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
 
 
 def _split_cpu(devices: int) -> None:
@@ -69,6 +129,8 @@ def keep_freed_memory() -> None:
 
     By default glibc returns large blocks to the kernel, which zeroes fresh pages for each step.
     """
+    import ctypes
+
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another system, or another C library
         mallopt = ctypes.CDLL(None).mallopt
         trim_threshold, top_pad, mmap_max = -1, -2, -4  # numbers of the parameters in malloc.h
@@ -80,6 +142,8 @@ def keep_freed_memory() -> None:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keeps everything off standard error, also what C++ code writes; prints it if the block raises."""
+    import tempfile
+
     sys.stderr.flush()
     own = os.dup(2)
     with tempfile.TemporaryFile() as held:

@@ -33,3 +33,77 @@ def test_large_blocks_are_kept_by_the_process():
     if "mallinfo2" in done.stderr:
         pytest.skip("this C library does not report its blocks")
     assert done.stdout.split() == ["1", "0"], done.stderr
+
+
+FORKED = """
+import multiprocessing
+import {first}
+import {second}
+def build(number):
+    import mmdgan.core.startup as startup
+    startup.prepare_tensorflow()
+    return number
+if __name__ == "__main__":
+    import tensorflow as tf
+    if {started}:
+        tf.constant(1) + 1
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        try:
+            print("made", pool.map(build, [7]))
+        except mmdgan.MmdGanError as error:
+            print("refused", error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "started", "words"),
+    [
+        ("mmdgan", "os", True, "refused This process was forked"),
+        ("tensorflow", "mmdgan", True, "refused This process was forked"),
+        ("mmdgan", "tensorflow", False, "made [7]"),
+    ],
+)
+def test_processes_forked_after_tensorflow_has_started(first, second, started, words):
+    code = FORKED.format(first=first, second=second, started=started)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=script_environment(), capture_output=True, text=True, timeout=100
+    )
+    assert done.stdout.startswith(words), done.stderr
+
+
+CHECKED = """
+import os
+{before}
+import mmdgan
+from mmdgan.core.startup import prepare_tensorflow
+try:
+    {call}
+    import keras
+    print("works", keras.backend.backend(), os.environ.get("KERAS_BACKEND"))
+except mmdgan.ConfigError as error:
+    print("refused", error)
+"""
+NUMPY = "os.environ['KERAS_BACKEND'] = 'numpy'; "
+NETWORK = "mmdgan.build_network([{'name': 'l', 'op': 'd', 'out': 2}], (3,))"
+
+
+@pytest.mark.parametrize(
+    ("before", "call", "words"),
+    [
+        (NUMPY, "prepare_tensorflow()", "works tensorflow numpy"),
+        (NUMPY + "import keras", "prepare_tensorflow()", "refused Keras runs on numpy"),
+        (NUMPY + "import keras", NETWORK, "refused Keras runs on numpy"),
+        (
+            "import tensorflow as tf; tf.compat.v1.disable_eager_execution()",
+            "prepare_tensorflow()",
+            "refused TensorFlow",
+        ),
+        ("import tensorflow as tf; tf.compat.v1.disable_v2_behavior()", "prepare_tensorflow()", "refused TensorFlow"),
+        ("import tensorflow as tf; tf.compat.v1.disable_eager_execution()", NETWORK, "refused TensorFlow"),
+    ],
+)
+def test_surroundings_in_which_tensorflow_cannot_work(before, call, words):
+    code = CHECKED.format(before=before, call=call)
+    environment = {name: value for name, value in script_environment().items() if name != "KERAS_BACKEND"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=100)
+    assert done.stdout.startswith(words), done.stderr
