@@ -7,6 +7,7 @@ and class tensors (classes, 1, 1, channels) in both.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from mmdgan.core.errors import ConfigError, DataError
+from mmdgan.core.startup import check_tensorflow
 from mmdgan.core.types import TensorLike
 from mmdgan.design import NetworkSpec, Route, parse_architecture, parse_network
 from mmdgan.layers.initializers import MODES
@@ -25,6 +27,8 @@ from mmdgan.networks.blocks import BLOCKS, batch_shape
 
 PRECISIONS = {"float32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16", "float64": "float64"}
 DATA_FORMATS = ("channels_first", "channels_last")
+
+_REGISTERED = "mmdgan>Network"
 
 # The original's words for the same values.
 _DATA_FORMAT_ALIASES = {"NCHW": "channels_first", "NHWC": "channels_last"}
@@ -52,7 +56,7 @@ class Network(keras.Model):
 
     Raises:
         DesignError: A dictionary that cannot be built.
-        ConfigError: An option without such a value.
+        ConfigError: An option without such a value, or a process in which TensorFlow cannot work.
     """
 
     built: bool
@@ -70,6 +74,7 @@ class Network(keras.Model):
         initializer: str = "default",
         legacy: bool = False,
     ):
+        check_tensorflow()
         _check("precision", precision, PRECISIONS)
         spectral = _SPECTRAL_ALIASES.get(spectral, spectral)
         _check("spectral", spectral, SPECTRAL_MODES)
@@ -121,6 +126,16 @@ class Network(keras.Model):
             name: (batch, *batch_shape(shape, self.data_format)[1:]) for name, shape in self.spec.output_shapes.items()
         }
         return shapes if len(shapes) > 1 else next(iter(shapes.values()))
+
+    def save(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+        """As `keras.Model.save`; HDF5 files name the class by its registered name, so that Keras finds it again."""
+        super().save(filepath, *args, **kwargs)
+        if str(filepath).endswith((".h5", ".hdf5")):
+            import h5py  # a requirement of Keras
+
+            with h5py.File(filepath, "r+") as file:
+                config = {**json.loads(file.attrs["model_config"]), "class_name": _REGISTERED}
+                file.attrs["model_config"] = json.dumps(config)
 
     def export(
         self,

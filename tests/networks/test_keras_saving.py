@@ -233,3 +233,28 @@ def test_a_network_exports_without_having_been_called(name, tmp_path):
 
 def _number_of_classes() -> int:
     return sum(map(len, keras_names.CLASSES.values()))
+
+
+@pytest.mark.parametrize("ending", [".h5", ".hdf5"])
+def test_hdf5_files_load_with_nothing_but_mmdgan(ending, tmp_path):
+    network = mmdgan.build_network(
+        [
+            {"name": "l1", "out": 4, "w_nm": "s", "act": "lrelu", "act_nm": "bn"},
+            {"name": "l2", "op": "i", "out_reshape": [64]},
+        ],
+        (3, 4, 4),
+        data_format="channels_last",
+    )
+    images = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype(np.float32)
+    np.save(tmp_path / "images.npy", images)
+    np.save(tmp_path / "scores.npy", network(images))
+    network.save(tmp_path / f"network{ending}")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / f"network{ending}")(images), network(images))
+    code = (
+        "import sys, keras, mmdgan, numpy as np\n"
+        f"network = keras.saving.load_model('network{ending}')\n"
+        "np.testing.assert_array_equal(network(np.load('images.npy')), np.load('scores.npy'))\nprint('same')\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=script_environment(), cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert done.stdout.endswith("same\n"), done.stderr
