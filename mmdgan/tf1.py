@@ -133,7 +133,7 @@ def _read_checkpoint(prefix: str) -> dict[str, np.ndarray]:
     try:
         reader = tf.train.load_checkpoint(prefix)
         return {name: np.asarray(reader.get_tensor(name)) for name in reader.get_variable_to_shape_map()}
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+    except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:  # IndexError: of data cut short
         raise CheckpointError(
             f"The checkpoint {prefix} cannot be read ({str(error).splitlines()[0]}); copy all its files again."
         ) from error

@@ -220,6 +220,11 @@ class Loss:
         inputs = self._inputs(seed, state)._replace(dis_penalty=dis_penalty, dis_scale=dis_scale)
         return entry.function(score_gen, score_data, inputs, **self.options)
 
+    @property
+    def least_batch(self) -> int:
+        """The smallest batch: critics with one score judge samples one by one, and all other losses compare them."""
+        return 1 if ENTRIES[self.canonical].score_size == 1 else 2
+
     def initial_state(self) -> dict[str, float]:
         """The state to pass to the first call: empty for losses without a memory."""
         return dict(ENTRIES[self.canonical].state)

@@ -243,6 +243,9 @@ def make_plan(experiment: Experiment, load: Load = design.load_architecture) -> 
     check_devices(e.strategy, e.devices, e.workers, e.worker_index)
     _check_scores(e)
     loss, aids = e.loss_function(), e.aids()
+    if e.batch_size < loss.least_batch:
+        why = f", for the loss {loss.name!r} compares samples" if loss.least_batch > 1 else ""
+        raise ConfigError(f"batch_size is {e.batch_size}; give at least {loss.least_batch}{why}.")
     architecture, generator, critic = _networks(e, load)
     critic_learns = not e.fixed_critic and critic.parameters > 0
     _check_loss(e, loss, critic_learns)
@@ -328,8 +331,6 @@ def _conditional_layers(architecture: dict[str, Any]) -> list[str]:
 def _check_fields(e: Experiment) -> None:
     """Checks the fields that need nothing else: numbers, names, and those that depend on one another."""
     check_limits(e)
-    if e.batch_size < 2:
-        raise ConfigError(f"batch_size is {e.batch_size}; give at least 2, for losses compare samples.")
     if not 0 <= e.seed < 2**32:
         raise ConfigError(f"seed is {e.seed}; give a whole number from 0 to {2**32 - 1}.")
     if min(e.grid) < 1:

@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from mmdgan.core.errors import ConfigError
@@ -58,12 +59,22 @@ def make_optimizer(
     kind = str(name).lower()
     if kind not in NAMES:
         raise ConfigError(f"optimizer {name!r} is not one of {', '.join(NAMES)}.")
-    if not (learning_rate > 0 and end_lr > 0):
+    for rate in (learning_rate, end_lr):
+        if not isinstance(rate, Real):
+            raise ConfigError(
+                f"A learning rate must be a number, not {rate!r}; rates that fall are lr_schedule and lr_steps of "
+                "mmdgan.training.aids.settings.Aids, or the optimisers sgd and momentum."
+            )
+    learning_rate, end_lr = float(learning_rate), float(end_lr)
+    if not (0 < learning_rate < math.inf and 0 < end_lr < math.inf):
         raise ConfigError(f"Learning rates must be positive; got {learning_rate} and end_lr {end_lr}.")
+    constant: Any = learning_rate
+    if keras.config.floatx() in ("float16", "bfloat16"):
+        constant = _Constant(learning_rate)  # Keras would round its variable of the rate
     if kind == "adam":
-        return Adam(schedule or learning_rate, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+        return Adam(schedule or constant, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
     if kind == "rmsprop":
-        return RMSprop(schedule or learning_rate, rho=0.9, epsilon=1e-10)
+        return RMSprop(schedule or constant, rho=0.9, epsilon=1e-10)
     schedule = schedule or decay_schedule(learning_rate, end_lr)
     if kind == "sgd":
         return keras.optimizers.SGD(schedule)
@@ -84,10 +95,24 @@ def scheduled_optimizer(
 
 def decay_schedule(learning_rate: float, end_lr: float) -> keras.optimizers.schedules.LearningRateSchedule:
     """Exponential decay that reaches `end_lr` at step 100,000; constant if both rates are equal."""
+    start = np.float32(learning_rate)  # of which type Keras computes, whatever its floatx is
     if learning_rate == end_lr:
-        return keras.optimizers.schedules.ExponentialDecay(learning_rate, 1, 1.0)
+        return keras.optimizers.schedules.ExponentialDecay(start, 1, 1.0)
     steps = round(SCHEDULE_STEPS * math.log(DECAY_RATE) / math.log(end_lr / learning_rate))
-    return keras.optimizers.schedules.ExponentialDecay(learning_rate, steps, DECAY_RATE)
+    return keras.optimizers.schedules.ExponentialDecay(start, steps, DECAY_RATE)
+
+
+class _Constant(keras.optimizers.schedules.LearningRateSchedule):
+    """The same rate at every step, in float32."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        return tf.constant(self._rate, tf.float32)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"rate": self._rate}
 
 
 class Falling(keras.optimizers.schedules.LearningRateSchedule):

@@ -39,7 +39,7 @@ from mmdgan.training.aids.augment import GENERATED, REAL, CriticInput
 from mmdgan.training.aids.ema import WeightAverage
 from mmdgan.training.aids.settings import Aids
 from mmdgan.training.distribution import Replicas
-from mmdgan.training.optimizers import LossScale, UpdateSchedule, clipped, scheduled_optimizer
+from mmdgan.training.optimizers import NAMES, LossScale, UpdateSchedule, clipped, scheduled_optimizer
 
 CODES, LABELS, LOSS, INTERPOLATION, UPDATE, VIEW = range(6)
 """Streams of random numbers within one step."""
@@ -142,6 +142,7 @@ class GanStep(tf.Module):
         if replica_losses not in REPLICA_LOSSES:
             raise ConfigError(f"replica_losses is {replica_losses!r}; give one of {', '.join(REPLICA_LOSSES)}.")
         loss = losses.get(loss) if loss is None or isinstance(loss, str) else loss
+        _check_loss(loss)
         _check_pair(generator, discriminator)
         self.generator = generator
         self.discriminator = discriminator
@@ -171,9 +172,11 @@ class GanStep(tf.Module):
         self.replicas = Replicas.current()
         self.replicas.check_variables([v.value for net in self._networks for v in net.variables])
         check_one_replica(1, jit, generator.precision, self.replicas.count)
-        names = (optimizer, optimizer) if isinstance(optimizer, str) else tuple(optimizer)
-        if len(names) != 2:
-            raise ConfigError(f"optimizer must be one name or two (critic, generator), not {optimizer!r}.")
+        names = (optimizer, optimizer) if isinstance(optimizer, str) else optimizer
+        if not (isinstance(names, Sequence) and len(names) == 2 and all(isinstance(name, str) for name in names)):
+            raise ConfigError(
+                f"optimizer must be one name or two (critic, generator) of {', '.join(NAMES)}, not {optimizer!r}."
+            )
         rates = {"end_lr": end_lr, "aids": aids, "global_step": self.iterations}
         self.optimizer_dis = scheduled_optimizer(names[0], lr_dis, **rates)
         self.optimizer_gen = scheduled_optimizer(names[1], lr_gen, **rates)
@@ -342,6 +345,7 @@ class GanStep(tf.Module):
                 regularisers = self._regularisers(*seen, labels, score_gen, score_data, state)
                 r1 = self._r1(seen[0], labels)
             computed = self.loss(score_gen, score_data, seed=self._seed(LOSS), state=state, **regularisers)
+            _check_result(self.loss, computed, state)
             loss_dis = computed.dis if r1 is None else computed.dis + r1
         learns = {layer for layer in self._spectral_layers(*self._learning) if layer.trainable}
         vectors = [(layer.in_rand, norm[2]) for layer, norm in norms.items() if layer in learns and norm[2] is not None]
@@ -751,8 +755,47 @@ def _penalty_weight(loss: Loss, given: float | None) -> float | None:
     return loss.penalty_weight if given is None else float(given)
 
 
+def _check_loss(loss: Any) -> None:
+    """Refuses objects that do not have what a step reads of a loss."""
+    wanted = ("name", "initial_state", "penalty", "penalty_weight", "uses_scale", "shares_backward")
+    missing = [attribute for attribute in wanted if not hasattr(loss, attribute)]
+    if missing or not callable(loss):
+        raise ConfigError(
+            f"The loss {loss!r} has no {', '.join(missing) or '__call__'}: give a name of mmdgan.losses.names(), what "
+            "mmdgan.losses.get returns, or an object with all attributes and methods of mmdgan.losses.registry.Loss."
+        )
+
+
+def _check_result(loss: Loss, computed: Any, state: Mapping[str, Any]) -> None:
+    """Refuses what a loss of one's own returns if it is not a pair of scalars in their place."""
+    fields = losses.GanLosses._fields
+    if not all(hasattr(computed, field) for field in fields):
+        raise ConfigError(
+            f"The loss {loss.name!r} returned a {type(computed).__name__}; return "
+            f"mmdgan.losses.GanLosses({', '.join(fields)})."
+        )
+    for field in ("gen", "dis"):
+        value = tf.convert_to_tensor(getattr(computed, field))
+        if value.shape.rank != 0 or not value.dtype.is_floating:
+            raise ConfigError(
+                f"The loss {loss.name!r} returned {field} of shape {tuple(value.shape)} and type {value.dtype.name}; "
+                "return one float, such as the mean over the batch."
+            )
+    if set(computed.state) != set(state):
+        raise ConfigError(
+            f"The loss {loss.name!r} returned the state {sorted(computed.state)}, but its initial_state() has "
+            f"{sorted(state)}; return the same names."
+        )
+
+
 def _check_pair(generator: Network, discriminator: Network) -> None:
-    """Refuses two networks of different data formats or numbers of classes."""
+    """Refuses models of Keras, and two networks of different data formats or numbers of classes."""
+    for role, network in (("generator", generator), ("critic", discriminator)):
+        if not isinstance(network, Network):
+            raise ConfigError(
+                f"The {role} is a {type(network).__name__}; GanStep trains networks that mmdgan.build_generator, "
+                "build_discriminator or build_network have built (docs: layers in one's own Keras models)."
+            )
     formats = generator.data_format, discriminator.data_format
     if formats[0] != formats[1]:
         raise ConfigError(f"The generator is {formats[0]} and the critic {formats[1]}: build both in one data_format.")
