@@ -145,6 +145,9 @@ def _status(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) ->
     except (MmdGanError, absl_flags.Error) as error:
         print(f"mmdgan: {error}", file=sys.stderr)
         return BAD_USE
+    except signals.Interrupted as error:
+        _explain(f"mmdgan: {error}; to go on: {_same_command()}")
+        return SIGNALLED + error.signal
     except KeyboardInterrupt as error:
         _explain(f"\nmmdgan: interrupted; to go on: {_same_command()}")
         return SIGNALLED + (error.signal if isinstance(error, _Stopped) else signal.SIGINT)
@@ -185,9 +188,6 @@ def _explain(sentence: str) -> None:
 
 def _training_status(error: Exception) -> int | None:
     """The status of a stopped training, after its explanation; None for any other error."""
-    if isinstance(error, signals.Interrupted):
-        _explain(f"mmdgan: {error}; to go on: {_same_command()}")
-        return SIGNALLED + error.signal
     if isinstance(error, WorkerLost):
         _explain(f"mmdgan: {error}; to go on, run on every worker: {_same_command()}")
         return LOST

@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from mmdgan import design
@@ -29,7 +28,7 @@ from mmdgan.runs.scores import JUDGES
 from mmdgan.training.aids.settings import FALLING, KINDS, SCHEDULES, Aids
 
 if TYPE_CHECKING:
-    import keras
+    from mmdgan.training.callbacks import CallbacksLike
 
 LOSS, AIDS = "options of the loss", "training aids"
 """The groups of the fields that are options of losses, and of those that are fields of `Aids`."""
@@ -362,15 +361,16 @@ class Experiment:
         """What `run` would do: configuration and networks; without TensorFlow, without writing."""
         return self.plan().dry_run()
 
-    def run(self, callbacks: Sequence[keras.callbacks.Callback] = (), say: Say = log) -> dict[str, Any]:
+    def run(self, callbacks: CallbacksLike = (), say: Say = log) -> dict[str, Any]:
         """Trains up to `max_step`, from the run's newest checkpoint if there is one.
 
         Everything that can be wrong is found before the first step: the configuration, the data, the features
         of the scores.
 
         Args:
-            callbacks: Keras callbacks, for which all rounds are one training (`mmdgan.training.callbacks`); of several
-                workers the chief's are called. When one stops the training, samples and scores are made of that step.
+            callbacks: Keras callbacks (a list, an iterator, one, a CallbackList, None), for which all rounds are one
+                training (`mmdgan.training.callbacks`); of several workers the chief's are called. When one stops the
+                training, samples and scores are made of that step.
             say: Takes each sentence about the run; by default they go to the logger "mmdgan".
 
         Returns:
@@ -380,7 +380,7 @@ class Experiment:
         Raises:
             ConfigError, DesignError, DataError, MetricError: As in `mmdgan.errors`, before training; among them that
                 another process is training in the run's directory.
-            Interrupted, Diverged, WorkerLost: Of mmdgan.training.
+            Interrupted, Diverged, WorkerLost: Of mmdgan.training; the first is a KeyboardInterrupt.
         """
         from mmdgan.runs.train import train
 

@@ -19,7 +19,7 @@ from mmdgan.core.startup import prepare_tensorflow
 from mmdgan.data import memory
 from mmdgan.runs.scores import Best, best_of, newest
 from mmdgan.runs.scoring import Scorer, of_weights
-from mmdgan.training import divergence
+from mmdgan.training import divergence, signals
 from mmdgan.training.signals import raising_worker_lost
 
 if TYPE_CHECKING:
@@ -30,14 +30,15 @@ if TYPE_CHECKING:
     from mmdgan.runs.experiment import Experiment
     from mmdgan.runs.plan import Plan
     from mmdgan.training import GanStep
-    from mmdgan.training.callbacks import Callbacks
+    from mmdgan.training.callbacks import Callbacks, CallbacksLike
     from mmdgan.training.distribution import Replicas
 
 
-def train(plan: Plan, callbacks: Sequence[keras.callbacks.Callback] = (), say: Say = log) -> dict[str, Any]:
+def train(plan: Plan, callbacks: CallbacksLike = (), say: Say = log) -> dict[str, Any]:
     """Trains the run of a plan; see `Experiment.run`."""
-    from mmdgan.training.callbacks import check as check_callbacks
+    from mmdgan.training.callbacks import as_list, check as check_callbacks
 
+    callbacks = as_list(callbacks)
     check_callbacks(callbacks)  # on every worker: one that refuses alone would leave the others waiting
     several = plan.experiment.strategy == "multi_worker"
     with raising_worker_lost() if several else nullcontext(), ExitStack() as held:
@@ -203,8 +204,8 @@ class TrainingRun:
             for stop in e.stops():
                 self._train(stop, called)
                 [stopped] = replicas.agree(int(called.stop))
-                if (stopped or self.step == stop) and replicas.is_chief:
-                    self._finish_round(self.step, called)
+                if stopped or self.step == stop:
+                    self._on_chief(lambda: self._finish_round(self.step, called))
                 if stopped:
                     self.say(f"A callback has stopped the training after step {self.step:,}.")
                     break
@@ -406,12 +407,13 @@ def start_replicas(experiment: Experiment, say: Say = log) -> Replicas:
         from mmdgan.training.distribution import Replicas, make_strategy
 
         options: dict[str, Any] = {"devices": e.devices, "workers": e.workers, "worker_index": e.worker_index}
-        return Replicas(make_strategy(e.strategy, **options))
+        with signals.deadly() if e.strategy == "multi_worker" else nullcontext():
+            return Replicas(make_strategy(e.strategy, **options))
 
     replicas = prepare_tensorflow(e.devices, begin, e.seed if e.deterministic else None)
     check_batch(e.batch_size, replicas.count)
     check_one_replica(e.steps_per_call, e.jit, e.precision, replicas.count)
-    if e.replica_losses == "local":
+    if e.replica_losses == "local" and e.loss_function().least_batch > 1:
         check_towers(e.batch_size, replicas.count)
     if replicas.count > 1:
         which = f" in {replicas.workers} workers, of which this is {replicas.worker}" if replicas.workers > 1 else ""
@@ -427,17 +429,15 @@ def make_gan(plan: Plan, replicas: Replicas | None = None, seed: int | None = No
         replicas: What trains them; one device by default.
         seed: Replaces the experiment's.
     """
-    import keras
-
+    from mmdgan.core import random
     from mmdgan.networks import build_discriminator, build_generator
     from mmdgan.training import GanStep
 
     e = plan.experiment
     seed = e.seed if seed is None else seed
-    keras.utils.set_random_seed(seed)
     names = ("data_format", "precision", "spectral", "initializer", "legacy")
     options = {name: getattr(e, name) for name in names}
-    with nullcontext() if replicas is None else replicas.scope():
+    with random.seeded(seed), nullcontext() if replicas is None else replicas.scope():
         return GanStep(
             build_generator(plan.architecture, e.num_class, **options),
             build_discriminator(plan.architecture, e.num_class, **options),

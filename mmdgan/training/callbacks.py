@@ -7,8 +7,8 @@ is one training to its callbacks: they begin once and end once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from mmdgan.core.errors import ConfigError
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
     from mmdgan.data import Pipeline
     from mmdgan.training.step import GanStep
+
+CallbacksLike: TypeAlias = Union[
+    "Iterable[keras.callbacks.Callback]", "keras.callbacks.Callback", "keras.callbacks.CallbackList", None
+]
 
 _REFUSED = {
     "BackupAndRestore": "it backs up the generator alone, and runs have checkpoints of both networks, both optimisers "
@@ -41,16 +45,20 @@ class Callbacks:
             that counts epochs with scores counts scorings.
     """
 
-    def __init__(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    def __init__(self, callbacks: CallbacksLike) -> None:
         """Nothing is called yet.
+
+        Args:
+            callbacks: As `as_list` takes them.
 
         Raises:
             ConfigError: One of them cannot work here, or is not a callback.
         """
+        callbacks = as_list(callbacks)
         check(callbacks)
         self.scores: dict[str, float] = {}
         self._unreported: dict[str, float] = {}
-        self._callbacks = list(callbacks)
+        self._callbacks = callbacks
         self._list: Any = None
         self._model: Any = None
         self._sees_steps = any(map(_sees_steps, callbacks))
@@ -163,6 +171,30 @@ def _sees_steps(callback: keras.callbacks.Callback) -> bool:
     """Whether a callback overrides a method that is called at steps."""
     names = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
     return any(not getattr(getattr(callback, name), "_is_default", False) for name in names)
+
+
+def as_list(callbacks: CallbacksLike) -> list[keras.callbacks.Callback]:
+    """Callbacks in each form in which Keras or a program holds them.
+
+    Args:
+        callbacks: A list or any other iterable, which is read once; one callback; a `keras.callbacks.CallbackList`,
+            whose callbacks are taken; None.
+
+    Raises:
+        ConfigError: Anything else.
+    """
+    if callbacks is None:
+        return []
+    if not isinstance(callbacks, (list, tuple)):
+        import keras
+
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            return list(callbacks.callbacks)
+        if isinstance(callbacks, keras.callbacks.Callback):
+            return [callbacks]
+    if not isinstance(callbacks, Iterable) or isinstance(callbacks, (str, bytes, dict)):
+        raise ConfigError(f"callbacks is {callbacks!r}; give a list of keras.callbacks.Callback.")
+    return list(callbacks)
 
 
 def check(callbacks: Sequence[keras.callbacks.Callback]) -> None:

@@ -7,6 +7,7 @@ first one is the chief: it alone writes. docs/distributed.md says how to start t
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ import tensorflow as tf
 
 from mmdgan.core import replicas
 from mmdgan.core.devices import check_devices
-from mmdgan.core.errors import ConfigError, MmdGanError
+from mmdgan.core.errors import ConfigError
 from mmdgan.core.text import first_line
 from mmdgan.training.signals import WorkerLost
 
@@ -144,22 +145,21 @@ class Replicas:
         return self._gather(values).max(axis=0).tolist()
 
     def all_succeed(self, function: Callable[[], T]) -> T:
-        """Calls a function on every worker; if it raises an MmdGanError on one of them, all stop.
+        """Calls a function on every worker; if it raises on one of them, all stop.
 
         Raises:
-            MmdGanError: This worker's own error, or a ConfigError that says that another one has stopped.
+            ConfigError: Another worker has stopped. This worker's own error is raised as it is.
         """
-        result, own_error = None, None
         try:
             result = function()
-        except MmdGanError as error:
-            own_error = error
-        [failed] = self.agree(int(own_error is not None))
-        if own_error is not None:
-            raise own_error
+        except (Exception, KeyboardInterrupt):
+            with contextlib.suppress(tf.errors.OpError):  # the others are gone
+                self.agree(1)
+            raise
+        [failed] = self.agree(0)
         if failed:
             raise ConfigError("another worker cannot go on, and has printed why; this one stops too.")
-        return cast("T", result)
+        return result
 
     def broadcast(self, variables: Sequence[tf.Variable]) -> None:
         """Assigns the chief's values on all workers."""

@@ -7,19 +7,27 @@ the signal's number. This module does not import TensorFlow.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import select
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """The signals that stop training in order."""
 
+FORCED_SECONDS = 30.0
+"""Seconds that Python has to handle a second signal, of workers that wait for each other."""
 
-class Interrupted(Exception):
+
+class Interrupted(KeyboardInterrupt):
     """Training stopped by a signal after a whole step; the state is saved if there are checkpoints.
+
+    As Ctrl-C's own exception it passes `except Exception`, so that a loop over experiments ends, too.
 
     Attributes:
         step: Number of steps trained.
@@ -33,7 +41,7 @@ class Interrupted(Exception):
 
 
 @contextmanager
-def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def handled(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
     """Sends the stopping signals to a handler within the block.
 
     A SIGHUP that is ignored stays ignored: so `nohup` lets a program outlive its terminal. Only Python's main thread
@@ -52,17 +60,64 @@ def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
 
 
 @contextmanager
-def collected() -> Iterator[list[int]]:
-    """Collects the stopping signals within the block; a second SIGINT raises KeyboardInterrupt at once."""
+def collected(forced: bool = False) -> Iterator[list[int]]:
+    """Collects the stopping signals within the block; a second SIGINT raises KeyboardInterrupt at once.
+
+    Args:
+        forced: A second signal ends the process if Python does not come to handle it: TensorFlow waits for a worker
+            that does not answer.
+    """
     received: list[int] = []
 
     def remember(number: int, _frame: FrameType | None) -> None:
-        if received and number == signal.SIGINT:
-            raise KeyboardInterrupt
         received.append(number)
+        if len(received) > 1 and number == signal.SIGINT:
+            raise KeyboardInterrupt
 
-    with handled(remember):
+    with handled(remember), _forced(received) if forced else nullcontext():
         yield received
+
+
+@contextmanager
+def deadly() -> Iterator[None]:
+    """Within the block, the stopping signals end the process at once: TensorFlow waits, and nothing has to be saved.
+
+    Python handles signals between its own instructions only, and so never while TensorFlow waits for other workers.
+    """
+    with handled(signal.SIG_DFL):
+        yield
+
+
+@contextmanager
+def _forced(received: list[int]) -> Iterator[None]:
+    """Within the block, a thread watches for signals that Python does not come to handle."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(reading, received), daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writing)
+
+
+def _watch(reading: int, received: list[int]) -> None:
+    """Ends the process when a second stopping signal has not been handled some seconds after it came."""
+    came = 0
+    while data := os.read(reading, 1):
+        came += data[0] in STOPPING
+        if came < 2:
+            continue
+        ready, _, _ = select.select([reading], [], [], FORCED_SECONDS)  # ready: another signal, or the block has ended
+        if not ready and len(received) < came:
+            with contextlib.suppress(OSError):
+                os.write(2, b"mmdgan: another worker does not answer; this one ends without saving.\n")
+            os._exit(128 + data[0])
+    os.close(reading)
 
 
 class WorkerLost(Exception):

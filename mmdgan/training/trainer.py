@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
 from mmdgan.core.errors import CheckpointError, ConfigError, DataError
 from mmdgan.core.text import duration
 from mmdgan.training import divergence, signals
-from mmdgan.training.callbacks import Callbacks
+from mmdgan.training.callbacks import Callbacks, CallbacksLike
 from mmdgan.training.divergence import Diverged
 from mmdgan.training.signals import Interrupted
 
 if TYPE_CHECKING:
-    import keras
     import tensorflow as tf
 
     from mmdgan.data import Pipeline
@@ -74,7 +73,7 @@ class Trainer:
     agree: Callable[..., list[int]] | None = None
     steps_per_call: int = 1
 
-    def fit(self, last_step: int, callbacks: Sequence[keras.callbacks.Callback] | Callbacks = ()) -> dict[str, Any]:
+    def fit(self, last_step: int, callbacks: CallbacksLike | Callbacks = ()) -> dict[str, Any]:
         """Trains from the step that `gan` has reached up to and including `last_step`, then saves.
 
         Keras callbacks work: an epoch is a pass over the data, batches are numbered within it, their
@@ -85,7 +84,8 @@ class Trainer:
         Args:
             last_step: Number of steps trained when this returns, unless a callback stops it or the pipeline ends
                 earlier.
-            callbacks: Keras callbacks, or `mmdgan.training.callbacks.Callbacks` of them.
+            callbacks: Keras callbacks as `mmdgan.training.callbacks.as_list` takes them, or
+                `mmdgan.training.callbacks.Callbacks` of them.
 
         Returns:
             "losses" (the last step's, by name), "step" (reached), "steps" and "seconds" (of this call), and
@@ -102,16 +102,14 @@ class Trainer:
             CheckpointError: A checkpoint cannot be written, or there are later ones than the step of `gan`.
         """
         run = _Run(self, last_step, callbacks)
-        with signals.collected() as received:
+        with signals.collected(forced=self.agree is not None) as received:
             return run.train(received)
 
 
 class _Run:
     """The state of one call of `Trainer.fit`."""
 
-    def __init__(
-        self, trainer: Trainer, last_step: int, callbacks: Sequence[keras.callbacks.Callback] | Callbacks
-    ) -> None:
+    def __init__(self, trainer: Trainer, last_step: int, callbacks: CallbacksLike | Callbacks) -> None:
         self.trainer = trainer
         self.gan = trainer.gan
         self.last_step = last_step

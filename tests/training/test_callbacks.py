@@ -212,3 +212,44 @@ def test_an_exception_ends_the_training_in_order():
     with pytest.raises(RuntimeError, match="a mistake"):
         trainer_of(gan).fit(9, [record, keras.callbacks.LambdaCallback(on_train_batch_end=fail)])
     assert int(gan.iterations) == 4 and len(ended) == 1
+
+
+class Begun(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.begun = self.steps = 0
+
+    def on_train_begin(self, logs=None):
+        self.begun += 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda note: [note],
+        lambda note: (note,),
+        lambda note: {note},
+        lambda note: note,
+        lambda note: iter([note]),
+        lambda note: (each for each in [note]),
+        lambda note: keras.callbacks.CallbackList([note]),
+        lambda note: keras.callbacks.CallbackList([note], add_history=True),
+    ],
+)
+def test_callbacks_in_every_form(form):
+    note = Begun()
+    trainer_of(FakeGan(losses=LOSSES)).fit(4, form(note))
+    assert (note.begun, note.steps) == (1, 4)
+
+
+def test_no_callbacks():
+    assert trainer_of(FakeGan(losses=LOSSES)).fit(4, None)["step"] == 4
+
+
+@pytest.mark.parametrize("given", [3, "early", {"a": 1}, keras.callbacks.Callback, object()])
+def test_what_are_no_callbacks(given):
+    with pytest.raises(ConfigError, match="callbacks is "):
+        trainer_of(FakeGan(losses=LOSSES)).fit(4, given)
