@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -142,6 +142,16 @@ def source(*names: str, words: str, own: bool = False) -> Callable[[Finder], Fin
         return find
 
     return register
+
+
+def cut(lengths: Iterable[int], start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """Where start .. stop - 1 are in consecutive sequences of these lengths: (which sequence, first, last + 1)."""
+    before = 0
+    for number, length in enumerate(lengths):
+        first, last = max(start - before, 0), min(stop - before, length)
+        if first < last:
+            yield number, first, last
+        before += length
 
 
 def fewer_note(count: int, request: Request) -> str:

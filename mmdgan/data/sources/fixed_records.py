@@ -16,7 +16,7 @@ import numpy as np
 from mmdgan.core.errors import DataError
 from mmdgan.data.sidecar import Origin
 from mmdgan.data.sources.archives import archived_files
-from mmdgan.data.sources.base import ImageSource, Item, Part, Request, fewer_note
+from mmdgan.data.sources.base import ImageSource, Item, Part, Request, cut, fewer_note
 from mmdgan.data.sources.byte_ranges import ByteRange, Contents, is_gzip, whole_file
 
 BLOCK = 2**20  # bytes that are read at once
@@ -148,13 +148,7 @@ def table_source(
 
 
 def _part(tables: Sequence[Table], start: int, stop: int) -> TablePart:
-    pieces, before = [], 0
-    for table in tables:
-        first, last = max(start - before, 0), min(stop - before, len(table))
-        if first < last:
-            pieces.append((table, first, last))
-        before += len(table)
-    return TablePart(tuple(pieces))
+    return TablePart(tuple((tables[i], first, last) for i, first, last in cut(map(len, tables), start, stop)))
 
 
 @dataclass(frozen=True)

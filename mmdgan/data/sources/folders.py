@@ -6,7 +6,7 @@ labels, folder by folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +114,7 @@ class Pictures:
         if request.labels == "none":
             return None
         holding, expected = self._holding(), request.info.num_class
-        direct = sum(folder == "" for folder in self._folders())
+        direct = self._folders().count("")
         if not (expected or request.labels == "source" or len(holding) > 1 and not direct):
             return None
         if direct:
@@ -140,7 +140,7 @@ class Pictures:
 
     def others(self) -> int:
         """The number of other files."""
-        return sum(name.startswith(self._prefix) for name in self._names) - len(self.indices)
+        return len(self._below(self._names)) - len(self.indices)
 
     def _go(self, folder: str) -> None:
         self._prefix += f"{folder}/"
@@ -152,29 +152,28 @@ class Pictures:
             if name.startswith((self._prefix, "/")) or ".." in name.split("/")
         )
 
-    def _folders(self) -> Iterator[str]:
+    def _below(self, names: Iterable[str]) -> list[str]:
+        """The names below the prefix, relative to it."""
+        return [name[len(self._prefix) :] for name in names if name.startswith(self._prefix)]
+
+    def _folders(self) -> list[str]:
         """The folder below the prefix that each image is in; "" for none."""
-        start = len(self._prefix)
-        for index in self.indices:
-            name = self._names[index]
-            yield name[start : max(start, name.find("/", start))]
+        names = self._below(self._names[i] for i in self.indices)
+        return [name.partition("/")[0] if "/" in name else "" for name in names]
 
     def _holding(self) -> dict[str, bool]:
         """The folders of `_folders`, and whether all their images are in folders further down."""
         found: dict[str, bool] = {}
-        for index, folder in zip(self.indices, self._folders(), strict=True):
-            deep = "/" in self._names[index][len(self._prefix) + len(folder) + 1 :]
-            found[folder] = found.get(folder, True) and deep
+        for name in self._below(self._names[i] for i in self.indices):
+            folder, slash, rest = name.partition("/")
+            folder = folder if slash else ""
+            found[folder] = found.get(folder, True) and "/" in rest
         return found
 
     def _all_folders(self) -> list[str]:
         """The folders below the prefix, with those without images."""
-        start, found = len(self._prefix), set()
-        for name in self._names:
-            if name.startswith(self._prefix) and "/" in name[start:]:
-                found.add(name[start : name.index("/", start)])
-        found |= {name[start:].partition("/")[0] for name in self._empty if name.startswith(self._prefix)}
-        return sorted(found)
+        names = [name for name in self._below(self._names) if "/" in name] + self._below(self._empty)
+        return sorted({name.partition("/")[0] for name in names})
 
     def _where(self, folder: str = "") -> str:
         return printable(f"{self._path}/{self._prefix}{folder}".rstrip("/"))

@@ -31,7 +31,7 @@ from mmdgan.data.catalog import DataInfo
 from mmdgan.data.records.framing import RecordError, corrupt, payloads
 from mmdgan.data.sidecar import Origin
 from mmdgan.data.sources.attributes import chosen_attributes, class_names
-from mmdgan.data.sources.base import ImageSource, Item, Part, Request
+from mmdgan.data.sources.base import ImageSource, Item, Part, Request, cut
 from mmdgan.data.sources.byte_ranges import named_faults, stamp, whole_file
 
 if TYPE_CHECKING:
@@ -381,13 +381,8 @@ class BuilderPart(Part):
 
 def file_part(pieces: Sequence[Piece], start: int, stop: int, columns: Columns) -> FilePart:
     """The records start .. stop - 1 of all that the pieces hold."""
-    chosen, first = [], 0
-    for piece in pieces:
-        begin, end = max(start - first, 0), min(stop - first, piece.take)
-        if begin < end:
-            chosen.append(Piece(piece.path, piece.skip + begin, end - begin))
-        first += piece.take
-    return FilePart(tuple(chosen), columns)
+    chosen = cut((piece.take for piece in pieces), start, stop)
+    return FilePart(tuple(Piece(pieces[i].path, pieces[i].skip + a, b - a) for i, a, b in chosen), columns)
 
 
 def builder_part(builder: Any, split: str, start: int, stop: int, columns: Columns) -> BuilderPart:
@@ -395,17 +390,15 @@ def builder_part(builder: Any, split: str, start: int, stop: int, columns: Colum
     from tensorflow_datasets.core.splits import AbstractSplit
 
     splits = builder.info.splits
-    slices, first = [], 0
-    for part in AbstractSplit.from_spec(split).to_absolute(splits):
-        count = splits[part.splitname].num_examples
-        low, high = part.from_ or 0, count if part.to is None else part.to
-        begin, end = max(start - first, 0), min(stop - first, high - low)
-        if begin < end:
-            slices.append((part.splitname, low + begin, low + end))
-        first += high - low
+    whole = [
+        (part.splitname, part.from_ or 0, splits[part.splitname].num_examples if part.to is None else part.to)
+        for part in AbstractSplit.from_spec(split).to_absolute(splits)
+    ]
+    chosen = cut((high - low for _, low, high in whole), start, stop)
+    slices = tuple((whole[i][0], whole[i][1] + first, whole[i][1] + last) for i, first, last in chosen)
     prepared = (Path(builder.data_dir) / "dataset_info.json").exists()
     folder = str(builder.data_dir) if prepared else None
-    return BuilderPart(builder, folder, builder.info.full_name, tuple(slices), columns)
+    return BuilderPart(builder, folder, builder.info.full_name, slices, columns)
 
 
 def _item(where: str, data: bytes | None, columns: Columns) -> Item:

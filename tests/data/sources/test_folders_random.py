@@ -55,6 +55,8 @@ def expected(content: bytes) -> np.ndarray | None:
         return None
     if image.mode.startswith("I"):
         image = Image.fromarray(np.round(np.asarray(image).astype(np.float64) / 257).astype(np.uint8))
+    if image.mode in ("1", "P", "CMYK"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
     factor = min(image.width / 8, image.height / 8)
     sides = [round(side / factor) if abs(side / factor - 8) < 1e-6 else int(side / factor) for side in image.size]
     image = image.resize(sides, Image.Resampling.LANCZOS)
