@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmdgan.core import lazy, startup
+from mmdgan.core import (
+    lazy,
+    startup as _startup,  # noqa: F401  # notices when this process is forked
+)
 from mmdgan.core.versions import VERSION as __version__
 from mmdgan.networks import keras_names
 
@@ -42,5 +45,4 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names load on first u
 __getattr__, __dir__, __all__ = lazy.attach(__name__)
 __all__ += ["__version__"]
 
-_ = startup  # notices when this process is forked
 keras_names.announce()

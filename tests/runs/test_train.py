@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import random
+import threading
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from mmdgan.runs.folder import RunFolder
 from mmdgan.runs.scoring import Scorer, feature_cache
@@ -100,3 +104,34 @@ def test_the_folder_of_features(monkeypatch, tmp_path):
     assert feature_cache(None, str(tmp_path)) == tmp_path / "features"
     assert feature_cache("off", str(tmp_path)) is None
     assert feature_cache(str(tmp_path / "mine"), "Data") == tmp_path / "mine"
+
+
+def test_the_callers_random_numbers_and_those_of_the_run_are_apart(tiny_run, tmp_path):
+    def drawn(train):
+        random.seed(3)
+        np.random.seed(3)
+        tf.random.set_seed(3)
+        train()
+        return random.random(), np.random.rand(), float(tf.random.uniform(()))
+
+    def kernels(name):
+        reader = tf.train.load_checkpoint(str(next(tmp_path.rglob(name)) / "checkpoints" / "ckpt-1"))
+        names = sorted(n for n in reader.get_variable_to_shape_map() if "kernel" in n and "OPTIMIZER" not in n)
+        return np.concatenate([reader.get_tensor(name).ravel() for name in names])
+
+    changes = {"results": str(tmp_path), "metrics": (), "max_step": 1, "rounds": 1}
+    run = lambda name: dataclasses.replace(tiny_run[0], run_name=name, **changes).run()  # noqa: E731
+    assert drawn(lambda: run("first")) == drawn(lambda: None)
+    random.seed(99)
+    threads = [threading.Thread(target=run, args=(name,)) for name in ("second", "third")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    np.testing.assert_allclose(kernels("second"), kernels("first"), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(kernels("third"), kernels("first"), rtol=1e-4, atol=1e-6)
+
+
+def test_batches_of_one_train_with_losses_that_compare_nothing(tiny_run, tmp_path):
+    changes = {"results": str(tmp_path), "metrics": (), "max_step": 1, "rounds": 1, "batch_size": 1}
+    assert dataclasses.replace(tiny_run[0], loss="hinge", run_name="one", **changes).run()["step"] == 1
