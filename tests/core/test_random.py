@@ -76,6 +76,7 @@ print(draw(tf.constant([1, 2], tf.int64)).numpy().tolist())
 """
 
 
+@pytest.mark.slow
 def test_automatic_clustering_draws_the_same_numbers():
     drawn = []
     for flags in ("", "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"):

@@ -59,8 +59,8 @@ if __name__ == "__main__":
     ("first", "second", "started", "words"),
     [
         ("mmdgan", "os", True, "refused This process was forked"),
-        ("tensorflow", "mmdgan", True, "refused This process was forked"),
-        ("mmdgan", "tensorflow", False, "made [7]"),
+        pytest.param("tensorflow", "mmdgan", True, "refused This process was forked", marks=pytest.mark.slow),
+        pytest.param("mmdgan", "tensorflow", False, "made [7]", marks=pytest.mark.slow),
     ],
 )
 def test_processes_forked_after_tensorflow_has_started(first, second, started, words):
@@ -87,6 +87,7 @@ NUMPY = "os.environ['KERAS_BACKEND'] = 'numpy'; "
 NETWORK = "mmdgan.build_network([{'name': 'l', 'op': 'd', 'out': 2}], (3,))"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "call", "words"),
     [
