@@ -62,7 +62,7 @@ def _critic(width: int, **more: Any) -> list[dict]:
 
 
 def dcgan(width: int) -> dict:
-    """The study's DCGAN (64 wide there): batch normalisation behind every layer of the critic but the first."""
+    """The study's DCGAN (64 wide there): batch normalisation after every layer of the critic but the first."""
     first, *others = _critic(width)
     normalised = [{**layer, "act_nm": "bn"} for layer in others]
     return {**_IMAGE, "generator": _dcgan(width), "discriminator": [first, *normalised, _SCORES]}

@@ -1,4 +1,4 @@
-"""What the residual networks of `sngan`, `sagan` and `wgan_gp` are built of; there are no presets here.
+"""Building blocks of the residual networks of `sngan`, `sagan` and `wgan_gp`; there are no presets here.
 
 Sources of the blocks: Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville, "Improved training of Wasserstein GANs", NeurIPS
 2017, appendix; Miyato, Kataoka, Koyama, Yoshida, "Spectral normalization for generative adversarial networks", ICLR

@@ -47,7 +47,7 @@ RESNET_64 = sagan(64, 64)
 Multiply-adds: 2,127,298,560 in the generator, 1,178,534,912 in the critic.
 Expected: 5.2 s a step, an estimate.
 Command: python experiments/my_test_celebA.py --architecture sagan/RESNET_64 --loss hinge --spectral pim
-Source: Zhang et al., ICML 2019, brought to 64 pixels by us: there is no published score.
+Source: Zhang et al., ICML 2019, adapted to 64 pixels by us: there is no published score.
 """
 
 RESNET_64_QUARTER = sagan(64, 16)
@@ -70,7 +70,7 @@ Multiply-adds: 2,127,298,560 in the generator, 1,178,535,936 in the critic.
 Expected: 5.2 s a step, an estimate.
 Classes: 1,000
 Command: python -m mmdgan train --architecture sagan/PROJECTION_64 --data mine --num_class 1000 --loss hinge
-Source: Zhang et al., ICML 2019, brought to 64 pixels by us: there is no published score.
+Source: Zhang et al., ICML 2019, adapted to 64 pixels by us: there is no published score.
 """
 
 PROJECTION_64_QUARTER = sagan(64, 16, conditional=True)

@@ -12,7 +12,7 @@ MEANINGS = {
     "name": "name of the layer, unique in its network: letters, digits, `_`, `.`, `-`; part of the variables' names",
     "type": "what kind of layer it is: see [types](#types)",
     "op": "operation of its kernel: see [operations](#operations)",
-    "out": "channels (images) or features (flat) that it puts out; pools may leave it away",
+    "out": "channels (images) or features (flat) that it puts out; pools may omit it",
     "bias": "`b` one number per channel; `cb` one per channel and class; `bcb` both; `None` or `False` none",
     "act": "activation, after bias and normalisation; `lrelu` has slope 0.1; `crelu` doubles the channels",
     "act_nm": "normalisation before the activation: `bn` batch norm, `cbn` batch norm with scale and offset per class, "
@@ -72,7 +72,7 @@ networks](../howto/own_architecture.md) has examples.
 _LINKS = """## Links
 
 A link is `{"from": [names], "to": [names], "how": HOW}`. The name `input` is the network's input. Each layer gets its
-input from one link. `outputs` are the layers whose results leave the network; left away, it is the one layer that
+input from one link. `outputs` are the layers whose results leave the network; if omitted, it is the one layer that
 feeds no other.
 
 | `from` | `to` | `how` | what happens |

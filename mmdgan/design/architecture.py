@@ -82,8 +82,8 @@ def parse_network(
     """Resolve the layer dictionaries of one network and infer every shape.
 
     Args:
-        layer_dicts: list of layer dictionaries, or {"layers": [...], "links": [...], "outputs": [...]}, where links
-            left away mean a chain and outputs left away the one layer that feeds no other.
+        layer_dicts: List of layer dictionaries, or {"layers": [...], "links": [...], "outputs": [...]}. Without links
+            the layers are a chain; without outputs the output is the one layer that feeds no other.
         input_shape: (C, H, W) or (features,), without batch dimension.
         name: Name of the network, the first part of every variable's name.
         num_class: Number of classes of conditional layers; below 2 there can be none.

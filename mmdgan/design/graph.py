@@ -181,5 +181,5 @@ def _outputs(place: Place, names: Sequence[str], routes: Sequence[Route], output
         raise place.error("outputs", f"names a layer more than once: {shown(outputs)}")
     idle = [names[index] for index in ends if index not in found]
     if idle:
-        raise place.error("outputs", f"layer {idle[0]!r} feeds no other and is no output; use it or leave it away")
+        raise place.error("outputs", f"layer {idle[0]!r} feeds no other and is not an output; use it or leave it out")
     return found

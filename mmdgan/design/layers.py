@@ -148,7 +148,7 @@ def _default(maker: PartMaker, shape: Shape) -> tuple[list[Part], Shape]:
         if options["op"] in POOLS and options["out"] not in (None, channels):
             raise place.error(
                 "out",
-                f"op {options['op']!r} gives the {channels} channels it gets, not {options['out']}; leave 'out' away",
+                f"op {options['op']!r} gives the {channels} channels it gets, not {options['out']}; omit 'out'",
             )
     parts += maker.bias("bias", options["bias"], x)
     parts += maker.norm("BN", x)

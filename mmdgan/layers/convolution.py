@@ -193,7 +193,7 @@ def _channels_first(x: tf.Tensor) -> tf.Tensor:
 
 
 def _spread(x: tf.Tensor, axis: int, factor: int) -> tf.Tensor:
-    """Returns x with factor - 1 zeros behind each entry of an axis."""
+    """Returns x with factor - 1 zeros after each entry of an axis."""
     zeros = [tf.zeros_like(x)] * (factor - 1)
     stacked = tf.stack([x, *zeros], axis + 1)
     before, after = tf.split(tf.shape(stacked), [axis, 5 - axis])

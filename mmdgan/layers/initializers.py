@@ -1,4 +1,4 @@
-"""Kernel initialisers that follow the activation behind the kernel, as the original's (spec B.1).
+"""Kernel initialisers that depend on the activation after the kernel, as the original's (spec B.1).
 
 Its truncated normal cuts at two standard deviations *without* the variance correction that
 `keras.initializers.VarianceScaling` applies: the spread that results is 0.88 of the one stated.

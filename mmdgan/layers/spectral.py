@@ -53,7 +53,7 @@ class LinearMap:
     per_class: bool = False
 
     def norm(self, x: tf.Tensor) -> tf.Tensor:
-        """Returns |x|: a scalar, or per class with axes of 1 behind the first."""
+        """Returns |x|: a scalar, or per class with axes of 1 after the first."""
         return _class_norm(x) if self.per_class else tf.norm(x)
 
 
@@ -205,7 +205,7 @@ def linear_map(
     if op == "dck":
         common, scales = kernel
         linear = _matrix_map(common)
-        scaled = _scaled_map(linear, 1 + scales, behind=common.shape[0] <= common.shape[1])
+        scaled = _scaled_map(linear, 1 + scales, outputs=common.shape[0] <= common.shape[1])
         return dataclasses.replace(scaled, vector_shape=(scales.shape[0], min(common.shape)))
     if op in ("c", "tc"):
         return _convolution_map(op, kernel, input_shape, output_shape, strides, dilation, padding)
@@ -213,7 +213,7 @@ def linear_map(
     op = op.removesuffix("ck")
     linear = _convolution_map(op, common, input_shape, output_shape, strides, dilation, padding, scales.shape[0])
     # The scales belong to the layer's outputs, which are A's images when its vectors are inputs.
-    return _scaled_map(linear, 1 + scales, behind=_on_input_side(op, input_shape, output_shape))
+    return _scaled_map(linear, 1 + scales, outputs=_on_input_side(op, input_shape, output_shape))
 
 
 def _tensors(kernel: TensorLike | Sequence[TensorLike]) -> Any:
@@ -285,15 +285,15 @@ def _convolution_map(
     return LinearMap(up, down, (number, *above))
 
 
-def _scaled_map(linear: LinearMap, scales: tf.Tensor, behind: bool) -> LinearMap:
+def _scaled_map(linear: LinearMap, scales: tf.Tensor, outputs: bool) -> LinearMap:
     """The maps of all classes whose layer multiplies the outputs of `linear`'s by scales[y].
 
     Args:
         linear: The common map.
         scales: Broadcast with the layer's outputs, classes first.
-        behind: Whether these outputs are `linear`'s images rather than its vectors.
+        outputs: Whether these outputs are `linear`'s images rather than its vectors.
     """
-    if behind:
+    if outputs:
         forward, adjoint = (lambda v: linear.forward(v) * scales), (lambda y: linear.adjoint(y * scales))
     else:
         forward, adjoint = (lambda v: linear.forward(v * scales)), (lambda y: linear.adjoint(y) * scales)

@@ -8,7 +8,7 @@ plain sum within a factor of 2.5 (tests/layers/test_winograd.py). The transforms
 that derivatives of any order are too, and cost as little.
 
 Images are (N, H, W, C), kernels (k, k, in, out) with k a multiple of the strides; padding is 'SAME' with sides that
-the strides divide. Inside, the batch lies beside the channels: transforms then have long rows to work on.
+the strides divide. Inside, the batch is next to the channels, so that transforms work on long rows.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TILE = 4
 """Outputs per side of a tile; smaller images are one tile."""
 
 _POINTS = tuple(map(Fraction, ("0", "1", "-1", "2", "-1/2")))
-"""Where polynomials are evaluated, besides infinity: a mixture of large and small ones rounds least."""
+"""Where polynomials are evaluated, in addition to infinity: a mixture of large and small points rounds least."""
 
 
 def convolve(x: tf.Tensor, kernel: tf.Tensor, strides: int = 1) -> tf.Tensor:
@@ -75,7 +75,7 @@ def _from_phases(phases: tf.Tensor, size: int, strides: int) -> tf.Tensor:
 
 
 def _margins(size: int, strides: int) -> tuple[int, int]:
-    """The pixels that 'SAME' adds before and behind."""
+    """The pixels that 'SAME' adds before and after."""
     return (size - strides) // 2, size - strides - (size - strides) // 2
 
 

@@ -31,7 +31,7 @@ RELEASED = "Wang et al. 2019, released code"
 OMEGA = (0.05, 0.85)
 
 EPSILON = 1e-10
-"""Added to the mean distance and to the derivative, as in the original, so that equal scores are no division by 0."""
+"""Added to the mean distance and to the derivative, as in the original: equal scores do not divide by 0."""
 
 NEWTON_STEPS = 3
 

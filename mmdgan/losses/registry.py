@@ -55,7 +55,7 @@ class GanLosses(NamedTuple):
 
 
 class LossInputs(NamedTuple):
-    """What a loss function may use besides the scores; see `Loss.__call__`. Its log tags begin with ``scope``."""
+    """Inputs of a loss function in addition to the scores; see `Loss.__call__`. Its log tags begin with ``scope``."""
 
     scope: str
     dis_penalty: Any

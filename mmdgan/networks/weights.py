@@ -52,7 +52,7 @@ def read(path: str | os.PathLike, spec: NetworkSpec) -> dict[str, np.ndarray]:
         names = ", ".join(layer.name for layer in spec.layers)
         raise CheckpointError(
             f"{path} has weights of layers {', '.join(sorted(stored))}, and none of them is in {spec.name} ({names}); "
-            "give layers that are to begin with them the same names."
+            "give the same names to layers that shall start from them."
         )
     for layer in layers:
         for part in layer.parts:
@@ -105,4 +105,4 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is no file of weights as mmdgan writes them (.npz): {error}.") from error
+        raise CheckpointError(f"{path} is not a file of weights as mmdgan writes them (.npz): {error}.") from error

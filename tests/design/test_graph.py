@@ -136,7 +136,7 @@ class TestErrors:
             (["input"], ["there is no layer 'input'"]),
             ([None], ["there is no layer None"]),
             (["b", "b"], ["names a layer more than once: ['b', 'b']"]),
-            (["a"], ["layer 'b' feeds no other and is no output; use it or leave it away"]),
+            (["a"], ["layer 'b' feeds no other and is not an output; use it or leave it out"]),
         ],
     )
     def test_outputs(self, outputs, words):

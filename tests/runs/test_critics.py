@@ -156,7 +156,7 @@ def test_weights_that_do_not_fit(experiment, architectures, tmp_path):
         ("OTHER", file, r"l1/kernel/kernel is \(4, 4, 3, 4\) in .*critic.npz, but \(4, 4, 3, 5\) in dis"),
         ("APART", file, r"layers l1, l2, l3_s, and none of them is in dis \(xl1, xl2, xl3_s\)"),
         ("FEATURES", lacking, "has no l2/bias/bias, which layer 'l2' of dis needs"),
-        ("FEATURES", broken, "is no file of weights"),
+        ("FEATURES", broken, "is not a file of weights"),
         ("FEATURES", tmp_path / "none.npz", "There is no file of weights"),
     ):
         wrong = dataclasses.replace(experiment, architecture=architectures(name), critic_weights=str(path))
