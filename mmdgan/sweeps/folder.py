@@ -19,10 +19,8 @@ from typing import TYPE_CHECKING, Any
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.files import write_text
 from mmdgan.core.lock import is_locked
-from mmdgan.core.options import replace_from_text
-from mmdgan.core.text import format_value
 from mmdgan.runs.experiment import IDENTITY, Experiment
-from mmdgan.sweeps.spec import Point, identity, sweep_folder
+from mmdgan.sweeps.spec import Point, identity, normalised, sweep_folder
 from mmdgan.training import signals
 
 if TYPE_CHECKING:
@@ -151,8 +149,7 @@ class SweepFolder:
             ConfigError: The base is another one, except for fields that every point sets; the networks have changed; or
                 a run of that name has other settings.
         """
-        # 1 where a number is wanted becomes 1.0, as in the points.
-        base = replace_from_text(base, {f.name: format_value(getattr(base, f.name)) for f in dataclasses.fields(base)})
+        base = normalised(base)  # as the points are
         before = self.points() if (self.path / "sweep.json").is_file() else []
         if before:
             self._check_base(base, [*before, *points])

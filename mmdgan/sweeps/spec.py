@@ -251,7 +251,10 @@ def expand(sweep: Sweep, results: str | None = None, data_root: str | None = Non
         ConfigError: A field that does not exist or cannot vary, a value that is not valid, the same run twice; it names
             the point and the field.
     """
-    base = dataclasses.replace(sweep.base, data_root=data_root or sweep.base.data_root)
+    try:
+        base = normalised(dataclasses.replace(sweep.base, data_root=data_root or sweep.base.data_root))
+    except ConfigError as error:
+        raise ConfigError(f"sweep {sweep.name}, base: {error}") from error
     folder = sweep_folder(sweep.name, results or base.results)
     if fixed := [n for n in ("run_name", "restart", "workers") if getattr(base, n) != getattr(Experiment(), n)]:
         raise ConfigError(f"sweep {sweep.name}: base sets {', '.join(fixed)}, which a sweep does itself; leave it out.")
@@ -290,6 +293,13 @@ def named(
         limit = seconds[run] if isinstance(seconds, Mapping) else seconds
         points.append(_point(run, run, values, experiment, folder, limit, load))
     return points
+
+
+def normalised(base: Experiment) -> Experiment:
+    """An experiment with each value as its flag would give it: 1.0 for 1 where a number is wanted, None for "none"."""
+    return replace_from_text(
+        base, {field.name: format_value(getattr(base, field.name)) for field in dataclasses.fields(base)}
+    )
 
 
 def run_name(values: Mapping[str, Any]) -> str:

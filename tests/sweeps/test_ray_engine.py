@@ -1,4 +1,4 @@
-"""The Ray engine: the numbers of the local one, runs that survive their process, schedulers; skipped without Ray."""
+"""The Ray engine: the numbers of the local one, runs that survive their process, schedulers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ def test_without_ray_the_extra_is_named(tiny_architecture, tmp_path, monkeypatch
 
 
 def test_a_scheduler_wants_rounds_and_scores(tiny_architecture, tmp_path, capsys):
-    pytest.importorskip("ray.tune")
     base = tiny_base(tiny_architecture, results=str(tmp_path / "R"))
     file = write_spec(tmp_path, base, "grid={'lr_dis': [1e-4]}")
     assert status("sweep", str(file), "--engine=ray", "--scheduler=asha") == program.BAD_USE
@@ -36,7 +35,6 @@ def test_a_scheduler_wants_rounds_and_scores(tiny_architecture, tmp_path, capsys
 @pytest.mark.slow
 def test_both_engines_give_the_same_table(tiny_architecture, tmp_path):
     """To the last bit, with a run that diverges; and what one engine has done, the other does not repeat."""
-    pytest.importorskip("ray.tune")
     tables = {}
     for engine in ("local", "ray"):
         place = tmp_path / engine

@@ -75,6 +75,13 @@ def test_runs_are_named_by_their_fields_and_checked(tiny_architecture):
     assert len(run_name(long)) <= 180 and run_name(long) != run_name({"architecture": "x" * 300 + "y"})
 
 
+def test_the_base_has_values_as_its_flags_would_give_them(tiny_architecture):
+    [point] = expand(Sweep(name="a", base=tiny_base(tiny_architecture, keep_best="none", lr_gen=1)))
+    assert point.experiment.keep_best is None and isinstance(point.experiment.lr_gen, float)
+    with pytest.raises(ConfigError, match="sweep a, base: batch_size is 8.5: it takes a whole number"):
+        expand(Sweep(name="a", base=tiny_base(tiny_architecture, batch_size=8.5)))
+
+
 def test_the_flags_of_a_run_make_it_again():
     from mmdgan.cli import flags
 
