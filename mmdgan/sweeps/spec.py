@@ -297,9 +297,7 @@ def named(
 
 def normalised(base: Experiment) -> Experiment:
     """An experiment with each value as its flag would give it: 1.0 for 1 where a number is wanted, None for "none"."""
-    return replace_from_text(
-        base, {field.name: format_value(getattr(base, field.name)) for field in dataclasses.fields(base)}
-    )
+    return replace_from_text(base, {name: format_value(value) for name, value in vars(base).items()})
 
 
 def run_name(values: Mapping[str, Any]) -> str:
