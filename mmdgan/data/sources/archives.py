@@ -13,6 +13,7 @@ import re
 import stat
 import struct
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -49,6 +50,8 @@ _COMPRESSED = {
     b"Rar!": "rar",
 }
 
+_PROGRAMS = (b"MZ", b"\x7fELF", b"#!")  # how the programs before self-extracting zip archives begin
+
 _BLOCK = 512  # of a tar
 _MAX_TAIL = 2**20  # zeros at the end; more are what a download that broke off leaves in a preallocated file
 _MAX_EXTENSION = 2**20  # bytes of a pax header or a long name
@@ -80,16 +83,22 @@ def recognise(path: Path) -> Container | None:
             return Directory(str(path))
         with open(path, "rb") as stream:
             start = stream.read(_BLOCK)
-        if start.startswith((b"PK\3\4", b"PK\5\6")) or path.suffix.lower() == ".zip":
+        compressed = next((program for magic, program in _COMPRESSED.items() if start.startswith(magic)), "")
+        ending = "" if compressed or _header(start) else path.suffix.lower()  # which counts if the content says nothing
+        if start.startswith((b"PK\3\4", b"PK\5\6")) or ending == ".zip" or _is_self_extracting(path, start):
             return Zip(str(path), stamp(os.stat(path)))
-        if _header(start) or path.suffix.lower() == ".tar":
+        if _header(start) or ending == ".tar":
             return Tars.of([path])
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}).") from error
-    for magic, program in _COMPRESSED.items():
-        if start.startswith(magic):
-            raise DataError(f"{path} is compressed by {program}: unpack it first, then name the folder it went to.")
+    if compressed:
+        raise DataError(f"{path} is compressed by {compressed}: unpack it first, then name the folder it went to.")
     return None
+
+
+def _is_self_extracting(path: Path, start: bytes) -> bool:
+    """Whether a file is a program that has a zip archive at its end."""
+    return start.startswith(_PROGRAMS) and zipfile.is_zipfile(path)
 
 
 def archived_files(path: Path, names: Collection[str], official: Collection[str]) -> dict[str, ByteRange] | None:
@@ -148,6 +157,7 @@ class TarMember(NamedTuple):
     name: str
     offset: int
     size: int
+    link: str = ""  # of a hard link: the member whose content it has
 
 
 @dataclass(frozen=True)
@@ -217,6 +227,8 @@ class Tars(Container):
                         name = f"{folder}/{member.name}" if folder else member.name
                         if member.kind == "file":
                             builder.file(name, number, member.offset, member.size)
+                        elif member.link:
+                            builder.hard_link(name, f"{folder}/{member.link}" if folder else member.link)
                         elif member.kind == "folder":
                             builder.folder(name)
                         else:
@@ -255,7 +267,7 @@ def _tar_members(
         extends = header.type in _EXTENSIONS
         size = header.size if extends else extension.get("size", header.size)
         length = 0 if header.type in _NO_CONTENT else size  # whatever size they state
-        name = extension.get("path", header.name)
+        name, target = extension.get("path", header.name), extension.get("linkpath", header.linkname)
         offset = position + _BLOCK
         if end is not None and length > end - offset:
             raise DataError(f"{archive} is truncated in {name}, which should have {size:,} bytes: {AGAIN}.")
@@ -263,7 +275,7 @@ def _tar_members(
         if extends:
             if length > _MAX_EXTENSION:
                 raise DataError(f"{archive} has a name of {length:,} bytes after {last}: {AGAIN}.")
-            if header.type in b"xL":
+            if header.type in b"xLK":
                 extension |= _extension(header.type, read(offset, length), archive, last)
             continue
         if header.type == tarfile.GNUTYPE_SPARSE or "sparse" in extension:
@@ -273,9 +285,10 @@ def _tar_members(
             folder = os.path.basename(name)[: -len(".tar")]
             yield TarMember("folder", folder, 0, 0)
             for member in _tar_members(read, offset, offset + length, f"{archive}: {name}"):
-                yield member._replace(name=f"{folder}/{member.name}")
+                target = f"{folder}/{member.link}" if member.link else ""
+                yield member._replace(name=f"{folder}/{member.name}", link=target)
         else:
-            yield TarMember(_kind(header, name), name, offset, length)
+            yield TarMember(_kind(header, name), name, offset, length, target if header.islnk() else "")
 
 
 def _header(block: bytes) -> tarfile.TarInfo | None:
@@ -301,8 +314,9 @@ def _kind(header: tarfile.TarInfo, name: str) -> str:
 
 def _extension(kind: bytes, content: bytes, archive: str, last: str) -> dict[str, Any]:
     """The name and size that a GNU long name or a pax header gives to the next member."""
-    if kind == tarfile.GNUTYPE_LONGNAME:
-        return {"path": content.rstrip(b"\0").decode("utf-8", "surrogateescape")}
+    if kind in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
+        key = "path" if kind == tarfile.GNUTYPE_LONGNAME else "linkpath"
+        return {key: content.rstrip(b"\0").decode("utf-8", "surrogateescape")}
     found: dict[str, Any] = {}
     while content.strip(b"\0"):
         number, _, rest = content.partition(b" ")
@@ -311,8 +325,8 @@ def _extension(kind: bytes, content: bytes, archive: str, last: str) -> dict[str
         if not (equals and value.endswith(b"\n") and length <= len(content)):
             raise DataError(f"{archive} has a faulty pax header after {last}: {AGAIN}.")
         value, content = value[:-1], content[length:]
-        if key == b"path":
-            found["path"] = value.decode("utf-8", "surrogateescape")
+        if key in (b"path", b"linkpath"):
+            found[key.decode()] = value.decode("utf-8", "surrogateescape")
         elif key == b"size" and value.isdigit() and len(value) < 19:
             found["size"] = int(value)
         elif key.startswith(b"GNU.sparse"):
@@ -341,8 +355,8 @@ class Zip(Container):
         builder = ListingBuilder(6, backslashes=True)
         with open_listed(self.path, self.stamp) as descriptor:
             try:
-                count, start, size = _directory(descriptor, self.stamp[1])
-                _add_entries(builder, read_at(descriptor, start, size), count, start)
+                count, start, size, before = _directory(descriptor, self.stamp[1])
+                _add_entries(builder, read_at(descriptor, start, size), count, start, before)
             except (Broken, struct.error, ValueError) as error:
                 raise DataError(f"{self.path} is not a sound zip archive ({error}): {AGAIN}.") from error
         return _without_overlaps(builder.listing(self))
@@ -356,8 +370,12 @@ class Zip(Container):
         return f"{self.path}: {name}"
 
 
-def _directory(descriptor: int, total: int) -> tuple[int, int, int]:
-    """The central directory's (number of entries, offset, size); a ValueError says what is wrong."""
+def _directory(descriptor: int, total: int) -> tuple[int, int, int, int]:
+    """The central directory's (number of entries, offset, size), and the bytes before the archive in its file.
+
+    Only a program may be before it. A ValueError says what is wrong.
+    """
+    program = read_at(descriptor, 0, min(total, 4)).startswith(_PROGRAMS)
     tail = read_at(descriptor, max(0, total - _END.size - 65535), min(total, _END.size + 65535))
     at = tail.rfind(b"PK\5\6")
     if at < 0 or len(tail) - at < _END.size:
@@ -367,15 +385,15 @@ def _directory(descriptor: int, total: int) -> tuple[int, int, int]:
     if end + _END.size + comment != total:
         raise ValueError("its end is cut off or followed by something else")
     if 0xFFFF in (here, count) or 0xFFFFFFFF in (size, start):
-        located = _located64(descriptor, end)
+        located = _located64(descriptor, end, program)
         if located:
             return located
     if disk or first_disk or here != count:
         raise ValueError("it is one of several volumes")
-    return _checked(count, start, size, end)
+    return _checked(count, start, size, end, program)
 
 
-def _located64(descriptor: int, end: int) -> tuple[int, int, int] | None:
+def _located64(descriptor: int, end: int, program: bool) -> tuple[int, int, int, int] | None:
     if end < _LOCATOR64.size:
         return None
     magic, _, at, disks = _LOCATOR64.unpack(read_at(descriptor, end - _LOCATOR64.size, _LOCATOR64.size))
@@ -383,22 +401,33 @@ def _located64(descriptor: int, end: int) -> tuple[int, int, int] | None:
         return None
     if disks > 1 or at + _END64.size > end:
         raise ValueError("its Zip64 directory is missing")
+    if program:
+        at = end - _LOCATOR64.size - _END64.size
     magic, *_, count, size, start = _END64.unpack(read_at(descriptor, at, _END64.size))
     if magic != b"PK\6\6":
         raise ValueError("its Zip64 directory is missing")
-    return _checked(count, start, size, at)
+    return _checked(count, start, size, at, program)
 
 
-def _checked(count: int, start: int, size: int, end: int) -> tuple[int, int, int]:
-    if start + size != end:
+def _checked(count: int, start: int, size: int, end: int, program: bool) -> tuple[int, int, int, int]:
+    before = end - start - size
+    if before < 0 or before and not program:
         raise ValueError("its directory is not where its end says")
     if count * _ENTRY.size > size:
         raise ValueError("its directory is shorter than its number of members says")
-    return count, start, size
+    return count, start + before, size, before
 
 
-def _add_entries(builder: ListingBuilder, directory: bytes, count: int, end: int) -> None:
-    """Reads the central directory; `end` is the byte where it begins and the members end."""
+def _add_entries(builder: ListingBuilder, directory: bytes, count: int, end: int, before: int) -> None:
+    """Reads the central directory.
+
+    Args:
+        builder: Takes the members.
+        directory: The central directory.
+        count: Number of members.
+        end: The byte where the directory begins and the members end.
+        before: Bytes before the archive, which its offsets do not count.
+    """
     position = 0
     for _ in range(count):
         (magic, made, _, flags, method, _, _, crc, packed, size, *lengths, _, _, attributes, offset) = (
@@ -412,6 +441,7 @@ def _add_entries(builder: ListingBuilder, directory: bytes, count: int, end: int
         name = raw.decode("utf-8", "surrogateescape") if flags & 0x800 else raw.decode("cp437")
         if 0xFFFFFFFF in (size, packed, offset):
             size, packed, offset = _zip64(directory[extra_at : extra_at + lengths[1]], size, packed, offset)
+        offset += before
         mode = attributes >> 16 if made >> 8 == 3 else 0  # made by a Unix program
         if name.endswith("/"):
             builder.folder(name)

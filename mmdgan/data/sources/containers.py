@@ -144,6 +144,8 @@ class ListingBuilder:
         self._places = array("q")
         self._folders: set[str] = set()
         self._faults: list[tuple[str, str]] = []
+        self._targets: dict[str, list[int]] = {}  # of hard links: the numbers of the files of each name,
+        self._known = 0  # of so many files, for few archives have links
 
     def file(self, raw: str, *place: int) -> None:
         """Adds a file by the name that the container gives it."""
@@ -151,6 +153,19 @@ class ListingBuilder:
         if name:
             self._names.append(name)
             self._places.extend(place)
+
+    def hard_link(self, raw: str, target: str) -> None:
+        """Adds a second name of a file that was added before."""
+        for index in range(self._known, len(self._names)):
+            places = self._targets.setdefault(self._names[index], [])
+            places.append(index)
+        self._known = len(self._names)
+        found = self._targets.get("/".join(part for part in target.split("/") if part not in ("", ".")), [])
+        if len(found) == 1:
+            self.file(raw, *self._places[found[0] * self._width : (found[0] + 1) * self._width])
+        else:
+            there = "is there more than once" if found else "is not before it in the archive"
+            self.fault(raw, f"is a hard link to {printable(target)}, which {there}: unpack the archive")
 
     def folder(self, raw: str) -> None:
         """Adds a folder, which may be empty."""
