@@ -50,6 +50,29 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+def read_text(path: str | os.PathLike, errors: str = "strict") -> str:
+    """Reads a text file that an editor or a spreadsheet may have written; see `decoded`."""
+    return decoded(Path(path).read_bytes(), errors)
+
+
+def decoded(content: bytes, errors: str = "strict") -> str:
+    """The text of a file in UTF-8 or, as its byte order mark or its zeros show, UTF-16; lines end in a newline.
+
+    Args:
+        content: The file's bytes.
+        errors: What becomes of bytes that are no text, as of `bytes.decode`.
+
+    Raises:
+        UnicodeDecodeError: There are such bytes, and errors is "strict".
+    """
+    encoding = "utf-8-sig"
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+    elif len(content) > 1 and b"\0" in content[:2]:
+        encoding = "utf-16-le" if content[0] else "utf-16-be"
+    return content.decode(encoding, errors).replace("\r\n", "\n").replace("\r", "\n")
+
+
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
     """Writes a file, atomically and durably."""
     with atomic(path) as partial:

@@ -202,7 +202,7 @@ def loose_records(entry: DataInfo, data_root: str | Path) -> list[Path]:
         The files in the order of their images; empty if there are none. Those of an unfinished conversion do not count.
     """
     root = Path(data_root)
-    files = [] if unfinished(entry.name, root) else sorted((root / entry.name).glob("*.tfrecords"))
+    files = [] if unfinished(entry.name, root) else sorted((root / entry.name).glob("[!.]*.tfrecords"))
     for pattern in entry.legacy:
         files = files or sorted(root.glob(pattern))
     return files

@@ -19,8 +19,8 @@ from mmdgan.data.preparation.geometry import BrokenImage, Geometry, declared, lo
 from mmdgan.data.sources.archives import recognise
 from mmdgan.data.sources.base import Item, Request
 from mmdgan.data.sources.byte_ranges import Broken
-from mmdgan.data.sources.containers import EXTENSIONS, printable
-from mmdgan.data.sources.folders import SPLITS, Pictures
+from mmdgan.data.sources.containers import FORMATS_READ, printable
+from mmdgan.data.sources.folders import Pictures, split_named
 from mmdgan.metrics.sets import (
     ArraySet,
     DataSet,
@@ -32,7 +32,6 @@ from mmdgan.metrics.sets import (
 )
 
 IMAGE_KEYS = ("images", "arr_0")
-_SPLIT_FOLDERS = {name for names in SPLITS.values() for name in names}
 _ZIP_HEADER = 30  # bytes of a member's own header before its name; the lengths of name and extra field end it
 
 
@@ -57,14 +56,15 @@ class FolderSet(ImageSet):
         for name, reason in pictures.faults:
             raise DataError(f"{printable(container.where(name))} {reason}; remove it from the pictures.")
         if not pictures.indices.size:
-            raise DataError(f"{path} holds no pictures ({', '.join(sorted(EXTENSIONS))}): name a folder that does.")
-        classes = pictures.classes(Request(DataInfo(path.name, (0, 0, 0))))
-        if classes and not {*classes} - _SPLIT_FOLDERS:
+            raise DataError(f"{path} holds no pictures ({FORMATS_READ}): name a folder that does.")
+        classes, self.labels = pictures.labelled(Request(DataInfo(path.name, (0, 0, 0))))
+        if classes and all(map(split_named, classes)):
             raise DataError(
                 f"{path} holds the parts {', '.join(classes)} of a data set: name the folder of one of them."
             )
         self.name, self.class_names = path.name or str(path), tuple(map(printable, classes or ()))
-        self.labels = None if classes is None else pictures.labels(classes)
+        for note in filter(None, pictures.notes()):
+            say(f"{self.name}: {note}")
         self._files = listing.files.take(pictures.indices)
         self.count = len(self._files)
         (width, height), grey = self._inspect(say)
@@ -150,7 +150,7 @@ def open_images(
     from mmdgan.data import names, open_data
 
     path, known = Path(what), names(data_root)
-    if path.suffix == ".npz" and path.is_file():
+    if path.suffix.lower() == ".npz" and path.is_file():
         images: ImageSet = open_npz(path)
     elif path.exists():
         if path.is_dir() and str(what) in known:

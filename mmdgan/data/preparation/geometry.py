@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # Pillow tries them in this order, and imports its other plugins only for what is neither of the first two.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")
+_MORE = ("AVIF", "JPEG2000", "DIB", "QOI", "ICO", "TGA")  # of those, the ones that the installed Pillow has
 MAX_PIXELS = 2**26  # of an image as declared, and once it is resized: 256 MiB as Pillow holds it
 _ROUNDING = 1e-6  # of a pixel: much more than the quotients below lose in double precision
 _GREY = ("L", "LA", "La", "1")
@@ -158,16 +159,12 @@ def declared(content: bytes) -> tuple[tuple[int, int], bool]:
     Raises:
         BrokenImage: It is not an image of one of the `FORMATS`. A sound start does not mean that the rest is.
     """
-    import io
-
-    from PIL import Image
-
     try:
-        with _quiet(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        with _quiet(), _identified(content) as image:
             turned = _orientation(image, content) >= 5 and image.format != "TIFF"  # whose size Pillow has turned
             return image.size[:: -1 if turned else 1], image.mode in _GREY or image.mode.startswith("I")
     except Exception as error:  # what Pillow raises for damaged files is not confined to any list
-        raise BrokenImage(f"cannot be read as an image of {', '.join(FORMATS)}") from error
+        raise BrokenImage(f"cannot be read as an image of {', '.join(FORMATS + _MORE)}") from error
 
 
 def _opened(item: Item, size: tuple[int, int] | None) -> Image.Image:
@@ -187,23 +184,32 @@ def _opened(item: Item, size: tuple[int, int] | None) -> Image.Image:
     except BrokenImage:
         raise
     except UnidentifiedImageError:
-        raise BrokenImage(f"cannot be read as an image: it is none of {', '.join(FORMATS)}") from None
+        raise BrokenImage(f"cannot be read as an image: it is none of {', '.join(FORMATS + _MORE)}") from None
     except Exception as error:  # Pillow raises errors of any type for damaged files
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BrokenImage(f"cannot be read as an image ({reason})") from error
 
 
 def _decoded(content: bytes, size: tuple[int, int] | None) -> Image.Image:
-    import io
-
-    from PIL import Image
-
-    with _quiet(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+    with _quiet(), _identified(content) as image:
         _check_size(image.size, None)
         image.load()
         image = _upright(image, content)
         _check_size(image.size, size)
         return _plain(image)
+
+
+def _identified(content: bytes) -> Image.Image:
+    """The image of a file, not yet decoded; Pillow's error if it is of no format that is read."""
+    import io
+
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        return Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError:
+        Image.init()
+        return Image.open(io.BytesIO(content), formats=[name for name in _MORE if name in Image.OPEN])
 
 
 @contextmanager

@@ -67,6 +67,7 @@ _LOCATOR64 = struct.Struct("<4sLQL")
 _ENTRY = struct.Struct("<4s6H3L5H2L")  # central directory
 _LOCAL = struct.Struct("<4s5H3L2H")
 _STORED, _DEFLATED = 0, 8
+_MAX_SNIFFED = 64 * 2**20  # bytes of a zip's member that is unpacked to see whether it is a picture
 
 
 def recognise(path: Path) -> Container | None:
@@ -204,6 +205,9 @@ class Tars(Container):
             return f"{self.paths[self.folders.index(folder)]}: {rest}"
         return f"{self.paths[0]}: {name}"
 
+    def _head(self, read: ReadFile, name: str, place: Sequence[int]) -> bytes:
+        return read(name, (*place[:2], min(place[2], _BLOCK)))
+
     def narrowed(self, places: np.ndarray) -> tuple[Tars, np.ndarray]:
         if len(self.paths) == 1:
             return self, places
@@ -315,8 +319,8 @@ def _kind(header: tarfile.TarInfo, name: str) -> str:
 def _extension(kind: bytes, content: bytes, archive: str, last: str) -> dict[str, Any]:
     """The name and size that a GNU long name or a pax header gives to the next member."""
     if kind in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
-        key = "path" if kind == tarfile.GNUTYPE_LONGNAME else "linkpath"
-        return {key: content.rstrip(b"\0").decode("utf-8", "surrogateescape")}
+        field = "path" if kind == tarfile.GNUTYPE_LONGNAME else "linkpath"
+        return {field: content.rstrip(b"\0").decode("utf-8", "surrogateescape")}
     found: dict[str, Any] = {}
     while content.strip(b"\0"):
         number, _, rest = content.partition(b" ")
@@ -365,6 +369,9 @@ class Zip(Container):
     def open(self) -> Iterator[ReadFile]:
         with open_listed(self.path, self.stamp) as descriptor:
             yield lambda name, place: _read_member(descriptor, place)
+
+    def _head(self, read: ReadFile, name: str, place: Sequence[int]) -> bytes:
+        return read(name, place) if place[-1] <= _MAX_SNIFFED else b""
 
     def where(self, name: str) -> str:
         return f"{self.path}: {name}"

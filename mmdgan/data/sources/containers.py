@@ -25,11 +25,21 @@ from mmdgan.data.sidecar import Origin
 from mmdgan.data.sources.base import ImageSource, Item, Part, Request, fewer_note
 from mmdgan.data.sources.byte_ranges import Broken, stamp
 
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".gif"})
+EXTENSIONS = frozenset(
+    ".png .apng .jpg .jpeg .jpe .jfif .mpo .webp .bmp .dib .ppm .pgm .pbm .pnm .tif .tiff .gif .avif .avifs .jp2 .j2k "
+    ".jpx .jpf .jpc .j2c .tga .ico .qoi".split()
+)
+FORMATS_READ = ".bmp, .gif, .jpg, .png, .tif, .webp and others that Pillow reads"
 MAX_BYTES = 512 * 2**20  # of one file: no image is that large, and it must fit in memory
 
 _MAX_NAME = 4096
-_HIDDEN = "__MACOSX"  # what macOS adds to the zip archives that it makes
+_HEAD = 64
+# What file systems, desktops and network drives keep next to pictures: thumbnails, waste baskets, settings.
+_SYSTEM = re.compile(
+    r"(?:^|/)(?:__MACOSX|@eaDir|@__thumb|@tmp|@Recycle|@Recently-Snapshot|#recycle|#snapshot|\$RECYCLE\.BIN|RECYCLER|"
+    r"System Volume Information|lost\+found|(?:eh)?thumbs(?:_vista)?\.db|desktop\.ini|SYNOPHOTO_THUMB[^/]*)(?:/|$)",
+    re.IGNORECASE,
+)
 # A relative name without hidden parts; anything else is examined part by part.
 _PLAIN = re.compile(r"[^/.\\:][^/\\:]*(?:/[^/.\\][^/\\]*)*")
 
@@ -57,6 +67,18 @@ class Container(ABC):
     @abstractmethod
     def where(self, name: str) -> str:
         """How messages name a file."""
+
+    def heads(self, names: Sequence[str], places: Sequence[Sequence[int]]) -> Iterator[bytes]:
+        """The first bytes of some files, at least 32 where there are as many; none of what cannot be read."""
+        with self.open() as read:
+            for name, place in zip(names, places, strict=True):
+                try:
+                    yield self._head(read, name, place)
+                except Broken:
+                    yield b""
+
+    @abstractmethod
+    def _head(self, read: ReadFile, name: str, place: Sequence[int]) -> bytes: ...
 
     def narrowed(self, places: np.ndarray) -> tuple[Container, np.ndarray]:
         """What is needed of the container for these places only."""
@@ -195,7 +217,8 @@ class ListingBuilder:
         """The name to use; empty for a hidden one, or for one that leads outside, which becomes a fault."""
         if self._backslashes:
             raw = raw.replace("\\", "/")
-        if len(raw) <= _MAX_NAME and _PLAIN.fullmatch(raw) and not raw.startswith(_HIDDEN):
+        system = _SYSTEM.search(raw)
+        if len(raw) <= _MAX_NAME and _PLAIN.fullmatch(raw) and not system:
             return raw
         parts = [part for part in raw.split("/") if part not in ("", ".")]
         if len(raw) > _MAX_NAME:
@@ -204,7 +227,7 @@ class ListingBuilder:
             self.fault(raw, "has an absolute path, which points outside its archive")
         elif ".." in parts:
             self.fault(raw, "points outside its archive")
-        elif not any(part.startswith(".") or part == _HIDDEN for part in parts):
+        elif not system and not any(part.startswith(".") for part in parts):
             return "/".join(parts)
         return ""
 
@@ -256,6 +279,13 @@ class Directory(Container):
     def where(self, name: str) -> str:
         return os.path.join(self.path, name)
 
+    def _head(self, read: ReadFile, name: str, place: Sequence[int]) -> bytes:
+        try:
+            with open(self.where(name), "rb") as stream:
+                return stream.read(_HEAD)
+        except OSError:
+            return b""
+
     def _read(self, name: str, place: Sequence[int]) -> bytes:
         try:
             with open(self.where(name), "rb") as stream:
@@ -276,7 +306,7 @@ def _walk(root: str, folders: list[str], builder: ListingBuilder, seen: set[tupl
         try:
             status = os.stat(os.path.join(root, folder))
             with os.scandir(os.path.join(root, folder)) as scan:
-                entries = [entry for entry in scan if not entry.name.startswith(".")]
+                entries = [entry for entry in scan if not entry.name.startswith(".") and not _SYSTEM.search(entry.name)]
         except OSError as error:
             builder.fault(folder or ".", f"cannot be read ({error.strerror})")
             continue
