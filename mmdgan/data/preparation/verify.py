@@ -84,7 +84,7 @@ def verify(folder: str | Path, say: Say = log) -> Report:
     if folder.is_file():
         return _verify_loose(folder.stem, [folder], [], [], say)
     name = _name(folder)
-    files = sorted(path for path in folder.glob(f"*{SUFFIX}") if path.is_file())
+    files = sorted(path for path in folder.glob(f"[!.]*{SUFFIX}") if path.is_file())
     partial = folder / FOLDER
     if not (files or partial.is_dir() or sidecar_path(folder, name).is_file()):
         raise DataError(f"There are no records to verify in {folder}; name the folder of one prepared data set.")

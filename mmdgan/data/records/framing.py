@@ -75,6 +75,10 @@ def framed(data: bytes) -> bytes:
 
 def corrupt(path: Path, number: int) -> RecordError:
     """The error of a record whose checksum or length is wrong."""
+    if number == 0:
+        with opened(path) as file:
+            if os.pread(file, 2, 0) == b"\x1f\x8b":
+                return RecordError(path, number, "is not at hand: the file is packed by gzip; unpack it with gunzip")
     return RecordError(path, number, "is corrupt: its checksum or its end is wrong")
 
 

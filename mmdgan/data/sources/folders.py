@@ -163,9 +163,8 @@ class Pictures:
         if self._splits_inside_classes(wanted):
             return None
         if split != "train" and split_named(self._path.stem) != wanted and self._path.name != split:
-            spellings = _SPLITS.get(wanted, split).split()[:2]
             raise DataError(
-                f"{self._path} has no folder {' or '.join(spellings)} with images: name the folder that holds the "
+                f"{self._path} has no folder {wanted} with images: name the folder that holds the "
                 f"images of the split {split}."
             )
         if len(folders) > 1 and not others and "" not in holding:
