@@ -170,11 +170,10 @@ def _evaluate_images(options: EvaluateFlags) -> None:
     prepare_tensorflow()
     seed, root = options.seed or 0, options.data_root or "Data"
     assert options.images is not None and options.reference is not None  # as `_check` has seen
-    # The images first: the reference may be a data set that must be downloaded.
+    real, whole = _open_reference(options.reference, root, options.count, seed)
     generated = _first(
         open_images(options.images, data_root=root, seed=seed, say=print), "images", options.images, options.count
     )
-    real, whole = _open_reference(options.reference, root, options.count, seed)
     statistics = whole is None
     metrics, leave_out = _metrics(options, ("fid",) if statistics else ("fid", "is", "kid"))
     if statistics and options.save_statistics:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import functools
-import io
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.files import read_text
 from mmdgan.losses import registry as losses
 from mmdgan.metrics.registry import lower_is_better
 
@@ -185,8 +183,9 @@ def explain(data: str, loss: str, rows: Iterable[Published], csv: str | os.PathL
 def _read(path: Path, _changed: int) -> tuple[Published, ...]:
     """The rows of a file, read again when it changes."""
     try:
-        reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
-        columns, lines = set(reader.fieldnames or ()), list(reader)
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            columns, lines = set(reader.fieldnames or ()), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"published: {path} cannot be read as a CSV ({error}); give another file.") from None
     if columns >= _GRID:

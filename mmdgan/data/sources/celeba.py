@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from mmdgan.core.errors import DataError
-from mmdgan.core.files import read_text
 from mmdgan.data.sources.archives import recognise
 from mmdgan.data.sources.attributes import attribute_class, chosen_attributes, class_names
 from mmdgan.data.sources.base import ImageSource, Request, source
@@ -123,7 +122,8 @@ def read_attributes(path: Path, attributes: Sequence[str]) -> Attributes:
         DataError: The table is truncated or of another form, or an attribute is unknown.
     """
     try:
-        return _parsed(path, enumerate(read_text(path, "replace").split("\n"), 1), attributes)
+        with open(path, encoding="utf-8-sig", errors="replace") as stream:
+            return _parsed(path, enumerate(stream, 1), attributes)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}).") from error
 
