@@ -371,7 +371,8 @@ class Experiment:
             callbacks: Keras callbacks (a list, an iterator, one, a CallbackList, None), for which all rounds are one
                 training (`mmdgan.training.callbacks`); of several workers the chief's are called. When one stops the
                 training, samples and scores are made of that step.
-            say: Takes each sentence about the run; by default they go to the logger "mmdgan".
+            say: Takes each sentence about the run; by default they go to the logger "mmdgan", and there is no progress
+                line on standard error.
 
         Returns:
             "folder", "step", "grid" (its path, or None if no round ended here), "scores" (the last round's, by name),

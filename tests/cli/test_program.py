@@ -20,7 +20,7 @@ from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
 from tests.conftest import PROJECT, script_environment
 from tests.helpers import signals
-from tests.helpers.command_line import all_flags, status
+from tests.helpers.command_line import all_flags, script_status, status
 
 CIFAR_SCRIPT = str(PROJECT / "experiments" / "my_test_cifar.py")
 
@@ -146,7 +146,7 @@ def test_scripts_share_the_flags_and_their_presets(run_script):
     assert "data              sample" in quick.stdout and "seed              4\n" in quick.stdout
 
 
-def test_editing_the_dictionary_is_all_it_takes(run_script, tmp_path):
+def test_editing_the_dictionary_is_all_it_takes(run_script, tmp_path, monkeypatch):
     """Two widths are changed and a layer is added, in a file of one's own."""
     added = '        {"name": "l3_more", "out": 12, "kernel": 5, **CRITIC},\n'
     edited = COPY.replace('"l4_ds", "out": 32', '"l4_ds", "out": 40').replace(
@@ -155,8 +155,8 @@ def test_editing_the_dictionary_is_all_it_takes(run_script, tmp_path):
     edited = edited.replace('        {"name": "l4_ds"', added + '        {"name": "l4_ds"')
     (tmp_path / "my.py").write_text(edited)
     command = [CIFAR_SCRIPT, "--architecture", "my.py:MINE", "--data", "sample", "--max_step", "3"]
-    done = run_script(*command, "--rounds=1", "--batch_size=8", "--metrics=")
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    assert script_status(*command, "--rounds=1", "--batch_size=8", "--metrics=") == 0
     (path,) = (tmp_path / "Results" / "sample").iterdir()
     assert (path / "samples" / "3.png").is_file()
     critic = json.loads((path / "config.json").read_text())["architecture"]["discriminator"]
@@ -170,7 +170,9 @@ def test_editing_the_dictionary_is_all_it_takes(run_script, tmp_path):
     assert wrong.stderr.count("\n") == 1 and "Traceback" not in wrong.stderr
 
 
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("sent", "status"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)]
+)
 def test_interrupting_saves_and_says_how_to_resume(tiny_run, tmp_path, sent, status):
     experiment = dataclasses.replace(tiny_run[0], results=str(tmp_path), max_step=1_000_000, rounds=1, restart=True)
     command = [sys.executable, "-m", "mmdgan", "train", *all_flags(experiment)]

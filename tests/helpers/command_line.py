@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import runpy
+import sys
+from unittest import mock
 
 import pytest
 
@@ -15,6 +18,13 @@ def status(*argv: str) -> int:
     """The exit status of `python -m mmdgan argv...`."""
     with pytest.raises(SystemExit) as stop:
         program.run_main(program.main, list(argv))
+    return stop.value.code
+
+
+def script_status(script: str, *argv: str) -> int:
+    """The exit status of `python SCRIPT argv...`."""
+    with mock.patch.object(sys, "argv", [script, *argv]), pytest.raises(SystemExit) as stop:
+        runpy.run_path(script, run_name="__main__")
     return stop.value.code
 
 
