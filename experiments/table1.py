@@ -1,6 +1,6 @@
 """Table 1 of the paper, made again: seven methods on one data set over several seeds, with the published numbers.
 
-    python experiments/table1.py --runs Results/cifar10/table1_*
+    python experiments/table1.py --runs Results/sweeps/table1_small/cifar10
     python experiments/table1.py --data cifar10 --architecture cifar10/DCGAN_QUARTER --max_step 1500 --seeds 0,1
 
 With runs it collects what they have: scores at their last step, or that they diverged. Without, it trains each method
