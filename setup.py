@@ -12,6 +12,7 @@ from setuptools import find_packages, setup
 
 HERE = pathlib.Path(__file__).resolve().parent
 VERSION = re.search(r'VERSION = "(.+)"', (HERE / "mmdgan/core/versions.py").read_text(encoding="utf-8")).group(1)
+DOCS = ["mkdocs", "mkdocs-material", "mkdocstrings[python]"]
 ONNX = ["onnx", "onnxruntime", "tf2onnx>=1.17"]  # `export --format onnx`
 VIDEO = ["imageio-ffmpeg"]  # MP4 files of `interpolate`
 
@@ -63,7 +64,7 @@ setup(
         "threadpoolctl",
     ],
     extras_require={
-        "docs": ["mkdocs", "mkdocs-material", "mkdocstrings[python]"],
+        "docs": DOCS,
         "gpu": ["tensorflow[and-cuda]"],
         "onnx": ONNX,
         "ray": ["ray[tune]"],  # `sweep --engine ray`
@@ -71,7 +72,8 @@ setup(
         # scikit-image is a yardstick for MS-SSIM; wandb and mlflow bring Keras callbacks that are tried.
         "test": [
             *("hypothesis", "lmdb", "mypy>=1.15", "pytest", "pytest-xdist", "pyyaml", "ruff", "scikit-image"),
-            *("mkdocs-material", "mlflow-skinny", "ray[tune]", "wandb"),
+            *("mlflow-skinny", "ray[tune]", "wandb"),
+            *DOCS,
             *ONNX,
             *VIDEO,
         ],

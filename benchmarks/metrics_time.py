@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 from machine import describe_machine
@@ -97,6 +98,8 @@ def tasks(a, b, options: argparse.Namespace) -> dict[str, Callable[[], object]]:
         found["FID, roots: tensorflow-gan"] = lambda: float(module.trace_sqrt_product(cov_a, cov_b))
         found["FID, roots: symmetric eigendecomposition"] = lambda: trace_of_root_by_eigenvalues(cov_a, cov_b)
     if "tfgan" in options.parts:
+        # It is loaded without TensorFlow Probability, of which this function alone takes the covariance.
+        module.tfp = SimpleNamespace(stats=SimpleNamespace(covariance=_biased_covariance))
         distance = module.frechet_classifier_distance_from_activations
         found["FID, tensorflow-gan's whole function"] = lambda: float(
             distance(*(tf.constant(np.asarray(x), tf.float64) for x in (a, b)))
@@ -189,6 +192,13 @@ def _options() -> argparse.Namespace:
     if unknown := set(options.parts) - set(ALL):
         parser.error(f"--parts takes any of {', '.join(ALL)}, not {', '.join(sorted(unknown))}")
     return options
+
+
+def _biased_covariance(x):
+    import numpy as np
+    import tensorflow as tf
+
+    return tf.constant(np.cov(x.numpy(), rowvar=False, bias=True))
 
 
 if __name__ == "__main__":

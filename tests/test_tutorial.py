@@ -45,7 +45,7 @@ def _command(line: str) -> list[str]:
 def _run(commands: list[list[str]], folder: Path) -> str:
     """What the commands print, run in an empty folder in which the project's experiments are."""
     (folder / "experiments").symlink_to(PROJECT / "experiments")
-    program = [sys.executable, str(PROJECT / "tests" / "forked_commands.py")]
+    program = [sys.executable, str(PROJECT / "tests" / "helpers" / "forked_commands.py")]
     environment = {**script_environment(), "TF_CPP_MIN_LOG_LEVEL": "2", "MMDGAN_FEATURE_CACHE": "none"}
     done = subprocess.run(
         program, input=json.dumps(commands), cwd=folder, env=environment, capture_output=True, text=True, timeout=1800

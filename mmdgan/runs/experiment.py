@@ -23,7 +23,7 @@ from mmdgan.data.memory import CACHES
 from mmdgan.losses import registry as losses
 from mmdgan.metrics import METRICS
 from mmdgan.runs.folder import RunFolder
-from mmdgan.runs.plan import FEATURES, Load, Plan, make_plan, run_folder
+from mmdgan.runs.plan import FEATURES, Load, Plan, make_plan, networks_of, run_folder
 from mmdgan.runs.scores import JUDGES
 from mmdgan.training.aids.settings import FALLING, KINDS, SCHEDULES, Aids
 
@@ -346,8 +346,7 @@ class Experiment:
 
     def networks(self) -> tuple[dict[str, Any], design.NetworkSpec, design.NetworkSpec]:
         """The architecture with this experiment's score size and gain: (dictionary, generator, critic)."""
-        plan = self.plan()
-        return plan.architecture, plan.generator, plan.critic
+        return networks_of(self, design.load_architecture)
 
     def folder(self) -> RunFolder:
         """Where the run is, or will be."""
@@ -395,7 +394,7 @@ class Experiment:
     def judge(self) -> str | None:
         """The score by which the best checkpoint is chosen, a key of `mmdgan.runs.scores.JUDGES`; None: no score."""
         if self.keep_best != "auto":
-            return self.keep_best
+            return None if self.keep_best == "none" else self.keep_best
         return "fid" if "fid" in self.metrics else None
 
     def identity(self) -> dict[str, Any]:

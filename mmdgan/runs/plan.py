@@ -246,7 +246,7 @@ def make_plan(experiment: Experiment, load: Load = design.load_architecture) -> 
     if e.batch_size < loss.least_batch:
         why = f", for the loss {loss.name!r} compares samples" if loss.least_batch > 1 else ""
         raise ConfigError(f"batch_size is {e.batch_size}; give at least {loss.least_batch}{why}.")
-    architecture, generator, critic = _networks(e, load)
+    architecture, generator, critic = networks_of(e, load)
     critic_learns = not e.fixed_critic and critic.parameters > 0
     _check_loss(e, loss, critic_learns)
     aids.check_with(imbalanced_update=e.imbalanced_update, jit=e.jit, critic_learns=critic_learns)
@@ -282,7 +282,7 @@ def _default_run_name(e: Experiment, critic: design.NetworkSpec) -> str:
     return name
 
 
-def _networks(e: Experiment, load: Load) -> tuple[dict[str, Any], design.NetworkSpec, design.NetworkSpec]:
+def networks_of(e: Experiment, load: Load) -> tuple[dict[str, Any], design.NetworkSpec, design.NetworkSpec]:
     """The architecture with the experiment's score size and gain: (dictionary, generator, critic)."""
     architecture = load(e.architecture)
     own_width = e.fixed_critic or design.has_fixed_width(architecture)

@@ -15,19 +15,19 @@ class SharedGans:
     """In place of `mmdgan.runs.train.make_gan`: like runs on one device get one GanStep, back in its first state."""
 
     def __init__(self) -> None:
-        self._make = train.make_gan
+        self.make = train.make_gan
         self._made: dict[str, tuple[Any, dict[str, Any]]] = {}
 
     def __call__(self, plan: Any, replicas: Any = None, seed: int | None = None) -> Any:
         e = plan.experiment
         seed = e.seed if seed is None else seed
         if e.jit or e.deterministic or (replicas is not None and replicas.count > 1):
-            return self._make(plan, replicas, seed)
+            return self.make(plan, replicas, seed)
         names = [field.name for field in dataclasses.fields(e) if field.metadata["group"] in _GROUPS]
         fields = {name: getattr(e, name) for name in names if name not in ("architecture", "critic_weights")}
         key = json.dumps([plan.architecture, fields, seed])
         if key not in self._made:
-            gan = self._make(plan, replicas, seed)
+            gan = self.make(plan, replicas, seed)
             self._made[key] = gan, {name: variable.numpy().copy() for name, variable in gan.state().items()}
         gan, first = self._made[key]
         for name, variable in gan.state().items():

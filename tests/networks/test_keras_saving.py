@@ -100,7 +100,7 @@ LOADING = """
 {imports}
 import pathlib
 import sys
-assert "mmdgan.networks" not in sys.modules
+assert "mmdgan.networks.network" not in sys.modules
 networks = {{path.stem: keras.saving.load_model(path) for path in sorted(pathlib.Path().glob("*.keras"))}}
 import numpy as np
 for name, net in networks.items():

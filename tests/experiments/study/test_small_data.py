@@ -145,7 +145,7 @@ def test_a_study_goes_on_where_it_was_stopped(options, tiny_architecture, monkey
         done.append((next(row for row in ROWS if f"/{row}_seed0" in " ".join(words)), words[0]))
         return real(words)
 
-    def run(experiment, callbacks=()):
+    def run(experiment, callbacks=(), say=None):
         done.append((experiment.run_name.partition("_")[0], "train"))
         # What the log of its process would be.
         log = Path(options.work, "runs", "logs", f"{experiment.run_name}.log")
