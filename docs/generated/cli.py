@@ -119,6 +119,7 @@ def _called_as(words: Sequence[str]) -> Iterator[None]:
     """Makes `python WORDS` of the running program, in the project's folder, as far as help texts ask."""
     argv, original, folder, path = sys.argv, sys.orig_argv, os.getcwd(), list(sys.path)
     sys.argv, sys.orig_argv = [words[0], "--helpfull"], ["python", *words]
+    sys.path.insert(0, str(PROJECT / "experiments"))  # as Python does for a script
     os.chdir(PROJECT)
     try:
         yield

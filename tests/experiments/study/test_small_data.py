@@ -150,7 +150,7 @@ def test_a_study_goes_on_where_it_was_stopped(options, tiny_architecture, monkey
         # What the log of its process would be.
         log = Path(options.work, "runs", "logs", f"{experiment.run_name}.log")
         with log.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-            return train(dataclasses.replace(experiment, max_step=3, query_step=1, score_steps=()), ())
+            return train(dataclasses.replace(experiment, max_step=3, query_step=1, score_steps=()), (), print)
 
     monkeypatch.setattr(small_data, "main", main)
     monkeypatch.setattr(Experiment, "run", run)
