@@ -11,6 +11,7 @@ from mmdgan.cli import program
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.lock import FolderLock
 from mmdgan.core.options import changed_flags
+from mmdgan.runs.experiment import Experiment
 from tests.helpers.command_line import status
 
 
@@ -74,3 +75,15 @@ def test_a_run_is_quiet_but_for_the_logger(tiny_run, capfd, caplog):
         tiny_run[0].run()
     assert capfd.readouterr() == ("", "")
     assert f"Resuming {tiny_run[1]} after step 4." in caplog.messages
+
+
+def test_networks_are_known_without_the_data_set():
+    architecture, generator, critic = Experiment(data="not_prepared_yet").networks()
+    assert set(architecture) >= {"generator", "discriminator"}
+    assert tuple(generator.output_shape) == tuple(critic.input_shape) == (3, 32, 32)
+
+
+def test_none_keeps_no_best_checkpoint():
+    assert Experiment(keep_best="none").judge() is None
+    assert Experiment(keep_best="none").plan().experiment.judge() is None
+    assert Experiment().judge() == "fid"
