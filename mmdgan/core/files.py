@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -107,13 +108,18 @@ def sync(path: Path) -> None:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Removes the temporary files of processes of this machine that have ended."""
-    pattern = re.compile(
-        rf"\.{re.escape(path.stem)}\.{re.escape(_machine())}-(\d+)-\d+\.partial{re.escape(path.suffix)}"
-    )
-    for name in os.listdir(path.parent):
-        if (found := pattern.fullmatch(name)) and not _is_running(int(found[1])):
+    """Removes the temporary files of this file whose processes, of this machine, have ended."""
+    start, end = f".{path.stem}.{_machine()}-", f".partial{path.suffix}"
+    for name in _temporary(os.path.abspath(path.parent), os.getpid()):
+        found = re.fullmatch(rf"{re.escape(start)}(\d+)-\d+{re.escape(end)}", name)
+        if found and not _is_running(int(found[1])):
             path.with_name(name).unlink(missing_ok=True)
+
+
+@functools.lru_cache(maxsize=64)
+def _temporary(folder: str, process: int) -> tuple[str, ...]:
+    """The temporary files in a folder when a process first writes there: to list it for every file takes too long."""
+    return tuple(name for name in os.listdir(folder) if ".partial" in name)
 
 
 def _is_running(pid: int) -> bool:

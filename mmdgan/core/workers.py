@@ -31,6 +31,10 @@ REPORT_SECONDS = 0.25
 _HEADER = struct.Struct("<Q")
 
 
+class _EndedError(Exception):
+    """A worker has ended before its job."""
+
+
 def available_cores() -> int:
     """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -42,6 +46,7 @@ def run_jobs(
     workers: int,
     report: Report,
     inherited: Sequence[int] = (),
+    remedy: str = "run the same command again",
 ) -> Iterator[tuple[int, Result]]:
     """Does jobs in several processes, which end when the iteration does.
 
@@ -52,6 +57,7 @@ def run_jobs(
         workers: Number of processes.
         report: Called in this process with what the workers report, and with 0 from time to time.
         inherited: File descriptors that the workers hold open as long as they live.
+        remedy: What the user can do if a worker is killed, as the end of a sentence.
 
     Yields:
         (the job's number, its result), in the order in which jobs finish.
@@ -80,6 +86,8 @@ def run_jobs(
                     yield under_way.pop(process.pid), value
                     _send_next(process, function, waiting, under_way)
                 report(0)
+        except _EndedError as error:
+            raise DataError(f"A worker process {error}, perhaps for want of memory: {remedy}.") from None
         finally:
             end_workers(processes)
 
@@ -120,13 +128,9 @@ def _message(process: subprocess.Popen) -> tuple[str, Any]:
     return kind, value
 
 
-def _death(process: subprocess.Popen) -> DataError:
+def _death(process: subprocess.Popen) -> _EndedError:
     status = process.wait()
-    how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-    return DataError(
-        f"A worker process of the conversion {how}, perhaps for want of memory: run the same command again, which goes "
-        "on where this one stopped, with a smaller number of --workers if it happens again."
-    )
+    return _EndedError(f"was killed by signal {-status}" if status < 0 else f"ended with status {status}")
 
 
 def _send(stream: BinaryIO, message: object) -> None:

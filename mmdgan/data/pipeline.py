@@ -8,6 +8,7 @@ resumed run sees exactly what an undisturbed one would have seen. The other opti
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -339,4 +340,10 @@ class _NamedErrors(tf.data.Dataset):
             raise errors.pop()
 
     def _made(self, stream: Callable[[], Iterator[Any]]) -> tf.data.Dataset:
-        return tf.data.Dataset.from_generator(stream, output_signature=self._signature).prefetch(self._prefetch)
+        # TensorFlow never frees the function that it is given, so that must not keep the stream and its images: the
+        # data set does, which every iterator and every data set made from it keep.
+        reference: Any = weakref.ref(stream)
+        made = tf.data.Dataset.from_generator(lambda: reference()(), output_signature=self._signature)
+        made = made.prefetch(self._prefetch)
+        made.stream = stream
+        return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -278,6 +279,24 @@ def test_reading_ends_with_the_iteration(disk):
                 break
             time.sleep(0.05)
         assert not readers()
+
+
+@pytest.mark.parametrize("derived", [False, True])
+def test_nothing_keeps_the_images_once_the_iteration_is_dropped(data, derived):
+    """TensorFlow keeps the generator functions that it is given for good."""
+    pipeline = Pipeline(data, 8)
+    stream = pipeline.dataset().map(lambda batch: batch["x"]) if derived else pipeline.dataset()
+    elements, left = iter(stream), weakref.ref(pipeline)
+    del stream, pipeline
+    gc.collect()
+    assert [len(next(elements)) for _ in range(20)] == [8 if derived else 1] * 20  # as long as it is read, it goes on
+    del elements
+    for _ in range(50):
+        gc.collect()
+        if left() is None:
+            break
+        time.sleep(0.05)
+    assert left() is None
 
 
 def test_reading_ends_within_a_window(disk, monkeypatch):

@@ -27,6 +27,10 @@ JOBS = 128  # at least, in a long conversion, so that all cores have work to the
 PIECE_BYTES = 4 * 2**20  # of encoded images in a piece of a file, at least: about half a second of work
 FEW_IMAGES = 2000  # fewer, of less than two pieces' bytes, are converted before worker processes would have started
 _REPORT_SECONDS = 2.0
+_WORKER_KILLED = (
+    "run the same command again, which goes on where this one stopped, with a smaller number of --workers if it "
+    "happens again"
+)
 _RECORD_OVERHEAD = 64  # bytes of a record around its image, at most
 
 
@@ -206,7 +210,7 @@ def _results(jobs: Sequence[ShardJob], workers: int, meter: _Meter, lock: int) -
             yield i, make_shard(job, meter.add)
     else:
         # The workers hold the lock too: if this process is killed, a new one must wait until they have ended.
-        yield from run_jobs(make_shard, jobs, workers, meter.add, [lock])
+        yield from run_jobs(make_shard, jobs, workers, meter.add, [lock], _WORKER_KILLED)
 
 
 def _sidecar(source: ImageSource, info: DataInfo, receipts: list[Receipt], options: dict[str, Any]) -> Sidecar:

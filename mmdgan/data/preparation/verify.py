@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -147,9 +148,9 @@ def _contradictions(sidecar: Sidecar, path: Path) -> Iterator[str]:
     if sidecar.labels != bool(sidecar.class_names):
         said = "labels but no names of classes" if sidecar.labels else "names of classes but no labels"
         yield f"{path} says that there are {said}; {REMEDY}."
-    names = [shard.file for shard in sidecar.shards]
-    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
-        yield f"{path} lists {name} more than once; {REMEDY}."
+    for name, count in Counter(shard.file for shard in sidecar.shards).items():
+        if count > 1:
+            yield f"{path} lists {name} more than once; {REMEDY}."
     if sidecar.shape[0] not in (1, 3):
         yield f"{path} says that images have the shape {sidecar.shape}, which cannot be; {REMEDY}."
 

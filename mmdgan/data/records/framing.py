@@ -36,8 +36,8 @@ class RecordError(DataError):
         what: What is wrong, as the rest of a sentence that begins with the record.
     """
 
-    def __init__(self, path: Path, number: int, what: str) -> None:
-        super().__init__(f"Record {number} of {path} {what}; {REMEDY}.")
+    def __init__(self, path: Path, number: int, what: str, remedy: str = REMEDY) -> None:
+        super().__init__(f"Record {number} of {path} {what}; {remedy}.")
         self.number = int(number)
         self.what = what
 
@@ -78,7 +78,7 @@ def corrupt(path: Path, number: int) -> RecordError:
     if number == 0:
         with opened(path) as file:
             if os.pread(file, 2, 0) == b"\x1f\x8b":
-                return RecordError(path, number, "is not at hand: the file is packed by gzip; unpack it with gunzip")
+                return RecordError(path, 0, "cannot be read: the file is compressed by gzip", "unpack it with gunzip")
     return RecordError(path, number, "is corrupt: its checksum or its end is wrong")
 
 

@@ -293,16 +293,17 @@ def read_records(
 
 def missing_shards(files: Sequence[Path]) -> dict[Path, Path]:
     """The files that are missing, each with one that says by its name `...-<shard>-of-<shards>` that it should be."""
-    missing: dict[Path, Path] = {}
+    sets: dict[tuple[Path, str, str], Path] = {}  # one file of each set that names speak of
     for file in files:
         match = re.fullmatch(r"(.*)-\d{5}-of-(\d{5})", file.stem)
-        if match is None:
-            continue
-        for shard in range(int(match[2])):
-            other = file.with_name(f"{match[1]}-{shard:05d}-of-{match[2]}{SUFFIX}")
-            if not other.is_file():
-                missing.setdefault(other, file)
-    return missing
+        if match is not None:
+            sets.setdefault((file.parent, match[1], match[2]), file)
+    return {
+        other: file
+        for (folder, name, shards), file in sets.items()
+        for shard in range(int(shards))
+        if not (other := folder / f"{name}-{shard:05d}-of-{shards}{SUFFIX}").is_file()
+    }
 
 
 def _blocks(count: int, image_bytes: int) -> Iterator[slice]:

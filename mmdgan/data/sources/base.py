@@ -152,6 +152,8 @@ def cut(lengths: Iterable[int], start: int, stop: int) -> Iterator[tuple[int, in
         if first < last:
             yield number, first, last
         before += length
+        if before >= stop:
+            return
 
 
 def fewer_note(count: int, request: Request) -> str:

@@ -7,6 +7,8 @@ import fcntl
 import json
 import os
 import shutil
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,11 @@ from mmdgan.core.errors import DataError
 from mmdgan.core.files import write_text
 from mmdgan.data import sidecar as sidecar_module
 from mmdgan.data.catalog import DataInfo
+from mmdgan.data.open import open_data
 from mmdgan.data.preparation import convert as convert_module, shards, staging
 from mmdgan.data.preparation.convert import convert
 from mmdgan.data.preparation.geometry import Geometry
+from mmdgan.data.preparation.verify import verify
 from mmdgan.data.sidecar import Skipped, read_sidecar
 from tests.helpers import handmade
 from tests.helpers.made_sources import content_of, made_source, picture
@@ -344,7 +348,9 @@ def test_another_process_was_faster(out, monkeypatch):
 def test_faults_in_worker_processes(out, in_processes):
     with pytest.raises(DataError, match="^picture 33 is torn; fix it"):
         run(out, made_source(COUNT, broken=frozenset({33})), workers=2)
-    with pytest.raises(DataError, match="A worker process of the conversion was killed by signal 9"):
+    with pytest.raises(
+        DataError, match="A worker process was killed by signal 9, .*: run the same command again, which"
+    ):
         run(out, made_source(COUNT, ending="killed", version="2"), workers=2)
     with pytest.raises(RuntimeError, match="A worker process failed:(.*\n)*ZeroDivisionError: a defect"):
         run(out, made_source(COUNT, ending="crash", version="2"), workers=2)
@@ -374,3 +380,33 @@ def test_the_receipt_says_what_is_in_the_file(out):
     assert receipt["shard"]["count"] == 10 and len(receipt["shard"]["sha256"]) == len(receipt["key"]) == 64
     assert receipt["shard"]["bytes"] == (out / ".partial" / FILES[0]).stat().st_size
     assert receipt["skipped"] == []
+
+
+@pytest.mark.slow
+def test_work_grows_as_the_number_of_files(tmp_path, monkeypatch):
+    """Calls of functions, Python's and C's: four times as many shards take at most about four times as many."""
+    monkeypatch.setattr(convert_module, "SHARD_BYTES", 192)
+
+    def calls(images):
+        count, folder = 0, tmp_path / f"{images}" / "tiny"
+
+        def profile(*_):
+            nonlocal count
+            count += 1
+
+        threading.setprofile(profile)
+        sys.setprofile(profile)
+        try:
+            run(folder, made_source(images))
+            assert not verify(folder, lambda line: None).problems
+            open_data("tiny", data_root=folder.parent, say=lambda line: None)
+            (folder / "tiny.json").unlink()
+            assert not verify(folder, lambda line: None).problems
+        finally:
+            sys.setprofile(None)
+            threading.setprofile(None)
+        return count
+
+    calls(10)  # imports and caches
+    few, many = calls(50), calls(200)
+    assert 3 < many / few < 5
