@@ -117,7 +117,7 @@ def _check(options: EvaluateFlags, words: Sequence[str]) -> None:
             raise ConfigError(f"metrics has {metric!r}{hint}; the valid values are {', '.join(METRICS)}, or all.")
     for name, suffix in (("out", ".jsonl"), ("save_statistics", ".npz")):
         value = getattr(options, name)
-        if value is not None and Path(value).suffix != suffix:
+        if value is not None and Path(value).suffix.lower() != suffix:
             raise ConfigError(f"{name} is {value}; name a file that ends in {suffix}.")
 
 
@@ -164,16 +164,19 @@ def _evaluate_images(options: EvaluateFlags) -> None:
     from mmdgan.metrics import format_table, open_images
     from mmdgan.metrics.evaluate import check_sets, evaluate_sets
     from mmdgan.metrics.moments import Moments
+    from mmdgan.metrics.opened_sets import check_named
     from mmdgan.metrics.registry import needs_features
     from mmdgan.runs.scoring import feature_cache
 
     prepare_tensorflow()
     seed, root = options.seed or 0, options.data_root or "Data"
     assert options.images is not None and options.reference is not None  # as `_check` has seen
-    real, whole = _open_reference(options.reference, root, options.count, seed)
+    for named in (options.images, options.reference):  # before any of them is downloaded
+        check_named(named, root)
     generated = _first(
         open_images(options.images, data_root=root, seed=seed, say=print), "images", options.images, options.count
     )
+    real, whole = _open_reference(options.reference, root, options.count, seed)
     statistics = whole is None
     metrics, leave_out = _metrics(options, ("fid",) if statistics else ("fid", "is", "kid"))
     if statistics and options.save_statistics:
@@ -249,8 +252,10 @@ def _holds_statistics(what: str) -> bool:
     """Whether a file holds statistics rather than images; a broken one is reported when it is read."""
     import zipfile
 
+    from mmdgan.metrics.opened_sets import holds_arrays
+
     path = Path(what)
-    if path.suffix != ".npz" or not zipfile.is_zipfile(path):
+    if not (zipfile.is_zipfile(path) and holds_arrays(path)):
         return False
     with zipfile.ZipFile(path) as archive:
         return not {"images.npy", "arr_0.npy"} & set(archive.namelist())

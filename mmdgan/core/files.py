@@ -17,7 +17,7 @@ _NUMBERS = itertools.count()
 
 
 @contextlib.contextmanager
-def atomic(path: str | os.PathLike) -> Iterator[Path]:
+def atomic(path: str | os.PathLike, first: bool = False) -> Iterator[Path]:
     """A temporary path that takes the place of `path` when the block ends without an error.
 
     The name is unique, so that processes that write one file do not disturb each other: the last one wins. It ends in
@@ -26,6 +26,7 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
 
     Args:
         path: The file to write; its folder is made if it is missing.
+        first: Whether a file that is there by then stays, so that the first process wins instead.
 
     Yields:
         The path to write to.
@@ -39,7 +40,15 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
         yield partial
         with partial.open("rb") as stream:
             os.fsync(stream.fileno())
-        os.replace(partial, path)
+        if first:
+            try:
+                os.link(partial, path)
+            except FileExistsError:
+                pass
+            except OSError:  # a file system without hard links
+                os.replace(partial, path)
+        else:
+            os.replace(partial, path)
         sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
@@ -89,9 +98,14 @@ def append_jsonl(path: str | os.PathLike, records: Iterable[Mapping[str, Any]]) 
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    records = list(records)
     text = "".join(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
     with path.open("ab+") as file:
         if file.tell():
+            file.seek(0)
+            if set(file.read(2)) & {0, 0xFE, 0xFF}:  # an editor has made it UTF-16
+                write_text(path, read_text(path, errors="replace"))
+                return append_jsonl(path, records)
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 text = "\n" + text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,6 +124,7 @@ class Facts:
         logits: Whether the features come with logits.
         labels, labels_training: Classes of the generated and of the training images, int64 (N,); None where there are
             none. Labels that are `UNKNOWN` are not checked.
+        class_names, class_names_training: Names of these classes; empty where there are none.
         statistics: Whether stored statistics take the place of the real images.
     """
 
@@ -138,6 +139,8 @@ class Facts:
     logits: bool = True
     labels: Any = UNKNOWN
     labels_training: np.ndarray | None = None
+    class_names: tuple[str, ...] = ()
+    class_names_training: tuple[str, ...] = ()
     statistics: bool = False
 
     def require_equal_shapes(self, why: str) -> None:
@@ -148,6 +151,48 @@ class Facts:
                 f"{why}, and the images are {sizes[0]} and the real ones {sizes[1]}: bring them to one size, or leave "
                 f"{why.split()[0]} out of the metrics."
             )
+
+
+def pair_classes(labels: np.ndarray, names: Sequence[str], others: Sequence[str]) -> tuple[np.ndarray, bool]:
+    """Labels of one set of images in the numbering of another set.
+
+    Classes are paired by name, and names that are numbers by value: "07" is "7". If only one of the sets has names, or
+    if the names are numbers in only one of them, classes are paired by number: the value of a name that is a number, or
+    else the place among the names.
+
+    Args:
+        labels: int64 (N,).
+        names: Names of their classes; empty where there are none.
+        others: Names of the other set's classes; empty where there are none.
+
+    Returns:
+        int64 (N,), with -1 for a class that the other set does not name; and whether they were paired by number, though
+        there are names.
+    """
+    if tuple(names) == tuple(others):
+        return labels, False
+    ours, theirs = (_numbers(part) for part in (names, others))
+    by_name = bool(names and others) and (ours is None) == (theirs is None)
+    keys: Sequence[Any] = ours or (names if by_name else range(len(names)))
+    places = {key: place for place, key in enumerate(theirs or (others if by_name else range(len(others))))}
+    paired = np.empty_like(labels)
+    for label in np.unique(labels).tolist():
+        key = label if not names else keys[label] if 0 <= label < len(names) else None
+        paired[labels == label] = -1 if key is None else places.get(key, -1) if others else key
+    return paired, not by_name
+
+
+def class_name(label: int, names: Sequence[str]) -> str:
+    """The name of a class; its number where it has none."""
+    return names[label] if 0 <= label < len(names) else str(label)
+
+
+def _numbers(names: Sequence[str]) -> list[int] | None:
+    """The values of names that are all different whole numbers; None for other names."""
+    if not names or not all(name.isdecimal() for name in names):
+        return None
+    values = [*map(int, names)]
+    return values if len(set(values)) == len(values) else None
 
 
 @dataclass

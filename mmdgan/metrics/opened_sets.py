@@ -26,6 +26,7 @@ from mmdgan.metrics.sets import (
     DataSet,
     ImageSet,
     check_count,
+    checked_labels,
     finish_digest,
     new_digest,
     random_order,
@@ -137,8 +138,8 @@ def open_images(
     Files are often sorted by class, and metrics that divide a set into parts need each part to be like the whole.
 
     Args:
-        what: A folder of pictures (or a .zip or .tar of one); a file .npz with the key `images` or `arr_0`, uint8
-            (N, H, W, C), and optionally `labels`; or the name of a data set.
+        what: A folder of pictures (or a .zip or .tar of one); a file of arrays, as for `open_arrays`; or the name of a
+            data set.
         data_root: Folder of all data sets.
         count: Number of images, chosen at random; None for all.
         seed: Seed of choice and order.
@@ -149,40 +150,68 @@ def open_images(
     """
     from mmdgan.data import names, open_data
 
-    path, known = Path(what), names(data_root)
-    if path.suffix.lower() == ".npz" and path.is_file():
-        images: ImageSet = open_npz(path)
+    check_named(what, data_root)
+    path = Path(what)
+    if path.is_file() and holds_arrays(path):
+        images: ImageSet = open_arrays(path, say)
     elif path.exists():
-        if path.is_dir() and str(what) in known:
+        if path.is_dir() and str(what) in names(data_root):
             say(f"The images are those of the folder {path}, not of the data set of that name.")
         images = FolderSet(path, say=say)
-    elif str(what) not in known and (path.suffix or len(path.parts) != 1):
-        raise DataError(f"There is no folder or file {path}: name a folder of pictures, a .npz file or a data set.")
     else:
-        try:
-            data = open_data(str(what), data_root=data_root, say=say)
-        except DataError as error:
-            if ":" in str(what) or str(what) in known:
-                raise
-            raise DataError(f"There is no folder or file {what}. {error}") from error
-        return DataSet(data, count, seed)
+        return DataSet(open_data(str(what), data_root=data_root, say=say), count, seed)
     if count is not None:
         check_count(count, images.name, images.count)
     return images.chosen(random_order(images.count, seed)[:count])
 
 
-def open_npz(path: Path) -> ArraySet:
-    """The images in a .npz file, memory-mapped.
+def check_named(what: str | Path, data_root: str | Path = "Data") -> None:
+    """Raises a DataError if there is neither a file or folder nor a data set of this name; nothing is downloaded."""
+    from mmdgan.data import info, names
+
+    path, known = Path(what), names(data_root)
+    if path.exists() or str(what) in known:
+        return
+    if path.suffix or len(path.parts) != 1:
+        raise DataError(f"There is no folder or file {path}: name a folder of pictures, a .npz file or a data set.")
+    try:
+        info(str(what), data_root)
+    except DataError as error:
+        if ":" in str(what):
+            raise
+        raise DataError(f"There is no folder or file {what}. {error}") from error
+
+
+def holds_arrays(path: Path) -> bool:
+    """Whether a file holds arrays, by its content: .npy, or .npz, a zip whose first member is an .npy."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(_ZIP_HEADER + 256)
+    except OSError:
+        return False
+    if start.startswith(np.lib.format.MAGIC_PREFIX):
+        return True
+    name = start[_ZIP_HEADER : _ZIP_HEADER + int.from_bytes(start[_ZIP_HEADER - 4 : _ZIP_HEADER - 2], "little")]
+    return path.suffix.lower() == ".npz" or start.startswith(b"PK\3\4") and name.endswith(b".npy")
+
+
+def open_arrays(path: Path, say: Say = log) -> ArraySet:
+    """The images in a .npy or .npz file, memory-mapped.
 
     A compressed array is unpacked into a temporary file first, which is removed with the array.
 
     Args:
-        path: A file with the key `images` or `arr_0`, uint8 (N, H, W, C), and optionally `labels`, integers (N,).
+        path: Images, uint8 (N, H, W, C): an .npy, or a .npz with the key `images` or `arr_0`, and optionally `labels`
+            (N,), whole numbers, one-hot rows or texts, and `class_names` of these numbers.
+        say: Takes a sentence about labels that cannot be used, which are left out.
 
     Raises:
         DataError: The file cannot be read, or has no images.
     """
+    labels, names = None, ()
     try:
+        if not zipfile.is_zipfile(path) and path.suffix.lower() != ".npz":
+            return ArraySet(np.load(path, mmap_mode="r", allow_pickle=False), name=path.name)
         with zipfile.ZipFile(path) as archive:
             members = {member.removesuffix(".npy"): member for member in archive.namelist()}
             key = next((key for key in IMAGE_KEYS if key in members), None)
@@ -192,13 +221,40 @@ def open_npz(path: Path) -> ArraySet:
                     f"the key {' or '.join(IMAGE_KEYS)}."
                 )
             images = _mapped(path, archive, members[key])
-            labels = None
             if "labels" in members:
-                with archive.open(members["labels"]) as stream:
-                    labels = np.lib.format.read_array(stream, allow_pickle=False)
+                labels, names = _labels(archive, members, images.shape[0] if images.ndim else 0, path.name, say)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read as a .npz file of images ({error}).") from error
-    return ArraySet(images, labels, name=path.name)
+    return ArraySet(images, labels, name=path.name, class_names=names)
+
+
+def _labels(
+    archive: zipfile.ZipFile, members: dict[str, str], count: int, name: str, say: Say
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Labels (N,) and names of classes; none for labels of another form, which only some metrics need."""
+
+    def read(key: str) -> np.ndarray:
+        with archive.open(members[key]) as stream:
+            return np.lib.format.read_array(stream, allow_pickle=False)
+
+    names: list[str] = []
+    try:
+        labels = read("labels")
+        if labels.ndim == 2 and labels.shape[1] > 1 and labels.dtype.kind in "biuf":
+            if np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all():  # one-hot
+                labels = labels.argmax(axis=1)
+        elif labels.dtype.kind in "SU":
+            found, labels = np.unique(labels.astype(str), return_inverse=True)
+            names = found.tolist()
+        elif labels.dtype.kind in "bf" and (labels == np.rint(labels)).all():
+            labels = labels.astype(np.int64)
+        labels = checked_labels(labels, count, name)
+        if "class_names" in members and not names:
+            names = read("class_names").astype(str).tolist()
+    except (ValueError, DataError) as error:  # ValueError: Python objects
+        say(f"{str(error).rstrip('.')}: they are left out.")
+        return None, ()
+    return labels, tuple(names)
 
 
 def _mapped(path: Path, archive: zipfile.ZipFile, member: str) -> np.ndarray:
@@ -209,16 +265,17 @@ def _mapped(path: Path, archive: zipfile.ZipFile, member: str) -> np.ndarray:
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, column_major, dtype = read(stream)
         offset = stream.tell()
-        if dtype.hasobject or column_major:
-            raise ValueError(f"{member} holds {'Python objects' if dtype.hasobject else 'images in column order'}")
+        if dtype.hasobject:
+            raise ValueError(f"{member} holds Python objects")
+        order: Any = "F" if column_major else "C"
         if info.file_size != offset + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize:
             raise ValueError(f"{member} is incomplete")
         if not info.compress_type == zipfile.ZIP_STORED:
             with tempfile.TemporaryFile() as file:
                 shutil.copyfileobj(stream, file, 2**24)
                 file.flush()
-                return np.memmap(file, dtype, "r", 0, shape)
+                return np.memmap(file, dtype, "r", 0, shape, order)
     with open(path, "rb") as file:
         file.seek(info.header_offset + _ZIP_HEADER - 4)
         lengths = np.frombuffer(file.read(4), "<u2")
-    return np.memmap(path, dtype, "r", info.header_offset + _ZIP_HEADER + int(lengths.sum()) + offset, shape)
+    return np.memmap(path, dtype, "r", info.header_offset + _ZIP_HEADER + int(lengths.sum()) + offset, shape, order)

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmdgan.core.files import append_jsonl, write_text
+from mmdgan.core.files import append_jsonl, read_text, write_text
 from mmdgan.metrics.registry import is_judged, judges
 
 _COMPARABLE = ("metric", "count", "count_real", "feature_hash", "resize")
@@ -58,7 +58,7 @@ def read_scores(file: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         return []
     # A crash may cut a line off anywhere, even within a character.
-    text = file.read_text(encoding="utf-8", errors="replace")
+    text = read_text(file, errors="replace")
     scores = [score for number, line in enumerate(text.split("\n"), 1) for score in _scores_of(line, number)]
     found = Counter(score["evaluation"] for score in scores)
     return [score for score in scores if found[score["evaluation"]] >= score["parts"]]
@@ -68,7 +68,7 @@ def retire_scores(file: Path, step: int) -> None:
     """Marks the scores of rounds after a step as "abandoned" instead of "train", because the run goes back to it."""
     if not file.is_file():
         return
-    lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+    lines = read_text(file, errors="replace").split("\n")
     for number, line in enumerate(lines):
         with contextlib.suppress(ValueError):
             held = json.loads(line)

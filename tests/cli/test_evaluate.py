@@ -193,6 +193,14 @@ def test_what_is_wrong_with_a_request_of_images(block_means, capsys, tmp_path, f
     assert sentence in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flags", [("nowhere/a", "cifar10"), ("cifar10", "nowhere/a"), ("nowhere", "cifar10")])
+def test_paths_are_looked_at_before_a_download(block_means, capsys, tmp_path, monkeypatch, flags):
+    monkeypatch.setattr("mmdgan.data.open_data", lambda *args, **options: pytest.fail("a data set was opened"))
+    words = ["--images", flags[0], "--reference", flags[1], f"--data_root={tmp_path}"]
+    assert status("evaluate", *words) == program.BAD_USE
+    assert "There is no folder or file nowhere" in capsys.readouterr().err
+
+
 def test_help_names_every_flag(capsys):
     from mmdgan.cli.evaluate import EvaluateFlags
 

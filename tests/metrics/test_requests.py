@@ -85,6 +85,59 @@ def test_when_nothing_can_be_computed_it_is_an_error():
         evaluate.check_sets(("fid", "kid"), [_set(1, 0)], _set(50, 1), Means(), leave_out=lambda sentence: None)
 
 
+def _classes(names, seed, shift=0):
+    """Five images of each class, whose colour its name gives."""
+    images = np.random.default_rng(seed).integers(0, 9, (5 * len(names), 8, 8, 3), dtype=np.uint8)
+    colours = np.repeat([20 * int(str(name).strip("c")) for name in names], 5)
+    return ArraySet(
+        (images + colours[:, None, None, None]).astype(np.uint8),
+        np.arange(5 * len(names)) // 5,
+        class_names=tuple(names) if isinstance(names[0], str) else (),
+    )
+
+
+@pytest.mark.parametrize(
+    "ours, theirs",
+    [
+        (("0", "1", "10", "2"), ("00", "01", "02", "10")),
+        (("c0", "c1", "c10", "c2"), ("c10", "c0", "c2", "c1")),
+        (("0", "1", "10", "2"), tuple(range(11))),
+        (tuple(range(4)), ("3", "2", "1", "0")),
+    ],
+)
+def test_class_distances_are_those_of_the_same_classes(ours, theirs):
+    generated, real = _classes(ours, 0), _classes(theirs, 1)
+    (record,) = metrics.evaluate_sets(generated, real, Means(), ("intra_fid",))
+    assert record["value"] < 5 and len(record["per_class"]) == 4  # of other classes: at least 3 * 20**2
+    (record,) = metrics.evaluate_sets(real.first(5), generated, Means(), ("intra_fid",))
+    assert "no images of class" in record["note"] and record["value"] < 5
+
+
+def test_classes_without_a_partner_are_named():
+    generated, real = _classes(("c1", "c7", "c2", "c8"), 0), _classes(("c1", "c2", "c3"), 1)
+    with pytest.raises(MetricError, match=r"no real images of class c7, c8, .*\(this one has c1, c2, c3\)"):
+        evaluate.check_sets(("intra_fid",), [generated], real, Means())
+
+
+def test_the_asked_class_is_found_by_its_name():
+    class Classifier(Means):
+        label, class_names = "classifier", ("10", "2", "1", "0")
+
+        def extract(self, images, progress=None):
+            features, _ = super().extract(images)
+            found = np.rint((features[:, :1] - 4) / 20)
+            return features, -np.abs(found - [10, 2, 1, 0]).astype(np.float32)
+
+    real = _classes(("0", "1", "2", "10"), 1)
+    for names in (("0", "1", "10", "2"), (0, 1, 2)):
+        records = metrics.evaluate_sets(_classes(names, 0), real, Classifier(), ("kid",))
+        [asked] = [record for record in records if record["identifier"] == "asked_class"]
+        assert asked["value"] == 1.0 and set(asked["shares"]) == {str(name) for name in names}
+    records = metrics.evaluate_sets(_classes(("0", "3"), 0), real, Classifier(), ("kid",))
+    [asked] = [record for record in records if record["identifier"] == "asked_class"]
+    assert asked["value"] is None and "classifier does not know" in asked["note"]
+
+
 def test_a_forced_class_distance_is_marked():
     labels = np.arange(6) % 2
     generated, real = _set(6, 0, labels), _set(6, 1, labels)

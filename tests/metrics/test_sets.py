@@ -259,6 +259,108 @@ def test_npz_files(tmp_path, save, key):
     assert open_images(tmp_path / "mine.npz", seed=3).labels.tolist() != found.labels.tolist()
 
 
+@pytest.mark.parametrize("name", ["A.NPZ", "b.Npz", "images", "c.zip"])
+def test_arrays_are_known_by_their_content(tmp_path, name):
+    images = _images()
+    with (tmp_path / name).open("wb") as file:
+        np.savez(file, images=np.asfortranarray(images), class_names=["x", "y"], labels=np.arange(23)[:, None] % 2)
+    found = open_images(tmp_path / name)
+    assert found.class_names == ("x", "y") and sorted(found.labels) == [0] * 12 + [1] * 11
+    assert sorted(map(bytes, _all(found))) == sorted(map(bytes, images))
+
+
+def test_a_single_array_is_a_set(tmp_path):
+    np.save(tmp_path / "a.npy", _images())
+    np.save(tmp_path / "b.npy", _images()[..., 0])
+    (tmp_path / "c.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:500])
+    assert sorted(map(bytes, _all(open_images(tmp_path / "a.npy")))) == sorted(map(bytes, _images()))
+    with pytest.raises(DataError, match="b.npy holds .* add the axis of channels"):
+        open_images(tmp_path / "b.npy")
+    with pytest.raises(DataError, match="c.npy cannot be read"):
+        open_images(tmp_path / "c.npy")
+
+
+NUMBERS = np.arange(23) % 3
+LABELS = {
+    "one-hot": (np.eye(3, dtype=np.float32)[NUMBERS], ()),
+    "one-hot bool": (np.eye(3, dtype=bool)[NUMBERS], ()),
+    "floats": (NUMBERS.astype(np.float64)[:, None], ()),
+    "texts": (np.array(["ant", "bee", "cat"])[NUMBERS], ("ant", "bee", "cat")),
+    "bytes": (np.array([b"ant", b"bee", b"cat"])[NUMBERS], ("ant", "bee", "cat")),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_labels_in_other_forms_are_read(tmp_path, kind):
+    labels, names = LABELS[kind]
+    np.savez(tmp_path / "mine.npz", images=_images(), labels=labels)
+    found = open_images(tmp_path / "mine.npz", seed=2)
+    np.savez(tmp_path / "numbers.npz", images=_images(), labels=NUMBERS)
+    np.testing.assert_array_equal(found.labels, open_images(tmp_path / "numbers.npz", seed=2).labels)
+    assert found.class_names == names
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.random.default_rng(0).random((23, 3)),
+        np.full(23, 0.5),
+        np.full(23, np.nan),
+        np.arange(22),
+        np.array([None] * 23),
+        np.ones((23, 3)),
+        np.array(3),
+    ],
+)
+def test_labels_of_no_use_are_left_out_aloud(tmp_path, labels):
+    np.savez(tmp_path / "mine.npz", images=_images(), labels=labels)
+    said = []
+    assert open_images(tmp_path / "mine.npz", say=said.append).labels is None
+    assert len(said) == 1 and said[0].endswith(": they are left out.")
+
+
+@pytest.mark.parametrize(
+    "pixels, to_bytes",
+    [
+        (_images() / 127.5 - 1, lambda x: np.rint((x + 1) * 127.5).astype("uint8")),
+        ((_images() / 255).astype(np.float32), lambda x: np.rint(x * 255).astype("uint8")),
+        (_images().astype(np.float32), lambda x: np.rint(x).astype("uint8")),
+        (_images().astype(np.int64), lambda x: x.astype("uint8")),
+        (_images().astype(np.uint16) * 257, lambda x: (x // 257).astype("uint8")),
+        (_images() > 128, lambda images: images.astype("uint8") * 255),
+        ((_images() / 255).transpose(0, 3, 1, 2), None),
+    ],
+)
+def test_the_way_to_bytes_is_that_of_the_values(pixels, to_bytes):
+    with pytest.raises(DataError) as refused:
+        ArraySet(pixels, name="mine")
+    words = str(refused.value)
+    if to_bytes is None:
+        assert "transpose them by (0, 2, 3, 1); values in [0, 1] become uint8" in words
+        return
+    said = words.partition(" by ")[2].rstrip(".")
+    found = eval(said, {"rint": np.rint, "x": pixels, "images": pixels})  # what a user would type
+    np.testing.assert_array_equal(found, to_bytes(pixels))
+    assert pixels.dtype == bool or (found == _images()).all()
+
+
+@pytest.mark.parametrize(
+    "least, most, words",
+    [
+        (-3.0, 3.0, r"lie in \[-3, 3\]"),
+        (0.0, 1.02, r"lie in \[0, 1.02\]"),
+        (-1.1, 1.0, r"lie in \[-1.1, 1\]"),
+        (0, np.inf, "infinities or NaN"),
+        (np.nan, 1, "infinities or NaN"),
+    ],
+)
+def test_values_of_no_usual_range_are_named(least, most, words):
+    pixels = np.full((2, 8, 8, 3), 0.5)
+    pixels[0, 0, 0, 0], pixels[1, 0, 0, 0] = least, most
+    with pytest.raises(DataError, match=words):
+        ArraySet(pixels)
+
+
 def test_what_is_no_set_of_images_is_one_sentence(tmp_path):
     np.savez(tmp_path / "none.npz", codes=np.zeros(3))
     np.savez(tmp_path / "objects.npz", images=np.array([None, 1]))

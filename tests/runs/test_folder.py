@@ -67,6 +67,16 @@ def test_lines_of_the_version_before_are_the_same_list(tmp_path):
     assert records[0]["time"] == "2025-01-02T03:04:00+0000"
 
 
+def test_a_file_that_an_editor_has_saved_again_holds_the_same_scores(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.metrics_file.write_text(json.dumps(OLD_LINE) + "\n" + json.dumps({**OLD_LINE, "step": 600}) + "\n")
+    scores, text = folder.records(), folder.metrics_file.read_text()
+    assert scores
+    for encoding in ("utf-8-sig", "utf-16"):
+        folder.metrics_file.write_bytes(text.replace("\n", "\r\n").encode(encoding))
+        assert folder.records() == scores, encoding
+
+
 def test_an_evaluation_cut_off_at_any_byte_is_as_good_as_none(tmp_path):
     folder = RunFolder(tmp_path)
     folder.append(1, "train", [score("FID", 3.0), score("KID", 0.1)])

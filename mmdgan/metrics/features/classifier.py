@@ -6,7 +6,7 @@ once per data set: the weights are stored next to the data, with the accuracy on
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import json
 import zipfile
 from collections.abc import Callable
@@ -88,6 +88,8 @@ class ClassifierFeatures(Extractor):
         path = self._folder / f"classifier-{RECIPE}-{self._data.fingerprint()[:12]}.npz"
         facts = _read(path, model)
         if facts is None:
+            with contextlib.suppress(OSError):  # a damaged file must not be taken for that of a faster process
+                path.unlink()
             facts = train_classifier(model, self._data, self._say)
             facts = _keep(path, model, facts, self._say)
         self._model, self._facts = model, facts
@@ -112,18 +114,16 @@ class ClassifierFeatures(Extractor):
                 "of the same kind with --classifier_data."
             )
 
-    @functools.cached_property
-    def _run(self) -> Callable:  # type: ignore[override]
+    def _compute(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if self.resize in METHODS:
+            prepared = resize_images(images, self._input_shape[:2], self.resize) / 127.5 - 1.0
+        else:
+            prepared = _prepare(images, self._input_shape)
+        return self._model(prepared, training=False)
+
+    def extract(self, images: np.ndarray, say: Say | None = None) -> tuple[np.ndarray, np.ndarray]:
         self.prepare()
-
-        def run(images: tf.Tensor) -> list[tf.Tensor]:
-            if self.resize in METHODS:
-                prepared = resize_images(images, self._input_shape[:2], self.resize) / 127.5 - 1.0
-            else:
-                prepared = _prepare(images, self._input_shape)
-            return self._model(prepared, training=False)
-
-        return tf.function(run, reduce_retracing=True)
+        return super().extract(images, say)
 
 
 def build_classifier(input_shape: tuple[int, int, int], num_class: int) -> keras.Model:
@@ -263,15 +263,12 @@ def _read(path: Path, model: keras.Model) -> dict | None:
 
 
 def _keep(path: Path, model: keras.Model, facts: dict, say: Say) -> dict:
-    """Stores the weights; takes those of another process instead if it was faster, so that both score alike."""
+    """Stores the weights, unless another process was faster: then takes its weights, so that both score alike."""
     weights = model.get_weights()
     facts = {**facts, "hash": digest_arrays(weights)}
     try:
-        other = _read(path, model)
-        if other is not None:
-            return other
-        with atomic(path) as partial:
+        with atomic(path, first=True) as partial:
             np.savez(partial, facts=json.dumps(facts), **{f"w{i}": array for i, array in enumerate(weights)})
     except OSError as error:
         say(f"The classifier cannot be kept at {path} ({error}), and is trained again next time.")
-    return facts
+    return _read(path, model) or facts

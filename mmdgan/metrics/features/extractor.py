@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import functools
 import hashlib
 import socket
 from collections.abc import Callable, Iterable, Iterator
@@ -10,13 +12,16 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from mmdgan.core.errors import MetricError
 from mmdgan.core.progress import Say, Ticker
+from mmdgan.core.text import first_line
 
 
 class Extractor:
-    """Turns images into features and logits; each kind of network is a subclass.
+    """Turns images into features and logits; each kind of network is a subclass that has `_compute`.
 
-    One with `class_names` says which classes the logits stand for.
+    Sets of images may differ in size, and in channels where the network takes both: grey images are repeated to the
+    three channels of a network for colours. One with `class_names` says which classes the logits stand for.
 
     Attributes:
         label: "inception", "classifier", "classifier:NAME" or "keras:NAME"; the scores' names follow from it.
@@ -34,7 +39,10 @@ class Extractor:
     _source: str  # where the network comes from
     _hash: str
     _resize_text: str  # how images are resized, in words
-    _run: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+    def _compute(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Features (n, F) and logits (n, K), float32, of images uint8 (n, H, W, C), whose H, W and C are known."""
+        raise NotImplementedError
 
     def protocol(self) -> dict:
         """Where the features come from, as JSON-able entries of every score's record."""
@@ -57,16 +65,31 @@ class Extractor:
             Features (N, F) and logits (N, K), float32; K is 0 for a network without logits.
 
         Raises:
-            MetricError: The images have another number of channels than the network takes.
+            MetricError: The images have another number of channels than the network takes, or it does not run on
+                images of their size.
         """
         self._check_channels(images.shape[-1])
-        parts, ticker = [], Ticker()
+        run, parts, ticker = self._functions[images.shape[1:]], [], Ticker()
         for start in range(0, len(images), self.batch_size):
             if say and ticker.due():
                 say(f"Features of {self.label}: {start:,} of {len(images):,} images")
-            parts.append([part.numpy() for part in self._run(tf.constant(images[start : start + self.batch_size]))])
+            try:
+                outputs = run(tf.constant(images[start : start + self.batch_size]))
+            except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+                height, width, channels = images.shape[1:]
+                raise MetricError(
+                    f"The {self.label} features cannot be computed of {height}x{width}x{channels} images "
+                    f"({first_line(error).rstrip('.')}): bring the images to the network's size, or name another "
+                    "network with --features."
+                ) from error
+            parts.append([part.numpy() for part in outputs])
         features, logits = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         return features, logits
+
+    @functools.cached_property
+    def _functions(self) -> dict[tuple[int, ...], Callable]:
+        """The compiled network by the shape of an image: one for all would be traced again with a shape left open."""
+        return collections.defaultdict(lambda: tf.function(self._compute, reduce_retracing=True))
 
     def _check_channels(self, channels: int) -> None:
         """Raises a MetricError if the network does not take images of so many channels."""

@@ -58,13 +58,15 @@ class InceptionFeatures(Extractor):
         self._source, self.resize = str(path), check_method(resize or "legacy")
         self._resize_text = f"{METHODS[self.resize]} to {SIDE}x{SIDE}, grey repeated to 3 channels"
         try:
-            run = load_graph(path)
-            features, _ = _outputs(run, _prepare(tf.zeros((2, 8, 8, 3), tf.uint8), self.resize))
+            self._graph = load_graph(path)
+            features, _ = self._compute(tf.zeros((2, 8, 8, 3), tf.uint8))
         except (tf.errors.OpError, ValueError, TypeError, OSError, DecodeError, tarfile.TarError) as error:
             raise MetricError(f"The Inception graph {path} cannot be used: {first_line(error)}") from error
-        self._run = tf.function(lambda images: _outputs(run, _prepare(images, self.resize)), reduce_retracing=True)
         self.feature_count = int(features.shape[1])
         self._hash = _digest_files(path)
+
+    def _compute(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return _outputs(self._graph, _prepare(images, self.resize))
 
 
 def find_graph(inception: str | Path | None, data_root: str | Path) -> Path | None:

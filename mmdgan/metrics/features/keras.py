@@ -57,19 +57,20 @@ class KerasFeatures(Extractor):
         self.label = f"{PREFIX}{stem}"
         self._input_shape = self._checked_input(model, _OPEN_SIDE if prepare else None)
         try:
-            run = self._runner(model, prepare)
-            features, logits = run(tf.zeros((1, *(side or _OPEN_SIDE for side in self._input_shape)), tf.uint8))
+            self._model, self._preprocess = model, prepare
+            shape = (1, *(side or _OPEN_SIDE for side in self._input_shape))
+            features, logits = self._compute(tf.zeros(shape, tf.uint8))
         except MetricError:
             raise
         except Exception as error:  # a user's network may raise anything
             raise MetricError(f"The network {self._source} does not run on images: {first_line(error)}") from error
-        self._run = tf.function(run, reduce_retracing=True)
         self.feature_count, self.logit_count = int(features.shape[1]), int(logits.shape[1])
-        self.batch_size = int(np.clip(_BATCH_PIXELS // max(1, int(np.prod(self._sides() or (1, 1)))), 1, 100))
+        height, width = (side or 0 for side in self._input_shape[:2])
+        self.batch_size = int(np.clip(_BATCH_PIXELS // max(1, height * width), 1, 100))
         config = np.frombuffer(model.to_json().encode(), np.uint8)
         self._hash = digest_arrays([config, *model.get_weights()])
-        sides = self._sides()
-        size = f"{METHODS[self.resize]} to {sides[0]}x{sides[1]}" if sides else "none: the network takes any size"
+        size = f"{METHODS[self.resize]} to {height or 'any'}x{width or 'any'}"
+        size = size if height or width else "none: the network takes any size"
         self._resize_text = size + (", grey repeated to 3 channels" if self._input_shape[-1] == 3 else "")
 
     def _check_channels(self, channels: int) -> None:
@@ -78,11 +79,6 @@ class KerasFeatures(Extractor):
                 f"The network {self._source} takes images of {self._input_shape[-1]} channel, not {channels}: name "
                 "another one with --features."
             )
-
-    def _sides(self) -> tuple[int, int] | None:
-        """The height and width of the network's input; None where it takes any."""
-        height, width, _ = self._input_shape
-        return (height, width) if height and width else None
 
     def _checked_input(self, model: keras.Model, side: int | None) -> tuple[int | None, int | None, int]:
         """(H, W, C) of the network's input; `side` where H and W are open."""
@@ -93,17 +89,13 @@ class KerasFeatures(Extractor):
             )
         return shape[1] or side, shape[2] or side, shape[3]
 
-    def _runner(self, model: keras.Model, prepare: Callable | None) -> Callable:
-        """A function from images, uint8 (n, H, W, C), to features and logits."""
-
-        def run(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            sides = self._sides() or tuple(images.shape[1:3])
-            resized = resize_images(images, sides, self.resize)
-            if images.shape[-1] < self._input_shape[-1]:
-                resized = tf.repeat(resized, 3, axis=-1)
-            return self._outputs(model(prepare(resized) if prepare else resized, training=False))
-
-        return run
+    def _compute(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # A side that the network leaves open is the images' own.
+        sides = tuple(side or own for side, own in zip(self._input_shape, images.shape[1:3], strict=False))
+        resized = resize_images(images, sides, self.resize)
+        if images.shape[-1] < self._input_shape[-1]:
+            resized = tf.repeat(resized, 3, axis=-1)
+        return self._outputs(self._model(self._preprocess(resized) if self._preprocess else resized, training=False))
 
     def _outputs(self, outputs: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Features (n, F) and logits (n, K) of what a network returns."""

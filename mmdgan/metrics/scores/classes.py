@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mmdgan.core.lazy import np
-from mmdgan.metrics.context import Context, Side
+from mmdgan.metrics.context import Context, Side, pair_classes
 from mmdgan.metrics.records import make_record
 from mmdgan.metrics.registry import HIGHER, Metric, Score, register
 
@@ -60,7 +60,13 @@ class AskedClass(Metric):
         # A classifier of another data set has other classes.
         if asked is None or context.label != "classifier" or not _has_classes(context):
             return
-        found, names = context.generated.logits.argmax(axis=1) == asked, context.extractor.class_names
+        names = context.extractor.class_names
+        asked, _ = pair_classes(asked, context.generated.images.class_names, names)
+        if (asked < 0).any() or (asked >= len(names)).any():
+            note = "some images were asked for classes that the classifier does not know"
+            yield make_record(self.scores[0].of(context.label), None, len(asked), note=note)
+            return
+        found = context.generated.logits.argmax(axis=1) == asked
         shares = {name: float(found[asked == i].mean()) for i, name in enumerate(names) if i in asked}
         worst = min(shares, key=lambda name: shares[name])
         yield make_record(

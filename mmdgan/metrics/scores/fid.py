@@ -41,13 +41,14 @@ class FrechetDistance(Metric):
     def compute(self, context: Context) -> Iterator[dict]:
         generated, real, features = context.generated, context.real, context.extractor.feature_count
         real_features = real.features if isinstance(real, Side) else real
-        value = frechet_distance(real_features, generated.features, force=context.options.force)
+        value = unclipped_distance(real_features, generated.features, force=context.options.force)
         notes = [] if isinstance(real, Side) else unknown_of_statistics(real)
         if generated.count <= features or 0 < real.count <= features:
             notes.append(f"forced: fewer images than {features} features + 1, so the value means little")
+        notes += [clipped_note(value)] if value < 0 else []
         yield make_record(
             self.scores[0].of(context.label),
-            value,
+            max(value, 0.0),
             generated.count,
             real.count or None,
             note="; ".join(notes),
@@ -63,8 +64,9 @@ class FrechetDistance(Metric):
             yield make_record(name, None, half, half, note=f"needs {2 * (features + 1):,} real images")
             return
         real = context.real.features
-        value = frechet_distance(real[:half], real[-half:])
-        yield make_record(name, value, half, half, method=frechet_method(features))
+        value = unclipped_distance(real[:half], real[-half:])
+        note = clipped_note(value) if value < 0 else None
+        yield make_record(name, max(value, 0.0), half, half, note=note, method=frechet_method(features))
 
 
 def frechet_distance(a: np.ndarray | Moments, b: np.ndarray | Moments, *, force: bool = False) -> float:
@@ -75,11 +77,16 @@ def frechet_distance(a: np.ndarray | Moments, b: np.ndarray | Moments, *, force:
         force: Whether to compute it even if a covariance cannot have full rank.
 
     Returns:
-        The distance, 0 for equal moments; in squared units of the features.
+        The distance, 0 for equal moments; in squared units of the features. What rounding makes negative is 0.
 
     Raises:
         MetricError: N or M is less than F + 1 (without `force`), or the sets do not fit together.
     """
+    return max(unclipped_distance(a, b, force=force), 0.0)
+
+
+def unclipped_distance(a: np.ndarray | Moments, b: np.ndarray | Moments, *, force: bool = False) -> float:
+    """As `frechet_distance`, but possibly a little below 0: differences of large traces are rounded."""
     sizes: list[tuple[int, ...]] = [x.cov.shape if isinstance(x, Moments) else np.shape(x) for x in (a, b)]
     if any(len(size) != 2 for size in sizes) or sizes[0][1] != sizes[1][1]:
         shapes: list[Any] = [a, b]
@@ -93,6 +100,11 @@ def frechet_distance(a: np.ndarray | Moments, b: np.ndarray | Moments, *, force:
     _require_same_features(a, b)
     root = _trace_of_root(a.cov, b.cov)
     return float(np.sum((a.mean - b.mean) ** 2) + np.trace(a.cov) + np.trace(b.cov) - 2 * root)
+
+
+def clipped_note(value: float) -> str:
+    """What a record says of a negative distance that it holds as 0."""
+    return f"rounding gave {value:.1e}, which counts as 0"
 
 
 def frechet_method(features: int) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np
-from mmdgan.metrics.context import UNKNOWN, Context, Facts
+from mmdgan.metrics.context import UNKNOWN, Context, Facts, class_name, pair_classes
 from mmdgan.metrics.records import finite, make_record
 from mmdgan.metrics.registry import LOWER, Metric, Score, register
-from mmdgan.metrics.scores.fid import frechet_distance, frechet_method
+from mmdgan.metrics.scores.fid import clipped_note, frechet_method, unclipped_distance
 
 
 @register
@@ -34,34 +34,45 @@ class IntraClassDistance(Metric):
             raise MetricError(
                 "intra_fid needs labels of the real images, which have none: leave it out of the metrics."
             )
-        if missing := sorted(set(np.unique(facts.labels)) - set(np.unique(facts.labels_training))):
+        names, real_names = facts.class_names, facts.class_names_training
+        asked, _ = pair_classes(facts.labels, names, real_names)
+        if missing := np.unique(facts.labels[~np.isin(asked, facts.labels_training)]).tolist():
+            there = _listed(np.unique(facts.labels_training).tolist(), real_names)
             raise MetricError(
-                f"intra_fid finds no real images of class {missing[0]}, which some generated images have: compare "
-                "with a data set of the same classes."
+                f"intra_fid finds no real images of class {_listed(missing, names)}, which some generated images have: "
+                f"compare with a data set of the same classes (this one has {there}), or name the classes alike."
             )
         least = 2 if facts.options.force else facts.features + 1
-        of_asked = facts.labels_training[np.isin(facts.labels_training, facts.labels)]
-        for side, labels in (("generated", facts.labels), ("real", of_asked)):
+        of_asked = facts.labels_training[np.isin(facts.labels_training, asked)]
+        for side, labels in (("generated", asked), ("real", of_asked)):
             label, count = _smallest(labels)
             if count < least:
                 raise MetricError(
                     f"intra_fid of {facts.features} features needs at least {least:,} images of each class, and of "
-                    f"class {label} there are {count:,} {side} ones: give more images, choose fewer features, leave "
-                    "intra_fid out, or have it computed and marked all the same (`evaluate --force`)."
+                    f"class {class_name(label, real_names)} there are {count:,} {side} ones: give more images, choose "
+                    "fewer features, leave intra_fid out, or have it computed and marked all the same (`evaluate "
+                    "--force`)."
                 )
 
     def compute(self, context: Context) -> Iterator[dict]:
         generated, training, force = context.generated, context.training_side, context.options.force
         assert generated.labels is not None and training.labels is not None  # as `check` has seen
         features, names = context.extractor.feature_count, training.images.class_names
+        asked, by_number = pair_classes(generated.labels, generated.images.class_names, names)
         values: dict[str, float | None] = {}
-        for label in np.unique(generated.labels):
-            of_class = [side.features_of(np.flatnonzero(side.labels == label)) for side in (generated, training)]
-            name = names[label] if label < len(names) else str(label)
-            values[name] = finite(frechet_distance(*of_class, force=force))
+        below = 0.0
+        for label in np.unique(asked).tolist():
+            places = (np.flatnonzero(labels == label) for labels in (asked, training.labels))
+            of_class = [side.features_of(part) for side, part in zip((generated, training), places, strict=True)]
+            value = unclipped_distance(*of_class, force=force)
+            values[class_name(label, names)], below = finite(max(value, 0.0)), min(below, value)
         known = [value for value in values.values() if value is not None]
         count, count_real = _smallest(generated.labels)[1], _smallest(training.labels)[1]
         note = f"mean of {len(values)} classes"
+        note += ", paired by number" if by_number else ""
+        if left := np.setdiff1d(training.labels, asked).tolist():
+            note += f"; no images of class {_listed(left, names)}"
+        note += f"; {clipped_note(below)}" if below < 0 else ""
         if min(count, count_real) <= features:
             note += f"; forced: {min(count, count_real)} images in the smallest class for {features} features, so the "
             note += "value means little"
@@ -76,6 +87,12 @@ class IntraClassDistance(Metric):
             count_real_per_class=count_real,
             method=frechet_method(features),
         )
+
+
+def _listed(labels: Sequence[int], names: Sequence[str], most: int = 5) -> str:
+    """Classes by name: "cat, dog and 8 others"."""
+    more = f" and {len(labels) - most} others" if len(labels) > most + 1 else ""
+    return ", ".join(class_name(label, names) for label in labels[: most if more else None]) + more
 
 
 def _smallest(labels: np.ndarray) -> tuple[int, int]:

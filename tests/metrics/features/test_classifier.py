@@ -1,6 +1,7 @@
 """The classifier: trained once, kept, read again, and a good neighbour."""
 
 import random
+import threading
 
 import keras
 import numpy as np
@@ -75,6 +76,40 @@ def test_other_data_or_a_damaged_file_mean_new_training(tmp_path, monkeypatch):
         path.write_bytes(path.read_bytes()[:1000])
     ClassifierFeatures(data, tmp_path).prepare()
     assert len(trained) == 3
+
+
+def test_of_two_processes_that_train_at_once_both_keep_the_first_ones(tmp_path, monkeypatch):
+    """Each has trained weights of its own when both come to store theirs, whatever lay there before."""
+    data, barrier = make_data(), threading.Barrier(2, timeout=60)
+    images = np.ascontiguousarray(data.images[:5].transpose(0, 2, 3, 1))
+
+    def train(model, data, say):
+        model.set_weights([weight + np.random.default_rng().normal(0, 0.1, weight.shape) for weight in model.weights])
+        barrier.wait()
+        return {"accuracy": 0.5, "trained_on": 1, "tested_on": 1}
+
+    def save(*args, **arrays):
+        real_save(*args, **arrays)
+        barrier.wait()  # both are written, and neither is in its place
+
+    real_save = np.savez
+    monkeypatch.setattr(classifier, "train_classifier", train)
+    monkeypatch.setattr(np, "savez", save)
+    path = tmp_path / f"classifier-{classifier.RECIPE}-{data.fingerprint()[:12]}.npz"
+    for before in (None, b"damaged"):
+        path.unlink(missing_ok=True)
+        if before:
+            path.write_bytes(before)
+        extractors = [ClassifierFeatures(data, tmp_path) for _ in range(2)]
+        threads = [threading.Thread(target=extractor.prepare) for extractor in extractors]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        later = ClassifierFeatures(data, tmp_path)
+        hashes = {extractor.protocol()["feature_hash"] for extractor in (*extractors, later)}
+        assert len(hashes) == 1
+        first, second, third = (extractor.extract(images)[0] for extractor in (*extractors, later))
+        np.testing.assert_array_equal(first, second)
+        np.testing.assert_array_equal(first, third)
 
 
 def test_it_changes_nobodys_random_numbers_or_names(tmp_path):

@@ -105,6 +105,24 @@ def test_the_resize_is_what_is_asked_for_and_said(tmp_path, resize):
     assert InceptionFeatures(tmp_path / "graph.pb").resize == "legacy"
 
 
+@pytest.mark.parametrize("resize", ["legacy", "tfgan", "clean"])
+def test_sets_of_other_sizes_and_channels_in_any_order(tmp_path, resize):
+    """A set's features do not depend on the sets before it; grey images are as their three equal channels."""
+    path, random = _make(tmp_path, "frozen"), np.random.default_rng(4)
+    shapes = [(9, 8, 3), (8, 9, 3), (299, 299, 3), (9, 8, 1), (16, 16, 1), (16, 16, 3)]
+    sets = [random.integers(0, 256, (count, *shape), dtype=np.uint8) for shape in shapes for count in (3, 2)]
+    expected = [InceptionFeatures(path, resize).extract(images) for images in sets]
+    for images, outputs in zip(sets, expected, strict=True):
+        if images.shape[-1] == 1:
+            colours = InceptionFeatures(path, resize).extract(images.repeat(3, axis=-1))
+            np.testing.assert_allclose(outputs[0], colours[0], atol=1e-5)
+    extractor = InceptionFeatures(path, resize)
+    for order in (range(len(sets)), reversed(range(len(sets)))):
+        for number in order:
+            for found, outputs in zip(extractor.extract(sets[number]), expected[number], strict=True):
+                np.testing.assert_allclose(found, outputs, atol=1e-5)
+
+
 def test_another_resize_is_refused(tmp_path):
     with pytest.raises(MetricError, match="no resize 'nearest': choose one of legacy, tfgan, clean"):
         InceptionFeatures(_make(tmp_path, "frozen"), "nearest")

@@ -104,6 +104,26 @@ def test_a_network_of_any_size_and_a_grey_one(tmp_path):
         extractor.extract(IMAGES)
 
 
+@pytest.mark.parametrize("resize", ["legacy", "tfgan", "clean"])
+@pytest.mark.parametrize("sides", [(12, 12), (None, None), (None, 12)])
+def test_sets_of_other_sizes_and_channels_in_any_order(tmp_path, resize, sides):
+    images = keras.Input((*sides, 3))
+    features = layers.GlobalAveragePooling2D()(layers.Conv2D(5, 3, activation="relu")(images))
+    keras.Model(images, features).save(tmp_path / "net.keras")
+    extractor, random = KerasFeatures(f"keras:{tmp_path}/net.keras", resize), np.random.default_rng(4)
+    network = keras.models.load_model(tmp_path / "net.keras")
+    shapes = [(12, 12, 3), (20, 12, 3), (12, 20, 3), (12, 12, 1), (9, 7, 1), (9, 7, 3)]
+    sets = [random.integers(0, 256, (4, *shape), dtype=np.uint8) for shape in shapes]
+    for number in [*range(6), *reversed(range(6)), 3, 0, 5, 2]:
+        colours = np.broadcast_to(sets[number], (*sets[number].shape[:3], 3))
+        size = tuple(side or own for side, own in zip(sides, colours.shape[1:3], strict=True))
+        expected = network(resize_images(tf.constant(colours), size, resize), training=False)
+        np.testing.assert_allclose(extractor.extract(sets[number])[0], expected, rtol=1e-4, atol=1e-3)
+    if sides[0] is None:
+        with pytest.raises(MetricError, match="keras:net features cannot be computed of 2x2x3 images"):
+            extractor.extract(sets[0][:, :2, :2])
+
+
 def test_networks_that_do_not_fit_are_refused_by_what_they_return(tmp_path):
     for outputs, reason in (
         ("other names", r"returns \['logits', 'pool'\] of the shapes .*; it must return features \(F,\)"),

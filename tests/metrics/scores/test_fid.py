@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from mmdgan import metrics
 from mmdgan.core.errors import MetricError
+from mmdgan.metrics import sets
 from mmdgan.metrics.features import tfgan
 from mmdgan.metrics.scores import fid
 from tests.helpers.feature_sets import mixed_features
@@ -120,3 +121,34 @@ def test_frechet_distance_of_too_few_samples_is_refused_unless_forced():
     assert np.isfinite(metrics.frechet_distance(a, a[:20], force=True))
     unknown = metrics.Moments(np.zeros(20), np.eye(20), 0)
     assert np.isfinite(metrics.frechet_distance(a, unknown))
+
+
+def test_a_distance_that_rounding_makes_negative_is_0_and_the_record_says_by_how_much(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)
+
+    class Pixels:
+        label, feature_count, resize = "pixels", 12, "none"
+
+        def extract(self, images, say=None):
+            return images[:, :2, :2].reshape(len(images), -1).astype("float32"), np.empty((len(images), 0), "float32")
+
+        def protocol(self):
+            return {"features": "pixels", "feature_source": "pixels", "feature_hash": "1", "resize": "none"}
+
+    for excess in (1e-6, 0.0, -1e-6):  # the trace of the root, beyond the one of equal sets
+        monkeypatch.setattr(fid, "_trace_of_root", lambda a, b, excess=excess: np.trace(a) + excess)
+        equal = sets.ArraySet(images, np.arange(60) % 2)
+        records = metrics.evaluate_sets(equal, equal, Pixels(), ("fid", "intra_fid"))
+        found = {record["identifier"]: record for record in records if "real-real" not in record["metric"]}
+        assert found["fid"]["value"] == metrics.frechet_distance(*[images[:, 0, :4].reshape(60, 12)] * 2)
+        for record in found.values():
+            assert record["value"] == pytest.approx(max(0, -2 * excess), abs=1e-9) and record["value"] >= 0
+            assert ("rounding gave -2.0e-06, which counts as 0" in record.get("note", "")) == (excess > 0)
+
+
+def test_equal_sets_are_not_below_0(method):
+    for seed, scale in ((0, 1.0), (1, 1e3), (2, 1e-3)):
+        features = scale * mixed_features(60, 20, seed)
+        rounded = fid.unclipped_distance(features, features)
+        assert metrics.frechet_distance(features, features) == max(0.0, rounded)
+        assert abs(rounded) < 1e-6 * np.trace(np.cov(features, rowvar=False))
