@@ -212,7 +212,7 @@ def check_sets(
     whole = real if training is None else training
     # Labels of stored images are read when they are asked for.
     labels: dict = {"labels": first.labels, "labels_training": whole.labels} if "intra_fid" in metrics else {}
-    names = {"class_names": first.class_names, "class_names_training": whole.class_names}
+    names: dict = {"class_names": first.class_names, "class_names_training": whole.class_names}
     facts = Facts(first.count, real.count, whole.count, options, first.shape, real.shape, **labels, **names)
     return check(metrics, facts, extractor, leave_out)
 

@@ -208,7 +208,8 @@ def open_arrays(path: Path, say: Say = log) -> ArraySet:
     Raises:
         DataError: The file cannot be read, or has no images.
     """
-    labels, names = None, ()
+    labels: np.ndarray | None = None
+    names: tuple[str, ...] = ()
     try:
         if not zipfile.is_zipfile(path) and path.suffix.lower() != ".npz":
             return ArraySet(np.load(path, mmap_mode="r", allow_pickle=False), name=path.name)

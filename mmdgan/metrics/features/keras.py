@@ -91,9 +91,9 @@ class KerasFeatures(Extractor):
 
     def _compute(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # A side that the network leaves open is the images' own.
-        sides = tuple(side or own for side, own in zip(self._input_shape, images.shape[1:3], strict=False))
-        resized = resize_images(images, sides, self.resize)
-        if images.shape[-1] < self._input_shape[-1]:
+        (height, width, channels), (own_height, own_width) = self._input_shape, images.shape[1:3]
+        resized = resize_images(images, (height or own_height, width or own_width), self.resize)
+        if images.shape[-1] < channels:
             resized = tf.repeat(resized, 3, axis=-1)
         return self._outputs(self._model(self._preprocess(resized) if self._preprocess else resized, training=False))
 
