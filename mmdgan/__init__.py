@@ -41,6 +41,8 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names load on first u
         build_generator as build_generator,
         build_network as build_network,
     )
+    from mmdgan.runs.experiment import Experiment as Experiment
+    from mmdgan.runs.run import open_run as open_run
 
 __getattr__, __dir__, __all__ = lazy.attach(__name__)
 __all__ += ["__version__"]

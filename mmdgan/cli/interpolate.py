@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mmdgan.cli import flags
-from mmdgan.cli.sample import EMA, HOW, STEP, WHAT, WHERE, check_class, check_size, file_name
+from mmdgan.cli.sample import EMA, HOW, STEP, WHAT, WHERE, check_size, file_name
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
 
@@ -64,7 +64,7 @@ def interpolate(argv: Sequence[str]) -> int:
     rows, frames = options.rows, options.frames
     sampling.check_paths(options.mode, rows, frames, loop=options.loop)
     folder = RunFolder.open(parsed.arguments[0])
-    check_class(folder, options.class_)
+    folder.check_class(options.class_)
     prepare_tensorflow()
     generator, step = folder.load_generator(options.step, options.ema)
     spec = generator.spec

@@ -95,7 +95,7 @@ def sample(argv: Sequence[str]) -> int:
 
     check_image_target(options.out)
     folder = RunFolder.open(parsed.arguments[0])
-    check_class(folder, options.class_)
+    folder.check_class(options.class_)
     from_file = None if options.codes in _CODES else sampling.read_codes(options.codes)
     prepare_tensorflow()
     generator, step = folder.load_generator(options.step, options.ema)
@@ -271,14 +271,3 @@ def check_size(rows: int, columns: int, shape: tuple[int, int, int]) -> None:
             f"a picture of {rows * columns:,} images would be {width:,} pixels wide and {height:,} high, more than "
             "viewers open; make fewer, or name a folder or a .npz for samples."
         )
-
-
-def check_class(folder: RunFolder, number: int | None) -> None:
-    """Checks that a run has a class of this number."""
-    if number is None:
-        return
-    num_class = folder.read_config()["experiment"].get("num_class", 0)
-    if num_class < 2:
-        raise ConfigError(f"class is {number}, but {folder.path} is unconditional; leave it out.")
-    if not 0 <= number < num_class:
-        raise ConfigError(f"class is {number}; {folder.path} has the classes 0 to {num_class - 1}.")

@@ -13,5 +13,9 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names load on first u
     from mmdgan.runs.folder import (
         RunFolder as RunFolder,
     )
+    from mmdgan.runs.run import (
+        Run as Run,
+        open_run as open_run,
+    )
 
 __getattr__, __dir__, __all__ = lazy.attach(__name__)

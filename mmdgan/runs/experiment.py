@@ -28,6 +28,7 @@ from mmdgan.runs.scores import JUDGES
 from mmdgan.training.aids.settings import FALLING, KINDS, SCHEDULES, Aids
 
 if TYPE_CHECKING:
+    from mmdgan.runs.run import Run
     from mmdgan.training.callbacks import CallbacksLike
 
 LOSS, AIDS = "options of the loss", "training aids"
@@ -360,7 +361,7 @@ class Experiment:
         """What `run` would do: configuration and networks; without TensorFlow, without writing."""
         return self.plan().dry_run()
 
-    def run(self, callbacks: CallbacksLike = (), say: Say = log) -> dict[str, Any]:
+    def run(self, callbacks: CallbacksLike = (), say: Say = log) -> Run:
         """Trains up to `max_step`, from the run's newest checkpoint if there is one.
 
         Everything that can be wrong is found before the first step: the configuration, the data, the features
@@ -374,17 +375,20 @@ class Experiment:
                 line on standard error.
 
         Returns:
-            "folder", "step", "grid" (its path, or None if no round ended here), "scores" (the last round's, by name),
-            "best" (the step of the best checkpoint, or None).
+            The run, with its samples, curves, scores and networks. As a mapping it has the keys "folder", "step", "grid"
+            (its path, or None if no round ended here), "scores" (the last round's, by name) and "best" (the step of the
+            best checkpoint, or None).
 
         Raises:
             ConfigError, DesignError, DataError, MetricError: As in `mmdgan.errors`, before training; among them that
                 another process is training in the run's directory.
             Interrupted, Diverged, WorkerLost: Of mmdgan.training; the first is a KeyboardInterrupt.
         """
+        from mmdgan.runs.run import Run
         from mmdgan.runs.train import train
 
-        return train(self.plan(), callbacks, say)
+        outcome = train(self.plan(), callbacks, say)
+        return Run(RunFolder(outcome["folder"]), outcome)
 
     def stops(self) -> list[int]:
         """The steps after which samples and scores are made; the last step is always one of them."""

@@ -200,6 +200,16 @@ class RunFolder:
             raise CheckpointError(f"{self.path} has no checkpoint of step {step}; {there}")
         return steps[-1] if step is None else step
 
+    def check_class(self, number: int | None) -> None:
+        """Checks that the run has a class of this number; a ConfigError names those it has."""
+        if number is None:
+            return
+        num_class = self.read_config()["experiment"].get("num_class", 0)
+        if num_class < 2:
+            raise ConfigError(f"class is {number}, but {self.path} is unconditional; leave it out.")
+        if not 0 <= number < num_class:
+            raise ConfigError(f"class is {number}; {self.path} has the classes 0 to {num_class - 1}.")
+
     def has_average(self) -> bool:
         """Whether the run averages its generator's weights (`ema` of an experiment)."""
         return self.read_config()["experiment"].get("ema") is not None
