@@ -16,6 +16,7 @@ from mmdgan.metrics.registry import identifiers
 
 if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
     from mmdgan.core.files import append_jsonl as append_jsonl
+    from mmdgan.metrics.comparison import Scores as Scores, score as score
     from mmdgan.metrics.evaluate import evaluate_images as evaluate_images, evaluate_sets as evaluate_sets
     from mmdgan.metrics.features.resolve import resolve as resolve
     from mmdgan.metrics.moments import Moments as Moments, read_moments as read_moments

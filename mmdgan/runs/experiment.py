@@ -53,9 +53,9 @@ _speed = functools.partial(option, group="speed")
 _scores = functools.partial(option, group="scores")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Experiment:
-    """What to train, on what, how long, and what to write on the way."""
+    """What to train, on what, how long, and what to write on the way."""  # The fields are added below.
 
     architecture: str = _network(
         "cifar10/DCGAN",
@@ -311,6 +311,11 @@ class Experiment:
         None, "folder of cached image features; none: DATA_ROOT/features; off: no cache", scope="place"
     )
 
+    def __repr__(self) -> str:
+        """The fields that are not at their defaults."""
+        fields = [(field.name, getattr(self, field.name), field.default) for field in dataclasses.fields(self)]
+        return f"Experiment({', '.join(f'{name}={value!r}' for name, value, default in fields if value != default)})"
+
     @classmethod
     def load(cls, run: str | os.PathLike) -> Experiment:
         """The experiment of an existing run directory.
@@ -375,9 +380,9 @@ class Experiment:
                 line on standard error.
 
         Returns:
-            The run, with its samples, curves, scores and networks. As a mapping it has the keys "folder", "step", "grid"
-            (its path, or None if no round ended here), "scores" (the last round's, by name) and "best" (the step of the
-            best checkpoint, or None).
+            The run, with its samples, curves, scores and networks. As a mapping it has the keys "folder", "step",
+            "grid" (its path, or None if no round ended here), "scores" (the last round's, by name) and "best" (the step
+            of the best checkpoint, or None).
 
         Raises:
             ConfigError, DesignError, DataError, MetricError: As in `mmdgan.errors`, before training; among them that
@@ -421,6 +426,11 @@ class Experiment:
         options = {k: v[0] if isinstance(v, tuple) and len(v) == 1 else v for k, v in given.items()}
         return losses.get(self.loss, **options)
 
+
+Experiment.__doc__ = "\n".join(
+    [f"{Experiment.__doc__}\n\nAttributes:"]
+    + [f"    {field.name}: {field.metadata['help']}." for field in dataclasses.fields(Experiment)]
+)
 
 IDENTITY = defaults(Experiment, identity=True)
 """What a resumed run must share with the run before, with the values of runs made before there was such a field."""

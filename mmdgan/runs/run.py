@@ -1,8 +1,8 @@
 """A run from Python: samples, curves, scores and networks of its directory.
 
-    run = mmdgan.open_run("Results/sample/my_run")
-    images = run.sample(64)
-    plt.plot(*run.curves["GANLoss/gen"][:2])
+run = mmdgan.open_run("Results/sample/my_run")
+images = run.sample(64)
+plt.plot(*run.curves["GANLoss/gen"][:2])
 """
 
 from __future__ import annotations

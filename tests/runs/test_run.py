@@ -64,3 +64,10 @@ def test_a_run_without_checkpoint_says_so(tiny_run, tmp_path):
         run.sample(1)
     with pytest.raises(ConfigError, match="did you mean"):
         mmdgan.open_run(tiny_run[1].parent)
+
+
+def test_an_experiment_prints_what_is_not_a_default_and_documents_its_fields():
+    experiment = mmdgan.Experiment(loss="rep_b", max_step=5)
+    assert repr(experiment) == "Experiment(loss='rep_b', max_step=5)"
+    for field in dataclasses.fields(experiment):
+        assert f"    {field.name}: {field.metadata['help']}." in mmdgan.Experiment.__doc__
