@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import functools
+import io
 import itertools
 import json
 import os
@@ -81,6 +83,14 @@ def decoded(content: bytes, errors: str = "strict") -> str:
     elif len(content) > 1 and b"\0" in content[:2]:
         encoding = "utf-16-le" if content[0] else "utf-16-be"
     return content.decode(encoding, errors).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def csv_rows(text: str) -> csv.DictReader:
+    """The rows of a CSV file's text, by the names in its first line, which commas, semicolons or tabs separate.
+
+    Spreadsheets write semicolons where the comma is the decimal sign, and tabs in UTF-16.
+    """
+    return csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=text.partition("\n")[0].count))
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdgan.core.errors import DataError
-from mmdgan.core.files import write_text
+from mmdgan.core.files import read_text, write_text
 
 FORMAT = 2
 _READABLE = (1, FORMAT)  # format 1 has neither sizes and checksums of shards nor the options
@@ -99,7 +99,7 @@ def read_sidecar(folder: Path, name: str) -> Sidecar | None:
         return None
     remedy = f"move {folder} aside and convert the data set again"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
         version, count = content.pop("format"), content.pop("count")
         sidecar = _sidecar(content) if version in _READABLE else None
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:

@@ -111,6 +111,9 @@ def _preset(reference: str) -> tuple[Path, str]:
 
 def _run(path: Path) -> dict:
     """The names that a Python file defines; it may import modules next to it, as a script may."""
+    with open(path, "rb") as stream:
+        if stream.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            raise DesignError(f"the architecture file {path} is UTF-16, which Python does not read: save it as UTF-8.")
     _offer_presets()
     _forget_presets()
     search_path = list(sys.path)

@@ -86,7 +86,7 @@ def _presets_in(family: str, path: Path, num_class: int) -> list[Preset]:
 
 def documentation(path: Path) -> dict[str, str]:
     """The strings beneath the assignments to public names at the top of a Python file; "" where there is none."""
-    body = ast.parse(path.read_text(encoding="utf-8")).body
+    body = ast.parse(path.read_bytes()).body
     texts = {}
     for statement, after in zip(body, [*body[1:], None], strict=True):
         target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)

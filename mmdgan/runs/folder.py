@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import CheckpointError, ConfigError
-from mmdgan.core.files import write_text
+from mmdgan.core.files import read_text, write_text
 from mmdgan.core.lock import FILE as LOCK
 from mmdgan.core.progress import Say, log
 from mmdgan.runs.scores import append_scores, newest, read_scores, retire_scores
@@ -70,7 +70,7 @@ class RunFolder:
     def read_config(self) -> dict[str, Any]:
         """The contents of config.json; ConfigError if it is damaged."""
         try:
-            config = json.loads(self.config_file.read_text(encoding="utf-8"))
+            config = json.loads(read_text(self.config_file))
             if not {"experiment", "architecture"} <= set(config):
                 raise ValueError("experiment or architecture is missing")
         except ValueError as error:

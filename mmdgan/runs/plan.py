@@ -419,7 +419,10 @@ def _check_data(e: Experiment, info: data.DataInfo, generator: design.NetworkSpe
         )
     image = tuple(generator.output_shape)
     if image != tuple(info.shape):
+        prepared = ""
+        if image[1:] == tuple(info.shape[1:]) and image[0] in (1, 3) and e.data != "sample":
+            prepared = f", or prepare the images with --channels {image[0]} under another name"
         raise ConfigError(
             f"architecture {e.architecture} makes images of {image} (C, H, W), but those of {e.data} are "
-            f"{tuple(info.shape)}; choose an architecture of that size."
+            f"{tuple(info.shape)}; choose an architecture of that shape{prepared}."
         )

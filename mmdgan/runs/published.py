@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.files import csv_rows, read_text
 from mmdgan.losses import registry as losses
 from mmdgan.metrics.registry import lower_is_better
 
@@ -183,9 +184,8 @@ def explain(data: str, loss: str, rows: Iterable[Published], csv: str | os.PathL
 def _read(path: Path, _changed: int) -> tuple[Published, ...]:
     """The rows of a file, read again when it changes."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            columns, lines = set(reader.fieldnames or ()), list(reader)
+        reader = csv_rows(read_text(path))
+        columns, lines = set(reader.fieldnames or ()), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"published: {path} cannot be read as a CSV ({error}); give another file.") from None
     if columns >= _GRID:

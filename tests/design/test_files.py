@@ -10,6 +10,7 @@ import pytest
 
 from mmdgan.core.errors import DesignError
 from mmdgan.design import load_architecture, parse_architecture
+from mmdgan.design.presets import documentation
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,6 +53,14 @@ class TestFiles:
     @pytest.mark.parametrize("reference", [None, 3, "", ":", "/", "\0", "\0:A", "x" * 5000 + ".py:A", "//:"])
     def test_garbage(self, reference):
         failing(reference, "architecture")
+
+    def test_files_of_other_editors(self, tmp_path):
+        for encoding in ("utf-8-sig", "utf-8"):
+            (tmp_path / "my.py").write_bytes(f'# Größe\r\nMINE = {OWN!r}\r\n"""Mine."""\r\n'.encode(encoding))
+            assert load_architecture(f"{tmp_path}/my.py:MINE") == OWN
+            assert documentation(tmp_path / "my.py") == {"MINE": "Mine."}
+        (tmp_path / "my.py").write_bytes(f"MINE = {OWN!r}\n".encode("utf-16"))
+        failing(f"{tmp_path}/my.py:MINE", "my.py is UTF-16, which Python does not read: save it as UTF-8")
 
     @pytest.mark.parametrize(
         ("text", "words"),

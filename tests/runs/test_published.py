@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,12 @@ def test_another_file(tmp_path):
     assert find("stl10", "rmb", file) == []
     file.write_text(file.read_text().replace("12.5", "11.25"))
     assert [row.value for row in find("cifar10", "rmb", file)] == [11.25]
+    text = file.read_text()
+    for number, encoding in enumerate(("utf-8-sig", "utf-16", "utf-16-le"), 1):
+        for mark in ",;\t":
+            file.write_bytes(text.replace("11.25", f"{number}.5").replace(",", mark).encode(encoding))
+            os.utime(file, ns=(0, number * 1000 + ord(mark)))
+            assert [row.value for row in find("cifar10", "rmb", file)] == [number + 0.5], (encoding, mark)
 
 
 def test_folder_of_files(tmp_path):

@@ -33,7 +33,8 @@ def check_options(wanted: Mapping[str, Any], sidecar: Sidecar, folder: Path) -> 
         sidecar: The data set's sidecar.
         folder: The data set's folder.
     """
-    made = {**wanted, "labels": "source" if sidecar.labels else "none", **sidecar.options}
+    labels = "source" if sidecar.labels else "none"
+    made = {**wanted, "labels": labels, "channels": sidecar.shape[0], **sidecar.options}
     for option, value in wanted.items():
         if made[option] != value and (option, value) != ("labels", "auto"):
             raise DataError(

@@ -62,9 +62,13 @@ def prepare(what: str, options: PrepareOptions | None = None, *, say: Say = log,
     folder = root / name
     existing = read_sidecar(folder, name)
     if existing is not None:
-        _check_same(request, geometry, existing, folder)
+        _check_same(request, geometry, shape[0], existing, folder)
         return _already(existing, root, say)
     source = _find(request, say)
+    if request.info.name not in CATALOG and options.channels is None and shape[0] == 3:
+        if source.channels == 1 or source.count and all(is_grey(item) for item in _spread(source)):
+            grey = "the images seem to be grey and are stored as RGB: --channels 1 stores one channel"
+            source = replace(source, note=", ".join(filter(None, (source.note, grey))))
     if not all(shape):
         shape = _first_shape(source, geometry, shape[0], options.skip_broken)
     from mmdgan.data.preparation.convert import convert
@@ -94,6 +98,8 @@ def _check(what: str, options: PrepareOptions) -> None:
             raise ConfigError(f"{field.name} is {value}; give one of {', '.join(choices)}.")
     if size is not None and size < 1:
         raise ConfigError(f"size is {size}; give at least 1 pixel.")
+    if options.channels not in (None, 1, 3):
+        raise ConfigError(f"channels is {options.channels}; give 1 for grey images or 3 for RGB.")
     if size is None and options.crop != "center" and what in CATALOG:
         raise ConfigError("crop is none without a size; give --size too, or leave --crop out.")
     if source is not None and kind:
@@ -136,6 +142,8 @@ def _request(what: str, options: PrepareOptions) -> Request:
     _check_name(name, kind)
     if entry.name == "sample":
         raise DataError("The data set sample is made on the spot; there is nothing to prepare.")
+    if options.channels is not None:
+        entry = replace(entry, shape=(options.channels, *entry.shape[1:]))
     if options.size is not None:  # the source's images may have any size
         entry = replace(entry, size=None)
     given = replace(
@@ -228,9 +236,10 @@ def _already(sidecar: Sidecar, data_root: Path, say: Say) -> Sidecar:
     return sidecar
 
 
-def _check_same(request: Request, geometry: Geometry, sidecar: Sidecar, folder: Path) -> None:
+def _check_same(request: Request, geometry: Geometry, channels: int, sidecar: Sidecar, folder: Path) -> None:
     """Raises a DataError when the data set that is there was made from something else, or otherwise."""
-    matching.check_options(_made(request, geometry, request.labels), sidecar, folder)
+    wanted = _made(request, geometry, request.labels) | ({"channels": channels} if channels else {})
+    matching.check_options(wanted, sidecar, folder)
     if request.source is not None:
         same = matching.is_from(sidecar, Path(request.source), request)
     else:  # any origin will do for a catalogue set without --source

@@ -34,6 +34,9 @@ class PrepareOptions:
         _IMAGES,
     )
     crop: str = option("center", "with --size: cut the middle out, or leave all", _IMAGES, ("center", "none"))
+    channels: int | None = option(
+        None, "1: grey images (luma of ITU-R 601), 3: RGB; none: what a named set has, RGB of your own images", _IMAGES
+    )
     skip_broken: bool = option(False, "leave broken images out and list them, instead of stopping", _IMAGES)
     labels: str = option(
         "auto",

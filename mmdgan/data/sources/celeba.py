@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from mmdgan.core.errors import DataError
+from mmdgan.core.files import read_text
 from mmdgan.data.sources.archives import recognise
 from mmdgan.data.sources.attributes import attribute_class, chosen_attributes, class_names
 from mmdgan.data.sources.base import ImageSource, Request, source
@@ -122,16 +123,15 @@ def read_attributes(path: Path, attributes: Sequence[str]) -> Attributes:
         DataError: The table is truncated or of another form, or an attribute is unknown.
     """
     try:
-        with open(path, encoding="utf-8-sig", errors="replace") as stream:
-            return _parsed(path, enumerate(stream, 1), attributes)
+        return _parsed(path, enumerate(read_text(path, "replace").split("\n"), 1), attributes)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}).") from error
 
 
 def _parsed(path: Path, lines: Iterator[tuple[int, str]], attributes: Sequence[str]) -> Attributes:
     first = next(lines, (0, ""))[1].strip()
-    comma = "," if "," in first else None
-    names = first.split(",")[1:] if comma else next(lines, (0, ""))[1].split()
+    comma = next((mark for mark in ",;\t" if mark in first), None)
+    names = first.split(comma)[1:] if comma else next(lines, (0, ""))[1].split()
     if not names or not (comma or first.isdecimal()):
         raise DataError(f"{path} does not begin as CelebA's table of attributes does: get it again.")
     chosen = chosen_attributes(attributes, names)

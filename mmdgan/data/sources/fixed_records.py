@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mmdgan.core.errors import DataError
+from mmdgan.core.files import decoded
 from mmdgan.data.sidecar import Origin
 from mmdgan.data.sources.archives import archived_files
 from mmdgan.data.sources.base import ImageSource, Item, Part, Request, cut, fewer_note
@@ -287,7 +288,7 @@ def read_names(file: ByteRange | None, usual: Sequence[str]) -> tuple[str, ...]:
     with Contents() as contents:
         content = contents.read(file, 0, min(file.size, _NAMES_LIMIT))
     try:
-        return check_names(content.decode("utf-8").split(), usual, file.name)
+        return check_names(decoded(content).split(), usual, file.name)
     except UnicodeDecodeError as error:
         raise DataError(f"{file.name} is not text: download it again.") from error
 

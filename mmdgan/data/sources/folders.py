@@ -7,7 +7,6 @@ labels, folder by folder.
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mmdgan.core.errors import DataError
-from mmdgan.core.files import decoded
+from mmdgan.core.files import csv_rows, decoded
 from mmdgan.data.catalog import CATALOG
 from mmdgan.data.sources.archives import ENDINGS, recognise
 from mmdgan.data.sources.base import ImageSource, Request, source
@@ -388,7 +387,7 @@ def _read_table(where: str, file: str, content: bytes) -> list[tuple[str, Any]] 
         if file.endswith(".jsonl"):
             rows = [json.loads(line) for line in text.splitlines() if line.strip()]
         else:
-            rows = list(csv.DictReader(io.StringIO(text)))
+            rows = list(csv_rows(text))
         column = next((name for name in _LABEL_COLUMNS if rows and name in rows[0]), None)
         if column is None or "file_name" not in rows[0]:
             return None

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from mmdgan.core.errors import DataError
+from mmdgan.core.files import decoded
 from mmdgan.data.sources import pickles
 from mmdgan.data.sources.archives import Tars, is_archive, recognise
 from mmdgan.data.sources.base import ImageSource, Request, source
@@ -169,7 +170,7 @@ def read_mapping(path: str | Path, stems: Sequence[str]) -> dict[str, str]:
         return _keyed(path, [(number, *pair) for number, pair in enumerate(pickles.load_pairs(path), 1)])
     if len(content) > _MAX_BYTES:
         raise DataError(f"The mapping {path} holds more than {_MAX_BYTES:,} bytes: it is another file.")
-    lines = content.decode("utf-8-sig", "replace").splitlines()
+    lines = decoded(content, "replace").splitlines()
     rows = [(number, re.split(r"[\s,]+", line.strip())) for number, line in enumerate(lines, 1) if line.strip()]
     if rows and all(len(words) == 1 for _, words in rows):
         return _in_order(path, rows, stems)

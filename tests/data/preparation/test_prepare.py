@@ -13,6 +13,7 @@ from PIL import Image
 from mmdgan.core.errors import ConfigError, DataError
 from mmdgan.data import info, sources
 from mmdgan.data.preparation.prepare import prepare
+from mmdgan.data.preparation.verify import verify
 from mmdgan.data.sources import tfds
 from mmdgan.data.sources.base import ImageSource, Item, Part
 from tests.helpers import handmade
@@ -92,6 +93,46 @@ def test_other_sizes_and_no_labels(root, official):
     assert sidecar.options["resize"] == sidecar.options["crop"] == [16, 16] and sidecar.options["labels"] == "none"
     first = Image.fromarray(handmade.images(20)[0].transpose(1, 2, 0)).resize((16, 16), Image.Resampling.LANCZOS)
     assert np.array_equal(pixels_of(root, sidecar)[0], np.asarray(first).transpose(2, 0, 1))
+
+
+def luma(images):
+    """ITU-R 601's grey of images (N, 3, H, W), in the fixed point that imaging libraries use."""
+    weighted = np.einsum("nchw,c->nhw", images.astype(np.int64), np.array([19595, 38470, 7471]))
+    return ((weighted + 0x8000) >> 16).astype(np.uint8)[:, None]
+
+
+def test_grey_images_of_every_source(root, official, photos, tmp_path):
+    grey = [picture(number, 24, 20)[:, :, :1] for number in range(6)]
+    for number, pixels in enumerate(grey):
+        folder = tmp_path / "scans"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(pixels[:, :, 0]).save(folder / f"{number}.png")
+    kept, lines = run(f"folder:{folder}", root, name="kept", channels=1)
+    assert kept.shape == (1, 24, 20) and "stored as RGB" not in lines[0]
+    assert np.array_equal(pixels_of(root, kept), np.stack(grey).transpose(0, 3, 1, 2))
+    colour, lines = run(f"folder:{folder}", root, name="colour")
+    assert colour.shape == (3, 24, 20) and "seem to be grey and are stored as RGB: --channels 1" in lines[0]
+    assert np.array_equal(pixels_of(root, colour), pixels_of(root, kept).repeat(3, 1))
+    assert not verify(root / "kept", lambda line: None).problems
+    for name, sidecar, other in (("kept", kept, None), ("kept", kept, 3), ("colour", colour, 1)):
+        found = f"have channels {sidecar.shape[0]}, not {other or 3}: move"
+        with pytest.raises(DataError, match=found):
+            run(f"folder:{folder}", root, name=name, channels=other)
+        assert run(f"folder:{folder}", root, name=name, channels=sidecar.shape[0])[0] == sidecar
+    assert run(f"folder:{folder}", root, name="colour")[0] == colour
+
+    made, lines = run(f"folder:{photos}", root, name="photos", channels=1)
+    wanted = [luma(picture(number, 24, 20).transpose(2, 0, 1)[None]) for number in (*range(0, 12, 2), *range(1, 12, 2))]
+    assert (
+        made.labels and np.array_equal(pixels_of(root, made), np.concatenate(wanted)) and "--channels" not in lines[0]
+    )
+    cifar, _ = run("cifar10", root, source=official, channels=1)
+    assert np.array_equal(pixels_of(root, cifar), luma(handmade.images(20)))
+    assert info("cifar10", root).shape == (1, 32, 32)
+    with pytest.raises(DataError, match="have channels 1, not 3"):
+        run("cifar10", root, source=official)
+    with pytest.raises(ConfigError, match="channels is 2; give 1 for grey images or 3 for RGB"):
+        run("cifar10", root, source=official, channels=2)
 
 
 def test_a_size_lifts_the_catalogue_s_demands_on_the_source(root, tmp_path):

@@ -90,8 +90,14 @@ def test_the_table_of_kaggle(tmp_path):
     path = made.write_files(tmp_path / "img_align_celeba", FILES)
     rows = [",".join([name, *map(str, row)]) for name, row in zip(NAMES, VALUES, strict=True)]
     text = "\n".join([",".join(["image_id", *ATTRIBUTES]), *rows]) + "\n"
-    (tmp_path / "list_attr_celeba.csv").write_text(text)
-    assert found(path, labels="source", attributes=("Young",))[2] == [1, 1, 0, 1]
+    for change in (text, text.replace("\n", "\r\n"), text.replace(",", ";"), text.replace(",", "\t")):
+        for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+            (tmp_path / "list_attr_celeba.csv").write_bytes(change.encode(encoding))
+            assert found(path, labels="source", attributes=("Young",))[2] == [1, 1, 0, 1]
+    (tmp_path / "list_attr_celeba.csv").unlink()
+    for encoding in ("utf-8-sig", "utf-16"):
+        (tmp_path / "list_attr_celeba.txt").write_bytes(TABLE.replace("\n", "\r\n").encode(encoding))
+        assert found(path, labels="source", attributes=("Young",))[2] == [1, 1, 0, 1]
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,14 @@ def test_validation_images(validation, tmp_path_factory, form):
         assert source.class_names == tuple(IDS)
 
 
+@pytest.mark.parametrize("form", [name for name, content in FORMS.items() if isinstance(content, str)])
+def test_mappings_in_the_encodings_of_other_programs(tmp_path, form):
+    path = made.write_tar(tmp_path / "ILSVRC2012_img_val.tar", VALIDATION)
+    for encoding in ("utf-8-sig", "utf-16", "utf-16-le"):
+        (tmp_path / "mapping").write_bytes(FORMS[form].replace("\n", "\r\n").encode(encoding))
+        assert found(path, split="validation", mapping=tmp_path / "mapping")[2] == NUMBERS
+
+
 def test_validation_images_without_mapping(validation):
     source, images, labels = found(validation, split="validation")
     assert np.array_equal(images, PICTURES) and labels == [None] * 6 and "--mapping" in source.note

@@ -76,14 +76,15 @@ def test_labels_that_are_incomplete_or_odd_are_refused(store):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-@pytest.mark.parametrize("file", ["metadata.csv", "metadata.jsonl"])
+@pytest.mark.parametrize("file", ["metadata.csv", "metadata.csv;", "metadata.csv\t", "metadata.jsonl"])
 def test_image_folders_of_hugging_face(store, file, encoding):
+    file, separator = file.rstrip(";\t"), file[12:] or ","
     animals = ["dog", "cat", "eel", "cat", "dog", "cat"]
     for labels, names in ((animals, ("cat", "dog", "eel")), ([1, 0, 2, 0, 1, 10], tuple(map(str, range(11))))):
         rows = [{"file_name": name, "label": label} for name, label in zip(FLAT, labels, strict=True)]
         if file.endswith("csv"):
             stream = io.StringIO()
-            writer = csv.DictWriter(stream, ["file_name", "label"], lineterminator="\r\n")
+            writer = csv.DictWriter(stream, ["file_name", "label"], lineterminator="\r\n", delimiter=separator)
             writer.writeheader()
             writer.writerows(rows)
             text = stream.getvalue()
