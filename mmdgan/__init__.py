@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names load on first u
         layers as layers,
         losses as losses,
         metrics as metrics,
+        mmd as mmd,
         networks as networks,
         tf1 as tf1,
         training as training,

@@ -114,8 +114,8 @@ def measure(trained: Trained) -> PointsResult:
     """The numbers of a trained run."""
     import numpy as np
 
+    from mmdgan import losses, mmd
     from mmdgan.data.synthetic import GaussianMixture
-    from study import two_sample
     from study.modes import mode_report
 
     settings = trained.settings
@@ -126,14 +126,14 @@ def measure(trained: Trained) -> PointsResult:
         tested = min(TESTED, settings.samples // 2)
         x, y = data[:tested], generated[:tested]
         # Of points that the test does not see: its divisions stay exchangeable.
-        widths = [share * two_sample.median_distance(data[tested : 2 * tested]) for share in WIDTHS]
-        energy = two_sample.energy_test(x, y, settings.permutations, settings.seed)
-        mmd = two_sample.mmd_test(x, y, widths, permutations=settings.permutations, seed=settings.seed)
+        widths = [share * mmd.median_distance(data[tested : 2 * tested]) for share in WIDTHS]
+        energy = mmd.two_sample_test(x, y, "energy", settings.permutations, unbiased=False, seed=settings.seed)
+        tested_mmd = mmd.two_sample_test(x, y, "gaussian", settings.permutations, sigma=widths, seed=settings.seed)
         numbers = {
-            "energy": two_sample.energy_distance(data, generated),
+            "energy": float(losses.cramer(data, generated, unbiased=False)),
             "p_energy": energy.p_value,
-            "mmd2": mmd.statistic,
-            "p_mmd": mmd.p_value,
+            "mmd2": tested_mmd.statistic,
+            "p_mmd": tested_mmd.p_value,
         }
     return PointsResult(
         settings=settings,
@@ -232,4 +232,5 @@ def _cell(name: str, value: Any) -> str:
 
 
 def _numbers(value: Any) -> str:
-    return ", ".join(f"{number:.3g}" for number in (value if isinstance(value, tuple) else (value,)))
+    values = value if isinstance(value, tuple) else (value,)
+    return ", ".join(each if isinstance(each, str) else f"{each:.3g}" for each in values)

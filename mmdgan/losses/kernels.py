@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.lazy import tf
 from mmdgan.core.types import TensorLike
-from mmdgan.losses.registry import check_option, near_and_valid
+from mmdgan.losses.options import check_option, near_and_valid
 
 KernelFunction = Callable[[Any], Any]
 Logs = dict[str, Any]
@@ -29,6 +29,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "rational_quadratic": {"alpha": (1.0,), "beta": 2.0},
     "laplace": {"sigma": (1.0,)},
 }
+
+MEDIAN = "median"
+"""The value of an option sigma that stands for `median_sigma`."""
 
 _ROOT_EPSILON = 1e-16
 """Under the root of a squared distance: gradients stay finite at coincident rows."""
@@ -148,6 +151,27 @@ def pair_products(a: TensorLike, b: TensorLike) -> Pairs:
     """Inner products ``<x, y>`` of the rows of two samples of equal width: the linear kernel."""
     a, b = as_floats(a, b)
     return Pairs(*(tf.matmul(first, second, transpose_b=True) for first, second in ((a, a), (b, b), (a, b))))
+
+
+def median_sigma(score_gen: TensorLike, score_data: TensorLike) -> tf.Tensor:
+    """The median distance between two different rows of the pooled scores, the "median heuristic" for a Gaussian width.
+
+    Source: Gretton et al. 2012, section 8. It is a constant to gradients, and at least 1e-8, for scores that are equal.
+
+    Args:
+        score_gen: (B, d).
+        score_data: (B, d).
+
+    Returns:
+        A scalar.
+    """
+    pooled = tf.stop_gradient(tf.concat(as_floats(score_gen, score_data), axis=0))
+    squares = squared_distances(pooled, pooled)
+    # Each pair twice; the pairs of a row with itself, here below 0, come first.
+    ordered = tf.sort(tf.reshape(tf.linalg.set_diag(squares, -tf.ones_like(pooled[:, 0])), [-1]))
+    rows = tf.shape(pooled)[0]
+    middle = rows + rows * (rows - 1) // 2
+    return root((tf.sqrt(ordered[middle - 1]) + tf.sqrt(ordered[middle])) ** 2 / 4)
 
 
 def squared_distances(a: TensorLike, b: TensorLike) -> tf.Tensor:

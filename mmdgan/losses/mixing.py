@@ -41,7 +41,7 @@ def mmd_g_mix(
     score_data: TensorLike,
     inputs: LossInputs,
     *,
-    sigma: Sequence[float] = SIGMAS,
+    sigma: float | Sequence[float] = SIGMAS,
     mix_threshold: float = 1.0,
 ) -> GanLosses:
     """fixed_g whose critic sees groups mixed more and more while L_G stays above mix_threshold."""
@@ -64,7 +64,7 @@ def sgm(
     mix_threshold: float = 0.2,
 ) -> GanLosses:
     """mmd_g_mix with one Gaussian."""
-    return mmd_g_mix(score_gen, score_data, inputs, sigma=[sigma], mix_threshold=mix_threshold)
+    return mmd_g_mix(score_gen, score_data, inputs, sigma=sigma, mix_threshold=mix_threshold)
 
 
 @loss("rand_g_mix", source=RELEASED, width=width, state=_COIN)

@@ -32,7 +32,8 @@ from mmdgan.losses.kernels import (
     score_distances,
     squared_distances,
 )
-from mmdgan.losses.registry import GanLosses, LossInputs, check_option, loss
+from mmdgan.losses.options import check_option
+from mmdgan.losses.registry import GanLosses, LossInputs, loss
 
 SIGMAS = (1.0, math.sqrt(2.0), 2.0, math.sqrt(8.0), 4.0)
 _PAPER = "Wang et al. 2019"

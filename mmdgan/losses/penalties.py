@@ -20,7 +20,8 @@ from mmdgan.core.types import TensorLike
 from mmdgan.losses import registry
 from mmdgan.losses.kernels import as_floats
 from mmdgan.losses.mmd import SIGMAS, witness
-from mmdgan.losses.registry import SCALE_WEIGHT, check_option, near_and_valid
+from mmdgan.losses.options import check_option, near_and_valid
+from mmdgan.losses.registry import SCALE_WEIGHT
 
 Critic = Callable[[Any], Any]
 

@@ -16,15 +16,16 @@ without TensorFlow, so that `--help` is quick: the modules of losses take `tf` f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any, NamedTuple, TypeVar
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.lazy import tf
-from mmdgan.core.text import nearest, table
+from mmdgan.core.text import table
 from mmdgan.core.types import TensorLike
+from mmdgan.losses.kernels import MEDIAN, median_sigma
+from mmdgan.losses.options import check_option, near_and_valid
 
 F = TypeVar("F", bound=Callable)
 
@@ -218,7 +219,7 @@ class Loss:
         if not (entry.adds_penalty or self.penalty):
             dis_penalty = None
         inputs = self._inputs(seed, state)._replace(dis_penalty=dis_penalty, dis_scale=dis_scale)
-        return entry.function(score_gen, score_data, inputs, **self.options)
+        return entry.function(score_gen, score_data, inputs, **self._options(score_gen, score_data))
 
     @property
     def least_batch(self) -> int:
@@ -246,13 +247,20 @@ class Loss:
 
         Returns:
             sigma, or alpha and beta, and add_dot if it is not 0. For random-width losses sigma is the width of this
-            step, a tensor through which gradients pass; mixing losses have that of the unmixed scores, ins_noise
-            that of the noisy ones. Without MMD: {}.
+            step, a tensor through which gradients pass; for sigma="median" a tensor through which none pass. Mixing
+            losses have that of the unmixed scores, ins_noise that of the noisy ones. Without MMD: {}.
         """
         if width := ENTRIES[self.canonical].width:
             return {"sigma": width(score_gen, score_data, self._inputs(seed, state), **self.options)}
-        found = {name: self.options[name] for name in _KERNEL_OPTIONS if name in self.options}
+        options = self._options(score_gen, score_data)
+        found = {name: options[name] for name in _KERNEL_OPTIONS if name in options}
         return found | ({"add_dot": self.options["add_dot"]} if self.options.get("add_dot") else {})
+
+    def _options(self, score_gen: TensorLike, score_data: TensorLike) -> dict[str, Any]:
+        """The options, with the width that "median" stands for at these scores."""
+        if self.options.get("sigma") != MEDIAN:
+            return dict(self.options)
+        return {**self.options, "sigma": median_sigma(score_gen, score_data)}
 
     def _inputs(self, seed: TensorLike | None, state: Mapping[str, Any] | None) -> LossInputs:
         state = self.initial_state() if state is None else state
@@ -326,7 +334,8 @@ def resolve_options(name: str, **options: Any) -> dict[str, Any]:
     Args:
         name: One of `names`.
         **options: None stands for "not given", and may be said of any loss's options.
-            sigma: Gaussian width(s): a list for fixed_g and mmd_g_mix, one number for mgb, rep, rmb and sgm; or
+            sigma: Gaussian width(s): a list for fixed_g and mmd_g_mix, one number for mgb, rep, rmb and sgm; "median":
+            the median distance of each batch's scores; or
             variance: their squares a, ``exp(-D / (2 a))``.
             alpha, beta: Rational quadratic exponents (a list) and scale, for fixed_t.
             rep_weights: (w0, w1) with w0 - w1 = 1, for rep and rmb; or
@@ -356,6 +365,9 @@ def resolve_options(name: str, **options: Any) -> dict[str, Any]:
         if option not in defaults:
             known = near_and_valid(option, defaults) if defaults else ": it takes none"
             raise ConfigError(f"The loss {name!r} has no option {option!r}{known}.")
+        if option == "sigma" and isinstance(value, str) and value == MEDIAN:
+            resolved[option] = value
+            continue
         form = defaults["sigma"] if option == "variance" else defaults[option]
         resolved[option] = check_option(f"loss {name!r}", option, value, form)
     if "rep_lambda" in resolved:
@@ -371,45 +383,6 @@ def resolve_options(name: str, **options: Any) -> dict[str, Any]:
             f"{resolved['upper_bound']}: exchange them."
         )
     return resolved
-
-
-def check_option(owner: str, option: str, value: Any, default: Any) -> Any:
-    """A value in the form of its default: a bool, a number, or a tuple of numbers (of one, if given alone).
-
-    Args:
-        owner: Whose option it is, for the message: "loss 'rep'".
-        option: Its name. Numbers must be positive but those of rep_weights (two), rep_lambda and mix_threshold;
-            add_dot may be 0; omega is one number between 0 and 1, or two: a range.
-        value: What was given.
-        default: The option's default.
-
-    Raises:
-        ConfigError: Another form, or a number out of range.
-    """
-    if isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise ConfigError(f"{option} of the {owner} must be True or False, not {value!r}.")
-        return value
-    many = isinstance(default, tuple)
-    values = list(value) if many and isinstance(value, Iterable) and not isinstance(value, str) else [value]
-    if not values or not all(_is_finite_number(v) for v in values):
-        form = "one or more finite numbers" if many else "a finite number"
-        raise ConfigError(f"{option} of the {owner} must be {form}, not {value!r}.")
-    if option == "rep_weights" and len(values) != 2:
-        raise ConfigError(f"rep_weights of the {owner} must be two numbers (w0, w1), not {value!r}.")
-    if option == "add_dot" and min(values) < 0:
-        raise ConfigError(f"add_dot of the {owner} must be 0 or positive, not {value!r}.")
-    if option not in ("rep_weights", "rep_lambda", "mix_threshold", "add_dot") and min(values) <= 0:
-        raise ConfigError(f"{option} of the {owner} must be positive, not {value!r}.")
-    if option == "omega":
-        _check_omega(owner, values)
-    return tuple(float(v) for v in values) if many else float(values[0])
-
-
-def near_and_valid(word: Any, valid: Iterable[str]) -> str:
-    """The end of an error message on an unknown word: the nearest valid one, if any is near, and all."""
-    valid = list(valid)
-    return f"{nearest(word, valid)}; valid are {', '.join(valid)}"
 
 
 def _find(name: str) -> tuple[Entry, str]:
@@ -433,15 +406,3 @@ def _weights(name: str, given: Any, resolved: dict[str, Any]) -> tuple[float, fl
             f"{w0 - w1:g}: use (1 - lambda, -lambda), or pass rep_lambda."
         )
     return w0, w1
-
-
-def _check_omega(owner: str, values: Sequence[Any]) -> None:
-    if len(values) > 2 or max(values) >= 1 or list(values) != sorted(set(values)):
-        raise ConfigError(
-            f"omega of the {owner} is a mean kernel value: give one number between 0 and 1, or two in ascending "
-            f"order from between which it is drawn, not {', '.join(f'{v:g}' for v in values)}."
-        )
-
-
-def _is_finite_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

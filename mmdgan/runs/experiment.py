@@ -136,7 +136,9 @@ class Experiment:
     rep_lambda: float | None = _loss_option(
         None, "the same as λ = -w1: 1 is the repulsive loss, -1 is MMD-GAN", identity=False
     )
-    sigma: tuple[float, ...] | None = _loss_option(None, "widths of the Gaussian kernels")
+    sigma: tuple[float, ...] | Literal["median"] | None = _loss_option(
+        None, "widths of the Gaussian kernels; median: the median distance of each batch's scores"
+    )
     variance: tuple[float, ...] | None = _loss_option(
         None, "the same as squared widths a: exp(-D / (2 a))", identity=False
     )

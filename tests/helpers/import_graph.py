@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "mmdgan"
 FLOORS = (
     ("core",),
     ("design", "losses", "layers", "pictures", "sampling", "tf1"),
-    ("data", "networks"),
+    ("data", "networks", "mmd"),
     ("training", "metrics"),
     ("runs",),
     ("report", "sweeps", "export"),

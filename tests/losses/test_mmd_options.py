@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.spatial.distance
 import tensorflow as tf
 
 from mmdgan import losses
@@ -161,3 +162,25 @@ def test_errors_of_the_functions():
             losses.mmd2(G, X, **options)
     with pytest.raises(ConfigError, match="no option 'variance'"):
         losses.mmd2(G, X, "rational_quadratic", variance=1.0)
+
+
+@pytest.mark.parametrize("name", ["fixed_g", "mmd_g_mix", "mgb", "rep", "rmb", "sgm", "rep_b_gp", "rep_ds"])
+def test_sigma_median_is_the_median_distance_of_the_batch(name):
+    """Against the same loss with NumPy's median of the pooled pairs' distances; the width has no gradient."""
+    rng = np.random.default_rng(3)
+    gen, data = tf.Variable(rng.standard_normal((7, 4))), tf.constant(rng.standard_normal((7, 4)) + 0.5)
+    pooled = np.concatenate([gen.numpy(), data.numpy()])
+    width = np.median(scipy.spatial.distance.pdist(pooled))
+    extra = {"dis_penalty": 0.1} if name.endswith("_gp") else {"dis_scale": 0.5} if name.endswith("_ds") else {}
+
+    def run(sigma):
+        loss = losses.get(name, sigma=sigma)
+        with tf.GradientTape(persistent=True) as tape:
+            found = tf.function(lambda: loss(gen, data, seed=(1, 2), **extra)[:2])()
+        assert np.asarray(loss.penalty_kernel(gen, data)["sigma"]) == pytest.approx(width, rel=1e-12)
+        return [*found, *(tape.gradient(each, gen) for each in found)]
+
+    for ours, expected in zip(run("median"), run(float(width)), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-13)
+    equal = losses.get(name, sigma="median").penalty_kernel(gen * 0, data * 0)
+    assert float(equal["sigma"]) == pytest.approx(1e-8)
