@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from mmdgan.core.errors import CheckpointError
+from mmdgan.core.files import literal
 
 _DEEPER = {"gamma": "BN", "beta": "BN", "moving_mean": "BN", "moving_variance": "BN", "in_rand": "SN"}
 """The original's extra level between slot and variable."""
@@ -131,8 +132,9 @@ def import_checkpoint(
 
 def _read_checkpoint(prefix: str) -> dict[str, np.ndarray]:
     try:
-        reader = tf.train.load_checkpoint(prefix)
-        return {name: np.asarray(reader.get_tensor(name)) for name in reader.get_variable_to_shape_map()}
+        with literal(prefix) as path:
+            reader = tf.train.load_checkpoint(path)
+            return {name: np.asarray(reader.get_tensor(name)) for name in reader.get_variable_to_shape_map()}
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:  # IndexError: of data cut short
         raise CheckpointError(
             f"The checkpoint {prefix} cannot be read ({str(error).splitlines()[0]}); copy all its files again."

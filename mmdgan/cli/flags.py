@@ -39,7 +39,7 @@ class Parsed(NamedTuple):
 
 def usage(command: str, function: Any) -> str:
     """What the help of a verb says first: the command, and the function's docstring."""
-    return f"usage: {program()} {command}\n\n{inspect.getdoc(function)}"
+    return f"usage: {program()} {command}\n\n{inspect.getdoc(function) or ''}"
 
 
 def parse(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import shlex
 from collections.abc import Sequence
 
 from mmdgan import design
 from mmdgan.cli import flags
 from mmdgan.core.options import changed_flags
-from mmdgan.core.text import program
+from mmdgan.core.text import command
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
 
@@ -27,9 +26,9 @@ def import_tf1(argv: Sequence[str]) -> int:
     step = RunFolder(run).steps()[-1]
     again = changed_flags(_resuming(asked, Experiment.load(run), asked.plan(load).experiment, step))
     print(f"{prefix} is now the run {run}, after step {step:,}.")
-    print(f"Samples:      {program()} sample {run} --count 400")
-    print(f"Scores:       {program()} evaluate {run}")
-    print(f"Train it on:  {program()} train {shlex.join(again)}")
+    print(f"Samples:      {command('sample', run, '--count', 400)}")
+    print(f"Scores:       {command('evaluate', run)}")
+    print(f"Train it on:  {command('train', *again)}")
     return 0
 
 

@@ -32,6 +32,7 @@ from mmdgan.cli.summary import summary
 from mmdgan.cli.sweep import sweep
 from mmdgan.cli.train import EXAMPLE, Prepare, train
 from mmdgan.core.errors import ConfigError, MmdGanError
+from mmdgan.core.startup import open_streams
 from mmdgan.core.text import nearest, program
 from mmdgan.core.versions import VERSION
 from mmdgan.runs.experiment import Experiment
@@ -96,7 +97,14 @@ def help_text() -> str:
 def _first_try() -> str:
     """The command that trains on images made on the spot: the script of a checkout, which a wheel leaves out."""
     script = Path(__file__).resolve().parents[2] / "experiments" / "my_test_sample.py"
-    return f"python {os.path.relpath(script)}" if script.is_file() else f"\n  {program()} train {EXAMPLE}"
+    return f"python {_from_here(script)}" if script.is_file() else f"\n  {program()} train {EXAMPLE}"
+
+
+def _from_here(script: str | os.PathLike) -> str:
+    """A script's path in a command."""
+    with contextlib.suppress(OSError):  # the working folder has been deleted
+        script = os.path.relpath(script)
+    return shlex.quote(str(script))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -120,6 +128,7 @@ def run_main(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | 
         main: Takes the words after the program's name; returns None or a status.
         argv: These words; by default those of the process.
     """
+    open_streams()
     sys.exit(_status(main, sys.argv[1:] if argv is None else argv))
 
 
@@ -134,7 +143,7 @@ def run_experiment(
         usage: The script's docstring, shown by `--help`.
         prepare: Makes what the experiment needs, as `train` takes it.
     """
-    command = f"python {os.path.relpath(script)}"
+    command = f"python {_from_here(script)}"
     run_main(lambda argv: train(argv, preset, usage, command, prepare))
 
 
@@ -151,11 +160,10 @@ def _status(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) ->
     except KeyboardInterrupt as error:
         _explain(f"\nmmdgan: interrupted; to go on: {_same_command()}")
         return SIGNALLED + (error.signal if isinstance(error, _Stopped) else signal.SIGINT)
-    except BrokenPipeError:
-        # The reader of our output has closed it (`| head`); without this, Python complains at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
+        if not _has_working_folder():
+            _explain("mmdgan: the working folder has been deleted; go to one that exists, then give the command again")
+            return BAD_USE
         if error.errno not in _STORAGE:
             raise
         where = f" {error.filename}" if error.filename else ""
@@ -166,6 +174,13 @@ def _status(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) ->
         if status is None:
             raise
         return status
+
+
+def _has_working_folder() -> bool:
+    try:
+        return bool(os.getcwd())
+    except OSError:
+        return False
 
 
 class _Stopped(KeyboardInterrupt):
@@ -203,5 +218,5 @@ def _training_status(error: Exception) -> int | None:
 
 def _same_command() -> str:
     """The command that resumes an interrupted run: the one that was given, without --restart."""
-    words = [word for word in sys.orig_argv[1:] if word.lstrip("-") not in ("restart", "restart=true")]
+    words = [word for word in sys.orig_argv[1:] if word.lstrip("-").partition("=")[0] != "restart"]
     return shlex.join(["python", *words])

@@ -12,7 +12,7 @@ from typing import Any
 from mmdgan.cli import flags
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import changed_flags, option
-from mmdgan.core.text import format_value, nearest, program, table as aligned
+from mmdgan.core.text import command, format_value, nearest, table as aligned
 from mmdgan.sweeps.folder import DIVERGED, FAILED, RUNNING, SweepFolder, counts
 from mmdgan.sweeps.run import EngineOptions, run_sweep
 from mmdgan.sweeps.spec import Point, Sweep, expand, load, shown
@@ -85,7 +85,7 @@ def _run(spec: Sweep, options: SweepOptions) -> int:
 
     states = run_sweep(spec, options, results=options.results, data_root=options.data_root, say=say)
     print(f"Done: {counts(outcome for _, outcome in states)}.")
-    print(f"Table:  {program()} sweep table {states[0][0].experiment.results}")
+    print(f"Table:  {command('sweep', 'table', states[0][0].experiment.results)}")
     undone = [outcome for _, outcome in states if not outcome.is_result]
     if undone:
         raise ConfigError(
@@ -137,9 +137,9 @@ def best(argv: Sequence[str]) -> int:
     alone = dataclasses.replace(point.experiment, results="Results", run_name=None)
     print(f"{name} {outcome.value(name):.4g}: {shown(point.values) or point.run}, after {outcome.step:,} steps")
     print(f"Run:          {run}")
-    print(f"Report:       {program()} report {run}")
-    print(f"Train it on:  {program()} train {shlex.join(changed_flags(point.experiment))}")
-    print(f"Again, apart: {program()} train {shlex.join(changed_flags(alone))}")
+    print(f"Report:       {command('report', run)}")
+    print(f"Train it on:  {command('train', *changed_flags(point.experiment))}")
+    print(f"Again, apart: {command('train', *changed_flags(alone))}")
     return 0
 
 

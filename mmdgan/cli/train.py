@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import functools
 from collections.abc import Callable, Sequence
 
 from mmdgan.cli import flags
@@ -37,25 +36,21 @@ def train(
     """
     command = command or f"{program()} train"
     example = EXAMPLE.replace(" --lr_dis", " \\\n      --lr_dis")
-    usage = usage or f"Train an MMD-GAN; run again to resume.\n\n  {command} {example}"
-    usage = f"usage: {command} [--flag=value ...]\n\n{usage}"
-    parsed = flags.parse(preset or Experiment(), argv, usage=usage, switches=SWITCHES)
+    usage = usage or f"Train an MMD-GAN; run again to resume. A RUN goes on where it is.\n\n  {command} {example}"
+    own = "" if preset else "[RUN] "
+    usage = f"usage: {command} {own}[--flag=value ...]\n\n{usage}"
+    run: tuple[str, ...] = ()
+    if preset is None and argv and not argv[0].startswith("-"):
+        preset, run = Experiment.load(argv[0]), ("RUN",)
+    parsed = flags.parse(preset or Experiment(), argv, usage=usage, switches=SWITCHES, arguments=run)
     dry, experiment = "dry_run" in parsed.switches, parsed.options
     if prepare is not None:
         experiment = prepare(experiment, not dry)
     if not dry:
-        experiment.run(say=_say)
+        experiment.run(say=functools.partial(print, flush=True))  # at once, also into a pipe
         return 0
     plan = experiment.plan()
     print(plan.dry_run())
     if refusal := plan.refusal():
         raise ConfigError(refusal)
     return 0
-
-
-def _say(sentence: str) -> None:
-    """Prints a sentence at once, also into a pipe; if its reader has gone, the training continues."""
-    try:
-        print(sentence, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -86,8 +86,11 @@ def _check_workers(workers: Sequence[str], worker_index: int | None) -> None:
             )
         return
     for address in workers:
-        if not _ADDRESS.fullmatch(address):
-            raise ConfigError(f"workers has {address!r}; give host:port of each worker, separated by commas.")
+        port = address.rpartition(":")[2]
+        if not _ADDRESS.fullmatch(address) or not 0 < int(port) < 2**16:
+            raise ConfigError(
+                f"workers has {address!r}; give host:port of each worker, separated by commas, ports to 65535."
+            )
     if len(set(workers)) < len(workers):
         raise ConfigError(f"workers is {','.join(workers)}; give each worker another host or port.")
     if worker_index is None or not 0 <= worker_index < len(workers):

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import socket
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,27 @@ def atomic(path: str | os.PathLike, first: bool = False) -> Iterator[Path]:
         sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def literal(path: str | os.PathLike) -> Iterator[str]:
+    """A path for functions that take it for a pattern, as those of TensorFlow do that read checkpoints.
+
+    Args:
+        path: A file or folder, or the beginning of files' names.
+
+    Yields:
+        A path to the same, by links where there are characters of patterns in it.
+    """
+    path = Path(path)
+    if not set("*?[]\\") & set(str(path)):
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for file in path.parent.absolute().iterdir():
+            if file.name.startswith(path.name):
+                Path(folder, "link" + file.name[len(path.name) :]).symlink_to(file)
+        yield os.path.join(folder, "link")
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

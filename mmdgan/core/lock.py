@@ -35,7 +35,8 @@ class FolderLock:
         self,
         path: str | os.PathLike,
         busy: str = "another process{holder} is training in {path}; wait until it ends, or give another --run_name.",
-        unwritable: str = "the run directory {path} cannot be written ({reason}); give another --results.",
+        unwritable: str = "the run directory {path} cannot be written ({reason}); give another --results, or train a "
+        "copy of the run.",
         error: type[MmdGanError] = ConfigError,
         patience: float = _PATIENCE_SECONDS,
     ) -> None:

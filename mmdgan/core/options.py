@@ -7,13 +7,15 @@ them (`fields_with(Experiment, identity=True)`), so that a new field is one line
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.text import format_value, nearest
+from mmdgan.core.text import format_value, nearest, shown
 
 T = TypeVar("T")
 
@@ -31,6 +33,8 @@ def option(
     scope: str = "run",
     inputs: bool = False,
     hparams: str | None = None,
+    path: str | None = None,
+    compare: bool = True,
 ) -> Any:
     """A dataclass field that is also a flag.
 
@@ -49,10 +53,14 @@ def option(
             machine, such as a cache); "call" (one call of the program: config.json does not hold it).
         inputs: Whether it decides which images and which features of scores a run needs.
         hparams: "shown" in TensorBoard's HParams tab, as every field of the identity is, or "first" there.
+        path: Regular expression of the values that name a file or folder; its first group is the path.
+        compare: Whether instances with other values are unequal.
     """
-    roles = {"short": short, "identity": identity, "scope": scope, "inputs": inputs, "hparams": hparams}
+    roles = {"short": short, "identity": identity, "scope": scope, "inputs": inputs, "hparams": hparams, "path": path}
     limits = {"choices": choices, "least": least, "positive": positive}
-    return dataclasses.field(default=default, metadata={"help": help, "group": group, **limits, **roles})
+    return dataclasses.field(
+        default=default, compare=compare, metadata={"help": help, "group": group, **limits, **roles}
+    )
 
 
 def option_like(options: Any, name: str, group: str, **changes: Any) -> Any:
@@ -114,6 +122,40 @@ def check_limits(options: Any) -> None:
             raise ConfigError(f"{name} is {value}; give a positive number.")
 
 
+def plain(value: Any) -> Any:
+    """A value as config.json holds it: paths become text, NumPy numbers Python's, lists, ranges and arrays tuples."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return tuple(plain(part) for part in value) if isinstance(value, (list, tuple, range)) else value
+
+
+def check_types(options: Any) -> None:
+    """Checks that each value is of a type that its field's annotation names.
+
+    Raises:
+        ConfigError: One is not; the sentence names the field.
+    """
+    hints = typing.get_type_hints(type(options))
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if value != field.default and not Value(hints[field.name]).takes(value):
+            text = str(hints[field.name]).replace("typing.", "").removeprefix("<class '").removesuffix("'>")
+            raise ConfigError(f"{field.name} is {shown(value)}, of type {type(value).__name__}; it takes {text}.")
+
+
+def rebased(options: Mapping[str, Any], fields: Sequence[dataclasses.Field], base: str | os.PathLike) -> dict[str, Any]:
+    """Values by field name, with the relative paths among them (`path` of `option`) taken from a folder."""
+    found = dict(options)
+    for field in fields:
+        value = found.get(field.name)
+        pattern = field.metadata["path"]
+        match = re.fullmatch(pattern, value) if pattern and isinstance(value, str) else None
+        if match and value is not None:
+            found[field.name] = value[: match.start(1)] + os.path.join(base, match[1]) + value[match.end(1) :]
+    return found
+
+
 def changed_flags(options: Any) -> list[str]:
     """The flags that make these options of the defaults of their class, such as ["--seed=3"]."""
     values = [(field, getattr(options, field.name)) for field in dataclasses.fields(options)]
@@ -160,6 +202,7 @@ class Value:
         literals = [kind for kind in kinds if typing.get_origin(kind) is typing.Literal]
         self._words = [word for literal in literals for word in typing.get_args(literal)]
         self._type = next(kind for kind in kinds if kind not in (type(None), *literals))
+        self._mapping = any(typing.get_origin(kind) is Mapping for kind in kinds)
         self._choices = choices
 
     def parse(self, text: str) -> Any:
@@ -181,6 +224,19 @@ class Value:
             raise ValueError(f"it takes {len(kinds)} values separated by commas{self._alternatives()}")
         return tuple(self._scalar(part, kind) for part, kind in zip(parts, kinds, strict=True))
 
+    def takes(self, value: Any) -> bool:
+        """Whether a value is of the field's type; one number does for a tuple of any length."""
+        if value is None or (self._words and isinstance(value, str)):
+            return value is not None or self._optional
+        if isinstance(value, Mapping):
+            return self._mapping
+        if typing.get_origin(self._type) is not tuple:
+            return _is_a(value, self._type)
+        kinds = typing.get_args(self._type)
+        if kinds[-1] is Ellipsis:
+            return all(_is_a(part, kinds[0]) for part in (value if isinstance(value, tuple) else (value,)))
+        return isinstance(value, tuple) and all(_is_a(part, kind) for part, kind in zip(value, kinds, strict=False))
+
     def _scalar(self, text: str, kind: type) -> Any:
         if self._choices and text not in self._choices:
             raise ValueError(f"the valid values are {', '.join(self._choices)}")
@@ -198,6 +254,11 @@ class Value:
         """What else the field takes: " or none"."""
         endless = typing.get_origin(self._type) is tuple and typing.get_args(self._type)[-1] is Ellipsis
         return "".join(f" or {word}" for word in [*self._words, *(["none"] if self._optional or endless else [])])
+
+
+def _is_a(value: Any, kind: type) -> bool:
+    """Whether a value is of a type; whole numbers are numbers, truth values are not."""
+    return isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
 
 
 _BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -139,13 +141,68 @@ def keep_freed_memory() -> None:
         mallopt(mmap_max, 0)
 
 
+class _Lasting:
+    """A stream that drops what is written after its reader has gone (`| head`), so that the work goes on."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._dropping():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._dropping():
+            self._stream.flush()
+
+    @contextmanager
+    def _dropping(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):  # EIO: the terminal has gone
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
+def open_streams() -> None:
+    """Lets a program work on, whatever becomes of its output.
+
+    Standard streams that are closed (`2>&-`) are opened on nothing, so that no file gets their number and with it what
+    C++ code reports. Output whose reader has gone is dropped; characters that its encoding lacks are escaped.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+        if not isinstance(stream, _Lasting):
+            setattr(sys, name, _Lasting(stream))
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keeps everything off standard error, also what C++ code writes; prints it if the block raises."""
     import tempfile
 
-    sys.stderr.flush()
-    own = os.dup(2)
+    stream = sys.stderr or io.StringIO()  # of services and of pythonw it is None
+    stream.flush()
+    try:
+        own = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
@@ -155,6 +212,6 @@ def quiet() -> Iterator[None]:
             os.write(own, held.read())
             raise
         finally:
-            sys.stderr.flush()
+            stream.flush()
             os.dup2(own, 2)
             os.close(own)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
+import shlex
 import sys
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
@@ -91,6 +92,12 @@ def table(rows: Sequence[Sequence[str]], left: Container[int] = (0,), rule: bool
         ).rstrip()
         for line in lines
     )
+
+
+def command(*words: object) -> str:
+    """A command of mmdgan to be copied into a shell: "python -m mmdgan report 'Results/my run'"."""
+    called = program()
+    return shlex.join([*(called if called == "mmdgan" else "python -m mmdgan").split(), *map(str, words)])
 
 
 def program() -> str:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import json
 import os
 import runpy
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from mmdgan.core.errors import DesignError
+from mmdgan.core.files import read_text
 from mmdgan.core.text import listed, nearest, shown
+
+_LOADING = threading.RLock()
+"""Held while a file has the process's modules to itself."""
 
 
 def load_architecture(reference: str) -> dict:
@@ -19,8 +27,9 @@ def load_architecture(reference: str) -> dict:
 
     Args:
         reference: "path/file.py:NAME" for a dictionary in a file of one's own, which may import `mmdgan` and
-            `architectures`; or "module/NAME" for a preset, such as "cifar10/DCGAN", looked for in the presets
-            that come with mmdgan and then in ./architectures.
+            `architectures` and the modules next to it; "RUN/config.json" for the networks of a run; or "module/NAME"
+            for a preset, such as "cifar10/DCGAN", looked for in the presets that come with mmdgan and then in
+            ./architectures.
 
     Raises:
         DesignError: The file or the name does not exist (the message lists those that do), or the file fails.
@@ -71,6 +80,8 @@ def _load(reference: str, wanted: Callable[[object], bool]) -> Mapping | list | 
     """The value that a reference names, if it is of the wanted kind; error messages list only values of that kind."""
     if not isinstance(reference, str):
         raise DesignError(f"an architecture is named by text such as 'cifar10/DCGAN', not {shown(reference)}.")
+    if reference.endswith(".json"):
+        return _of_config(reference)
     source, colon, name = reference.rpartition(":")
     if not colon and reference.endswith(".py"):
         source, name = reference, ""
@@ -84,6 +95,16 @@ def _load(reference: str, wanted: Callable[[object], bool]) -> Mapping | list | 
         choice = f"{path} has {listed(found)}" if found else f"{path} has no dictionaries"
         raise DesignError(f"architecture {reference!r}: {problem}{nearest(name, found)}; {choice}.")
     return names[name]
+
+
+def _of_config(reference: str) -> dict:
+    """The architecture in a run's config.json."""
+    try:
+        return dict(json.loads(read_text(reference))["architecture"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise DesignError(
+            f"architecture {reference!r} is not a run's config.json that can be read ({type(error).__name__}: {error})."
+        ) from error
 
 
 def _own_file(reference: str, path: Path) -> Path:
@@ -114,24 +135,56 @@ def _run(path: Path) -> dict:
     with open(path, "rb") as stream:
         if stream.read(2) in (b"\xff\xfe", b"\xfe\xff"):
             raise DesignError(f"the architecture file {path} is UTF-16, which Python does not read: save it as UTF-8.")
-    _offer_presets()
-    _forget_presets()
-    search_path = list(sys.path)
-    sys.path.insert(0, str(path.parent.resolve()))
     try:
-        return runpy.run_path(str(path), run_name="architecture")
+        with _namespace(str(path.parent.resolve())):
+            return runpy.run_path(str(path), run_name="architecture")
     except (Exception, SystemExit) as error:
         raise DesignError(
             f"the architecture file {path} fails{_line(error, path)} with {type(error).__name__}: {error}."
         ) from error
-    finally:
-        sys.path[:] = search_path
 
 
-def _forget_presets() -> None:
-    """Lets a file that changes an imported preset in place find the original one each time it is run."""
-    for name in [name for name in sys.modules if name.startswith(("architectures.", "mmdgan.architectures."))]:
-        del sys.modules[name]
+@contextlib.contextmanager
+def _namespace(folder: str) -> Iterator[None]:
+    """Within the block, presets and the modules of a folder are loaded afresh; the process's own come back after it.
+
+    So a file that changes an imported network in place finds the original one each time, another file's helper of the
+    same name is not taken for this one's, and edits are seen.
+    """
+
+    def is_apart(name: str) -> bool:
+        if (name + ".").startswith(("architectures.", "mmdgan.architectures.")):
+            return True
+        top = name.partition(".")[0]
+        if top in ("__main__", "mmdgan") or top in sys.stdlib_module_names:
+            return False
+        if top not in found:
+            spec = PathFinder.find_spec(top, [folder])
+            # A folder without __init__.py gives way to an installed package of its name.
+            file = getattr(sys.modules.get(top), "__file__", None)
+            found[top] = spec is not None and (spec.origin is not None or file is None)
+        return found[top]
+
+    found: dict[str, bool] = {}
+    with _LOADING:
+        before = (list(sys.path), sys.dont_write_bytecode)
+        importlib.invalidate_caches()
+        aside = {name: module for name, module in list(sys.modules.items()) if is_apart(name)}
+        for name in aside:
+            del sys.modules[name]
+        # Bytecode is looked up by whole seconds: it would hide an edit within the same one.
+        sys.dont_write_bytecode = True
+        sys.path.insert(0, folder)
+        try:
+            _offer_presets()
+            yield
+        finally:
+            sys.path[:], sys.dont_write_bytecode = before
+            found.clear()
+            for name in [name for name in list(sys.modules) if is_apart(name)]:
+                del sys.modules[name]
+            vars(sys.modules["mmdgan"]).pop("architectures", None)  # `from mmdgan import architectures` asks here first
+            sys.modules.update(aside)
 
 
 def _line(error: BaseException, path: Path) -> str:

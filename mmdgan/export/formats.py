@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.files import literal
 
 if TYPE_CHECKING:
     import keras
@@ -127,7 +128,8 @@ def run_saved_model(network: InferenceNetwork, path: Path, x: np.ndarray, labels
     """Returns the outputs of the SavedModel for x and labels (N,)."""
     import tensorflow as tf
 
-    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+    with literal(path) as place:
+        serve = tf.saved_model.load(place).signatures["serving_default"]
     inputs = {name: tf.constant(value) for name, value in network.feed(x, labels).items()}
     return serve(**inputs)[network.output_name].numpy()
 

@@ -50,12 +50,12 @@ def cell_shape(folder: RunFolder) -> tuple[int, int]:
 
 def _read(file: Path, height: int, width: int) -> np.ndarray:
     """A grid of pictures, uint8 (rows H, columns W, C)."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(file) as image:
             pixels = np.asarray(image.convert("L" if image.mode in ("L", "1") else "RGB"))
-    except (OSError, UnidentifiedImageError) as error:
+    except (OSError, Image.DecompressionBombError) as error:
         raise DataError(f"The grid {file} cannot be read ({error}); delete it, or restore it.") from error
     if pixels.shape[0] % height or pixels.shape[1] % width:
         raise DataError(

@@ -14,7 +14,7 @@ import numpy as np
 from mmdgan import design
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import defaults, fields_with
-from mmdgan.runs.experiment import Experiment
+from mmdgan.runs.experiment import Experiment, placed
 from mmdgan.runs.folder import RunFolder
 from mmdgan.runs.published import Wanted
 from mmdgan.training.event_files import Scalars, read_scalars
@@ -49,10 +49,9 @@ class RunFacts:
         """Returns the facts of a run directory; a ConfigError says that it is none, or damaged."""
         folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
         config = folder.read_config()
-        saved = {name: tuple(v) if isinstance(v, list) else v for name, v in config["experiment"].items()}
         return cls(
             folder,
-            defaults(Experiment) | saved,
+            defaults(Experiment) | placed(folder, config["experiment"]),
             config["architecture"],
             config.get("data", {}),
             config.get("versions", {}),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mmdgan.core.text import command
 from mmdgan.pictures import grid
 from mmdgan.report.blocks import Block, Picture, SideBySide, missing, or_missing
 from mmdgan.report.evolution import cell_shape, evolution_frames
@@ -34,7 +35,7 @@ def neighbours(run: ReportedRun) -> Iterator[Block]:
     """Renders the section "Nearest training images": generated images above the training images nearest to them."""
     newest = {r["metric"]: r for r in run.records if r.get("identifier") == "nn" and r.get("closest")}
     if not newest:
-        what = f"`python -m mmdgan evaluate {run.folder.path} --metrics=nn`"
+        what = f"`{command('evaluate', run.folder.path, '--metrics=nn')}`"
         yield missing(f"the run has no such score; {what} looks for generated images that are copies.")
     elif not run.pictures:
         yield missing("nearest training images (--nopictures).")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from mmdgan.core.text import command
 from mmdgan.metrics.records import format_value
 from mmdgan.metrics.registry import direction, is_of_real, kind
 from mmdgan.report import protocol
@@ -27,7 +28,7 @@ def scores(run: ReportedRun) -> Iterator[Block]:
     if newest:
         yield from _values(run, newest, found)
     else:
-        yield missing(f"scores: the run has none; `python -m mmdgan evaluate {run.folder.path}` makes them.")
+        yield missing(f"scores: the run has none; `{command('evaluate', run.folder.path)}` makes them.")
     if reason := published.explain(e["data"], e["loss"], found, run.published):
         yield Text(reason)
     else:
@@ -61,7 +62,7 @@ def _values(run: ReportedRun, newest: list[Record], found: list[Published]) -> I
     yield Text(_explanation(newest, found))
     if step < max(run.saved, default=0):
         newer = f"The newest checkpoint, of step {max(run.saved):,}, has no scores yet"
-        yield Text(f"{newer}; `python -m mmdgan evaluate {run.folder.path}` makes them.")
+        yield Text(f"{newer}; `{command('evaluate', run.folder.path)}` makes them.")
     if run.best is not None:
         yield Text(f"The checkpoint of step {run.best:,} is kept as the best one.")
     notes = dict.fromkeys(f"{record['metric']}: {record['note']}" for record in newest if record.get("note"))

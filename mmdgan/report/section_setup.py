@@ -11,7 +11,7 @@ from typing import Any
 from mmdgan import design
 from mmdgan.core.errors import MmdGanError
 from mmdgan.core.options import changed_flags
-from mmdgan.core.text import format_value
+from mmdgan.core.text import command, format_value
 from mmdgan.metrics import METRICS
 from mmdgan.report.blocks import Block, Code, Details, Table, Text, missing
 from mmdgan.report.facts import RunFacts
@@ -44,13 +44,13 @@ def setup(run: ReportedRun) -> Iterator[Block]:
 
 def commands(run: ReportedRun) -> Iterator[Block]:
     """Renders the section "Commands"."""
-    path = shlex.quote(str(run.folder.path))
+    path = run.folder.path
     flags, notes = train_flags(run.facts)
-    step = "" if run.step is None else f" --step={run.step}"
+    step = [] if run.step is None else [f"--step={run.step}"]
     lines = [
-        "python -m mmdgan train " + " \\\n    ".join(shlex.quote(flag) for flag in flags),
-        f"python -m mmdgan sample {path} --count=400{step}",
-        f"python -m mmdgan evaluate {path} {' '.join(evaluate_flags(run.folder.latest_scores()))}",
+        f"{command('train')} " + " \\\n    ".join(shlex.quote(flag) for flag in flags),
+        command("sample", path, "--count=400", *step),
+        command("evaluate", path, *evaluate_flags(run.folder.latest_scores())),
         f"tensorboard --logdir {shlex.quote(str(run.folder.logs))}",
     ]
     yield Text("To train such a run again, sample from it, score it, and see its curves:")

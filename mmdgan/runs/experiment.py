@@ -12,18 +12,20 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mmdgan import design
 from mmdgan.core.devices import REPLICA_LOSSES, STRATEGIES
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.options import defaults, fields_with, option
+from mmdgan.core.options import defaults, fields_with, option, plain, rebased
 from mmdgan.core.progress import Say, log
 from mmdgan.data.memory import CACHES
 from mmdgan.losses import registry as losses
 from mmdgan.metrics import METRICS
 from mmdgan.runs.folder import RunFolder
-from mmdgan.runs.plan import FEATURES, Load, Plan, make_plan, networks_of, run_folder
+from mmdgan.runs.plan import FEATURES, Load, Plan, folder_of, make_plan, networks_of, run_folder
 from mmdgan.runs.scores import JUDGES
 from mmdgan.training.aids.settings import FALLING, KINDS, SCHEDULES, Aids
 
@@ -57,12 +59,13 @@ _scores = functools.partial(option, group="scores")
 class Experiment:
     """What to train, on what, how long, and what to write on the way."""  # The fields are added below.
 
-    architecture: str = _network(
+    architecture: str | Mapping[str, Any] = _network(
         "cifar10/DCGAN",
-        "networks: a preset, or path/file.py:NAME for your own dictionary",
+        "networks: a preset, path/file.py:NAME for your own dictionary, or RUN/config.json for those of a run",
         short=3,
         hparams="first",
         identity=False,
+        path=r"(.+\.(?:py|json))(?::.*)?",
     )
     num_class: int = _network(
         0, "number of classes of conditional networks, that of the data set; 0: unconditional", inputs=True
@@ -75,7 +78,7 @@ class Experiment:
     )
     fixed_critic: bool = _network(False, "freeze the critic; train only the generator")
     critic_weights: str | None = _network(
-        None, "weight file (.npz) that initialises the critic's layers of the same names"
+        None, "weight file (.npz) that initialises the critic's layers of the same names", path="(.+)"
     )
     gain: float | None = _network(
         None, "K: sets act_k = K^(1/L) on all L normalised layers; none: the dictionary's act_k", positive=True
@@ -101,9 +104,13 @@ class Experiment:
     legacy: bool = _network(False, "compute label projections and penalties as the released code does")
 
     data: str = _data("cifar10", "data set: cifar10, sample, ...", short=1, inputs=True, hparams="first", identity=True)
-    data_root: str = _data("Data", "folder of the data sets", scope="place", inputs=True)
+    data_root: str = _data("Data", "folder of the data sets", scope="place", inputs=True, path="(.+)")
     source: str | None = _data(
-        None, "copy of the data set to convert, as `prepare --source` takes it", scope="place", inputs=True
+        None,
+        "copy of the data set to convert, as `prepare --source` takes it",
+        scope="place",
+        inputs=True,
+        path=r"(?!\w+:)(.+)",
     )
     cache: str = _data(
         "auto",
@@ -265,9 +272,12 @@ class Experiment:
         "stop: with exit status 3; rollback: return to the last checkpoint with other random numbers, at most 3 times",
         choices=("stop", "rollback"),
     )
-    results: str = _run("Results", "runs go to RESULTS/<data>/<run name>/", short=11, scope="place")
+    results: str = _run("Results", "runs go to RESULTS/<data>/<run name>/", short=11, scope="place", path="(.+)")
     run_name: str | None = _run(
         None, "name of the run; none: made from loss, learning rates, gain and weights", short=12, scope="place"
+    )
+    run_dir: str | None = _run(
+        None, "directory of the run, wherever it is; none: RESULTS/<data>/<run name>", scope="place", compare=False
     )
     restart: bool = _run(False, "start from scratch; an earlier run is moved to a folder next to it", scope="call")
     fallback: bool = _run(
@@ -295,6 +305,7 @@ class Experiment:
         f"features that scores are computed from: {', '.join(FEATURES)} (of keras.applications) or keras:PATH.keras; "
         "auto: inception if its graph is there or can be fetched, else classifier",
         inputs=True,
+        path=r"keras:(.+\.keras)",
     )
     resize: str | None = _scores(
         None,
@@ -303,14 +314,17 @@ class Experiment:
         inputs=True,
     )
     inception: str | None = _scores(
-        None, "the 2015 Inception graph: .pb, tar.gz or SavedModel", scope="place", inputs=True
+        None, "the 2015 Inception graph: .pb, tar.gz or SavedModel", scope="place", inputs=True, path="(.+)"
     )
     classifier_data: str | None = _scores(None, "labelled data set to train the classifier on", inputs=True)
     score_count: int | None = _scores(
         None, "images to score; none: 50,000 or all of the data, in whole batches", least=1, inputs=True
     )
     feature_cache: str | None = _scores(
-        None, "folder of cached image features; none: DATA_ROOT/features; off: no cache", scope="place"
+        None,
+        "folder of cached image features; none: DATA_ROOT/features; off: no cache",
+        scope="place",
+        path="(?!off$)(.+)",
     )
 
     def __repr__(self) -> str:
@@ -318,9 +332,17 @@ class Experiment:
         fields = [(field.name, getattr(self, field.name), field.default) for field in dataclasses.fields(self)]
         return f"Experiment({', '.join(f'{name}={value!r}' for name, value, default in fields if value != default)})"
 
+    def __post_init__(self) -> None:
+        """Takes paths, NumPy numbers, lists and ranges for the values that they stand for."""
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
+
     @classmethod
     def load(cls, run: str | os.PathLike) -> Experiment:
-        """The experiment of an existing run directory.
+        """The experiment of an existing run directory, which trains on there, wherever it is by now.
+
+        Relative paths in its config.json are taken from the folder that holds `results`, if the run is still in
+        RESULTS/<data>/, and else from the current folder. Networks whose file is gone are those of config.json.
 
         Raises:
             ConfigError: It is not a run directory, or its configuration is not of this version.
@@ -330,8 +352,7 @@ class Experiment:
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(saved) - known):
             raise ConfigError(f"{folder.config_file} has fields of another version: {', '.join(unknown)}.")
-        fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
-        return cls(**fields)
+        return cls(**placed(folder, saved))
 
     def plan(self, load: Load = design.load_architecture) -> Plan:
         """The experiment checked and resolved, with its networks, loss, data set and folder.
@@ -358,7 +379,7 @@ class Experiment:
 
     def folder(self) -> RunFolder:
         """Where the run is, or will be."""
-        return run_folder(self) if self.run_name else self.plan().folder
+        return run_folder(self) if self.run_name or self.run_dir else self.plan().folder
 
     def config(self) -> dict[str, Any]:
         """What config.json holds besides the data: resolved fields, the networks' dictionaries, versions."""
@@ -439,3 +460,20 @@ IDENTITY = defaults(Experiment, identity=True)
 
 LOSS_OPTIONS = fields_with(Experiment, group=LOSS)
 """The fields that are options of losses."""
+
+
+def placed(folder: RunFolder, saved: Mapping[str, Any]) -> dict[str, Any]:
+    """The experiment's fields of a config.json, with `run_dir` and other paths if they are not to be found from here.
+
+    Args:
+        folder: Where the run is.
+        saved: The fields, as they were written.
+    """
+    fields = {name: plain(value) for name, value in saved.items()}
+    usual = folder_of(fields["results"], fields["data"], fields["run_name"])
+    if usual.exists() and usual.samefile(folder.path):
+        return fields
+    base = folder.base(fields["results"], fields["data"])
+    if base != Path.cwd():
+        fields = rebased(fields, dataclasses.fields(Experiment), base)
+    return {**fields, "run_dir": str(folder.path)}

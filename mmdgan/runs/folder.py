@@ -40,12 +40,26 @@ class RunFolder:
             ConfigError: The directory holds no config.json; the runs below it are named.
         """
         folder = cls(Path(path))
+        if folder.path.name in ("", ".."):  # such as ".", which has no name of its own
+            folder = cls(folder.path.resolve())
         if folder.config_file.is_file():
             return folder
         below = sorted(str(file.parent) for file in folder.path.glob("*/**/config.json"))[:5]
         hint = f"did you mean {' or '.join(below)}?" if below else "a run directory is what `train` printed."
         what = "holds no config.json" if folder.path.is_dir() else "does not exist"
         raise ConfigError(f"{folder.path} is no run directory, it {what}; {hint}")
+
+    def base(self, results: str, data: str) -> Path:
+        """The folder that relative paths of config.json start from, by its fields `results` and `data`.
+
+        Returns:
+            The folder above `results`, where the run is in RESULTS/<data>/; else the current folder.
+        """
+        tail = folder_of(results, data, "").parts
+        for above in (Path(os.path.abspath(self.path)).parent, self.path.resolve().parent):
+            if not os.path.isabs(results) and above.parts[-len(tail) :] == tail:
+                return Path(*above.parts[: -len(tail)])
+        return Path.cwd()
 
     @property
     def config_file(self) -> Path:
@@ -130,7 +144,8 @@ class RunFolder:
         except OSError as error:
             what = "the run directory" if place == self.path else "a part of the run directory,"
             raise ConfigError(
-                f"{what} {place} cannot be written ({error.strerror or error}); give another --results."
+                f"{what} {place} cannot be written ({error.strerror or error}); give another "
+                "--results, or train a copy of the run."
             ) from error
 
     def forget_after(self, step: int) -> None:
@@ -146,7 +161,8 @@ class RunFolder:
                     grid.unlink()
         except OSError as error:
             raise ConfigError(
-                f"the run directory {self.path} cannot be written ({error.strerror or error}); give another --results."
+                f"the run directory {self.path} cannot be written ({error.strerror or error}); give another "
+                "--results, or train a copy of the run."
             ) from error
 
     def _move_aside(self) -> Path:
@@ -252,6 +268,11 @@ class RunFolder:
         num_class, legacy = experiment.get("num_class", 0), experiment.get("legacy", False)
         model = build(config["architecture"], num_class, legacy=legacy, **options)
         return model, restore_model(self.checkpoints, model, step, averaged)
+
+
+def folder_of(results: str, data: str, run_name: str | None) -> Path:
+    """The directory of a run by fields of its experiment."""
+    return Path(results) / data.replace(":", "_").replace("/", "_") / str(run_name)
 
 
 def _brief(value: Any) -> str:

@@ -82,7 +82,8 @@ def _with_score_size_of_dictionary(experiment: Experiment, load: Callable[[str],
     if experiment.score_size is not None:
         return experiment
     try:
-        written = load(experiment.architecture)
+        given = experiment.architecture
+        written = load(given) if isinstance(given, str) else dict(given)
         size = design.parse_architecture(written, experiment.num_class)[1].output_shape[0]
     except DesignError:
         return experiment  # the plan says what is wrong, or needs no number from it

@@ -10,6 +10,7 @@ once. Nothing here needs TensorFlow or reads an image.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +20,14 @@ from mmdgan import data, design
 from mmdgan.core.devices import check_devices
 from mmdgan.core.errors import ConfigError, DesignError
 from mmdgan.core.lock import is_locked
-from mmdgan.core.options import check_limits, defaults
+from mmdgan.core.options import check_limits, check_types, defaults, rebased
 from mmdgan.core.text import format_value, nearest
 from mmdgan.core.versions import versions
 from mmdgan.data import catalog, memory
 from mmdgan.data.sidecar import read_sidecar
 from mmdgan.losses import registry as losses
 from mmdgan.metrics import METRICS
-from mmdgan.runs.folder import RunFolder
+from mmdgan.runs.folder import RunFolder, folder_of
 from mmdgan.runs.scores import JUDGES
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ FEATURES = ("auto", "inception", "classifier", "keras:NAME")
 """What scores can be computed from; NAME stands for a network of keras.applications, or a file."""
 
 Load = Callable[[str], dict[str, Any]]
+
+_MOST_PIXELS = 2**30 // 12  # Pillow warns of larger pictures, which may be attacks, and refuses twice the number
+_GIVEN = "(a dictionary)"  # the name of an architecture that is given as one, in messages
 
 
 @dataclass(frozen=True)
@@ -68,11 +72,22 @@ class Plan:
     def config(self) -> dict[str, Any]:
         """What config.json holds besides the data: resolved fields, the networks' dictionaries, versions."""
         e = self.experiment
+        fields = dataclasses.asdict(e) | defaults(e, scope="call")
+        del fields["run_dir"]  # a run is where it is opened
+        if not e.restart and self.folder.config_file.is_file():
+            fields |= self._same_paths(fields, self.folder.read_config()["experiment"])
         return {
-            "experiment": dataclasses.asdict(e) | defaults(e, scope="call"),
+            "experiment": fields,
             "architecture": self.architecture,
             "versions": versions("python", "mmdgan", "tensorflow", "keras", "numpy"),
         }
+
+    def _same_paths(self, fields: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+        """The relative paths of an earlier config.json that lead where those of these fields do, as written there."""
+        e = dataclasses.fields(self.experiment)
+        base = self.folder.base(before["results"], before["data"])
+        was, now = rebased(before, e, base), rebased(fields, e, Path.cwd())
+        return {name: value for name, value in before.items() if was[name] != value and was[name] == now.get(name)}
 
     def check_folder(self, config: Mapping[str, Any] | None = None) -> None:
         """Checks that the run in the folder, if there is one, can be resumed; with `restart` anything may be there.
@@ -238,6 +253,7 @@ def make_plan(experiment: Experiment, load: Load = design.load_architecture) -> 
         DataError: There is no data set of that name.
         DesignError: The architecture cannot be built.
     """
+    check_types(experiment)
     e = experiment
     _check_fields(e)
     check_devices(e.strategy, e.devices, e.workers, e.worker_index)
@@ -247,6 +263,8 @@ def make_plan(experiment: Experiment, load: Load = design.load_architecture) -> 
         why = f", for the loss {loss.name!r} compares samples" if loss.least_batch > 1 else ""
         raise ConfigError(f"batch_size is {e.batch_size}; give at least {loss.least_batch}{why}.")
     architecture, generator, critic = networks_of(e, load)
+    if isinstance(e.architecture, Mapping):
+        e = dataclasses.replace(e, architecture=_GIVEN)
     critic_learns = not e.fixed_critic and critic.parameters > 0
     _check_loss(e, loss, critic_learns)
     aids.check_with(imbalanced_update=e.imbalanced_update, jit=e.jit, critic_learns=critic_learns)
@@ -264,13 +282,16 @@ def make_plan(experiment: Experiment, load: Load = design.load_architecture) -> 
         lr_steps=aids.lr_steps,
     )
     resolved = dataclasses.replace(resolved, run_name=e.run_name or _default_run_name(resolved, critic))
-    return Plan(e, resolved, architecture, generator, critic, loss, aids, info, run_folder(resolved))
+    folder = run_folder(resolved)
+    if isinstance(experiment.architecture, Mapping):
+        resolved = dataclasses.replace(resolved, architecture=str(folder.config_file))
+    return Plan(experiment, resolved, architecture, generator, critic, loss, aids, info, folder)
 
 
 def run_folder(experiment: Experiment) -> RunFolder:
     """The folder of an experiment whose run has a name."""
-    place = experiment.data.replace(":", "_").replace("/", "_")
-    return RunFolder(Path(experiment.results) / place / str(experiment.run_name))
+    e = experiment
+    return RunFolder(Path(e.run_dir) if e.run_dir else folder_of(e.results, e.data, e.run_name))
 
 
 def _default_run_name(e: Experiment, critic: design.NetworkSpec) -> str:
@@ -284,7 +305,16 @@ def _default_run_name(e: Experiment, critic: design.NetworkSpec) -> str:
 
 def networks_of(e: Experiment, load: Load) -> tuple[dict[str, Any], design.NetworkSpec, design.NetworkSpec]:
     """The architecture with the experiment's score size and gain: (dictionary, generator, critic)."""
-    architecture = load(e.architecture)
+    if isinstance(e.architecture, Mapping):
+        given = dict(e.architecture)
+        return networks_of(dataclasses.replace(e, architecture=_GIVEN), lambda _: given)
+    try:
+        architecture = load(e.architecture)
+    except DesignError:
+        folder = None if e.run_dir is None else run_folder(e)
+        if folder is None or not folder.config_file.is_file():
+            raise
+        architecture = folder.read_config()["architecture"]  # of an opened run whose own file is gone
     own_width = e.fixed_critic or design.has_fixed_width(architecture)
     if not own_width:
         default = 1 if _ends_in_projection(architecture) else losses.score_size(e.loss)
@@ -302,6 +332,13 @@ def networks_of(e: Experiment, load: Load) -> tuple[dict[str, Any], design.Netwo
             f"architecture {e.architecture} depends on class labels in {layers[0]}: give --num_class={count}, "
             f"the number of classes of {e.data}."
         ) from error
+    try:
+        json.dumps(architecture)
+    except TypeError as error:
+        raise DesignError(
+            f"architecture {e.architecture} has what config.json cannot hold ({error}); use numbers, texts, lists and "
+            "dictionaries of Python."
+        ) from None
     width = critic.output_shape[0]
     if own_width and e.score_size not in (None, width):
         why = "is fixed" if e.fixed_critic else f"ends in layer {critic.layers[critic.outputs[0]].name!r}"
@@ -335,8 +372,8 @@ def _check_fields(e: Experiment) -> None:
         raise ConfigError(f"seed is {e.seed}; give a whole number from 0 to {2**32 - 1}.")
     if min(e.grid) < 1:
         raise ConfigError(f"grid is {format_value(e.grid)}; give rows,columns of at least 1 each.")
-    if e.run_name is not None and (not e.run_name or set(e.run_name) & set("/\\")):
-        raise ConfigError(f"run_name is {e.run_name!r}; give a folder's name without slashes.")
+    if e.run_name is not None and (e.run_name.strip(" .") == "" or set(e.run_name) & set("/\\\0")):
+        raise ConfigError(f"run_name is {e.run_name!r}; give a folder's name without slashes, not dots alone.")
     periods = e.imbalanced_update
     if periods not in (None, "dynamic") and (isinstance(periods, str) or len(periods) != 2 or min(periods) != 1):
         raise ConfigError(f"imbalanced_update is {format_value(periods)}; give p_dis,p_gen, one of them 1, or dynamic.")
@@ -416,6 +453,13 @@ def _check_data(e: Experiment, info: data.DataInfo, generator: design.NetworkSpe
             f"num_class is {e.num_class}, but no layer of architecture {e.architecture} depends on class "
             "labels; leave it out, or choose an architecture with conditional layers, such as "
             "sample/PROJECTION_SMALL."
+        )
+    rows, columns = e.grid
+    pixels = rows * columns * generator.output_shape[1] * generator.output_shape[2]
+    if pixels > _MOST_PIXELS:
+        raise ConfigError(
+            f"grid is {format_value(e.grid)}, a picture of {pixels:,} pixels; give one of at most {_MOST_PIXELS:,}, "
+            "which is what programs open."
         )
     image = tuple(generator.output_shape)
     if image != tuple(info.shape):

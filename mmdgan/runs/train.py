@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import textwrap
 import zlib
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from mmdgan.core.lock import FolderLock
 from mmdgan.core.options import defaults, fields_with
 from mmdgan.core.progress import Say, log
 from mmdgan.core.startup import prepare_tensorflow
+from mmdgan.core.text import command
 from mmdgan.data import memory
 from mmdgan.runs.scores import Best, best_of, newest
 from mmdgan.runs.scoring import Scorer, of_weights
@@ -375,13 +377,13 @@ class TrainingRun:
         if scores:
             lines.append(f"  {folder.metrics_file}   scores, the last after step {scores[0]['step']:,}:")
             lines.append(textwrap.indent(format_table(scores), "    "))
-        which = " --step best" if best is not None and best.step != step else ""
-        metrics = "" if self.experiment.metrics else " --metrics=fid,is,kid"
+        which = ["--step", "best"] if best is not None and best.step != step else []
+        metrics = [] if self.experiment.metrics else ["--metrics=fid,is,kid"]
         lines += [
-            f"TensorBoard:  tensorboard --logdir {folder.logs}",
-            f"Report:       python -m mmdgan report {folder.path}",
-            f"More samples: python -m mmdgan sample {folder.path}{which} --count 5000 --out samples.npz",
-            f"More scores:  python -m mmdgan evaluate {folder.path}{metrics}",
+            f"TensorBoard:  tensorboard --logdir {shlex.quote(str(folder.logs))}",
+            f"Report:       {command('report', folder.path)}",
+            f"More samples: {command('sample', folder.path, *which, '--count', 5000, '--out', 'samples.npz')}",
+            f"More scores:  {command('evaluate', folder.path, *metrics)}",
         ]
         self.say("\n".join(lines))
         return {

@@ -62,7 +62,7 @@ def _remark(found: Pivot, metric: str, experiments: list[Experiment]) -> str:
     reasons = []
     if found.score and found.score != metric:
         reasons.append(f"{found.score} is another score than {metric} with the 2015 Inception graph")
-    small = sorted({e.architecture for e in experiments} - set(PAPER_ARCHITECTURES))
+    small = sorted({str(e.architecture) for e in experiments} - set(PAPER_ARCHITECTURES))
     if small:
         reasons.append(f"{', '.join(small)} is not the paper's network")
     steps = {e.max_step for e in experiments} - {100_000}

@@ -210,7 +210,7 @@ def _check_range(kind: str, low: float, high: float) -> None:
         raise ConfigError(f"{kind}({low}, {high}): give two finite numbers, the smaller one first.")
 
 
-_OWN = frozenset(("results", "run_name", *fields_with(Experiment, scope="call"))) - {"devices"}
+_OWN = frozenset(("results", "run_name", "run_dir", *fields_with(Experiment, scope="call"))) - {"devices"}
 """Fields that the sweep sets itself."""
 
 _LONGEST_NAME = 180
@@ -256,7 +256,9 @@ def expand(sweep: Sweep, results: str | None = None, data_root: str | None = Non
     except ConfigError as error:
         raise ConfigError(f"sweep {sweep.name}, base: {error}") from error
     folder = sweep_folder(sweep.name, results or base.results)
-    if fixed := [n for n in ("run_name", "restart", "workers") if getattr(base, n) != getattr(Experiment(), n)]:
+    if fixed := [
+        n for n in ("run_name", "run_dir", "restart", "workers") if getattr(base, n) != getattr(Experiment(), n)
+    ]:
         raise ConfigError(f"sweep {sweep.name}: base sets {', '.join(fixed)}, which a sweep does itself; leave it out.")
     load = functools.cache(load_architecture)
     points: dict[str, Point] = {}
@@ -297,6 +299,8 @@ def named(
 
 def normalised(base: Experiment) -> Experiment:
     """An experiment with each value as its flag would give it: 1.0 for 1 where a number is wanted, None for "none"."""
+    if not isinstance(base.architecture, str):
+        raise ConfigError("architecture is a dictionary; a sweep takes the name of a preset, or FILE.py:NAME.")
     return replace_from_text(base, {name: format_value(value) for name, value in vars(base).items()})
 
 
@@ -329,7 +333,7 @@ def _point(
     seconds: float | None,
     load: Callable[[str], dict[str, Any]],
 ) -> Point:
-    experiment = dataclasses.replace(experiment, results=str(folder), run_name=run)
+    experiment = dataclasses.replace(experiment, results=str(folder), run_name=run, run_dir=None)
     try:
         digest = _digest(experiment.plan(load).architecture)
     except MmdGanError as error:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdgan.core.errors import CheckpointError, ConfigError
-from mmdgan.core.files import sync
+from mmdgan.core.files import literal, sync
 from mmdgan.core.text import first_line
 
 if TYPE_CHECKING:
@@ -382,12 +382,13 @@ def read_into(prefix: Path, variables: Mapping[str, tf.Variable], step: int, who
     import tensorflow as tf
 
     try:
-        reader = tf.train.load_checkpoint(str(prefix))
-        held = reader.get_variable_to_shape_map()
-        variables = {n: v for n, v in variables.items() if not n.startswith(_NEWER) or _key(n) in held}
-        _check_same_network(prefix, variables, reader, step, whole)
-        values = {name: reader.get_tensor(_key(name)) for name in variables}
-        reader.get_tensor(_OBJECT_GRAPH)  # at the file's end: missing if it was cut short
+        with literal(prefix) as path:
+            reader = tf.train.load_checkpoint(path)
+            held = reader.get_variable_to_shape_map()
+            variables = {n: v for n, v in variables.items() if not n.startswith(_NEWER) or _key(n) in held}
+            _check_same_network(prefix, variables, reader, step, whole)
+            values = {name: reader.get_tensor(_key(name)) for name in variables}
+            reader.get_tensor(_OBJECT_GRAPH)  # at the file's end: missing if it was cut short
     except (tf.errors.OpError, RuntimeError, ValueError, LookupError) as error:
         raise UnusableCheckpoint(
             f"The checkpoint {prefix} is damaged ({first_line(error)}); choose another: {others}", step

@@ -83,12 +83,12 @@ def test_help_of_train_shows_a_dozen_flags_and_helpfull_all(run_script, capsys):
     for words in (["-m", "mmdgan", "train"], [CIFAR_SCRIPT]):
         text = run_script(*words, "--help").stdout
         assert re.findall(r"^  --(\w+)", text, flags=re.MULTILINE) == often.split()
-        assert "\n--helpfull lists all 83 flags, by group." in text
+        assert "\n--helpfull lists all 84 flags, by group." in text
     assert "python -m mmdgan train --data sample" in run_script("-m", "mmdgan", "train", "--help").stdout
     assert status("train", "--helpfull") == 0
     names = [field.name for field in dataclasses.fields(Experiment)]
     text = capsys.readouterr().out
-    assert re.findall(r"^  --(\w+)", text, flags=re.MULTILINE) == [*names, "dry_run"] and len(names) == 82
+    assert re.findall(r"^  --(\w+)", text, flags=re.MULTILINE) == [*names, "dry_run"] and len(names) == 83
     assert "\ntraining aids:\n" in text
 
 

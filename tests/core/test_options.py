@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.options import changed_flags, check_limits, fields_with, option, option_like, replace_from_text
+from mmdgan.core.options import (
+    Value,
+    changed_flags,
+    check_limits,
+    check_types,
+    fields_with,
+    option,
+    option_like,
+    plain,
+    replace_from_text,
+)
+from mmdgan.runs.experiment import Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,3 +74,25 @@ def test_options_become_flags_and_texts_options():
         replace_from_text(Options(), {"count": "1.5"})
     with pytest.raises(ConfigError, match="fast is maybe: it takes true or false"):
         replace_from_text(Options(), {"fast": "maybe"})
+
+
+def test_values_of_other_libraries_become_plain_ones():
+    given = [Path("a/b"), np.float32(0.5), np.int64(3), range(1, 3), np.array([1, 2]), [np.float64(1), (2,)], "x", None]
+    values = [plain(value) for value in given]
+    assert values == ["a/b", 0.5, 3, (1, 2), (1, 2), (1.0, (2,)), "x", None]
+    assert [type(value) for value in values[:3]] == [str, float, int]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"lr_gen": "fast"}, {"batch_size": 16.5}, {"results": 3}, {"jit": 1}, {"seed": True}, {"grid": (2, "x")}],
+)
+def test_a_value_of_another_type_is_named(changes):
+    [name] = changes
+    with pytest.raises(ConfigError, match=f"^{name} is .* it takes "):
+        check_types(Experiment(**changes))
+
+
+def test_every_default_is_of_its_type():
+    for field in dataclasses.fields(Experiment):
+        assert Value(typing.get_type_hints(Experiment)[field.name]).takes(field.default), field.name

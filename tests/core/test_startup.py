@@ -109,3 +109,48 @@ def test_surroundings_in_which_tensorflow_cannot_work(before, call, words):
     environment = {name: value for name, value in script_environment().items() if name != "KERAS_BACKEND"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=100)
     assert done.stdout.startswith(words), done.stderr
+
+
+STREAMS = """
+import os, sys
+from mmdgan.core.startup import open_streams, quiet
+open_streams()
+print("first", flush=True)
+sys.stdin.readline()
+print("λ of a reader that has gone", flush=True)
+print("and of another", file=sys.stderr, flush=True)
+with open(sys.argv[1], "w") as file, quiet():
+    file.write("whole")
+    file.flush()
+    os.write(2, b"what C++ code reports")
+"""
+
+
+def streams(redirections: str, file, encoding: str = "ascii") -> subprocess.Popen:
+    """The program above, whose streams the shell changes first."""
+    words = ["sh", "-c", f'exec "$0" -c "$1" "$2" {redirections}', sys.executable, STREAMS, str(file)]
+    environment = script_environment() | {"PYTHONIOENCODING": encoding}
+    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+
+
+def test_work_goes_on_after_the_reader_of_its_output_has_gone(tmp_path):
+    process = streams("2>&1", tmp_path / "out")
+    assert process.stdout.readline() == b"first\n"
+    process.stdout.close()
+    process.stdin.write(b"\n")
+    process.stdin.close()
+    assert process.wait(60) == 0 and (tmp_path / "out").read_text() == "whole"
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-", "<&- >&- 2>&-", "2>&1 >&-"])
+def test_closed_streams_are_no_fault_and_no_file_takes_their_place(closed, tmp_path):
+    said = streams(closed, tmp_path / "out").communicate(b"\n", timeout=60)[0]
+    assert (tmp_path / "out").read_text() == "whole"
+    assert (b"\\u03bb of" in said) == (">&-" not in closed.replace("2>&-", "")), said
+
+
+def test_a_library_in_a_process_without_standard_error_is_quiet():
+    code = "import sys\nsys.stderr = None\nfrom mmdgan.core.startup import quiet\nwith quiet():\n    print('works')"
+    words = ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, code]
+    done = subprocess.run(words, env=script_environment(), capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "works\n"), done.stderr

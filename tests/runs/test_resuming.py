@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from mmdgan.cli import program as cli
-from mmdgan.core.errors import CheckpointError, ConfigError
+from mmdgan.core.errors import CheckpointError, ConfigError, DesignError
 from mmdgan.core.lock import FILE, FolderLock
+from mmdgan.design import load_architecture
+from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
 
 
@@ -133,3 +135,109 @@ def test_a_full_disk_in_any_verb_is_one_sentence(capsys):
 
     with pytest.raises(FileNotFoundError):
         cli.run_main(defect, [])
+
+
+PLACES = {"data_root": "Data", "results": "Results", "inception": "graphs/inception.pb", "feature_cache": "off"}
+
+
+@pytest.fixture
+def written_from(tiny_run, tiny_architecture, tmp_path, monkeypatch):
+    """A run that was begun in a folder, with relative paths: (the folder, the run's directory)."""
+    work = tmp_path / "work [1] *?%41 é"
+    work.mkdir()
+    shutil.copy(tiny_architecture.removesuffix(":TINY"), work / "own.py")
+    run = work / "Results/sample/one"
+    shutil.copytree(tiny_run[1], run)
+    config = json.loads((run / "config.json").read_text())
+    config["experiment"] |= {**PLACES, "architecture": "own.py:TINY", "run_name": "one"}
+    (run / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    return work, run
+
+
+def goes_on(run, made_by: dict) -> dict:
+    """Trains a run on for a step; its config.json but for max_step must be what it was. Returns the experiment's."""
+    before = (run / "config.json").read_text()
+    loaded = Experiment.load(run)
+    assert vars(loaded) | made_by == vars(loaded)
+    result = dataclasses.replace(loaded, max_step=5).run()
+    assert (result["step"], RunFolder(run).steps()[-1]) == (5, 5)
+    assert os.path.samefile(result["folder"], run)
+    assert (run / "config.json").read_text() == before.replace('"max_step": 4', '"max_step": 5')
+    return json.loads(before)["experiment"]
+
+
+def test_a_run_goes_on_in_place_from_another_folder_by_the_paths_of_its_own(written_from, tmp_path):
+    work, run = written_from
+    fields = {
+        "data_root": str(work / "Data"),
+        "results": str(work / "Results"),
+        "inception": str(work / "graphs/inception.pb"),
+        "feature_cache": "off",
+        "architecture": str(work / "own.py:TINY"),
+    }
+    goes_on(run, fields)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    (work / "own.py").write_text("TINY = {}")
+    with pytest.raises(DesignError, match="must be a non-empty list"):
+        Experiment.load(run).run()
+
+
+@pytest.mark.parametrize("how", ["renamed", "copied", "moved", "linked"])
+def test_a_run_goes_on_where_it_is_by_now(written_from, how, monkeypatch):
+    work, run = written_from
+    place = work / "Results/sample/two" if how == "renamed" else work.parent / "kept" / "my run"
+    place.parent.mkdir(exist_ok=True)
+    if how == "linked":
+        place.symlink_to(run)
+    else:
+        shutil.copytree(run, place) if how == "copied" else run.rename(place)
+    (work / "own.py").unlink()  # its networks are in config.json
+    monkeypatch.chdir(place)
+    unknown = how in ("copied", "moved")  # paths are taken from the current folder then
+    goes_on(place, {"architecture": "own.py:TINY" if unknown else str(work / "own.py:TINY")})
+    if how == "copied":
+        assert RunFolder(run).steps() == [2, 4]
+    assert Experiment.load(".").run()["step"] == 5
+
+
+def test_a_run_where_it_was_made_has_no_other_place(written_from, monkeypatch):
+    work, run = written_from
+    monkeypatch.chdir(work)
+    loaded = Experiment.load("Results/sample/one")
+    assert loaded.run_dir is None and {name: getattr(loaded, name) for name in PLACES} == PLACES
+    goes_on(run, {"architecture": "own.py:TINY"})
+
+
+def test_train_takes_a_run_and_a_place_for_a_new_one(written_from, capsys):
+    work, run = written_from
+    moved = work.parent / "moved"
+    run.rename(moved)
+    assert cli.main(["train", str(moved), "--max_step", "6"]) == 0
+    assert f"Resuming {moved} after step 4." in capsys.readouterr().out and RunFolder(moved).steps()[-1] == 6
+    assert cli.main(["train", str(moved), "--max_step=6", "--restart", "--dry_run"]) == 0
+    assert "moved aside" in capsys.readouterr().out
+    again = work.parent / "again"
+    words = ["--data=sample", f"--architecture={moved}/config.json", "--batch_size=8", "--max_step=1", "--metrics=none"]
+    assert cli.main(["train", *words, "--loss=rep_b", "--rounds=1", "--grid=1,1", f"--run_dir={again}"]) == 0
+    assert RunFolder(again).steps() == [1]
+    assert RunFolder(again).read_config()["architecture"] == RunFolder(moved).read_config()["architecture"]
+
+
+def test_an_architecture_can_be_a_dictionary(tiny_run, tiny_architecture, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = load_architecture(tiny_architecture)
+    experiment = dataclasses.replace(tiny_run[0], architecture=given, results="Results", run_name="own")
+    assert experiment.run()["step"] == 4
+    run = tmp_path / "Results/sample/own"
+    assert RunFolder(run).read_config()["experiment"]["architecture"] == "Results/sample/own/config.json"
+    assert dataclasses.replace(experiment, max_step=5).run()["step"] == 5
+    assert dataclasses.replace(Experiment.load(run), max_step=6).run()["step"] == 6
+    wider = json.loads(json.dumps(given))
+    wider["generator"][1]["out"] += 2
+    with pytest.raises(ConfigError, match="another configuration: the networks"):
+        dataclasses.replace(experiment, architecture=wider).run()
+    with pytest.raises(DesignError, match="must be a non-empty list"):
+        Experiment(architecture={}, data="sample").plan()

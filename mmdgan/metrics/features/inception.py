@@ -25,6 +25,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from mmdgan.core.errors import MetricError
+from mmdgan.core.files import literal
 from mmdgan.core.progress import Say
 from mmdgan.core.text import first_line
 from mmdgan.metrics.features.extractor import Extractor
@@ -184,7 +185,8 @@ def _load_frozen(content: bytes) -> Callable:
 def _load_saved_model(folder: Path) -> Callable:
     # TensorFlow 1's TF-Hub format has one graph without tags, and the file tfhub_module.pb.
     tags: list[str] | None = [] if (folder / "tfhub_module.pb").exists() else None
-    model = tf.saved_model.load(str(folder), tags=tags)
+    with literal(folder) as place:
+        model = tf.saved_model.load(place, tags=tags)
     if callable(model):
         return model
     signatures = {name: model.signatures[name] for name in model.signatures}
