@@ -252,7 +252,7 @@ def _holds_statistics(what: str) -> bool:
     """Whether a file holds statistics rather than images; a broken one is reported when it is read."""
     import zipfile
 
-    from mmdgan.metrics.opened_sets import holds_arrays
+    from mmdgan.data.sources.archives import holds_arrays
 
     path = Path(what)
     if not (zipfile.is_zipfile(path) and holds_arrays(path)):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from mmdgan.cli import flags
 from mmdgan.cli.sample import EMA, HOW, STEP, WHAT, WHERE, check_size, file_name
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.files import is_named_as_file
 from mmdgan.core.options import option
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ class InterpolateOptions:
     loop: bool = option(False, "continue each path to a third code and back to its first", HOW)
     seed: int = option(0, "seed of the codes", HOW, least=0)
     step: int | Literal["best"] | None = option(None, STEP, WHAT)
-    class_: int | None = option(
-        None, "of a conditional run, the class of all paths; none: the r-th path is of class r", WHAT
+    class_: str | None = option(
+        None, "of a conditional run, the class of all paths, by name or number; none: the r-th path is of class r", WHAT
     )
     ema: bool | None = option(None, EMA, WHAT)
     out: str | None = option(
@@ -64,7 +65,7 @@ def interpolate(argv: Sequence[str]) -> int:
     rows, frames = options.rows, options.frames
     sampling.check_paths(options.mode, rows, frames, loop=options.loop)
     folder = RunFolder.open(parsed.arguments[0])
-    folder.check_class(options.class_)
+    options = dataclasses.replace(options, class_=folder.find_class(options.class_))
     prepare_tensorflow()
     generator, step = folder.load_generator(options.step, options.ema)
     spec = generator.spec
@@ -72,7 +73,7 @@ def interpolate(argv: Sequence[str]) -> int:
     codes = sampling.paths(options.mode, rows, frames, spec.input_shape[0], options.seed, loop=options.loop)
     labels = sampling.cycled_labels(rows, spec.num_class)
     if labels is not None:
-        labels = (labels if options.class_ is None else labels * 0 + options.class_).repeat(frames, axis=0)
+        labels = (labels if options.class_ is None else labels * 0 + int(options.class_)).repeat(frames, axis=0)
     name = file_name(step, f"{options.mode}_{rows}x{frames}", options, ("ema", "loop"))
     stem = Path(options.out or folder.grid_file(step).with_name(name))
     images = sampling.generate(generator, codes.reshape(rows * frames, -1), labels, progress=counter("images", print))
@@ -92,7 +93,7 @@ def _endings(out: str | None) -> tuple[str, ...]:
         find_ffmpeg()
     if ending in (".png", ".gif", ".mp4"):
         return (ending,)
-    if ending in (".npz", ".npy", ".jpg", ".jpeg", ".webp", ".webm", ".avi", ".mov"):
+    if out and is_named_as_file(out):
         raise ConfigError(f"{out} is none of .png, .gif and .mp4; name one of these, or a name without ending.")
     if out and Path(out).is_dir():
         raise ConfigError(f"{out} is a folder; give the files' name in it too, such as {Path(out) / 'paths'}.")

@@ -89,6 +89,9 @@ def _closing(sidecar: Sidecar, data_root: str) -> str:
     lines = [
         f"{sidecar.name}: {_counted(sidecar.count, kind)} of {width}x{height} pixels, {classes}; {size} in {folder}"
     ]
+    names = sidecar.class_names
+    if all(map(str.isdecimal, names)) and [*map(int, names)] != [*range(len(names))]:  # numbers, but of other classes
+        lines.append(f"Labels: {', '.join(f'{label} = {name}' for label, name in enumerate(names))}")
     if sidecar.skipped:
         count = _counted(len(sidecar.skipped), "broken image")
         lines.append(

@@ -32,10 +32,10 @@ class SampleOptions:
 
     count: int | None = option(None, "number of images; none: 400, or all codes of a file or a mesh", WHAT, least=1)
     step: int | Literal["best"] | None = option(None, STEP, WHAT)
-    class_: int | None = option(
+    class_: str | None = option(
         None,
-        "of a conditional run, images of this class only; none: all in turn, in a grid one per column, in a mesh "
-        "class 0",
+        "of a conditional run, images of this class only, by name or number; none: all in turn, in a grid one per "
+        "column, in a mesh class 0",
         WHAT,
     )
     ema: bool | None = option(None, EMA, WHAT)
@@ -64,7 +64,9 @@ class SampleOptions:
     invert: bool = option(False, "in a grid, show each image as its negative", WHERE)
     real: bool = option(False, "also write as many real images of the run's data, to <out>_real", WHERE)
     projector: bool = option(
-        False, "write the critic's scores of 256 real and 256 generated images for TensorBoard's projector", WHERE
+        False,
+        "write the critic's scores of up to 256 real and as many generated images for TensorBoard's projector",
+        WHERE,
     )
 
 
@@ -95,7 +97,7 @@ def sample(argv: Sequence[str]) -> int:
 
     check_image_target(options.out)
     folder = RunFolder.open(parsed.arguments[0])
-    folder.check_class(options.class_)
+    options = dataclasses.replace(options, class_=folder.find_class(options.class_))
     from_file = None if options.codes in _CODES else sampling.read_codes(options.codes)
     prepare_tensorflow()
     generator, step = folder.load_generator(options.step, options.ema)
@@ -106,15 +108,16 @@ def sample(argv: Sequence[str]) -> int:
     is_grid = out.suffix.lower() == ".png"
     if is_grid:
         check_size(math.ceil(count / columns), columns, generator.spec.output_shape)
-    labels, note = _choose_labels(options, chosen, generator.spec.num_class, columns if is_grid else None)
-    check_image_target(out, count, labels)
+    names = folder.class_names() if generator.spec.num_class >= 2 else ()
+    labels, note = _choose_labels(options, chosen, generator.spec.num_class, columns if is_grid else None, names)
+    check_image_target(out, count, labels, names)
     batches = sampling.generate_batches(generator, chosen.codes, labels, progress=counter("samples", print))
-    print(f"{count:,} samples of step {step:,}{note}: {_write(out, batches, count, labels, columns, options)}")
+    print(f"{count:,} samples of step {step:,}{note}: {_write(out, batches, count, labels, columns, options, names)}")
     if options.real:
         real = [(0, _real_images(folder, count, labels, options.seed))]
         out_real = out.with_name(f"{out.stem}_real{out.suffix}")
-        check_image_target(out_real, count, labels)
-        print(f"{count:,} real images: {_write(out_real, real, count, labels, columns, options)}")
+        check_image_target(out_real, count, labels, names)
+        print(f"{count:,} real images: {_write(out_real, real, count, labels, columns, options, names)}")
     if options.projector:
         _write_projector(folder, step, options.seed)
     return 0
@@ -179,7 +182,7 @@ def _choose_codes(
 
 
 def _choose_labels(
-    options: SampleOptions, chosen: _Chosen, num_class: int, columns: int | None
+    options: SampleOptions, chosen: _Chosen, num_class: int, columns: int | None, names: Sequence[str]
 ) -> tuple[np.ndarray | None, str]:
     """The classes of the images, and a note about them."""
     import numpy as np
@@ -202,13 +205,17 @@ def _choose_labels(
     if labels is None:
         return None, ""
     if options.class_ is not None:
-        return np.full_like(labels, options.class_), f", class {options.class_}"
+        number = int(options.class_)
+        named = f" ({names[number]})" if names and names[number] != options.class_ else ""
+        return np.full_like(labels, number), f", class {number}{named}"
     if options.codes in _MESHES:  # of several classes it would not show what the codes do
         return np.zeros_like(labels), ", class 0 (--class gives another)"
     return labels, ""
 
 
-def _write(out: Any, batches: Any, count: Any, labels: Any, columns: Any, options: SampleOptions) -> Path:
+def _write(
+    out: Any, batches: Any, count: Any, labels: Any, columns: Any, options: SampleOptions, names: Sequence[str]
+) -> Path:
     """Writes batches (index of the first image, uint8 (B, H, W, C)) in the form that the ending of `out` names."""
     import numpy as np
 
@@ -216,7 +223,7 @@ def _write(out: Any, batches: Any, count: Any, labels: Any, columns: Any, option
     from mmdgan.pictures.grid import image_grid, save_png
 
     if out.suffix.lower() != ".png":
-        return save_batches(out, batches, count, labels)
+        return save_batches(out, batches, count, labels, names)
     images = np.concatenate([images for _, images in batches])
     with write_errors(out):
         return save_png(out, image_grid(images, columns, stretch=options.stretch, invert=options.invert))

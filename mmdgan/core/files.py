@@ -144,6 +144,12 @@ def append_jsonl(path: str | os.PathLike, records: Iterable[Mapping[str, Any]]) 
         file.write(text.encode())
 
 
+def is_named_as_file(path: str | os.PathLike) -> bool:
+    """Whether a path that is to become a folder has a file's ending, which the number of a version (.5, .v2) is not."""
+    path = Path(path)
+    return bool(re.fullmatch(r"\.(?!v?\d+$)\w{1,12}", path.suffix)) and not path.is_dir()
+
+
 def sync(path: Path) -> None:
     """Makes the content of a file, or the names of a folder's files, durable."""
     descriptor = os.open(path, os.O_RDONLY)

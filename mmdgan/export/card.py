@@ -113,7 +113,7 @@ def model_card(
         title=f"{network.capitalize()} of {e['data']}, loss {e['loss']}, step {step:,}",
         introduction=_introduction(e, step, specs[1].input_shape, network, folder.path.name),
         loading=_loading(format, network, spec),
-        data=_data(config),
+        data=_data(config, folder.class_names()),
         numbers=f"{spec.parameters:,} trained numbers, {spec.multiply_adds:,} multiply-adds per sample.",
         layers=design.describe(spec),
         training=_training(config, step),
@@ -217,7 +217,7 @@ def _channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*shape[1:], shape[0]) if len(shape) == 3 else shape
 
 
-def _data(config: Mapping) -> str:
+def _data(config: Mapping, class_names: Sequence[str]) -> str:
     e, facts = config["experiment"], config.get("data", {})
     known = DATASETS.get(e["data"])
     lines = [f"- Name: `{e['data']}`" + (f", {known.title}" if known else "")]
@@ -228,7 +228,8 @@ def _data(config: Mapping) -> str:
             f"- Fingerprint: `{facts['fingerprint']}`",
         ]
     if e.get("num_class", 0) >= 2:
-        lines.append(f"- Classes: {e['num_class']}")
+        named = ", ".join(f"{number} = {name}" for number, name in enumerate(class_names))
+        lines.append(f"- Classes: {e['num_class']}" + (f": {named}" if named else ""))
     unknown = "not known to mmdgan: it is that of the images this data set was made from"
     lines.append(f"- Licence of the images: {known.licence if known else unknown}")
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.files import is_named_as_file
 from mmdgan.export.card import model_card
 from mmdgan.export.formats import FORMATS, InferenceNetwork, check_onnx
 from mmdgan.runs.folder import RunFolder
@@ -156,7 +157,7 @@ def _save_samples(network: InferenceNetwork, folder: RunFolder, path: Path) -> N
 
 def _check_target(target: Path, overwrite: bool) -> None:
     """Refuses a target that is not a folder, or that holds an export or files of the same names."""
-    if target.suffix in (".keras", ".onnx", ".pb", ".h5"):
+    if is_named_as_file(target):
         raise ConfigError(f"out is {target}; name a folder, into which the model, its card and samples go.")
     if target.exists() and not target.is_dir():
         raise ConfigError(f"out is {target}, which is a file; name a folder.")

@@ -16,7 +16,7 @@ from mmdgan.core.errors import DataError
 from mmdgan.core.progress import Say, counter, log
 from mmdgan.data.catalog import DataInfo
 from mmdgan.data.preparation.geometry import BrokenImage, Geometry, declared, load_image
-from mmdgan.data.sources.archives import recognise
+from mmdgan.data.sources.archives import holds_arrays, recognise
 from mmdgan.data.sources.base import Item, Request
 from mmdgan.data.sources.byte_ranges import Broken
 from mmdgan.data.sources.containers import FORMATS_READ, printable
@@ -152,7 +152,7 @@ def open_images(
 
     check_named(what, data_root)
     path = Path(what)
-    if path.is_file() and holds_arrays(path):
+    if path.is_file() and (path.suffix.lower() == ".npz" or holds_arrays(path)):
         images: ImageSet = open_arrays(path, say)
     elif path.exists():
         if path.is_dir() and str(what) in names(data_root):
@@ -180,19 +180,6 @@ def check_named(what: str | Path, data_root: str | Path = "Data") -> None:
         if ":" in str(what):
             raise
         raise DataError(f"There is no folder or file {what}. {error}") from error
-
-
-def holds_arrays(path: Path) -> bool:
-    """Whether a file holds arrays, by its content: .npy, or .npz, a zip whose first member is an .npy."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(_ZIP_HEADER + 256)
-    except OSError:
-        return False
-    if start.startswith(np.lib.format.MAGIC_PREFIX):
-        return True
-    name = start[_ZIP_HEADER : _ZIP_HEADER + int.from_bytes(start[_ZIP_HEADER - 4 : _ZIP_HEADER - 2], "little")]
-    return path.suffix.lower() == ".npz" or start.startswith(b"PK\3\4") and name.endswith(b".npy")
 
 
 def open_arrays(path: Path, say: Say = log) -> ArraySet:

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.files import atomic
+from mmdgan.core.files import atomic, is_named_as_file
 
 if TYPE_CHECKING:
     import numpy as np
 
-_OTHER_FILES = frozenset(".jpg .jpeg .gif .webp .bmp .tif .tiff .npy .zip .mp4".split())
+
+# A part of a path on any system, which is not hidden.
+_FOLDER_NAME = re.compile(r"[^\W_](?:[\w .,()+-]{0,98}[\w)])?")
 
 
 def check_image_target(
-    path: str | os.PathLike | None, count: int | None = None, labels: np.ndarray | None = None
+    path: str | os.PathLike | None,
+    count: int | None = None,
+    labels: np.ndarray | None = None,
+    class_names: Sequence[str] = (),
 ) -> None:
     """Refuses places where images should not be written, before any is made.
 
     Args:
         path: *.npz, *.png or a folder; None stands for a *.png.
         count: Number of images that a folder gets, if it is known.
-        labels: Labels of these images, as `save_batches` takes them.
+        labels, class_names: Of these images, as `save_batches` takes them.
 
     Raises:
         ConfigError: The name looks like another kind of file and would be taken for a folder, or the folder holds
@@ -37,10 +43,10 @@ def check_image_target(
     path = Path(path)
     if path.suffix.lower() in (".npz", ".png"):
         return
-    if path.suffix.lower() in _OTHER_FILES:
-        raise ConfigError(f"{path} would be a folder; name a .npz, a .png (a grid), or a plain folder.")
+    if is_named_as_file(path):
+        raise ConfigError(f"{path} would be a folder; name a .npz, a .png (a grid), or a folder without an ending.")
     if count is not None and path.is_dir():
-        folders = class_folders(labels) or [""] * count
+        folders = class_folders(labels, class_names) or [""] * count
         new = {(path / name / f"{index:06d}.png") for index, name in enumerate(folders)}
         made = {path / name for name in folders}
         left = sorted(
@@ -60,6 +66,7 @@ def save_batches(
     batches: Iterable[tuple[int, np.ndarray]],
     count: int,
     labels: np.ndarray | None = None,
+    class_names: Sequence[str] = (),
 ) -> Path:
     """Writes images while they are made, in the format that the path's ending names.
 
@@ -69,6 +76,7 @@ def save_batches(
         batches: (index of the first image, uint8 (B, H, W, C)), in order, as of `sampling.generate_batches`.
         count: Images in all.
         labels: int (N, 1) or None: the key `labels` of a *.npz, (N,).
+        class_names: One name per class, for the key `class_names` or the sub-folders; empty for none.
 
     Raises:
         ConfigError: A place that cannot be written to.
@@ -76,10 +84,10 @@ def save_batches(
     path = Path(path)
     with write_errors(path):
         if path.suffix.lower() == ".npz":
-            return _save_npz(path, batches, count, labels)
+            return _save_npz(path, batches, count, labels, class_names)
         from mmdgan.pictures import grid
 
-        folders = class_folders(labels)
+        folders = class_folders(labels, class_names)
         for start, images in batches:
             if folders is None:
                 grid.save_folder(path, images, start)
@@ -89,16 +97,19 @@ def save_batches(
         return path
 
 
-def class_folders(labels: np.ndarray | None) -> list[str] | None:
-    """The sub-folder of each image, named by the number of its class; None for images of one class, or of none.
+def class_folders(labels: np.ndarray | None, class_names: Sequence[str] = ()) -> list[str] | None:
+    """The sub-folder of each image, named after its class; None for images of one class, or of none.
 
-    Numbers have leading zeros, so that the folders' names are in the order of the classes.
+    Classes without names, or with names that no folder can have, have their numbers, with leading zeros: so the
+    folders' names are in the order of the classes.
     """
     import numpy as np
 
     if labels is None or len(np.unique(labels)) < 2:
         return None
     numbers = np.reshape(labels, -1)
+    if len({name.lower() for name in class_names}) > numbers.max() and all(map(_FOLDER_NAME.fullmatch, class_names)):
+        return [class_names[int(number)] for number in numbers]
     width = len(str(int(numbers.max())))
     return [f"{int(number):0{width}d}" for number in numbers]
 
@@ -112,7 +123,13 @@ def write_errors(path: str | os.PathLike) -> Iterator[None]:
         raise ConfigError(f"{path} cannot be written ({error.strerror or error}); name another place.") from error
 
 
-def _save_npz(path: Path, batches: Iterable[tuple[int, np.ndarray]], count: int, labels: np.ndarray | None) -> Path:
+def _save_npz(
+    path: Path,
+    batches: Iterable[tuple[int, np.ndarray]],
+    count: int,
+    labels: np.ndarray | None,
+    class_names: Sequence[str],
+) -> Path:
     """What np.savez_compressed writes, without the whole array."""
     import numpy as np
 
@@ -124,7 +141,9 @@ def _save_npz(path: Path, batches: Iterable[tuple[int, np.ndarray]], count: int,
                     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *images.shape[1:])}
                     np.lib.format.write_array_header_1_0(file, header)
                 file.write(np.ascontiguousarray(images).data)
-        if labels is not None:
-            with archive.open("labels.npy", "w") as file:
-                np.lib.format.write_array(file, np.reshape(labels, -1))
+        arrays = {} if labels is None else {"labels": np.reshape(labels, -1)}
+        arrays |= {"class_names": np.array(class_names)} if arrays and class_names else {}
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array(file, array)
     return path

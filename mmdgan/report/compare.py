@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.files import write_text
+from mmdgan.core.files import is_named_as_file, write_text
 from mmdgan.core.text import format_value as flag_value, table
 from mmdgan.metrics.records import format_value
 from mmdgan.metrics.registry import direction, is_of_real
@@ -187,9 +187,19 @@ def loss_curves(names: Sequence[str], folders: Sequence[RunFolder]) -> dict[str,
     return found
 
 
-def _label(index: int, facts: RunFacts) -> str:
-    """The name of a run in tables and plots: "[1] sngan_rep_5e-04_2e-04"."""
-    return f"[{index + 1}] {facts.name}"
+def _labels(facts: Sequence[RunFacts]) -> list[str]:
+    """The names of runs in tables and plots, such as "[1] sngan_rep_5e-04_2e-04".
+
+    Runs of one name have as many of the folders above them as tell them apart: "[1] monday/sngan_rep_5e-04_2e-04".
+    """
+    paths = [run.folder.path.resolve().parts for run in facts]
+
+    def name(parts: tuple[str, ...]) -> str:
+        depths = range(1, len(parts) + 1)
+        depth = next(depth for depth in depths if sum(other[-depth:] == parts[-depth:] for other in paths) < 2)
+        return "/".join(parts[-depth:])
+
+    return [f"[{index + 1}] {name(parts)}" for index, parts in enumerate(paths)]
 
 
 def _reference(records: Sequence[Record]) -> Record:
@@ -211,7 +221,7 @@ def _letter(index: int) -> str:
 
 
 def _scores_text(facts: list[RunFacts], chosen: list[list[Record]]) -> str:
-    labels = [_label(index, run) for index, run in enumerate(facts)]
+    labels = _labels(facts)
     names, cells, notes = mark_cells(chosen)
     if not names:
         return "\n".join([*labels, "No scores of this choice in any run; `evaluate RUN` makes them."])
@@ -281,9 +291,9 @@ def _published_texts(facts: list[RunFacts], chosen: list[list[Record]], csv: str
 
 def _write(out: Path, text: str, facts: list[RunFacts], metrics: Sequence[str] | None) -> tuple[Path, ...]:
     """Writes the plots, and the text too if `out` is a folder; a plot that would be empty is left out."""
-    if out.suffix.lower() in (".jpg", ".jpeg", ".gif", ".svg", ".pdf", ".html", ".csv", ".txt"):
-        raise ConfigError(f"out: {out} would be a folder; name a .png, or a plain folder.")
-    names, folders = [_label(index, run) for index, run in enumerate(facts)], [run.folder for run in facts]
+    if out.suffix.lower() != ".png" and is_named_as_file(out):
+        raise ConfigError(f"out: {out} would be a folder; name a .png, or a folder without an ending.")
+    names, folders = _labels(facts), [run.folder for run in facts]
     panels = {
         "scores": [_plot(curves, name) for name, curves in score_curves(names, folders, metrics).items()],
         "losses": [_plot(curves, title) for title, curves in loss_curves(names, folders).items()],

@@ -63,7 +63,9 @@ class CriticView:
         return self.class_names[label] if label < len(self.class_names) else str(label)
 
 
-def view_critic(folder: RunFolder, step: int | str | None = None, count: int = 256, seed: int = 0) -> CriticView:
+def view_critic(
+    folder: RunFolder, step: int | str | None = None, count: int | None = None, seed: int = 0
+) -> CriticView:
     """Scores `count` real images of a run's data set and as many generated ones.
 
     The witness function of an MMD loss is ``f(s) = mean k(s, s_data) - mean k(s, s_gen)`` with the loss's own kernel
@@ -77,7 +79,7 @@ def view_critic(folder: RunFolder, step: int | str | None = None, count: int = 2
     Args:
         folder: The run.
         step: Step of the checkpoint, or "best"; the newest by default.
-        count: N, the number of real and of generated images.
+        count: N, the number of real and of generated images; by default 256, or all that a smaller data set holds.
         seed: Seed of the choice of real images (the same as for scores), of codes and of labels.
 
     Raises:
@@ -90,10 +92,13 @@ def view_critic(folder: RunFolder, step: int | str | None = None, count: int = 2
     from mmdgan.runs.experiment import Experiment
     from mmdgan.runs.train import open_data
 
-    if count < 4:
+    if count is not None and count < 4:
         raise ConfigError(f"count is {count}; give at least 4 images to be looked at.")
     experiment = Experiment.load(folder.path)
     data = open_data(experiment, "stream")  # a few images; all of them need not be read
+    if data.count < 4:
+        raise ConfigError(f"{data.name} holds {data.count} images; critics are looked at with at least 4.")
+    count = min(256, data.count) if count is None else count
     _, images_data, labels_data = real_images(data, count, seed)  # those that scores compare with
     generator, step = folder.load_generator(step, ema=False)  # the critic's opponent, not its average
     critic, _ = folder.load_critic(step)

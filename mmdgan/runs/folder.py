@@ -16,10 +16,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdgan.core.errors import CheckpointError, ConfigError
+from mmdgan.core.errors import CheckpointError, ConfigError, DataError
 from mmdgan.core.files import read_text, write_text
 from mmdgan.core.lock import FILE as LOCK
 from mmdgan.core.progress import Say, log
+from mmdgan.core.text import nearest
 from mmdgan.runs.scores import append_scores, newest, read_scores, retire_scores
 
 if TYPE_CHECKING:
@@ -93,6 +94,17 @@ class RunFolder:
                 "scratch."
             ) from None
         return config
+
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes of a conditional run; empty where they have none or the data set is not at hand."""
+        from mmdgan.data.catalog import info
+
+        experiment = self.read_config()["experiment"]
+        try:
+            names = info(experiment["data"], experiment.get("data_root", "Data")).class_names
+        except DataError:
+            return ()
+        return names if len(names) == experiment.get("num_class", 0) else ()
 
     def check(self, config: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
         """Checks that the run in this directory, if there is one, can be resumed with a configuration.
@@ -216,15 +228,27 @@ class RunFolder:
             raise CheckpointError(f"{self.path} has no checkpoint of step {step}; {there}")
         return steps[-1] if step is None else step
 
-    def check_class(self, number: int | None) -> None:
-        """Checks that the run has a class of this number; a ConfigError names those it has."""
-        if number is None:
-            return
+    def find_class(self, named: int | str | None) -> int | None:
+        """The number of the class of a name or number; a ConfigError names the classes that the run has.
+
+        A text that is a name is no number: of the classes 0, 1, 10 and 2, in this order, "10" is the third one.
+        """
+        if named is None:
+            return None
         num_class = self.read_config()["experiment"].get("num_class", 0)
         if num_class < 2:
-            raise ConfigError(f"class is {number}, but {self.path} is unconditional; leave it out.")
-        if not 0 <= number < num_class:
-            raise ConfigError(f"class is {number}; {self.path} has the classes 0 to {num_class - 1}.")
+            raise ConfigError(f"class is {named}, but {self.path} is unconditional; leave it out.")
+        names, word = self.class_names(), str(named)
+        found = [number for number, name in enumerate(names) if name == named]
+        if not found and word.isdecimal():
+            # Names that are numbers are meant by a text such as 07, and numbers by an integer.
+            by_value = isinstance(named, str) and bool(names) and all(name.isdecimal() for name in names)
+            found = [n for n in range(num_class) if int(names[n] if by_value else n) == int(word)]
+        if not found:
+            there = f"0 to {num_class - 1}" if not names or names == (*map(str, range(num_class)),) else ", ".join(names)
+            hint = "" if word.lstrip("-").isdecimal() else nearest(word, names)
+            raise ConfigError(f"class is {named}{hint}; {self.path} has the classes {there}.")
+        return found[0]
 
     def has_average(self) -> bool:
         """Whether the run averages its generator's weights (`ema` of an experiment)."""

@@ -139,7 +139,7 @@ class Run(Mapping[str, Any]):
 
         if n < 1:
             raise ConfigError(f"n is {n}; give the number of images, at least 1.")
-        self.files.check_class(class_)
+        class_ = self.files.find_class(class_)
         generator = self.generator if step is None else self.files.load_generator(step)[0]
         size = generator.spec.input_shape[0]
         if truncation is None:

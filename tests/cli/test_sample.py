@@ -59,6 +59,26 @@ def test_codes_of_a_file_with_and_without_labels(tiny_run, conditional_run, gene
     assert np.load(out)["labels"].tolist() == [7] * 5
 
 
+@pytest.mark.parametrize(
+    ("word", "label"), [("10", 2), ("0", 0), ("1", 1), ("01", 1), ("cat", 5), ("2", 4), ("9", None), ("dog", None)]
+)
+def test_a_class_is_named(conditional_run, monkeypatch, tmp_path, capsys, word, label):
+    names = ("0", "1", "10", "11", "2", "3", "4", "5", "6", "7")
+    if word in ("cat", "dog"):
+        names = (*names[:5], "cat", *names[6:])
+    monkeypatch.setattr(RunFolder, "class_names", lambda self: names)
+    argv = ["sample", str(conditional_run[1]), "--count=2", f"--class={word}", f"--out={tmp_path}/a.npz"]
+    if label is None:
+        assert status(*argv) == program.BAD_USE
+        assert f"class is {word}; " in capsys.readouterr().err
+        return
+    assert status(*argv) == 0
+    made = np.load(tmp_path / "a.npz")
+    assert made["labels"].tolist() == [label] * 2 and made["class_names"].tolist() == [*names]
+    named = "" if names[label] == str(label) else f" ({names[label]})"
+    assert f"class {label}{named}: " in capsys.readouterr().out
+
+
 def test_a_mesh_is_of_one_class(conditional_run, conditional, tmp_path, capsys):
     codes = sampling.sine_codes((3, 2), 8)
     for argv, number, said in (([], 0, "class 0 (--class gives another)"), (["--class=4"], 4, "class 4")):

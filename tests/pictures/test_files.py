@@ -105,3 +105,30 @@ def test_images_of_classes_get_a_folder_each(tmp_path):
 def test_images_of_one_class_need_no_folder_of_their_own(tmp_path):
     save_batches(tmp_path, _batches(_images(3)), 3, np.full((3, 1), 7))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["000000.png", "000001.png", "000002.png"]
+
+
+@pytest.mark.parametrize("ending", "tar h5 tfrecords avif pt jsonl JPG 7z webm".split())
+def test_names_of_other_files_are_no_folders(tmp_path, ending):
+    with pytest.raises(ConfigError, match=f"samples.{ending} would be a folder"):
+        check_image_target(tmp_path / f"samples.{ending}")
+    (tmp_path / f"samples.{ending}").mkdir()
+    check_image_target(tmp_path / f"samples.{ending}")
+
+
+@pytest.mark.parametrize("name", ["samples", "truncation_0.5", "mine.v2", "1.2.3", "a.b c", "of.my run"])
+def test_names_of_folders(tmp_path, name):
+    check_image_target(tmp_path / name)
+
+
+def test_names_of_classes_are_kept(tmp_path):
+    labels, names = np.array([1, 0, 2, 1])[:, None], ("10", "2", "sea lion")
+    images = _images(4)
+    made = np.load(save_batches(tmp_path / "a.npz", _batches(images), 4, labels, names))
+    assert made["class_names"].tolist() == [*names] and made["labels"].tolist() == [1, 0, 2, 1]
+    save_batches(tmp_path / "a", _batches(images), 4, labels, names)
+    files = sorted(str(file.relative_to(tmp_path / "a")) for file in (tmp_path / "a").rglob("*.png"))
+    assert files == ["10/000001.png", "2/000000.png", "2/000003.png", "sea lion/000002.png"]
+    check_image_target(tmp_path / "a", 4, labels, names)
+    for number, unfit in enumerate([("a/b", "c", "d"), ("a", "A", "b"), ("..", "a", "b"), ("a", "b")]):
+        save_batches(tmp_path / str(number), _batches(images), 4, labels, unfit)
+        assert sorted(folder.name for folder in (tmp_path / str(number)).iterdir()) == ["0", "1", "2"]

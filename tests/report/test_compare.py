@@ -85,6 +85,19 @@ def test_published_rows_and_how_the_protocol_differs(tmp_path, tiny_run):
     assert "generator " in differing and "not 3,811,907 parameters" in differing
 
 
+def test_runs_of_one_name_are_told_apart_by_their_folders(runs, tmp_path):
+    import shutil
+
+    name, other = runs[0].path.name, runs[1].path.name
+    for place in ("x/a/monday", "x/a/tuesday", "x/b/monday"):
+        shutil.copytree(runs[0].path, tmp_path / place / name)
+    shutil.copytree(runs[1].path, tmp_path / "x" / "a" / "monday" / other)
+    found = compare_runs([tmp_path / "x"], out=tmp_path / "compared")
+    for line in (f"a/monday/{name}", f"tuesday/{name}", f"b/monday/{name}", other):
+        assert len(re.findall(rf"^\[\d\] {line} ", found.text, re.MULTILINE)) == 1, line
+    assert found.files[0].read_text() == found.text + "\n"
+
+
 def test_no_scores(tmp_path, tiny_run):
     text = compare_runs([make_run(tmp_path / "x", tiny_run[1]).path]).text
     assert "No scores of this choice in any run; `evaluate RUN` makes them." in text
@@ -97,6 +110,7 @@ def test_no_scores(tmp_path, tiny_run):
         ({"metrics": ["fids"]}, MetricError, "no metric 'fids' .did you mean fid.*: choose from fid, is"),
         ({"by": "best"}, ConfigError, "has no best checkpoint; give --by=STEP"),
         ({"out": "x.jpg"}, ConfigError, "x.jpg would be a folder; name a .png"),
+        ({"out": "x.tar"}, ConfigError, "x.tar would be a folder; name a .png"),
     ],
 )
 def test_mistakes(runs, options, error, message, tmp_path, monkeypatch):

@@ -148,6 +148,25 @@ def test_an_older_checkpoint_is_looked_at_when_asked(tiny_run, view):
     assert older.step == 2 and not np.allclose(older.score_data, view.score_data[:8])
 
 
+def test_a_small_data_set_is_looked_at_whole(tiny_run, monkeypatch):
+    from mmdgan.runs import train
+
+    opened = train.open_data
+
+    def few(experiment, cache="auto", **options):
+        data = opened(experiment, **options)
+        return dataclasses.replace(data, images=data.images[:count], labels=data.labels[:count])
+
+    monkeypatch.setattr(train, "open_data", few)
+    folder = RunFolder.open(tiny_run[1])
+    count = 20
+    view = report.view_critic(folder)
+    assert len(view.images_data) == len(view.score_gen) == 20 and len(set(map(bytes, view.images_data))) == 20
+    count = 3
+    with pytest.raises(ConfigError, match="sample holds 3 images; critics are looked at with at least 4"):
+        report.view_critic(folder)
+
+
 def test_mistakes_are_named(tiny_run):
     folder = RunFolder.open(tiny_run[1])
     with pytest.raises(ConfigError, match="count is 3; give at least 4"):

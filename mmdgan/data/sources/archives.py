@@ -84,6 +84,11 @@ def recognise(path: Path) -> Container | None:
             return Directory(str(path))
         with open(path, "rb") as stream:
             start = stream.read(_BLOCK)
+        if _are_arrays(start):
+            raise DataError(
+                f"{path} holds arrays, not pictures: write each image into a file first, as PIL.Image.fromarray(image)."
+                "save(PATH) does, by folders of classes if there are any, then name the folder of these."
+            )
         compressed = next((program for magic, program in _COMPRESSED.items() if start.startswith(magic)), "")
         ending = "" if compressed or _header(start) else path.suffix.lower()  # which counts if the content says nothing
         if start.startswith((b"PK\3\4", b"PK\5\6")) or ending == ".zip" or _is_self_extracting(path, start):
@@ -95,6 +100,21 @@ def recognise(path: Path) -> Container | None:
     if compressed:
         raise DataError(f"{path} is compressed by {compressed}: unpack it first, then name the folder it went to.")
     return None
+
+
+def holds_arrays(path: Path) -> bool:
+    """Whether a file holds arrays of NumPy, by its content: an .npy, or a zip whose first file is one."""
+    try:
+        with open(path, "rb") as stream:
+            return _are_arrays(stream.read(_BLOCK))
+    except OSError:
+        return False
+
+
+def _are_arrays(start: bytes) -> bool:
+    named = start.startswith(b"PK\3\4") and len(start) >= _LOCAL.size
+    name = start[_LOCAL.size :][: _LOCAL.unpack_from(start)[-2]] if named else b""
+    return start.startswith(np.lib.format.MAGIC_PREFIX) or name.endswith(b".npy")
 
 
 def _is_self_extracting(path: Path, start: bytes) -> bool:

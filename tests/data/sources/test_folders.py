@@ -170,3 +170,19 @@ def test_images_of_other_modes_become_rgb(tmp_path):
 def test_other_files_are_no_folders(tmp_path):
     (tmp_path / "x.bin").write_bytes(b"content")
     assert folders.find(tmp_path / "x.bin", made.request()) is None
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.npy", "A.NPZ", "a"])
+@pytest.mark.parametrize("words", [("folder:{}", "mine"), ("mnist", None)])
+def test_arrays_are_named_for_what_they_are(tmp_path, name, words):
+    import numpy as np
+
+    from mmdgan.data.preparation.prepare import prepare
+
+    array = np.zeros((4, 8, 8), np.uint8)
+    with (tmp_path / name).open("wb") as file:
+        np.save(file, array) if name == "a.npy" else np.savez(file, x_train=array, y_train=np.arange(4))
+    what, called = words
+    given = {"source": str(tmp_path / name)} if called is None else {"name": called}
+    with pytest.raises(DataError, match=rf"{name} holds arrays, not pictures: write each image into a file first"):
+        prepare(what.format(tmp_path / name), data_root=tmp_path / "Data", say=lambda text: None, **given)
