@@ -153,9 +153,9 @@ def test_a_small_data_set_is_looked_at_whole(tiny_run, monkeypatch):
 
     opened = train.open_data
 
-    def few(experiment, cache="auto", **options):
-        data = opened(experiment, **options)
-        return dataclasses.replace(data, images=data.images[:count], labels=data.labels[:count])
+    def few(experiment, cache):
+        data = opened(experiment, "memory")
+        return dataclasses.replace(data, images=data.images[:count], labels=data.labels[:count], groups=None)
 
     monkeypatch.setattr(train, "open_data", few)
     folder = RunFolder.open(tiny_run[1])
