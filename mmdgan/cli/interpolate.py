@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 from mmdgan.cli import flags
 from mmdgan.cli.sample import EMA, HOW, STEP, WHAT, WHERE, check_size, file_name
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.files import is_named_as_file
 from mmdgan.core.options import option
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def _endings(out: str | None) -> tuple[str, ...]:
         find_ffmpeg()
     if ending in (".png", ".gif", ".mp4"):
         return (ending,)
-    if out and is_named_as_file(out):
+    if ending in (".npz", ".npy", ".jpg", ".jpeg", ".webp", ".webm", ".avi", ".mov"):
         raise ConfigError(f"{out} is none of .png, .gif and .mp4; name one of these, or a name without ending.")
     if out and Path(out).is_dir():
         raise ConfigError(f"{out} is a folder; give the files' name in it too, such as {Path(out) / 'paths'}.")
