@@ -34,7 +34,7 @@ class InterpolateOptions:
     loop: bool = option(False, "continue each path to a third code and back to its first", HOW)
     seed: int = option(0, "seed of the codes", HOW, least=0)
     step: int | Literal["best"] | None = option(None, STEP, WHAT)
-    class_: str | None = option(
+    class_: str | int | None = option(
         None, "of a conditional run, the class of all paths, by name or number; none: the r-th path is of class r", WHAT
     )
     ema: bool | None = option(None, EMA, WHAT)

@@ -32,7 +32,7 @@ class SampleOptions:
 
     count: int | None = option(None, "number of images; none: 400, or all codes of a file or a mesh", WHAT, least=1)
     step: int | Literal["best"] | None = option(None, STEP, WHAT)
-    class_: str | None = option(
+    class_: str | int | None = option(
         None,
         "of a conditional run, images of this class only, by name or number; none: all in turn, in a grid one per "
         "column, in a mesh class 0",
@@ -206,7 +206,7 @@ def _choose_labels(
         return None, ""
     if options.class_ is not None:
         number = int(options.class_)
-        named = f" ({names[number]})" if names and names[number] != options.class_ else ""
+        named = f" ({names[number]})" if names and names[number] != str(number) else ""
         return np.full_like(labels, number), f", class {number}{named}"
     if options.codes in _MESHES:  # of several classes it would not show what the codes do
         return np.zeros_like(labels), ", class 0 (--class gives another)"

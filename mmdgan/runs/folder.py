@@ -245,7 +245,9 @@ class RunFolder:
             by_value = isinstance(named, str) and bool(names) and all(name.isdecimal() for name in names)
             found = [n for n in range(num_class) if int(names[n] if by_value else n) == int(word)]
         if not found:
-            there = f"0 to {num_class - 1}" if not names or names == (*map(str, range(num_class)),) else ", ".join(names)
+            there = (
+                f"0 to {num_class - 1}" if not names or names == (*map(str, range(num_class)),) else ", ".join(names)
+            )
             hint = "" if word.lstrip("-").isdecimal() else nearest(word, names)
             raise ConfigError(f"class is {named}{hint}; {self.path} has the classes {there}.")
         return found[0]

@@ -115,7 +115,7 @@ class Run(Mapping[str, Any]):
         n: int = 64,
         *,
         seed: int = 0,
-        class_: int | None = None,
+        class_: int | str | None = None,
         truncation: float | None = None,
         step: int | str | None = None,
     ) -> np.ndarray:
@@ -124,7 +124,7 @@ class Run(Mapping[str, Any]):
         Args:
             n: How many. More of them begin with the same ones.
             seed: Seed of the codes.
-            class_: Of a conditional run, the class of all images; None: all classes in turn.
+            class_: Of a conditional run, the class of all images, by number or name; None: all classes in turn.
             truncation: Redraw components of codes beyond this; None: codes from N(0, 1).
             step: Step of the checkpoint, or "best"; None: the newest.
 
