@@ -37,14 +37,17 @@ def check_devices(
         raise ConfigError(f"{name} is given, but strategy is {strategy}; add --strategy=multi_worker or omit it.")
 
 
-def check_batch(batch_size: int, replicas: int) -> None:
-    """Refuses a batch that the replicas cannot share equally."""
+def check_batch(batch_size: int, replicas: int, micro_batch: int | None = None) -> None:
+    """Refuses a batch that the replicas cannot share equally, each its part in equal micro-batches."""
     if batch_size % replicas:
         below = batch_size - batch_size % replicas
         near = f"{below} or {below + replicas}" if below else str(replicas)
         raise ConfigError(
             f"batch_size is {batch_size}, which {replicas} replicas cannot share equally; give a multiple: {near}."
         )
+    if micro_batch is not None and batch_size // replicas % micro_batch:
+        parts = f"the {batch_size // replicas} images of each replica" if replicas > 1 else f"batch_size {batch_size}"
+        raise ConfigError(f"micro_batch is {micro_batch}, which does not divide {parts}; give a divisor.")
 
 
 def check_towers(batch_size: int, replicas: int) -> None:

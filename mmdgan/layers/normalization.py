@@ -7,13 +7,14 @@ step asks for it (`mmdgan.layers.scope`), N counts the samples of all replicas.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from mmdgan.core import replicas
-from mmdgan.core.types import StaticShape
+from mmdgan.core.types import StaticShape, TensorLike
 from mmdgan.layers import initializers, scope
 from mmdgan.layers.layout import ChannelwiseLayer, channel_axis, class_rows, class_shape
 
@@ -58,16 +59,43 @@ class BatchNorm(ChannelwiseLayer):
         if not (training and self.trainable):
             mean, variance = (tf.convert_to_tensor(v) for v in (self.moving_mean, self.moving_variance))
             return self._normalise(inputs, mean, variance)
+        if (part := scope.batch_part()) is not None:
+            return self._normalise(inputs, *part.moments(self, inputs))
         if self._can_fuse(inputs):
             gamma, beta = self._affine()
             outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
                 inputs, gamma, beta, epsilon=EPSILON, data_format="NHWC", is_training=True
             )
-        else:
-            outputs, mean, variance = self._normalise_by_moments(inputs)
+            self._update(self.moving_mean, mean)
+            self._update(self.moving_variance, variance)
+            return outputs
+        mean, variance = combined_moments(*(moment[tf.newaxis] for moment in self.moments(inputs)))
+        self.observe(mean, variance, inputs.shape.rank, self.count(tf.unstack(tf.shape(inputs))))
+        return self._normalise(inputs, mean, variance)
+
+    def moments(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mean and biased variance of each channel of this replica's inputs."""
+        axis = channel_axis(inputs.shape.rank, self.data_format)
+        axes = [a for a in range(inputs.shape.rank) if a != axis]
+        return tf.nn.moments(tf.cast(inputs, self.variable_dtype), axes)
+
+    def count(self, shape: Any) -> Any:
+        """How many numbers of each channel inputs of a shape hold, on all replicas whose samples make one batch."""
+        return _replicas() * math.prod(shape) // shape[channel_axis(len(shape), self.data_format)]
+
+    def observe(self, mean: tf.Tensor, variance: tf.Tensor, rank: int, count: tf.Tensor) -> None:
+        """Moves the moving averages by the moments of a batch, of inputs of a rank and a `count`."""
         self._update(self.moving_mean, mean)
+        if rank == 4:
+            count = tf.cast(count, variance.dtype)
+            variance = variance * count / tf.maximum(count - 1, 1)
         self._update(self.moving_variance, variance)
-        return outputs
+
+    def moments_gradient(self, inputs: tf.Tensor, mean: tf.Tensor, upstream: Any, count: TensorLike) -> tf.Tensor:
+        """The gradient for some inputs of a batch, from that for its mean and its biased variance (`upstream`)."""
+        mean, for_mean, for_variance = (self._per_channel(v, inputs.shape.rank) for v in (mean, *upstream))
+        centred = tf.cast(inputs, self.variable_dtype) - mean
+        return tf.cast((for_mean + 2 * for_variance * centred) / count, inputs.dtype)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "center": self.center, "scale": self.scale}
@@ -87,24 +115,17 @@ class BatchNorm(ChannelwiseLayer):
             return False
         return inputs.shape.rank == 4 and self.data_format == "channels_last" and inputs.dtype != tf.float64
 
-    def _normalise_by_moments(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        wide = tf.cast(inputs, self.variable_dtype)
-        axis = channel_axis(inputs.shape.rank, self.data_format)
-        axes = [a for a in range(inputs.shape.rank) if a != axis]
-        mean, variance = _moments(wide, axes)
-        outputs = self._normalise(inputs, mean, variance)
-        if inputs.shape.rank == 4:
-            count = _replicas() * tf.cast(tf.size(inputs) / tf.shape(inputs)[axis], variance.dtype)
-            variance = variance * count / tf.maximum(count - 1, 1)
-        return outputs, mean, variance
+    def _per_channel(self, values: tf.Tensor, rank: int) -> tf.Tensor:
+        shape = [1] * rank
+        shape[channel_axis(rank, self.data_format)] = -1
+        return tf.reshape(values, shape)
 
     def _normalise(self, inputs: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
-        shape = [1] * inputs.shape.rank
-        shape[channel_axis(inputs.shape.rank, self.data_format)] = -1
         gamma, beta = self._affine()
         scale = gamma * tf.math.rsqrt(variance + EPSILON)
         offset = beta - mean * scale
-        scale, offset = (tf.cast(tf.reshape(v, shape), inputs.dtype) for v in (scale, offset))
+        rank = inputs.shape.rank
+        scale, offset = (tf.cast(self._per_channel(v, rank), inputs.dtype) for v in (scale, offset))
         return inputs * scale + offset
 
     def _update(self, moving: keras.Variable, batch: tf.Tensor) -> None:
@@ -116,16 +137,16 @@ def _replicas() -> int:
     return replicas.replica_count() if scope.statistics_are_synchronised() else 1
 
 
-def _moments(inputs: tf.Tensor, axes: list[int]) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and biased variance over some axes, and over the replicas whose samples make one batch.
+def combined_moments(means: tf.Tensor, variances: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and biased variance of a batch of those of its equal parts (P, C), on all replicas whose samples make one.
 
-    The replicas' variances are put together by those of their means (Chan et al. 1979), because the difference of the
-    mean square and the squared mean has no correct digit where the mean is large.
+    Variances are put together by those of the means (Chan et al. 1979), because the difference of the mean square and
+    the squared mean has no correct digit where the mean is large.
     """
-    mean, variance = tf.nn.moments(inputs, axes)
-    if _replicas() == 1:
-        return mean, variance
-    means, variances = tf.split(replicas.gather_rows(tf.concat([mean, variance], 0)[tf.newaxis]), 2, axis=1)
+    if _replicas() > 1:
+        means, variances = tf.split(replicas.gather_rows(tf.concat([means, variances], 1)), 2, axis=1)
+    if means.shape[0] == 1:
+        return means[0], variances[0]
     mean, between = tf.nn.moments(means, [0])
     return mean, tf.reduce_mean(variances, 0) + between
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,6 +50,39 @@ def synchronised_statistics(synchronised: bool = True) -> Iterator[None]:
 def statistics_are_synchronised() -> bool:
     """Returns whether batch statistics are taken over all replicas, as a training step may ask."""
     return getattr(_local, "synchronised", False)
+
+
+class Part:
+    """One part of a batch, as its batch norms see it: each normalises by the moments that it is given.
+
+    Args:
+        given: (mean, biased variance) of the whole batch, by the id of the layer.
+
+    Attributes:
+        inputs: The batch norms in the order of their calls, each with its input.
+    """
+
+    def __init__(self, given: Mapping[int, tuple[Any, Any]]) -> None:
+        self._given = given
+        self.inputs: list[tuple[Any, Any]] = []
+
+    def moments(self, layer: Any, inputs: Any) -> tuple[Any, Any]:
+        """The moments of the whole batch; where they are not known yet, those of this part."""
+        self.inputs.append((layer, inputs))
+        return self._given.get(id(layer)) or layer.moments(inputs)
+
+
+@contextlib.contextmanager
+def part_of_batch(given: Mapping[int, tuple[Any, Any]]) -> Iterator[Part]:
+    """Within the block, batch norms in training mode see one part of a batch, and change no moving average."""
+    part = Part(given)
+    with _set("part", part):
+        yield part
+
+
+def batch_part() -> Part | None:
+    """Returns the part of a batch that the layers see, or None if they see a whole one."""
+    return getattr(_local, "part", None)
 
 
 def update(variable: tf.Variable, value: Any) -> None:

@@ -90,25 +90,19 @@ def gradient_penalty(
     )
 
 
-def jacobian_scale(
-    critic: Critic,
-    real: TensorLike,
-    weight: float = SCALE_WEIGHT,
-    over_replicas: Callable[[Any], Any] = lambda mean: mean,
-) -> tf.Tensor:
+def jacobian_scale(critic: Critic, real: TensorLike, weight: float = SCALE_WEIGHT) -> tf.Tensor:
     """``1 / (1 + weight * mean J)`` with J of `jacobian_squared_norms`: the ``dis_scale`` of the "_ds" losses.
 
     Args:
         critic: Images -> scores (N, d); see the module.
         real: (N, ...) floating-point images.
         weight: A positive number.
-        over_replicas: Averages the mean of J over the replicas of a training step.
 
     Raises:
         ConfigError: A weight that is not positive, or a critic whose number of scores is unknown.
     """
     weight = check_option("Jacobian's scale", "weight", weight, SCALE_WEIGHT)
-    return 1.0 / (1.0 + weight * over_replicas(tf.reduce_mean(jacobian_squared_norms(critic, real))))
+    return 1.0 / (1.0 + weight * tf.reduce_mean(jacobian_squared_norms(critic, real)))
 
 
 def jacobian_squared_norms(critic: Critic, real: TensorLike) -> tf.Tensor:

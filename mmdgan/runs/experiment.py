@@ -290,6 +290,13 @@ class Experiment:
     steps_per_call: int = _speed(
         1, "steps per TensorFlow call; fewer before a checkpoint, a summary or the end of a round", least=1
     )
+    micro_batch: int | None = _speed(
+        None,
+        "images in memory at a time, a divisor of each device's part of the batch; the step stays that of the whole "
+        "batch; none: all of them",
+        least=1,
+        scope="machine",
+    )
     profile: tuple[int, ...] = _speed(
         (),
         "write a TensorBoard profile and a Chrome trace of steps FIRST,LAST, or of this many steps after the 10th of "

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan import data, design
-from mmdgan.core.devices import check_devices
+from mmdgan.core.devices import check_batch, check_devices
 from mmdgan.core.errors import ConfigError, DesignError
 from mmdgan.core.lock import is_locked
 from mmdgan.core.options import check_limits, check_types, defaults, rebased
@@ -382,6 +382,7 @@ def _check_fields(e: Experiment) -> None:
             f"steps_per_call is {e.steps_per_call}, but imbalanced_update decides before each step which network is "
             "updated; leave one of them out."
         )
+    check_batch(e.batch_size, 1, e.micro_batch)
     if len(e.profile) > 2 or any(step < 1 for step in e.profile) or list(e.profile) != sorted(e.profile):
         raise ConfigError(f"profile is {format_value(e.profile)}; give FIRST,LAST or a number of steps, from 1 on.")
     if any(not 0 < step <= e.max_step for step in e.score_steps):

@@ -413,7 +413,7 @@ def start_replicas(experiment: Experiment, say: Say = log) -> Replicas:
             return Replicas(make_strategy(e.strategy, **options))
 
     replicas = prepare_tensorflow(e.devices, begin, e.seed if e.deterministic else None)
-    check_batch(e.batch_size, replicas.count)
+    check_batch(e.batch_size, replicas.count, e.micro_batch)
     check_one_replica(e.steps_per_call, e.jit, e.precision, replicas.count)
     if e.replica_losses == "local" and e.loss_function().least_batch > 1:
         check_towers(e.batch_size, replicas.count)
@@ -456,6 +456,7 @@ def make_gan(plan: Plan, replicas: Replicas | None = None, seed: int | None = No
             jit=e.jit,
             fixed_critic=e.fixed_critic,
             aids=plan.aids,
+            micro_batch=e.micro_batch,
         )
 
 

@@ -12,15 +12,20 @@ Several replicas take equal parts of the batch. Scores are gathered, so that eac
 batch, and batch normalisation takes the statistics of the whole batch: R replicas of B / R images make the step of one
 device with B. Each replica differentiates its own copy of the loss; the mean of their gradients is the gradient of the
 loss, because the reductions between them are differentiated too (`mmdgan.core.replicas`).
+
+With `micro_batch` a step takes the memory of a small batch (gradient caching; Gao et al. 2021): all scores are computed
+chunk by chunk, then the loss and its gradient for the scores once, then each chunk again with its rows of that
+gradient. Losses and gradients are those of the whole batch (`GanStep._in_chunks`, `mmdgan.training.chunks`).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
@@ -30,6 +35,7 @@ from mmdgan.core.devices import REPLICA_LOSSES, check_one_replica
 from mmdgan.core.errors import ConfigError, DataError
 from mmdgan.core.types import TensorLike
 from mmdgan.layers import scope
+from mmdgan.layers.normalization import BatchNorm
 from mmdgan.losses.penalties import jacobian_squared_norms
 from mmdgan.losses.registry import Loss
 from mmdgan.networks.blocks import batch_shape
@@ -38,44 +44,54 @@ from mmdgan.training.aids import ada
 from mmdgan.training.aids.augment import GENERATED, REAL, CriticInput
 from mmdgan.training.aids.ema import WeightAverage
 from mmdgan.training.aids.settings import Aids
+from mmdgan.training.chunks import Chunked, Objective
 from mmdgan.training.distribution import Replicas
 from mmdgan.training.optimizers import NAMES, LossScale, UpdateSchedule, clipped, scheduled_optimizer
+
+T = TypeVar("T")
 
 CODES, LABELS, LOSS, INTERPOLATION, UPDATE, VIEW = range(6)
 """Streams of random numbers within one step."""
 
 
 @dataclasses.dataclass
-class Forward:
+class Computed:
+    """What a pass over a replica's images computes, whether at once or in chunks.
+
+    Attributes:
+        losses: Result of the loss function.
+        loss_dis: Loss of the critic, with the penalty R1.
+        regularisers: Penalties and scales, reported with the losses.
+        state: State that the loss was given.
+        score_gen, score_data: Scores that the loss saw: of this replica's images, or of all replicas'.
+        updates: (variable, next value) of moving averages and spectral vectors.
+    """
+
+    losses: Any
+    loss_dis: tf.Tensor
+    regularisers: dict[str, tf.Tensor]
+    state: dict[str, tf.Tensor]
+    score_gen: tf.Tensor
+    score_data: tf.Tensor
+    updates: list[tuple[Any, tf.Tensor]]
+
+
+@dataclasses.dataclass
+class Forward(Computed):
     """One forward pass of both networks on a replica, with what is needed to differentiate and to log it.
 
     Attributes:
         tape: Persistent; it has recorded the pass.
-        losses: Result of the loss function.
-        loss_dis: Loss of the critic, with the penalty R1.
-        r1: The penalty R1; None without it.
-        regularisers: Penalties and scales, reported with the losses.
-        state: State that the loss was given.
         real, generated: (n, ...) images of this replica, before augmentation.
-        score_gen, score_data: Scores that the loss saw: of this replica's images, or of all replicas'.
         own_scores: Scores (generated, real) of this replica's images.
         sigmas: Spectral norm of each layer.
-        updates: (variable, next value) of moving averages and spectral vectors.
     """
 
     tape: tf.GradientTape
-    losses: Any
-    loss_dis: tf.Tensor
-    r1: tf.Tensor | None
-    regularisers: dict[str, tf.Tensor]
-    state: dict[str, tf.Tensor]
     real: tf.Tensor
     generated: tf.Tensor
-    score_gen: tf.Tensor
-    score_data: tf.Tensor
     own_scores: tuple[tf.Tensor, tf.Tensor]
     sigmas: dict[str, tf.Tensor]
-    updates: list[tuple[Any, tf.Tensor]]
 
 
 class GanStep(tf.Module):
@@ -104,6 +120,8 @@ class GanStep(tf.Module):
             spectral vectors. A critic without weights is always frozen, and so is one with ``trainable=False``; layers
             and generators with ``trainable=False`` keep all of that, too. Freeze them before the first step.
         aids: The training aids; none by default.
+        micro_batch: Number of images in memory at a time, on each replica; it divides a replica's batch. The step
+            remains that of the whole batch: its losses, gradients and batch statistics. None: the whole batch at once.
 
     Attributes:
         iterations: Number of steps taken (tf.Variable, int64): the original's global step.
@@ -137,10 +155,13 @@ class GanStep(tf.Module):
         jit: bool = False,
         fixed_critic: bool = False,
         aids: Aids | None = None,
+        micro_batch: int | None = None,
     ):
         super().__init__(name="gan_step")
         if replica_losses not in REPLICA_LOSSES:
             raise ConfigError(f"replica_losses is {replica_losses!r}; give one of {', '.join(REPLICA_LOSSES)}.")
+        if micro_batch is not None and micro_batch < 1:
+            raise ConfigError(f"micro_batch is {micro_batch}; give a whole number of at least 1.")
         loss = losses.get(loss) if loss is None or isinstance(loss, str) else loss
         _check_loss(loss)
         _check_pair(generator, discriminator)
@@ -151,6 +172,7 @@ class GanStep(tf.Module):
         self.legacy = legacy
         self.seed = int(seed)
         self.gathers = replica_losses == "gathered"
+        self.micro_batch = micro_batch
         self.fixed_critic = fixed_critic or not discriminator.trainable_variables
         if self.fixed_critic and (loss.penalty or loss.uses_scale):
             raise ConfigError(
@@ -189,7 +211,8 @@ class GanStep(tf.Module):
         if not self.aids.augment and self.aids.instance_noise is None:
             return None
         critic, probability = self.discriminator, None if self.ada is None else self.ada.probability
-        return CriticInput(self.aids, critic.data_format, critic.spec.input_shape, self.iterations, probability)
+        images = critic.data_format, critic.spec.input_shape, critic.variable_dtype
+        return CriticInput(self.aids, *images, self.iterations, probability)
 
     @property
     def code_size(self) -> int:
@@ -271,6 +294,8 @@ class GanStep(tf.Module):
     ) -> dict[str, dict[str, tf.Tensor]]:
         """Computes statistics of one batch as the step would, and changes nothing (spec E.7).
 
+        With `micro_batch` they are of the first images of each replica, as many as fit.
+
         Args:
             real: As in `step`.
             labels: As in `step`.
@@ -302,7 +327,12 @@ class GanStep(tf.Module):
 
     def _differentiate(self, *batch: TensorLike) -> tuple[tuple, list]:
         """Returns a replica's (losses, regularisers, gradients, next values, next state) and the values' variables."""
-        forward = self._forward(*batch)
+        forward: Computed
+        if self.micro_batch is None or batch_size(tf.convert_to_tensor(batch[0])) == self.micro_batch:
+            forward = whole = self._forward(*batch)
+            gradients = self._gradients(whole)
+        else:
+            forward, gradients = self._in_chunks(*batch)
         computed = {"loss_gen": forward.losses.gen, "loss_dis": forward.loss_dis}
         if self.ada is not None:
             scores = forward.score_gen, forward.score_data
@@ -313,7 +343,7 @@ class GanStep(tf.Module):
             critics = {id(variable) for variable in self.discriminator.variables}
             pairs = [(variable, value) for variable, value in pairs if id(variable) in critics]
         updates = [value for _, value in pairs]
-        results = computed, forward.regularisers, self._gradients(forward), updates, forward.losses.state
+        results = computed, forward.regularisers, gradients, updates, forward.losses.state
         return results, [variable for variable, _ in pairs]
 
     def _forward(
@@ -339,33 +369,28 @@ class GanStep(tf.Module):
             norms = self._norms()
             with scope.shared_kernels({id(layer): norm[0] for layer, norm in norms.items()}):
                 generated = self._generator(codes, labels_gen, training=True)
-                seen = self._seen(real, REAL), self._seen(generated, GENERATED)
+                views = [self._view(batch_size(real), which) for which in (REAL, GENERATED)]
+                seen = self._seen(real, views[REAL]), self._seen(generated, views[GENERATED])
                 own_scores = self._scores(*seen, labels, labels_gen)
                 score_gen, score_data = self._gathered(*own_scores)
-                regularisers = self._regularisers(*seen, labels, score_gen, score_data, state)
-                r1 = self._r1(seen[0], labels)
-            computed = self.loss(score_gen, score_data, seed=self._seed(LOSS), state=state, **regularisers)
-            _check_result(self.loss, computed, state)
-            loss_dis = computed.dis if r1 is None else computed.dis + r1
-        learns = {layer for layer in self._spectral_layers(*self._learning) if layer.trainable}
-        vectors = [(layer.in_rand, norm[2]) for layer, norm in norms.items() if layer in learns and norm[2] is not None]
+                kernel = self._penalty_kernel(score_gen, score_data, state)
+                uniform = self._interpolation(batch_size(real))
+                means = self._means(*seen, labels, uniform, score_gen, score_data, kernel)
+            computed, loss_dis, regularisers = self._losses(score_gen, score_data, means, state)
         names = {layer: name for net in self._networks for name, layer in net.spectral_layers().items()}
-        # Moving averages are alike on all replicas if batch statistics are; else their mean is taken.
-        values = self._over_replicas([value for _, value in averages])
         return Forward(
-            tape=tape,
             losses=computed,
             loss_dis=loss_dis,
-            r1=r1,
-            regularisers=regularisers if r1 is None else {**regularisers, "r1": r1},
+            regularisers=regularisers,
             state=state,
-            real=real,
-            generated=generated,
             score_gen=score_gen,
             score_data=score_data,
+            updates=self._updates(averages, norms),
+            tape=tape,
+            real=real,
+            generated=generated,
             own_scores=own_scores,
             sigmas={names[layer]: norm[1] for layer, norm in norms.items()},
-            updates=[(variable, value) for (variable, _), value in zip(averages, values, strict=True)] + vectors,
         )
 
     def _norms(self) -> dict:
@@ -373,6 +398,14 @@ class GanStep(tf.Module):
         learning = {layer: layer.normalise(gradient_at="next") for layer in self._spectral_layers(*self._learning)}
         fixed = [net for net in self._networks if net not in self._learning]
         return learning | {layer: layer.normalise() for layer in self._spectral_layers(*fixed)}
+
+    def _updates(self, averages: Sequence[tuple[Any, tf.Tensor]], norms: Mapping) -> list[tuple[Any, tf.Tensor]]:
+        """The next values of moving averages and of the spectral vectors of layers that learn, with the variables."""
+        learns = {layer for layer in self._spectral_layers(*self._learning) if layer.trainable}
+        vectors = [(layer.in_rand, norm[2]) for layer, norm in norms.items() if layer in learns and norm[2] is not None]
+        # Moving averages are alike on all replicas if batch statistics are; else their mean is taken.
+        values = self._over_replicas([value for _, value in averages])
+        return [(variable, value) for (variable, _), value in zip(averages, values, strict=True)] + vectors
 
     def _spectral_layers(self, *networks: Network) -> list:
         return [layer for net in networks for layer in net.spectral_layers().values()]
@@ -388,11 +421,15 @@ class GanStep(tf.Module):
     def _inference_critic(self, labels: TensorLike | None) -> Callable[[tf.Tensor], tf.Tensor]:
         return lambda images: self._critic(images, labels, training=False)
 
-    def _seen(self, images: tf.Tensor, stream: int) -> tf.Tensor:
-        """This replica's images as the critic sees them: with augmentation and noise."""
+    def _view(self, count: TensorLike, stream: int) -> tuple:
+        """The random numbers by which the critic's view of this replica's images differs from them."""
         if self._critic_input is None:
-            return images
-        return self._critic_input(images, stream, lambda: self._seed(VIEW), self._drawn)
+            return ()
+        return self._critic_input.draw(count, stream, self._seed(VIEW), self._drawn)
+
+    def _seen(self, images: tf.Tensor, view: tuple) -> tf.Tensor:
+        """Images as the critic sees them: with augmentation and noise."""
+        return images if self._critic_input is None else self._critic_input(images, *view)
 
     def _scores(
         self, real: TensorLike, generated: TensorLike, labels: TensorLike | None, labels_gen: TensorLike | None
@@ -415,54 +452,75 @@ class GanStep(tf.Module):
             return list(scores)
         return tf.split(replicas.gather_rows(tf.concat(scores, 1)), len(scores), axis=1)
 
-    def _regularisers(
-        self,
-        real: TensorLike,
-        generated: TensorLike,
-        labels: TensorLike | None,
-        score_gen: TensorLike,
-        score_data: TensorLike,
-        state: Mapping[str, Any],
-    ) -> dict[str, tf.Tensor]:
-        """The loss's further arguments by name: {} for most losses (spec D.1).
-
-        The critic runs in inference mode; interpolates between real and generated images keep the real labels.
-        """
-        critic = self._inference_critic(labels)
-        if self.loss.uses_scale:
-            weight: Any = self.penalty_weight  # never None with a scale
-            mean = replicas.mean_over_replicas if self.gathers else tf.identity
-            return {"dis_scale": losses.jacobian_scale(critic, real, weight, mean)}
+    def _penalty_kernel(self, score_gen: tf.Tensor, score_data: tf.Tensor, state: Mapping[str, Any]) -> dict:
+        """The kernel options of the loss's gradient penalty; {} without one."""
         if self.loss.penalty is None:
             return {}
-        count = batch_size(real)
-        penalty = losses.gradient_penalty(
-            self.loss.penalty,
-            critic,
-            real,
-            generated,
-            score_data,
-            score_gen,
-            self._drawn(count, lambda total: random.uniform((total, 1, 1, 1), self._seed(INTERPOLATION))),
-            legacy=self.legacy,
-            **self.loss.penalty_kernel(score_gen, score_data, self._seed(LOSS), state),
-        )
-        if self.gathers:
-            penalty = replicas.mean_over_replicas(penalty)
-        return {"dis_penalty": self.penalty_weight * penalty}
+        return self.loss.penalty_kernel(score_gen, score_data, self._seed(LOSS), state)
 
-    def _r1(self, real: TensorLike, labels: TensorLike | None) -> tf.Tensor | None:
-        """The penalty R1, ``gamma / 2 mean |J|_F^2`` of the critic's Jacobian (Mescheder et al. 2018, Eq. 9).
-
-        For d > 1 scores the squared norm of the gradient becomes that of the Jacobian: the sum over the scores. The
-        witness, the other scalar that could take the score's place, is flat where all kernel values are near 0, so that
-        a penalty on it does not bound a critic that has moved its scores far apart. One backward pass for each score.
-        """
-        gamma = self.aids.r1
-        if gamma is None:
+    def _interpolation(self, count: TensorLike) -> tf.Tensor | None:
+        """The share of the real image in each point of the gradient penalty; None without one."""
+        if self.loss.penalty is None:
             return None
-        penalty = gamma / 2 * tf.reduce_mean(jacobian_squared_norms(self._inference_critic(labels), real))
-        return replicas.mean_over_replicas(penalty) if self.gathers else penalty
+        return self._drawn(count, lambda total: random.uniform((total, 1, 1, 1), self._seed(INTERPOLATION)))
+
+    def _means(
+        self,
+        real: tf.Tensor,
+        generated: tf.Tensor,
+        labels: tf.Tensor | None,
+        uniform: tf.Tensor | None,
+        score_gen: tf.Tensor,
+        score_data: tf.Tensor,
+        kernel: Mapping[str, Any],
+    ) -> dict[str, tf.Tensor]:
+        """The means over images of which `_losses` makes the regularisers (spec D.1), by their names.
+
+        The critic runs in inference mode; interpolates between real and generated images keep the real labels.
+
+        The penalty R1 is that of Mescheder et al. 2018, Eq. 9. For d > 1 scores the squared norm of the gradient
+        becomes that of the Jacobian: the sum over the scores. The witness, the other scalar that could take the score's
+        place, is flat where all kernel values are near 0, so that a penalty on it does not bound a critic that has
+        moved its scores far apart. One backward pass for each score.
+        """
+        critic = self._inference_critic(labels)
+        means = {}
+        if self.loss.uses_scale:
+            means["dis_scale"] = tf.reduce_mean(jacobian_squared_norms(critic, real))
+        elif self.loss.penalty is not None:
+            scores = {"score_data": score_data, "score_gen": score_gen}
+            options = {**scores, "uniform": uniform, "legacy": self.legacy, **kernel}
+            means["dis_penalty"] = losses.gradient_penalty(self.loss.penalty, critic, real, generated, **options)
+        if self.aids.r1 is not None:
+            means["r1"] = tf.reduce_mean(jacobian_squared_norms(critic, real))
+        return means
+
+    def _mean_names(self) -> list[str]:
+        """The names of what `_means` returns."""
+        wanted = (
+            self.loss.uses_scale,
+            not self.loss.uses_scale and self.loss.penalty is not None,
+            self.aids.r1 is not None,
+        )
+        return [name for name, needed in zip(("dis_scale", "dis_penalty", "r1"), wanted, strict=True) if needed]
+
+    def _losses(
+        self, score_gen: tf.Tensor, score_data: tf.Tensor, means: dict[str, tf.Tensor], state: Mapping[str, Any]
+    ) -> tuple[Any, tf.Tensor, dict[str, tf.Tensor]]:
+        """The loss's result, the critic's loss with the penalty R1, and the regularisers by name (mostly none)."""
+        means = replicas.mean_over_replicas(means) if self.gathers and means else means
+        weight: Any = self.penalty_weight  # never None with a penalty or scale
+        gamma: Any = self.aids.r1
+        of_means: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
+            "dis_scale": lambda mean: 1.0 / (1.0 + weight * mean),
+            "dis_penalty": lambda mean: weight * mean,
+            "r1": lambda mean: gamma / 2 * mean,
+        }
+        regularisers = {name: of_means[name](mean) for name, mean in means.items()}
+        of_loss = {name: value for name, value in regularisers.items() if name != "r1"}
+        computed = self.loss(score_gen, score_data, seed=self._seed(LOSS), state=state, **of_loss)
+        _check_result(self.loss, computed, state)
+        return computed, computed.dis + regularisers["r1"] if "r1" in means else computed.dis, regularisers
 
     def _gradients(self, forward: Forward) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Gradients of each player's loss for its own variables: (critic's, generator's); none of a fixed critic."""
@@ -484,10 +542,121 @@ class GanStep(tf.Module):
             # loss_dis is -loss_gen exactly: one backward pass through the critic serves both players.
             both = gradients(computed.gen, dis + gen)
             critics = [-gradient for gradient in both[: len(dis)]]
-            if forward.r1 is not None:
-                critics = [a + b for a, b in zip(critics, gradients(forward.r1, dis), strict=True)]
+            if "r1" in forward.regularisers:
+                of_r1 = gradients(forward.regularisers["r1"], dis)
+                critics = [a + b for a, b in zip(critics, of_r1, strict=True)]
             return critics, both[len(dis) :]
         return gradients(forward.loss_dis, dis), gradients(computed.gen, gen)
+
+    def _in_chunks(
+        self, real: TensorLike, codes: TensorLike | None, labels: TensorLike | None, labels_gen: TensorLike | None
+    ) -> tuple[Computed, tuple[list[tf.Tensor], list[tf.Tensor]]]:
+        """As `_forward` and `_gradients`, with `micro_batch` images in memory at a time."""
+        real, labels = tf.convert_to_tensor(real), _checked_labels(labels, self.discriminator)
+        count, size = batch_size(real), self.micro_batch
+        if not isinstance(count, int) or size is None or count % size:
+            raise ConfigError(f"micro_batch is {size}, but each replica takes {count} images a step; give a divisor.")
+        codes, labels_gen = self._draw(count, codes, labels_gen)
+        uniform, views = self._interpolation(count), [self._view(count, which) for which in (REAL, GENERATED)]
+        state = {name: tf.convert_to_tensor(variable) for name, variable in self.loss_state.items()}
+        gen, dis = self._networks
+        variables = {net: [v.value for v in net.trainable_variables] for net in self._networks}
+        with tf.GradientTape(persistent=True) as tape_of_norms:
+            norms = self._norms()
+        kernels = {net: {id(x): norms[x][0] for x in self._spectral_layers(net)} for net in self._networks}
+
+        def rows(number: tf.Tensor, *batch: Any) -> Any:
+            take = lambda each: None if each is None else replicas.rows_of(each, size, number)  # noqa: E731
+            return tf.nest.map_structure(take, list(batch))
+
+        def critic_inputs(number: tf.Tensor) -> list:
+            images, *others = rows(number, real, views, labels, labels_gen, uniform)
+            return [generated.read(number), _checked_images(images, dis), *others]
+
+        def seen(inputs: Sequence[Any]) -> tuple[tf.Tensor, tf.Tensor]:
+            made, images, views = inputs[:3]
+            return self._seen(images, views[REAL]), self._seen(made, views[GENERATED])
+
+        def make(inputs: Sequence[Any], tensors: Any) -> list[tf.Tensor]:
+            with scope.shared_kernels(tensors):
+                return [self._generator(inputs[0], inputs[1], training=True)]
+
+        def score(inputs: Sequence[Any], tensors: Any) -> list[tf.Tensor]:
+            with scope.shared_kernels(tensors):
+                return list(self._scores(*seen(inputs), *inputs[3:5]))
+
+        def means(inputs: Sequence[Any], tensors: Any) -> list[tf.Tensor]:
+            own_kernels, scores, drawn = tensors
+            with scope.shared_kernels(own_kernels):
+                found = self._means(*seen(inputs), inputs[3], inputs[5], scores[0], scores[1], {**kernel, **drawn})
+            return [mean * (size / count) for mean in found.values()]
+
+        def through_norms(network: Network, *found: Any) -> list[tf.Tensor]:
+            """Sums (gradients for variables, for effective kernels), the latter taken on to the variables."""
+            total = tf.nest.map_structure(lambda *values: tf.add_n(values), *found)
+            pairs = [tf.nest.flatten(each) for each in (kernels[network], total[1])]
+            if not pairs[0]:
+                return total[0]
+            more = tape_of_norms.gradient(pairs[0], variables[network], pairs[1], zero)
+            return [a + b for a, b in zip(total[0], more, strict=True)]
+
+        chunked = functools.partial(Chunked, count // size, dtype=dis.variable_dtype)
+        zero = tf.UnconnectedGradients.ZERO
+        scale = tf.constant(1.0, dis.variable_dtype)
+        if self.loss_scale is not None:
+            scale = tf.convert_to_tensor(self.loss_scale.scale)
+        coupling = 0 if self.fixed_critic else _batch_norms(dis)
+        with scope.deferred_updates() as averages, scope.synchronised_statistics(self.gathers):
+            of_gen = chunked(lambda number: rows(number, codes, labels_gen), make, kernels[gen], _batch_norms(gen))
+            [generated] = of_gen.outputs()
+            of_dis = chunked(critic_inputs, score, kernels[dis], coupling)
+            own_scores = [each.whole() for each in of_dis.outputs(2)]
+            of_gen.observe()
+            of_dis.observe()
+            with tf.GradientTape(persistent=True) as tape:
+                tape.watch(own_scores)
+                scores = score_gen, score_data = tuple(self._gathered(*own_scores))
+                kernel = self._penalty_kernel(score_gen, score_data, state)
+            # The width of a random-width loss is a tensor, through which its penalty depends on the scores, too.
+            of_scores = scores, {name: value for name, value in kernel.items() if tf.is_tensor(value)}
+            names = self._mean_names()
+            wanted: Any = [[scale if name == other else None for other in names] for name in names]
+            objectives = [Objective(functools.partial(_always, each), variables[dis], True) for each in wanted]
+            of_means = chunked(critic_inputs, means, (kernels[dis], *of_scores)).gradients(*objectives)
+            with tape:
+                values = {name: found.value / scale for name, found in zip(names, of_means, strict=True)}
+                tape.watch(values)
+                computed, loss_dis, regularisers = self._losses(score_gen, score_data, values, state)
+            for_gen = tape.gradient(computed.gen, own_scores, scale, zero)
+            for_dis = tape.gradient(loss_dis, own_scores, scale, zero)
+            weights = tape.gradient(loss_dis, list(values.values()), None, zero)
+            for weight, found in zip(weights, of_means, strict=True):
+                upstream = [weight * gradient for gradient in tf.nest.flatten(found.tensors[1:])]
+                more = tape.gradient(tf.nest.flatten(of_scores), own_scores, upstream, zero)
+                for_dis = [a + b for a, b in zip(for_dis, more, strict=True)]
+
+            both = Objective(lambda number: rows(number, *for_gen), variables[dis], True, True)
+            critics = Objective(lambda number: rows(number, *for_dis), variables[dis], True)
+            # Without batch norm in the critic, real images' scores do not depend on the generator.
+            makers = Objective(lambda number: rows(number, for_gen[0], for_gen[1] if coupling else None), inputs=True)
+            shares = self.loss.shares_backward and not self._substep and not self.fixed_critic
+            objectives = [both] if shares else [critics] * (not self.fixed_critic) + [makers] * (not self._substep)
+            of_critic = of_dis.gradients(*objectives)
+            gradients: tuple[list[tf.Tensor], list[tf.Tensor]] = [], []
+            if not self.fixed_critic:
+                parts = [(-1.0 if shares else 1.0, of_critic[0].variables, of_critic[0].tensors)]
+                parts += [(w, each.variables, each.tensors[0]) for w, each in zip(weights, of_means, strict=True)]
+                weighted = [tf.nest.map_structure(lambda v, w=w: w * v, each) for w, *each in parts]
+                gradients = through_norms(dis, *weighted), []
+            if not self._substep:
+                images: Any = of_critic[-1].inputs
+                [found] = of_gen.gradients(Objective(lambda number: [images.read(number)], variables[gen], True))
+                gradients = gradients[0], through_norms(gen, [found.variables, found.tensors])
+        if self.loss_scale is not None:
+            gradients = self.loss_scale.unscaled(gradients[0]), self.loss_scale.unscaled(gradients[1])
+        return Computed(
+            computed, loss_dis, regularisers, state, score_gen, score_data, self._updates(averages, norms)
+        ), gradients
 
     def _draw(
         self, count: TensorLike, codes: TensorLike | None = None, labels: TensorLike | None = None
@@ -637,11 +806,13 @@ class GanStep(tf.Module):
 
     @tf.function(autograph=False)
     def _inspect(self, real: TensorLike, labels: TensorLike | None, num_images: int) -> Any:
-        def inspect(real: TensorLike, labels: TensorLike | None) -> Any:
-            real, labels = self._batches(real, labels)[-1]
-            return self._statistics(self.replicas.share(real), self.replicas.share(labels), num_images)
+        def inspect(*batch: TensorLike | None) -> Any:
+            real, labels = (self.replicas.share(each) for each in batch)
+            if self.micro_batch is not None:
+                real, labels = (None if each is None else each[: self.micro_batch] for each in (real, labels))
+            return self._statistics(real, labels, num_images)
 
-        return self.replicas.run(inspect, real, labels)
+        return self.replicas.run(inspect, *self._batches(real, labels)[-1])
 
     def _statistics(self, real: TensorLike, labels: TensorLike | None, num_images: int) -> dict[str, dict]:
         """The result of `inspect`, of this replica's images."""
@@ -707,6 +878,16 @@ def repeated(step: Callable[..., Mapping[str, tf.Tensor]], like: Mapping[str, tf
     signature = {name: tf.TensorSpec(value.shape, value.dtype) for name, value in like.items()}
     # In order: each step begins from what the one before has left.
     return tf.map_fn(one, given, fn_output_signature=signature, parallel_iterations=1)
+
+
+def _always(value: T, _: Any) -> T:
+    return value
+
+
+def _batch_norms(network: Network) -> int:
+    """The number of batch norms that take the statistics of a batch in training."""
+    layers = [layer for block in network.blocks for layer in block.sublayers.values()]
+    return sum(isinstance(layer, BatchNorm) and layer.trainable for layer in layers)
 
 
 def batch_size(images: tf.Tensor) -> int | tf.Tensor:

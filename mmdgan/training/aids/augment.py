@@ -46,7 +46,8 @@ class CriticInput:
     Args:
         aids: Settings, of which it takes `augment` and `instance_noise`.
         data_format: Data format of the images.
-        shape: Shape of one of the critic's inputs.
+        shape: Shape of one of the critic's inputs: (C, H, W) in either format, or (features,).
+        dtype: Dtype of these inputs.
         step: Number of steps taken, on which the noise depends.
         probability: Probability of each kind of change; None: always.
 
@@ -55,46 +56,59 @@ class CriticInput:
     """
 
     def __init__(
-        self, aids: Aids, data_format: str, shape: tuple[int, ...], step: tf.Variable, probability: tf.Variable | None
+        self,
+        aids: Aids,
+        data_format: str,
+        shape: tuple[int, ...],
+        dtype: str,
+        step: tf.Variable,
+        probability: tf.Variable | None,
     ) -> None:
         if aids.augment and len(shape) != 3:
             raise ConfigError(f"augment changes images, but the critic takes vectors of {shape[0]}; leave it out.")
         self._aids = aids
-        self._data_format = data_format
+        self._data_format, self._shape, self._dtype = data_format, shape, dtype
         self._step = step
         self._probability = probability
 
-    def __call__(self, images: tf.Tensor, which: int, seed: Callable[[], tf.Tensor], draw: Draw) -> tf.Tensor:
-        """Changes one batch; gradients pass through.
+    def draw(self, count: int | tf.Tensor, which: int, seed: tf.Tensor, draw: Draw) -> tuple:
+        """Draws the numbers (count, ...) by which images are changed: those of the augmentation, and the noise.
 
         Args:
-            images: Images of this replica, in [-1, 1].
+            count: Number of images of this replica.
             which: `REAL` or `GENERATED`.
-            seed: Returns this step's seed, (2,) integers.
+            seed: This step's seed, (2,) integers.
             draw: Draws for all replicas, and takes this one's rows.
         """
-        kinds, noise = self._aids.augment, self._aids.instance_noise
-        count = images.shape[0] or tf.shape(images)[0]
+        kinds, numbers, noise = self._aids.augment, None, None
         if kinds:
-            own = random.stream(random.stream(seed(), which), _AUGMENT)
+            own = random.stream(random.stream(seed, which), _AUGMENT)
             numbers = draw(count, lambda total: draw_numbers(total, kinds, own))
-            images = augment(images, kinds, numbers, self._data_format, self._read_probability())
+        if self._aids.instance_noise is not None:
+            other = random.stream(random.stream(seed, which), _NOISE)
+            noise = draw(count, lambda total: self._normal(total, other))
+        return numbers, noise
+
+    def __call__(self, images: tf.Tensor, numbers: tf.Tensor | None, noise: tf.Tensor | None) -> tf.Tensor:
+        """Changes images (n, ...) in [-1, 1] by their rows of what `draw` has drawn; gradients pass through."""
+        if numbers is not None:
+            images = augment(images, self._aids.augment, numbers, self._data_format, self._read_probability())
         if noise is not None:
-            other = random.stream(random.stream(seed(), which), _NOISE)
-            drawn = draw(count, lambda total: self._normal(total, images, other))
-            images = images + tf.cast(self._sigma(*noise), images.dtype) * drawn
+            images = images + tf.cast(self._sigma(), images.dtype) * noise
         return images
 
-    def _normal(self, count: int | tf.Tensor, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def _normal(self, count: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Standard normal numbers like the images; the same ones in either data format."""
-        if images.shape.rank != 4 or self._data_format == "channels_last":
-            return random.normal((count, *images.shape[1:]), seed, images.dtype)
-        channels, height, width = images.shape[1:]
-        drawn = random.normal((count, height, width, channels), seed, images.dtype)
-        return tf.transpose(drawn, (0, 3, 1, 2))
+        if len(self._shape) == 1:
+            return random.normal((count, *self._shape), seed, self._dtype)
+        channels, height, width = self._shape
+        drawn = random.normal((count, height, width, channels), seed, self._dtype)
+        return drawn if self._data_format == "channels_last" else tf.transpose(drawn, (0, 3, 1, 2))
 
-    def _sigma(self, first: float, steps: int) -> tf.Tensor:
-        """The noise's standard deviation: from `first` linearly to 0 after `steps` steps."""
+    def _sigma(self) -> tf.Tensor:
+        """The noise's standard deviation: from the first one linearly to 0 after so many steps."""
+        assert self._aids.instance_noise is not None
+        first, steps = self._aids.instance_noise
         with random.outside():
             done = tf.cast(self._step, tf.float64) / steps
             return first * tf.maximum(1.0 - done, 0.0)

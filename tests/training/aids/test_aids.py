@@ -59,13 +59,13 @@ def test_the_critic_sees_changed_images_with_noise_real_and_generated_by_numbers
         expected = augment(x, KINDS, draw_numbers(BATCH, KINDS, seeds(gan, whose, 0)))
         noise = 0.3 * (1 - 2 / 8) * random.normal(x.shape, seeds(gan, whose, 1))
         given = x if data_format == "channels_last" else tf.transpose(x, (0, 3, 1, 2))
-        found = gan._seen(given, whose)
+        found = gan._seen(given, gan._view(BATCH, whose))
         found = found if data_format == "channels_last" else tf.transpose(found, (0, 2, 3, 1))
         np.testing.assert_allclose(found, expected + noise, atol=1e-6)
         seen.append(found.numpy())
     assert np.abs(seen[0] - seen[1]).max(axis=(1, 2, 3)).min() > 0.1
     gan.iterations.assign(8)
-    again = gan._seen(given, 0).numpy()
+    again = gan._seen(given, gan._view(BATCH, 0)).numpy()
     plain = augment(given, KINDS, draw_numbers(BATCH, KINDS, seeds(gan, 0, 0)), data_format)
     np.testing.assert_array_equal(again, plain)  # the noise is gone, and another step's numbers are others
     assert np.abs(again.ravel() - seen[0].ravel()).max() > 0.1
