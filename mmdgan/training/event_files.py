@@ -10,6 +10,7 @@ not import TensorFlow.
 from __future__ import annotations
 
 import contextlib
+import re
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from mmdgan.data.records.framing import RecordError, payloads
 
 _FLOAT = struct.Struct("<f")
 _PLUGIN = "scalars"
+_NAME = re.compile(r"(.*tfevents\.)(\d+)(\..*)")
 _DT_FLOAT = 1  # of tensorflow.DataType
 
 
@@ -76,19 +78,37 @@ def read_scalars(run: str | Path, tags: str | Iterable[str] | None = None) -> Sc
 
 
 def _event_files(run: Path) -> list[Path]:
-    """The event files of a run, in the order of their first events."""
+    """The event files of a run, in the order of writing."""
     folder = run / "logs" if (run / "logs").is_dir() else run
     if not folder.exists():
         raise ConfigError(f"{run} does not exist; give a run directory, such as `train` prints, or its folder logs.")
     files = [folder] if folder.is_file() else [path for path in folder.glob("*tfevents*") if path.is_file()]
     if not files:
         raise ConfigError(f"{folder} holds no event files; give a run directory, such as `train` prints.")
-    return sorted(files, key=lambda path: (_start_time(path), path.name))
+    return sorted(files, key=_order)
 
 
-def _start_time(path: Path) -> float:
-    """The time of a file's first event; file names have whole seconds only."""
-    return next((event.wall_time for event in _events(path)), np.inf)
+def _order(path: Path) -> tuple[float, float, str]:
+    """The place of a file among others: by the whole seconds in its name, then by the time of its first event."""
+    named, start = _NAME.fullmatch(path.name), next((event.wall_time for event in _events(path)), np.inf)
+    return (int(named[2]) if named else start, start, path.name)
+
+
+def date_back(folder: Path, now: int) -> None:
+    """Renames a folder's event files that are from the future, so that a new one comes after them in every reader.
+
+    Where a clock was set back, the names of files tell another order than that of writing.
+
+    Args:
+        folder: Folder of the event files, which nobody writes.
+        now: Present time in seconds.
+    """
+    for file in sorted(folder.glob("*tfevents*"), key=_order, reverse=True):
+        if named := _NAME.fullmatch(file.name):
+            seconds = int(named[2])
+            now = now - 1 if seconds > now else seconds
+            if now < seconds:
+                file.rename(file.with_name(f"{named[1]}{now}{named[3]}"))
 
 
 def _curves(files: Iterable[Path], wanted: frozenset[str] | None) -> dict[str, list[tuple[int, float, float]]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ import tensorflow as tf
 from mmdgan.core.errors import ConfigError
 from mmdgan.pictures.grid import image_grid
 from mmdgan.sampling import to_uint8
-from mmdgan.training.event_files import Scalars, read_scalars
+from mmdgan.training.event_files import Scalars, date_back, read_scalars
 
 __all__ = ["Monitor", "Scalars", "read_scalars"]
 
@@ -103,6 +104,8 @@ class Monitor:
         with self._naming_errors():
             if self._writer is None:
                 folder = str(self.log_dir)
+                if self.writes:
+                    date_back(self.log_dir, int(time.time()))
                 self._writer = tf.summary.create_file_writer(folder) if self.writes else tf.summary.create_noop_writer()
             with self._writer.as_default():  # flushes at its end
                 yield

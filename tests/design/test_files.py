@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -111,3 +113,33 @@ def test_a_preset_changed_in_place_is_changed_once_however_often_the_file_is_loa
     assert first == second
     assert len(second["discriminator"]) == len(load_architecture("cifar10/DCGAN")["discriminator"]) + 1 == 9
     assert load_architecture("cifar10/DCGAN")["discriminator"][2]["out"] == 128
+
+
+def test_modules_next_to_a_file_are_loaded_for_it_alone(tmp_path, monkeypatch):
+    """Two helpers of one name, edits of the same second and length, and the process's own modules of these names."""
+    for folder, size in (("one", 5), ("two", 7)):
+        (tmp_path / folder / "parts").mkdir(parents=True)  # a package without __init__.py
+        (tmp_path / folder / "parts" / "codes.py").write_text(f"CODE = ({size}, 'linear')\n")
+        (tmp_path / folder / "common.py").write_text(f"NET = {OWN!r}\n")
+        (tmp_path / folder / "my.py").write_text(
+            "from common import NET\nfrom parts.codes import CODE\nNET['code'] = [CODE]\nNET['input'] += [3]\n"
+        )
+    own = {name: types.ModuleType(name) for name in ("common", "architectures", "architectures.cifar10")}
+    for name, module in own.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    references = [f"{tmp_path / folder}/my.py:NET" for folder in ("one", "two", "one")]
+    found = [load_architecture(reference) for reference in references]
+    assert [net["code"] for net in found] == [[(5, "linear")], [(7, "linear")], [(5, "linear")]]
+    assert [net["input"] for net in found] == [[(3, 8, 8), 3]] * 3
+    (tmp_path / "one/parts/codes.py").write_text("CODE = (6, 'linear')\n")
+    assert load_architecture(references[0])["code"] == [(6, "linear")]
+    assert {name: sys.modules[name] for name in own} == own and "parts.codes" not in sys.modules
+
+
+def test_the_networks_of_a_run_are_an_architecture(tmp_path):
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"experiment": {}, "architecture": OWN}), encoding="utf-8")
+    assert load_architecture(str(file)) == json.loads(json.dumps(OWN))
+    failing(f"{tmp_path}/other.json", "other.json", "FileNotFoundError")
+    file.write_text("{}")
+    failing(str(file), "config.json", "KeyError")

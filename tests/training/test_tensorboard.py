@@ -1,6 +1,7 @@
 """What TensorBoard reads back of a run."""
 
 import io
+import time
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mmdgan.training.checkpoints import Checkpoints
-from mmdgan.training.tensorboard import Monitor, _buckets
+from mmdgan.training.tensorboard import Monitor, _buckets, read_scalars
 from mmdgan.training.trainer import Progress, Trainer
 from tests.helpers.fake_gan import FakeGan, small_pipeline
 
@@ -136,3 +137,19 @@ def test_neighbouring_numbers_have_a_histogram(start):
     found = _buckets(values)
     assert found[:, 2].sum() == 3 and found[0, 2] == 2 and found[-1, 2] == 1
     assert found[0, 0] == values.min() and found[-1, 1] == values.max()
+
+
+def test_files_are_in_the_order_of_writing_though_the_clock_was_set_back(tmp_path):
+    for number, ahead in ((1, 5000), (2, 3000), (3, 0)):
+        monitor = Monitor(tmp_path)
+        for step in range(number, 4):
+            monitor.scalars(step, {"loss": number})
+        monitor.close()
+        assert all(int(path.name.split(".")[3]) <= time.time() for path in tmp_path.iterdir())
+        file = max(tmp_path.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        first, _, seconds = file.name.partition("tfevents.")
+        seconds, _, rest = seconds.partition(".")
+        if ahead:
+            file.rename(file.with_name(f"{first}tfevents.{int(seconds) + ahead}.{rest}"))
+    assert [float(value) for _, value in read(tmp_path)["loss"]] == [1, 1, 1, 2, 2, 3]  # TensorBoard's order
+    assert read_scalars(tmp_path, "loss").values.tolist() == [1, 2, 3]
