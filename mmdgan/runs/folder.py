@@ -100,9 +100,9 @@ class RunFolder:
         from mmdgan.data.catalog import info
 
         experiment = self.read_config()["experiment"]
-        base = self.base(experiment["results"], experiment["data"])
+        base = self.base(experiment.get("results", "Results"), experiment["data"])
         try:
-            names = info(experiment["data"], base / experiment["data_root"]).class_names
+            names = info(experiment["data"], base / experiment.get("data_root", "Data")).class_names
         except DataError:
             return ()
         return names if len(names) == experiment.get("num_class", 0) else ()

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from mmdgan.core.errors import CheckpointError
+from mmdgan.core.errors import CheckpointError, ConfigError
 from mmdgan.metrics.evaluate import evaluate_images
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
@@ -209,3 +209,32 @@ def test_a_run_without_checkpoints_is_a_sentence(run):
     assert run.steps() == [] and run.best_step() is None
     with pytest.raises(CheckpointError, match="run has no checkpoint yet; train it first"):
         run.load_critic("best")
+
+
+def test_class_names_are_those_of_the_prepared_set(tmp_path):
+    from PIL import Image
+
+    from mmdgan.data.preparation.prepare import prepare
+
+    for name in ("1", "2", "10"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "pictures" / name / "a.png")
+    prepare(f"folder:{tmp_path / 'pictures'}", name="mine", data_root=tmp_path / "Data", say=lambda text: None)
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    experiment = {"data": "mine", "data_root": str(tmp_path / "Data"), "num_class": 3}
+
+    def configure(**changes):
+        folder.config_file.write_text(json.dumps({"experiment": experiment | changes, "architecture": {}}))
+
+    configure()
+    assert folder.class_names() == ("1", "10", "2")
+    found = [folder.find_class(word) for word in (None, "1", "02", "10", 0, 2)]
+    assert found == [None, 0, 2, 1, 0, 2]  # a text is a name, an integer the number
+    for unknown in ("0", "3", 3, -1):
+        with pytest.raises(ConfigError, match=f"class is {unknown}; .* has the classes 1, 10, 2"):
+            folder.find_class(unknown)
+    for changes in ({"data": "gone"}, {"num_class": 5}, {"data_root": str(tmp_path)}):
+        configure(**changes)
+        assert folder.class_names() == ()
+    assert folder.find_class("2") == 2
