@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +13,7 @@ from mmdgan.core.progress import Say, counter, log
 from mmdgan.data.catalog import DataInfo
 from mmdgan.data.preparation.geometry import BrokenImage, Geometry, declared, load_image
 from mmdgan.data.sources.archives import holds_arrays, recognise
+from mmdgan.data.sources.arrays import read_arrays
 from mmdgan.data.sources.base import Item, Request
 from mmdgan.data.sources.byte_ranges import Broken
 from mmdgan.data.sources.containers import FORMATS_READ, printable
@@ -26,14 +23,10 @@ from mmdgan.metrics.sets import (
     DataSet,
     ImageSet,
     check_count,
-    checked_labels,
     finish_digest,
     new_digest,
     random_order,
 )
-
-IMAGE_KEYS = ("images", "arr_0")
-_ZIP_HEADER = 30  # bytes of a member's own header before its name; the lengths of name and extra field end it
 
 
 class FolderSet(ImageSet):
@@ -183,87 +176,6 @@ def check_named(what: str | Path, data_root: str | Path = "Data") -> None:
 
 
 def open_arrays(path: Path, say: Say = log) -> ArraySet:
-    """The images in a .npy or .npz file, memory-mapped.
-
-    A compressed array is unpacked into a temporary file first, which is removed with the array.
-
-    Args:
-        path: Images, uint8 (N, H, W, C): an .npy, or a .npz with the key `images` or `arr_0`, and optionally `labels`
-            (N,), whole numbers, one-hot rows or texts, and `class_names` of these numbers.
-        say: Takes a sentence about labels that cannot be used, which are left out.
-
-    Raises:
-        DataError: The file cannot be read, or has no images.
-    """
-    labels: np.ndarray | None = None
-    names: tuple[str, ...] = ()
-    try:
-        if not zipfile.is_zipfile(path) and path.suffix.lower() != ".npz":
-            return ArraySet(np.load(path, mmap_mode="r", allow_pickle=False), name=path.name)
-        with zipfile.ZipFile(path) as archive:
-            members = {member.removesuffix(".npy"): member for member in archive.namelist()}
-            key = next((key for key in IMAGE_KEYS if key in members), None)
-            if key is None:
-                raise DataError(
-                    f"{path} holds {', '.join(sorted(members)) or 'nothing'} and no images: they are looked for under "
-                    f"the key {' or '.join(IMAGE_KEYS)}."
-                )
-            images = _mapped(path, archive, members[key])
-            if "labels" in members:
-                labels, names = _labels(archive, members, images.shape[0] if images.ndim else 0, path.name, say)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} cannot be read as a .npz file of images ({error}).") from error
+    """The images in a .npy or .npz file as `read_arrays` reads them; DataError if they are not uint8 (N, H, W, C)."""
+    images, labels, names = read_arrays(path, say)
     return ArraySet(images, labels, name=path.name, class_names=names)
-
-
-def _labels(
-    archive: zipfile.ZipFile, members: dict[str, str], count: int, name: str, say: Say
-) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Labels (N,) and names of classes; none for labels of another form, which only some metrics need."""
-
-    def read(key: str) -> np.ndarray:
-        with archive.open(members[key]) as stream:
-            return np.lib.format.read_array(stream, allow_pickle=False)
-
-    names: list[str] = []
-    try:
-        labels = read("labels")
-        if labels.ndim == 2 and labels.shape[1] > 1 and labels.dtype.kind in "biuf":
-            if np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all():  # one-hot
-                labels = labels.argmax(axis=1)
-        elif labels.dtype.kind in "SU":
-            found, labels = np.unique(labels.astype(str), return_inverse=True)
-            names = found.tolist()
-        elif labels.dtype.kind in "bf" and (labels == np.rint(labels)).all():
-            labels = labels.astype(np.int64)
-        labels = checked_labels(labels, count, name)
-        if "class_names" in members and not names:
-            names = read("class_names").astype(str).tolist()
-    except (ValueError, DataError) as error:  # ValueError: Python objects
-        say(f"{str(error).rstrip('.')}: they are left out.")
-        return None, ()
-    return labels, tuple(names)
-
-
-def _mapped(path: Path, archive: zipfile.ZipFile, member: str) -> np.ndarray:
-    """One array of a .npz file as a memory map; ValueError for one of objects or an incomplete one."""
-    info = archive.getinfo(member)
-    with archive.open(info) as stream:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, column_major, dtype = read(stream)
-        offset = stream.tell()
-        if dtype.hasobject:
-            raise ValueError(f"{member} holds Python objects")
-        order: Any = "F" if column_major else "C"
-        if info.file_size != offset + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize:
-            raise ValueError(f"{member} is incomplete")
-        if not info.compress_type == zipfile.ZIP_STORED:
-            with tempfile.TemporaryFile() as file:
-                shutil.copyfileobj(stream, file, 2**24)
-                file.flush()
-                return np.memmap(file, dtype, "r", 0, shape, order)
-    with open(path, "rb") as file:
-        file.seek(info.header_offset + _ZIP_HEADER - 4)
-        lengths = np.frombuffer(file.read(4), "<u2")
-    return np.memmap(path, dtype, "r", info.header_offset + _ZIP_HEADER + int(lengths.sum()) + offset, shape, order)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from mmdgan.core.errors import DataError
+from mmdgan.data.dataset import checked_labels, wanted_form
 
 if TYPE_CHECKING:
     import keras
@@ -265,52 +266,6 @@ def random_order(count: int, seed: int) -> np.ndarray:
 def check_count(count: int, name: str, there: int) -> None:
     if not 1 <= count <= there:
         raise DataError(f"{count:,} images of {name} are wanted; it holds {there:,}: ask for 1 to {there:,}.")
-
-
-def checked_labels(labels: np.ndarray, count: int, name: str) -> np.ndarray:
-    """Labels as int64 (N,)."""
-    labels = np.asarray(labels)
-    if labels.dtype.kind not in "iu" or labels.shape not in ((count,), (count, 1)):
-        raise DataError(
-            f"The labels of {name} are {labels.dtype} {labels.shape} where {count:,} images need integers ({count},)."
-        )
-    return labels.reshape(-1).astype(np.int64)
-
-
-def wanted_form(images: np.ndarray) -> str:
-    """What images should be, as the end of a sentence, and how to turn these into that."""
-    wanted = "uint8 images (N, H, W, 1 or 3) are expected"
-    if images.ndim == 4 and 0 in images.shape:
-        return f"{wanted}, at least one of them"
-    steps = []
-    if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[-1] not in (1, 3):
-        steps.append("transpose them by (0, 2, 3, 1)")
-    elif images.ndim == 3:
-        steps.append("add the axis of channels, images[..., None]")
-    if images.dtype != np.uint8 and images.ndim in (3, 4):
-        steps.append(_scaling(images))
-    return f"{wanted}: {'; '.join(steps)}" if steps else wanted
-
-
-def _scaling(images: np.ndarray) -> str:
-    """How images of another type become uint8, by the range of their values."""
-    if images.dtype.kind == "b":
-        return "False and True become 0 and 255 by images.astype('uint8') * 255"
-    if images.dtype.kind not in "iuf":
-        return "give numbers from 0 to 255"
-    least, most = float(images.min()), float(images.max())
-    if not np.isfinite((least, most)).all():
-        return "there are infinities or NaN among the values, which are no images"
-    fractions = images.dtype.kind == "f"
-    if fractions and -1 <= least < 0 and most <= 1:
-        return "values in [-1, 1] become uint8 by rint((x + 1) * 127.5).astype('uint8')"
-    if fractions and 0 <= least and most <= 1:
-        return "values in [0, 1] become uint8 by rint(x * 255).astype('uint8')"
-    if least >= 0 and 2 <= most <= 255:  # else a little beyond another range
-        return f"values in [0, 255] become uint8 by {'rint(x)' if fractions else 'x'}.astype('uint8')"
-    if images.dtype == np.uint16:
-        return "values in [0, 65535] become uint8 by (x // 257).astype('uint8')"
-    return f"the values lie in [{least:g}, {most:g}]; bring them to whole numbers in [0, 255]"
 
 
 def new_digest(*facts: object) -> hashlib._Hash:

@@ -45,8 +45,9 @@ def recognised(name: str) -> str:
 def _forms(name: str) -> list[Form]:
     """The forms of a data set's sources in the order in which they are tried."""
     _load()
-    official = [form for form in FORMS if name in form.names]
-    return sorted(official, key=lambda form: form.own) or [form for form in FORMS if form.own]
+    forms = sorted(FORMS, key=lambda form: form.find.__module__)  # whichever was imported first
+    official = [form for form in forms if name in form.names]
+    return sorted(official, key=lambda form: form.own) or [form for form in forms if form.own]
 
 
 @functools.cache

@@ -86,8 +86,8 @@ def recognise(path: Path) -> Container | None:
             start = stream.read(_BLOCK)
         if _are_arrays(start):
             raise DataError(
-                f"{path} holds arrays, not pictures: write each image into a file first, as PIL.Image.fromarray(image)."
-                "save(PATH) does, by folders of classes if there are any, then name the folder of these."
+                f"{path} holds arrays, not pictures: prepare them as a data set of their own, folder:{path} with a "
+                "--name."
             )
         compressed = next((program for magic, program in _COMPRESSED.items() if start.startswith(magic)), "")
         ending = "" if compressed or _header(start) else path.suffix.lower()  # which counts if the content says nothing

@@ -173,8 +173,8 @@ def test_other_files_are_no_folders(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.npy", "A.NPZ", "a"])
-@pytest.mark.parametrize("words", [("folder:{}", "mine"), ("mnist", None)])
-def test_arrays_are_named_for_what_they_are(tmp_path, name, words):
+@pytest.mark.parametrize("data", ["imagenet", "stl10", "celeba"])
+def test_arrays_are_named_for_what_they_are(tmp_path, name, data):
     import numpy as np
 
     from mmdgan.data.preparation.prepare import prepare
@@ -182,7 +182,7 @@ def test_arrays_are_named_for_what_they_are(tmp_path, name, words):
     array = np.zeros((4, 8, 8), np.uint8)
     with (tmp_path / name).open("wb") as file:
         np.save(file, array) if name == "a.npy" else np.savez(file, x_train=array, y_train=np.arange(4))
-    what, called = words
-    given = {"source": str(tmp_path / name)} if called is None else {"name": called}
-    with pytest.raises(DataError, match=rf"{name} holds arrays, not pictures: write each image into a file first"):
-        prepare(what.format(tmp_path / name), data_root=tmp_path / "Data", say=lambda text: None, **given)
+    with pytest.raises(DataError, match=rf"{name} holds arrays, not pictures: prepare them as a data set of their own"):
+        prepare(data, source=str(tmp_path / name), data_root=tmp_path / "Data", say=lambda text: None)
+    own = prepare(f"folder:{tmp_path / name}", name="mine", data_root=tmp_path / "Data", say=lambda text: None)
+    assert own.count == 4 and own.labels == (name != "a.npy")
