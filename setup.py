@@ -42,7 +42,7 @@ setup(
     python_requires=">=3.10",
     packages=[*find_packages(include=["mmdgan", "mmdgan.*"]), "mmdgan.architectures", "mmdgan.published"],
     package_dir={"mmdgan.architectures": "architectures", "mmdgan.published": "Results/published"},
-    package_data={"mmdgan": ["py.typed"], "mmdgan.published": ["*.csv", "README.md"]},
+    package_data={"mmdgan": ["py.typed", "pretrained/*/*/*"], "mmdgan.published": ["*.csv", "README.md"]},
     install_requires=[
         "absl-py",
         # The checksums of TFRecords.

@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names load on first u
         build_network as build_network,
     )
     from mmdgan.runs.experiment import Experiment as Experiment
+    from mmdgan.runs.pretrained import load_pretrained as load_pretrained
     from mmdgan.runs.run import open_run as open_run
 
 __getattr__, __dir__, __all__ = lazy.attach(__name__)

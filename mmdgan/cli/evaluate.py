@@ -18,6 +18,7 @@ from mmdgan.core.text import nearest, program
 from mmdgan.metrics import METRICS
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
+from mmdgan.runs.pretrained import open_folder
 
 if TYPE_CHECKING:
     from mmdgan.metrics.evaluate import EvaluateOptions
@@ -87,7 +88,7 @@ def evaluate(argv: Sequence[str]) -> int:
     options: EvaluateFlags = parsed.options
     _check(options, parsed.arguments)
     if options.images is None:
-        _evaluate_run(RunFolder.open(parsed.arguments[0]), options)
+        _evaluate_run(open_folder(parsed.arguments[0]), options)
     else:
         _evaluate_images(options)
     return 0
@@ -146,11 +147,12 @@ def _evaluate_run(folder: RunFolder, options: EvaluateFlags) -> None:
         for step in steps:
             generator, _ = folder.load_generator(step, options.ema)
             records = of_weights(scorer.score(generator, step, options.repeats), weights)
-            folder.append(step, "evaluate", records)
+            written = folder.append(step, "evaluate", records)
             heading = f"After step {step:,}:\n" if len(steps) > 1 else ""
             print(f"{heading}{format_table(records)}")
             _write(options.out, records)
-        print(f"written to {folder.metrics_file}")
+        if written is not None:
+            print(f"written to {written}")
         if options.save_statistics is not None:
             from mmdgan.metrics.sets import DataSet
 

@@ -40,9 +40,9 @@ def export(argv: Sequence[str]) -> int:
     from mmdgan.core.startup import prepare_tensorflow
     from mmdgan.export import export_network
     from mmdgan.export.card import closeness
-    from mmdgan.runs.folder import RunFolder
+    from mmdgan.runs.pretrained import open_folder
 
-    folder = RunFolder.open(parsed.arguments[0])
+    folder = open_folder(parsed.arguments[0])
     prepare_tensorflow()
     begun = time.monotonic()
     done = export_network(folder, **dataclasses.asdict(parsed.options))

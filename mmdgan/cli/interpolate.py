@@ -59,11 +59,11 @@ def interpolate(argv: Sequence[str]) -> int:
     from mmdgan import sampling
     from mmdgan.core.progress import counter
     from mmdgan.core.startup import prepare_tensorflow
-    from mmdgan.runs.folder import RunFolder
+    from mmdgan.runs.pretrained import open_folder
 
     rows, frames = options.rows, options.frames
     sampling.check_paths(options.mode, rows, frames, loop=options.loop)
-    folder = RunFolder.open(parsed.arguments[0])
+    folder = open_folder(parsed.arguments[0])
     options = dataclasses.replace(options, class_=folder.find_class(options.class_))
     prepare_tensorflow()
     generator, step = folder.load_generator(options.step, options.ema)

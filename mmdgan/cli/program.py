@@ -26,6 +26,7 @@ from mmdgan.cli.interpolate import interpolate
 from mmdgan.cli.losses import losses
 from mmdgan.cli.prepare import prepare
 from mmdgan.cli.presets import presets
+from mmdgan.cli.pretrained import pretrained
 from mmdgan.cli.report import compare, report
 from mmdgan.cli.sample import sample
 from mmdgan.cli.summary import summary
@@ -69,6 +70,7 @@ VERBS = {
     "report": Verb(report, "RUN", "write all that is known of a run into one file, RUN/report.html"),
     "sweep": Verb(sweep, "FILE.py|status|table|best", "do many runs, over a grid or a search space; show them"),
     "export": Verb(export, "RUN", "write the generator in a form that other programs load"),
+    "pretrained": Verb(pretrained, "", "list the trained generators that come along"),
     "presets": Verb(presets, "[--family NAME]", "list the networks of the library"),
     "summary": Verb(summary, "FILE:NAME", "show the networks of an architecture, or one network"),
     "losses": Verb(losses, "", "list the losses, with what they compute and their sources"),
@@ -87,7 +89,8 @@ def help_text() -> str:
             "",
             *rows,
             "",
-            "A RUN is a directory such as Results/cifar10/sngan_rep_5e-04_2e-04_k1.68_0.0_-1.0.",
+            "A RUN is a directory such as Results/cifar10/sngan_rep_5e-04_2e-04_k1.68_0.0_-1.0; sample, interpolate,",
+            "evaluate and export also take pretrained:NAME.",
             "Exit statuses: 0; 2 for what you can fix; 3 for a run that diverged; 128 + number after a signal.",
             f"VERB --help lists the verb's flags. First try: {_first_try()}",
         ]

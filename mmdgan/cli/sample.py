@@ -93,10 +93,10 @@ def sample(argv: Sequence[str]) -> int:
     from mmdgan.core.progress import counter
     from mmdgan.core.startup import prepare_tensorflow
     from mmdgan.pictures.files import check_image_target
-    from mmdgan.runs.folder import RunFolder
+    from mmdgan.runs.pretrained import open_folder
 
     check_image_target(options.out)
-    folder = RunFolder.open(parsed.arguments[0])
+    folder = open_folder(parsed.arguments[0])
     options = dataclasses.replace(options, class_=folder.find_class(options.class_))
     from_file = None if options.codes in _CODES else sampling.read_codes(options.codes)
     prepare_tensorflow()

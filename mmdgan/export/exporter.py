@@ -13,6 +13,7 @@ from mmdgan.core.files import is_named_as_file
 from mmdgan.export.card import model_card
 from mmdgan.export.formats import FORMATS, InferenceNetwork, check_onnx
 from mmdgan.runs.folder import RunFolder
+from mmdgan.runs.pretrained import open_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +75,7 @@ def export_network(
     for field, value, valid in (("format", format, tuple(FORMATS)), ("network", network, NETWORKS)):
         if value not in valid:
             raise ConfigError(f"{field} is {value!r}; choose from {', '.join(valid)}.")
-    folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
+    folder = run if isinstance(run, RunFolder) else open_folder(run)
     if out is not None:
         _check_target(Path(out), overwrite)
     if format == "onnx":
@@ -84,7 +85,7 @@ def export_network(
     net, step = folder.load_generator(step, ema) if network == "generator" else folder.load_critic(step)
     kind = format if network == "generator" else f"critic_{format}"
     kind += "_noema" if ema is False else ""
-    target = folder.path / "export" / f"{step}_{kind}" if out is None else Path(out)
+    target = folder.outputs / "export" / f"{step}_{kind}" if out is None else Path(out)
     _check_target(target, overwrite)
     try:
         return _write(InferenceNetwork(float32_network(net), network), folder, format, step, target)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mmdgan.core.errors import CheckpointError
 from mmdgan.core.files import atomic
 from mmdgan.design.spec import NetworkSpec
 
 if TYPE_CHECKING:
+    import keras
     import numpy as np
 
     from mmdgan.networks.network import Network
@@ -25,10 +26,16 @@ def save(network: Network, path: str | os.PathLike) -> Path:
     """Writes every variable of a network, moving averages and spectral vectors too; an earlier file is replaced."""
     import numpy as np
 
-    arrays: Any = {_local(variable.path): np.asarray(variable.value) for variable in network.variables}
     with atomic(path) as partial, open(partial, "wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays(network))  # type: ignore[arg-type]
     return Path(path)
+
+
+def arrays(network: Network) -> dict[str, np.ndarray]:
+    """A copy of every variable of a network, by "layer/slot/variable"."""
+    import numpy as np
+
+    return {_local(variable.path): np.asarray(variable.value) for variable in network.variables}
 
 
 def read(path: str | os.PathLike, spec: NetworkSpec) -> dict[str, np.ndarray]:
@@ -69,6 +76,11 @@ def read(path: str | os.PathLike, spec: NetworkSpec) -> dict[str, np.ndarray]:
     return {name: array for name, array in found.items() if name.split("/")[0] in wanted}
 
 
+def read_all(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Every array of a file that `save` wrote; CheckpointError if it is none."""
+    return _arrays(Path(path))
+
+
 def assign(network: Network, arrays: Mapping[str, np.ndarray]) -> list[str]:
     """Gives a network's variables the values of the same names; returns the names of its layers that got any.
 
@@ -87,6 +99,38 @@ def assign(network: Network, arrays: Mapping[str, np.ndarray]) -> list[str]:
         variable.assign(array)
         layers[_local(variable.path).split("/")[0]] = None
     return list(layers)
+
+
+def adopt(network: Network, found: Mapping[str, np.ndarray]) -> tuple[list[str], dict[str, str]]:
+    """Gives each layer the values of its name if all of them fit, and leaves the others as they are.
+
+    Args:
+        network: A built network.
+        found: Arrays by "layer/slot/variable", as `arrays` and files of `save` have them.
+
+    Returns:
+        The layers that got values; and those left as they were, each with the reason.
+    """
+    wanted: dict[str, dict[str, keras.Variable]] = {}
+    for variable in network.variables:
+        name = _local(variable.path)
+        wanted.setdefault(name.split("/")[0], {})[name] = variable
+    fitting: list[str] = []
+    left: dict[str, str] = {}
+    for layer, variables in wanted.items():
+        missing = [name for name in variables if name not in found]
+        differing = [n for n, v in variables.items() if n in found and found[n].shape != tuple(v.shape)]
+        if len(missing) == len(variables):
+            left[layer] = "not there"
+        elif missing:
+            left[layer] = f"without {missing[0]} there"
+        elif differing:
+            left[layer] = f"{found[differing[0]].shape} there, {tuple(variables[differing[0]].shape)} here"
+        else:
+            for name, variable in variables.items():
+                variable.assign(found[name])
+            fitting.append(layer)
+    return fitting, left
 
 
 def _local(path: str) -> str:

@@ -80,6 +80,17 @@ class Experiment:
     critic_weights: str | None = _network(
         None, "weight file (.npz) that initialises the critic's layers of the same names", path="(.+)"
     )
+    init: str | None = _network(
+        None,
+        "begin with the networks of another run (a RUN or pretrained:NAME) or of a weight file (.npz): layers of the "
+        "same names and shapes, the generator's averaged weights where there are any; no optimiser is taken over",
+    )
+    init_parts: tuple[str, ...] = _network(
+        ("generator", "critic"), "networks that begin so", choices=("generator", "critic"), identity=False
+    )
+    freeze: tuple[str, ...] = _network(
+        (), "layers of either network to keep as they are (FreezeD), such as l1_f32,l2_ds"
+    )
     gain: float | None = _network(
         None, "K: sets act_k = K^(1/L) on all L normalised layers; none: the dictionary's act_k", positive=True
     )

@@ -78,9 +78,14 @@ class RunFolder:
     def metrics_file(self) -> Path:
         return self.path / "metrics.jsonl"
 
+    @property
+    def outputs(self) -> Path:
+        """Where commands write pictures and exports that were not given another place."""
+        return self.path
+
     def grid_file(self, step: int) -> Path:
         """The grid of pictures made after a step."""
-        return self.path / "samples" / f"{step}.png"
+        return self.outputs / "samples" / f"{step}.png"
 
     def read_config(self) -> dict[str, Any]:
         """The contents of config.json; ConfigError if it is damaged."""
@@ -192,8 +197,8 @@ class RunFolder:
         """The records of the newest evaluation, or of the newest one of a step; [] if there is none."""
         return newest([record for record in self.records() if step is None or record["step"] == step])
 
-    def append(self, step: int, by: str, records: Sequence[Mapping[str, Any]]) -> None:
-        """Appends the scores of one evaluation to metrics.jsonl.
+    def append(self, step: int, by: str, records: Sequence[Mapping[str, Any]]) -> Path | None:
+        """Appends the scores of one evaluation to metrics.jsonl, and returns its path.
 
         Args:
             step: Step of the checkpoint.
@@ -201,6 +206,7 @@ class RunFolder:
             records: One record per score, of `mmdgan.metrics.evaluate_sets`.
         """
         append_scores(self.metrics_file, step, by, records)
+        return self.metrics_file
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, ascending."""
@@ -286,15 +292,19 @@ class RunFolder:
     def _load(
         self, build: Callable[..., keras.Model], step: int | str | None, averaged: bool = False
     ) -> tuple[keras.Model, int]:
-        from mmdgan.training.checkpoints import restore_model
-
         step = self.find_step(step)
         config = self.read_config()
         experiment = config["experiment"]
         options = {name: experiment[name] for name in ("precision", "spectral", "initializer")}
         num_class, legacy = experiment.get("num_class", 0), experiment.get("legacy", False)
         model = build(config["architecture"], num_class, legacy=legacy, **options)
-        return model, restore_model(self.checkpoints, model, step, averaged)
+        return model, self.restore(model, step, averaged)
+
+    def restore(self, model: keras.Model, step: int, averaged: bool) -> int:
+        """Gives a network the weights of a checkpoint, averaged or not; returns the step."""
+        from mmdgan.training.checkpoints import restore_model
+
+        return restore_model(self.checkpoints, model, step, averaged)
 
 
 def folder_of(results: str, data: str, run_name: str | None) -> Path:

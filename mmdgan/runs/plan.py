@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -263,6 +263,7 @@ def make_plan(experiment: Experiment, load: Load = design.load_architecture) -> 
         why = f", for the loss {loss.name!r} compares samples" if loss.least_batch > 1 else ""
         raise ConfigError(f"batch_size is {e.batch_size}; give at least {loss.least_batch}{why}.")
     architecture, generator, critic = networks_of(e, load)
+    _check_frozen(e.freeze, [layer.name for layer in (*generator.layers, *critic.layers)])
     if isinstance(e.architecture, Mapping):
         e = dataclasses.replace(e, architecture=_GIVEN)
     critic_learns = not e.fixed_critic and critic.parameters > 0
@@ -286,6 +287,14 @@ def make_plan(experiment: Experiment, load: Load = design.load_architecture) -> 
     if isinstance(experiment.architecture, Mapping):
         resolved = dataclasses.replace(resolved, architecture=str(folder.config_file))
     return Plan(experiment, resolved, architecture, generator, critic, loss, aids, info, folder)
+
+
+def _check_frozen(freeze: Sequence[str], layers: Sequence[str]) -> None:
+    for name in freeze:
+        if name not in layers:
+            raise ConfigError(
+                f"freeze has {name!r}{nearest(name, layers)}; the layers of both networks are {', '.join(layers)}."
+            )
 
 
 def run_folder(experiment: Experiment) -> RunFolder:

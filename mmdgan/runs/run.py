@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.runs.folder import RunFolder
+from mmdgan.runs.pretrained import open_folder
 from mmdgan.runs.scores import newest
 
 if TYPE_CHECKING:
@@ -31,12 +32,12 @@ def open_run(run: str | os.PathLike) -> Run:
     """A run's directory, `<results>/<data>/<run name>/`, as `train` prints it.
 
     Args:
-        run: The directory.
+        run: The directory; or `pretrained:NAME`, a generator that comes along.
 
     Raises:
-        ConfigError: It is no run directory; the runs below it are named.
+        ConfigError: It is no run directory (the runs below it are named), or there is no such generator.
     """
-    return Run(RunFolder.open(run))
+    return Run(open_folder(run))
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

@@ -19,6 +19,7 @@ from mmdgan.core.progress import Say, log
 from mmdgan.core.startup import prepare_tensorflow
 from mmdgan.core.text import command
 from mmdgan.data import memory
+from mmdgan.runs.pretrained import initial_weights
 from mmdgan.runs.scores import Best, best_of, newest
 from mmdgan.runs.scoring import Scorer, of_weights
 from mmdgan.training import divergence, signals
@@ -75,7 +76,11 @@ class TrainingRun:
 
         self.monitor = Monitor(self.folder.logs, writes=self.replicas.is_chief)
         self.data = self._open_data()
-        self.critic_weights = self._read_critic_weights()
+        fresh = self.experiment.restart or not self.folder.steps()
+        self.critic_weights = self._read_critic_weights() if fresh else {}
+        self.initial_weights = {}
+        if fresh and self.experiment.init is not None:
+            self.initial_weights = initial_weights(self.experiment.init, self.experiment.init_parts)
         self.scorer: Scorer | None = None
         self.replicas.all_succeed(self._check_labels)
         self._on_chief(self._prepare)
@@ -146,13 +151,30 @@ class TrainingRun:
             )
 
     def _read_critic_weights(self) -> dict[str, Any]:
-        """The weights of `critic_weights`, of which a run that is resumed needs none."""
+        """The weights of `critic_weights`."""
         e = self.experiment
-        if e.critic_weights is None or (self.folder.steps() and not e.restart):
+        if e.critic_weights is None:
             return {}
         from mmdgan.networks import weights
 
         return weights.read(e.critic_weights, self.plan.critic)
+
+    def _begin_with_others(self) -> None:
+        """Gives the layers that fit the weights of `init`; a run that is resumed has its own."""
+        from mmdgan.networks import weights
+
+        for part, arrays in self.initial_weights.items():
+            network = self.gan.generator if part == "generator" else self.gan.discriminator
+            fitting, left = weights.adopt(network, arrays)
+            if not fitting:
+                raise ConfigError(
+                    f"init is {self.experiment.init}, but no layer of the {part} is as one there: "
+                    f"{'; '.join(f'{name} {why}' for name, why in left.items())}. Leave the {part} out of --init_parts."
+                )
+            rest = f"; fresh are {', '.join(f'{name} ({why})' for name, why in left.items())}" if left else ""
+            self.say(f"Of the {part}, {len(fitting)} layers begin with the weights of {self.experiment.init}{rest}.")
+        if self.gan.average is not None:
+            self.gan.average.reset()
 
     def _build(self) -> None:
         from mmdgan.data import Pipeline
@@ -166,6 +188,7 @@ class TrainingRun:
 
             layers = weights.assign(self.gan.discriminator, self.critic_weights)
             self.say(f"The critic's {', '.join(layers)} begin with the weights of {e.critic_weights}.")
+        self._begin_with_others()
         state = self.gan.state()
         self.checkpoints = Checkpoints(self.folder.checkpoints, state, keep=e.keep, writes=replicas.is_chief)
         pipeline = Pipeline(
@@ -440,9 +463,13 @@ def make_gan(plan: Plan, replicas: Replicas | None = None, seed: int | None = No
     names = ("data_format", "precision", "spectral", "initializer", "legacy")
     options = {name: getattr(e, name) for name in names}
     with random.seeded(seed), nullcontext() if replicas is None else replicas.scope():
+        generator = build_generator(plan.architecture, e.num_class, **options)
+        critic = build_discriminator(plan.architecture, e.num_class, **options)
+        for block in [*generator.blocks, *critic.blocks]:
+            block.trainable = block.name not in e.freeze
         return GanStep(
-            build_generator(plan.architecture, e.num_class, **options),
-            build_discriminator(plan.architecture, e.num_class, **options),
+            generator,
+            critic,
             plan.loss,
             e.lr_dis,
             e.lr_gen,
