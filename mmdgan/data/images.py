@@ -1,3 +1,3 @@
-"""The earlier path of `mmdgan.data.dataset`."""
+"""The former path of `ImageData`, for code written for version 0.1."""
 
-from mmdgan.data.dataset import *  # noqa: F403
+from mmdgan.data.dataset import ImageData as ImageData

@@ -35,7 +35,7 @@ def arrays(network: Network) -> dict[str, np.ndarray]:
     """A copy of every variable of a network, by "layer/slot/variable"."""
     import numpy as np
 
-    return {_local(variable.path): np.asarray(variable.value) for variable in network.variables}
+    return {_local(variable.path): np.array(variable.numpy()) for variable in network.variables}
 
 
 def read(path: str | os.PathLike, spec: NetworkSpec) -> dict[str, np.ndarray]:

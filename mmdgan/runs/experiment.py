@@ -84,6 +84,7 @@ class Experiment:
         None,
         "begin with the networks of another run (a RUN or pretrained:NAME) or of a weight file (.npz): layers of the "
         "same names and shapes, the generator's averaged weights where there are any; no optimiser is taken over",
+        path="(?!pretrained:)(.+)",
     )
     init_parts: tuple[str, ...] = _network(
         ("generator", "critic"), "networks that begin so", choices=("generator", "critic"), identity=False
