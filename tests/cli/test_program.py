@@ -89,7 +89,7 @@ def test_help_of_train_shows_a_dozen_flags_and_helpfull_all(run_script, capsys):
     assert status("train", "--helpfull") == 0
     names = [field.name for field in dataclasses.fields(Experiment)]
     text = capsys.readouterr().out
-    assert re.findall(r"^  --(\w+)", text, flags=re.MULTILINE) == [*names, "dry_run"] and len(names) == 83
+    assert re.findall(r"^  --(\w+)", text, flags=re.MULTILINE) == [*names, "dry_run"]
     assert "\ntraining aids:\n" in text
 
 
