@@ -10,12 +10,14 @@ import runpy
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from mmdgan.cli import program
 from mmdgan.cli.flags import parse
 from mmdgan.core.errors import DataError
+from mmdgan.core.text import command
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
 from tests.conftest import PROJECT, script_environment
@@ -284,3 +286,25 @@ def test_the_first_try_is_one_that_is_there(capsys, monkeypatch, tmp_path):
     preset = runpy.run_path(str(script))["PRESET"]
     for name in ("data", "architecture", "loss", "batch_size", "lr_dis", "lr_gen", "max_step"):
         assert getattr(asked, name) == getattr(preset, name), name
+
+
+def test_help_in_a_deleted_folder_and_without_docstrings(tmp_path):
+    code = (
+        "import os, sys\nfrom mmdgan.cli.program import main, run_main\nos.chdir(sys.argv[1])\nos.rmdir(sys.argv[1])\n"
+        "run_main(main, sys.argv[2:])\n"
+    )
+    for words in (["--help"], ["losses", "--help"], ["train", "--helpfull"], ["report", str(tmp_path / "none")]):
+        gone = tmp_path / "gone"
+        gone.mkdir()
+        command = [sys.executable, "-OO", "-c", code, str(gone), *words]
+        done = subprocess.run(command, env=script_environment(), capture_output=True, text=True, timeout=60)
+        assert done.returncode == (2 if words[0] == "report" else 0) and "Traceback" not in done.stderr, done.stderr
+        assert "None" not in done.stdout.splitlines()
+
+
+def test_the_command_that_goes_on_does_not_start_again(monkeypatch):
+    restarts = ["--restart", "--restart=1", "--restart=True", "-restart=yes"]
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "mmdgan", "train", *restarts, "--results=my results"])
+    assert program._same_command() == "python -m mmdgan train '--results=my results'"
+    monkeypatch.setattr(sys, "orig_argv", ["/bin/mmdgan", "-m", "mmdgan"])
+    assert command("report", Path("my results")) == "python -m mmdgan report 'my results'"
