@@ -56,6 +56,7 @@ _BLOCK = 512  # of a tar
 _MAX_TAIL = 2**20  # zeros at the end; more are what a download that broke off leaves in a preallocated file
 _MAX_EXTENSION = 2**20  # bytes of a pax header or a long name
 _EXTENSIONS = b"xgLK"  # headers that describe the next member: pax, pax for all members, GNU's long name and link
+_GNU_FOLDER, _GNU_LABEL = b"D", b"V"  # of incremental archives, with a list of its files; the name of an archive
 _NO_CONTENT = frozenset(
     {tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE}
 )
@@ -305,6 +306,8 @@ def _tar_members(
         if header.type == tarfile.GNUTYPE_SPARSE or "sparse" in extension:
             raise DataError(f"{archive} holds {name} as a sparse file: pack it again without --sparse.")
         last, extension = name, {}
+        if header.type == _GNU_LABEL:
+            continue
         if inner and is_archive(name):
             folder = os.path.basename(name)[: -len(".tar")]
             yield TarMember("folder", folder, 0, 0)
@@ -321,13 +324,16 @@ def _header(block: bytes) -> tarfile.TarInfo | None:
         header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.HeaderError:
         return None
+    if block[257:265] == tarfile.GNU_MAGIC:  # `frombuf` takes the times in an incremental archive for a prefix
+        name = block[:100].partition(b"\0")[0].decode("utf-8", "surrogateescape")
+        header.name = name.rstrip("/") if header.isdir() else name
     # `frombuf` takes negative sizes and, by int(), such digits as 0o17 and 1_7.
     sound = _SIZE.fullmatch(block[124:136]) and 0 <= header.size < MAX_OFFSET
     return header if sound else None
 
 
 def _kind(header: tarfile.TarInfo, name: str) -> str:
-    if header.isdir() or header.isreg() and name.endswith("/"):
+    if header.isdir() or header.type == _GNU_FOLDER or header.isreg() and name.endswith("/"):
         return "folder"
     if header.isreg():
         return "file"

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import os
+import shutil
+import subprocess
 import tarfile
 
 import numpy as np
@@ -193,6 +195,18 @@ def test_hard_links(tmp_path):
     lonely = tmp_path / "lonely.tar"
     lonely.write_bytes(made.tar_header("b.png", kind=b"1", link="a.png") + bytes(1024))
     assert made.faults(lonely)["b.png"].startswith("is a hard link to a.png, which is not before it")
+
+
+@pytest.mark.skipif(not shutil.which("tar"), reason="GNU tar is missing")
+def test_incremental_archives_of_gnu_tar(tmp_path):
+    """They hold times where other archives hold the beginnings of long names, lists of files, and labels."""
+    made.write_files(tmp_path / "x", {f"{'cd'[n % 2]}/{n}.png": ENCODED[n] for n in range(6)})
+    command = ["tar", "--create", "--file", str(tmp_path / "x.tar"), "--label=mine", "--format=gnu"]
+    done = subprocess.run([*command, f"--listed-incremental={tmp_path}/state", "-C", str(tmp_path), "x"])
+    if done.returncode:
+        pytest.skip("this tar makes no incremental archives")
+    source, pictures, labels = found(tmp_path / "x.tar")
+    assert source.class_names == ("c", "d") and pictures == [0, 2, 4, 1, 3, 5] and labels == [0, 0, 0, 1, 1, 1]
 
 
 def test_archives_by_content(tmp_path):
