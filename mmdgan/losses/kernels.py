@@ -7,6 +7,9 @@ inputs stay float64, all others are computed in float32.
 Notation of the loss modules: g generated and x data scores, D_ab their squared distances, E the mean over pairs
 i != j, **the cross term included** (Eq. S2). In log tags "xx" is generated-generated, "yy" data-data and "xy"
 generated-data; "_b" marks bounded distances, "/d0" the first member of a mixture.
+
+Distances between two samples of B rows are a B x B matrix. Above `MOST_ROWS` rows it is never made: `Blocked` stands
+for it, whose means are computed, and differentiated, block by block.
 """
 
 from __future__ import annotations
@@ -32,6 +35,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 MEDIAN = "median"
 """The value of an option sigma that stands for `median_sigma`."""
+
+MOST_ROWS = 4096
+"""Most rows whose distances are one matrix; a block has at most its square of entries: 64 MB in float32."""
 
 _ROOT_EPSILON = 1e-16
 """Under the root of a squared distance: gradients stay finite at coincident rows."""
@@ -111,12 +117,145 @@ def normal_means(
     return cross, (1.0 + 4.0 * precision * variance) ** -half
 
 
+def exponential(distances: tf.Tensor, beta: TensorLike) -> tf.Tensor:
+    """The kernel ``exp(-beta D)`` of squared distances D, any shape."""
+    return tf.exp(-beta * distances)
+
+
+class Blocked(NamedTuple):
+    """A matrix (M, N) of functions of pairs of rows, of which one block is in memory at a time.
+
+    Attributes:
+        a, b: Rows (M, d) and (N, d).
+        products: Whether the functions are of inner products; else of squared distances.
+        functions: What is applied to them, the first one first. Tensors that a function depends on are keywords of a
+            `functools.partial`, so that gradients reach them.
+    """
+
+    a: tf.Tensor
+    b: tf.Tensor
+    products: bool = False
+    functions: tuple[KernelFunction, ...] = ()
+
+    @property
+    def dtype(self) -> tf.DType:
+        return self.a.dtype
+
+    def mean(self, diagonal: bool = True) -> tf.Tensor:
+        """Mean over all entries, or over those that are not on the diagonal."""
+        rows, columns = self.a.shape[0], self.b.shape[0]
+        total, count = self._total(self.a, self.b, *self._tensors()), rows * columns
+        if not diagonal:
+            paired = min(rows, columns)
+            a, b = self.a[:paired], self.b[:paired]
+            inner = tf.reduce_sum(a * b, 1)
+            if not self.products:
+                squares = tf.reduce_sum(a * a, 1) + tf.reduce_sum(b * b, 1)
+                inner = tf.maximum(squares - 2.0 * inner, 0.0)
+            total, count = total - tf.reduce_sum(self._applied(inner, self._tensors())), count - paired
+        return total / tf.cast(count, self.dtype)
+
+    def corner(self) -> tf.Tensor:
+        """The matrix of the first `MOST_ROWS` rows of both, for histograms."""
+        return self._block(self.a[:MOST_ROWS], self.b[:MOST_ROWS], self._tensors())
+
+    def _tensors(self) -> list[tf.Tensor]:
+        keywords = [getattr(function, "keywords", {}) for function in self.functions]
+        return [value for given in keywords for value in given.values() if tf.is_tensor(value)]
+
+    def _applied(self, values: tf.Tensor, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+        left = iter(tensors)
+        for function in self.functions:
+            given = {k: next(left) for k, v in getattr(function, "keywords", {}).items() if tf.is_tensor(v)}
+            values = function(values, **given)
+        return values
+
+    def _block(self, a: tf.Tensor, b: tf.Tensor, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+        inner = tf.matmul(a, b, transpose_b=True)
+        return self._applied(inner if self.products else _squares(a, b, inner), tensors)
+
+    def _total(self, *sources: tf.Tensor) -> tf.Tensor:
+        """The sum of all entries, of the rows a and b and the tensors; its gradient computes the blocks again."""
+
+        @tf.custom_gradient
+        def total(a: tf.Tensor, *others: tf.Tensor) -> Any:
+            def of_block(rows: tf.Tensor, others: Sequence[tf.Tensor]) -> tf.Tensor:
+                return tf.reduce_sum(self._block(rows, others[0], others[1:]))
+
+            def gradient(upstream: tf.Tensor) -> list[tf.Tensor]:
+                def of_rows(rows: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+                    with tf.GradientTape() as tape:
+                        watched = [tf.identity(source) for source in (rows, *others)]
+                        tape.watch(watched)
+                        value = of_block(watched[0], watched[1:])
+                    own, *rest = tape.gradient(value, watched, unconnected_gradients="zero")
+                    return own, rest
+
+                own, rest = _over_blocks(of_rows, a, others[0].shape[0], [tf.zeros_like(other) for other in others])
+                return [upstream * each for each in (own, *rest)]
+
+            def value(rows: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+                return rows[:, :0], [of_block(rows, others)]
+
+            return _over_blocks(value, a, others[0].shape[0], [tf.zeros((), a.dtype)])[1][0], gradient
+
+        return total(*sources)
+
+
+def _over_blocks(
+    function: Callable[[Any], tuple[Any, list[Any]]], a: tf.Tensor, columns: int, zeros: list[tf.Tensor]
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Calls a function of a block's rows for all rows of a; returns its first results in order, the others' sums."""
+    count, size = a.shape[0], max(1, MOST_ROWS**2 // columns)
+    whole = count // size
+
+    def step(number: tf.Tensor, sums: list[tf.Tensor], kept: Any) -> tuple:
+        own, added = function(tf.ensure_shape(a[number * size : (number + 1) * size], (size, a.shape[1])))
+        return number + 1, [s + more for s, more in zip(sums, added, strict=True)], kept.write(number, own)
+
+    kept = tf.TensorArray(a.dtype, whole)
+    options = {"parallel_iterations": 1, "maximum_iterations": whole}
+    start = tf.constant(0), zeros, kept
+    _, sums, kept = tf.while_loop(lambda number, *_: number < whole, step, start, **options)
+    rows = [tf.reshape(kept.stack(), (whole * size, -1))]
+    if count > whole * size:
+        own, added = function(a[whole * size :])
+        rows, sums = [*rows, own], [s + more for s, more in zip(sums, added, strict=True)]
+    return tf.concat(rows, 0), list(sums)
+
+
+Distances = Any
+"""A matrix (tf.Tensor) or a `Blocked` one."""
+
+
+def apply(function: KernelFunction, distances: Distances) -> Distances:
+    """Applies a function to each entry; see `Blocked.functions` for its tensors."""
+    if isinstance(distances, Blocked):
+        return distances._replace(functions=(*distances.functions, function))
+    return function(distances)
+
+
+def at_least(distances: Distances, bound: TensorLike) -> Distances:
+    """The larger one of each entry and the bound."""
+    return apply(functools.partial(tf.maximum, y=bound), distances)
+
+
+def at_most(distances: Distances, bound: TensorLike) -> Distances:
+    """The smaller one of each entry and the bound."""
+    return apply(functools.partial(tf.minimum, y=bound), distances)
+
+
+def full_mean(matrix: Distances) -> tf.Tensor:
+    """Mean over all entries."""
+    return matrix.mean() if isinstance(matrix, Blocked) else tf.reduce_mean(matrix)
+
+
 class Pairs(NamedTuple):
     """One quantity for the three kinds of pairs: generated-generated, data-data, generated-data."""
 
-    gg: tf.Tensor
-    xx: tf.Tensor
-    gx: tf.Tensor
+    gg: Distances
+    xx: Distances
+    gx: Distances
 
     def mmd2(self) -> tf.Tensor:
         """``gg + xx - 2 gx``, the squared MMD if these are mean kernel values."""
@@ -144,12 +283,16 @@ def pair_distances(name_a: str, a: TensorLike, name_b: str, b: TensorLike, least
     """
     a, b = as_floats(a, b)
     check_rows(name_a, a, name_b, b, least)
+    if _needs_blocks(a, b):
+        return Pairs(Blocked(*centred(a, a)), Blocked(*centred(b, b)), Blocked(*centred(a, b)))
     return Pairs(squared_distances(a, a), squared_distances(b, b), squared_distances(a, b))
 
 
 def pair_products(a: TensorLike, b: TensorLike) -> Pairs:
     """Inner products ``<x, y>`` of the rows of two samples of equal width: the linear kernel."""
     a, b = as_floats(a, b)
+    if _needs_blocks(a, b):
+        return Pairs(*(Blocked(first, second, products=True) for first, second in ((a, a), (b, b), (a, b))))
     return Pairs(*(tf.matmul(first, second, transpose_b=True) for first, second in ((a, a), (b, b), (a, b))))
 
 
@@ -188,9 +331,19 @@ def squared_distances(a: TensorLike, b: TensorLike) -> tf.Tensor:
         (M, N), >= 0.
     """
     a, b = centred(a, b)
+    return _squares(a, b, tf.matmul(a, b, transpose_b=True))
+
+
+def _squares(a: tf.Tensor, b: tf.Tensor, products: tf.Tensor) -> tf.Tensor:
+    """Squared distances of the rows of a and b, given their inner products."""
     square_a = tf.reduce_sum(a * a, axis=1)[:, None]
     square_b = tf.reduce_sum(b * b, axis=1)[None, :]
-    return tf.maximum(square_a - 2.0 * tf.matmul(a, b, transpose_b=True) + square_b, 0.0)
+    return tf.maximum(square_a - 2.0 * products + square_b, 0.0)
+
+
+def _needs_blocks(a: tf.Tensor, b: tf.Tensor) -> bool:
+    rows = a.shape[0], b.shape[0]
+    return None not in rows and max(rows) > MOST_ROWS
 
 
 def centred(a: TensorLike, b: TensorLike) -> tuple[tf.Tensor, tf.Tensor]:
@@ -232,8 +385,8 @@ def kernel_means(
 
     Biased means run over all pairs, diagonals included: those of the V-statistic (Gretton et al. 2012, Eq. 5).
     """
-    mean = tf.reduce_mean if biased else mean_without_diagonal
-    means = Pairs(*(mean(kernel(d)) for d in distances))
+    average = full_mean if biased else mean_without_diagonal
+    means = Pairs(*(average(apply(kernel, d)) for d in distances))
     logs = {
         f"{scope}/kxx{suffix}": means.gg,
         f"{scope}/kxy{suffix}": means.gx,
@@ -255,8 +408,10 @@ def mixture_mmd2(
     return tf.add_n(terms), logs
 
 
-def mean_without_diagonal(matrix: tf.Tensor) -> tf.Tensor:
+def mean_without_diagonal(matrix: Distances) -> tf.Tensor:
     """Mean over the entries i != j of a matrix (M, N): ``(sum - trace) / (M N - min(M, N))``."""
+    if isinstance(matrix, Blocked):
+        return matrix.mean(diagonal=False)
     # Known sizes are counted outside of the graph, which saves most of its operations here.
     rows, columns = matrix.shape if matrix.shape.is_fully_defined() else tf.unstack(tf.shape(matrix))
     count = rows * columns - (min if isinstance(rows, int) else tf.minimum)(rows, columns)
@@ -264,9 +419,6 @@ def mean_without_diagonal(matrix: tf.Tensor) -> tf.Tensor:
 
 
 def distance_logs(distances: Pairs) -> Logs:
-    """The squared distances as histograms."""
-    return {
-        "squared_dist/dxx": distances.gg,
-        "squared_dist/dxy": distances.gx,
-        "squared_dist/dyy": distances.xx,
-    }
+    """The squared distances as histograms; of `Blocked` ones a part."""
+    gg, xx, gx = (d.corner() if isinstance(d, Blocked) else d for d in distances)
+    return {"squared_dist/dxx": gg, "squared_dist/dxy": gx, "squared_dist/dyy": xx}

@@ -14,12 +14,18 @@ from typing import Any
 from mmdgan.core.lazy import tf
 from mmdgan.core.types import TensorLike
 from mmdgan.losses.kernels import (
+    Blocked,
+    Distances,
     KernelFunction,
     Pairs,
+    apply,
     as_floats,
+    at_least,
+    at_most,
     centred,
     check_rows,
     distance_logs,
+    full_mean,
     gaussian,
     kernel_means,
     mean_without_diagonal,
@@ -205,9 +211,9 @@ def mgb(
     """
     distances = score_distances(score_gen, score_data)
     bounded = Pairs(
-        tf.maximum(distances.gg, lower_bound),
-        tf.maximum(distances.xx, lower_bound),
-        tf.minimum(distances.gx, upper_bound),
+        at_least(distances.gg, lower_bound),
+        at_least(distances.xx, lower_bound),
+        at_most(distances.gx, upper_bound),
     )
     kernel = functools.partial(gaussian, sigma=sigma)
     means, logs = kernel_means(distances, kernel, inputs.scope, biased=biased)
@@ -264,9 +270,9 @@ def rmb(
     distances = score_distances(score_gen, score_data)
     attract = rep_weights[1] > 0
     bounded = Pairs(
-        tf.maximum(distances.gg, lower_bound),
-        tf.maximum(distances.xx, lower_bound) if attract else tf.minimum(distances.xx, upper_bound),
-        tf.minimum(distances.gx, upper_bound) if attract and cross_bound else distances.gx,
+        at_least(distances.gg, lower_bound),
+        at_least(distances.xx, lower_bound) if attract else at_most(distances.xx, upper_bound),
+        at_most(distances.gx, upper_bound) if attract and cross_bound else distances.gx,
     )
     kernel = functools.partial(gaussian, sigma=sigma)
     means, logs = kernel_means(distances, kernel, inputs.scope, biased=biased)
@@ -299,12 +305,15 @@ def _attractive(
 
 
 def _estimate(distances: Pairs, kernel: KernelFunction, unbiased: bool) -> tf.Tensor:
-    own, cross = (mean_without_diagonal, _cross_mean) if unbiased else (tf.reduce_mean, tf.reduce_mean)
-    return Pairs(own(kernel(distances.gg)), own(kernel(distances.xx)), cross(kernel(distances.gx))).mmd2()
+    own, cross = (mean_without_diagonal, _cross_mean) if unbiased else (full_mean, full_mean)
+    gg, xx, gx = (apply(kernel, each) for each in distances)
+    return Pairs(own(gg), own(xx), cross(gx)).mmd2()
 
 
-def _cross_mean(matrix: tf.Tensor) -> tf.Tensor:
+def _cross_mean(matrix: Distances) -> tf.Tensor:
     """The mean over i != j of a square matrix, and over all entries of any other."""
+    if isinstance(matrix, Blocked):
+        return matrix.mean(diagonal=matrix.a.shape[0] != matrix.b.shape[0])
     if matrix.shape.is_fully_defined():
         return mean_without_diagonal(matrix) if matrix.shape[0] == matrix.shape[1] else tf.reduce_mean(matrix)
     rows, columns = tf.unstack(tf.shape(matrix))

@@ -7,6 +7,7 @@ the scores at hand. Gradients pass through beta. Notation: `mmdgan.losses.kernel
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,11 +16,17 @@ from mmdgan.core.lazy import tf
 from mmdgan.core.random import WIDTH, stream
 from mmdgan.core.types import TensorLike
 from mmdgan.losses.kernels import (
+    Distances,
     KernelFunction,
     Logs,
     Pairs,
+    apply,
     as_floats,
+    at_least,
+    at_most,
     distance_logs,
+    exponential,
+    full_mean,
     kernel_means,
     mean_without_diagonal,
     normal_means,
@@ -88,7 +95,7 @@ def rgb(
     beta = tf.clip_by_value(match_beta(distances.gx, omega), *BETA_BOUNDS)
     means, logs = kernel_means(distances, _exponential(beta), inputs.scope)
     low, high = (bound / beta for bound in BETA_BOUNDS)
-    bounded = Pairs(tf.maximum(distances.gg, low), tf.maximum(distances.xx, low), tf.minimum(distances.gx, high))
+    bounded = Pairs(at_least(distances.gg, low), at_least(distances.xx, low), at_most(distances.gx, high))
     means_b, logs_b = kernel_means(bounded, _exponential(beta), inputs.scope, "_b")
     loss_dis = inputs.penalised(means_b.repulsion((-1.0, -2.0)))
     logs |= {**logs_b, **_width_logs(omega, beta, inputs.scope), **distance_logs(distances)}
@@ -134,7 +141,7 @@ def random_mmd2(distances: Pairs, omega: tf.Tensor, scope: str, suffix: str = ""
 
 
 def normal_mmd2(
-    scores: TensorLike, distances: tf.Tensor, omega: tf.Tensor, ref_normal: float, mean: float = 0.0
+    scores: TensorLike, distances: Distances, omega: tf.Tensor, ref_normal: float, mean: float = 0.0
 ) -> tf.Tensor:
     """N(z): squared MMD of scores from the normal N(mean, ref_normal / (2 d) I), at the width matched to both.
 
@@ -159,10 +166,10 @@ def normal_mmd2(
     start = -tf.math.log(omega) / (tf.reduce_mean(squared_radii) + 0.5 * ref_normal)
     beta = _newton(start, error_and_slope)
     cross, own = normal_means(squared_radii, size, variance, beta)
-    return mean_without_diagonal(tf.exp(-beta * distances)) + own - 2.0 * cross
+    return mean_without_diagonal(apply(_exponential(beta), distances)) + own - 2.0 * cross
 
 
-def match_beta(distances: tf.Tensor, omega: tf.Tensor) -> tf.Tensor:
+def match_beta(distances: Distances, omega: tf.Tensor) -> tf.Tensor:
     """The beta at which the mean of ``exp(-beta D)`` over all entries is omega, after three Newton steps.
 
     They start at the beta of equal distances, below the solution because the exponential is convex, and approach
@@ -170,10 +177,11 @@ def match_beta(distances: tf.Tensor, omega: tf.Tensor) -> tf.Tensor:
     """
 
     def error_and_slope(beta: TensorLike) -> tuple[tf.Tensor, tf.Tensor]:
-        values = tf.exp(-beta * distances)
-        return tf.reduce_mean(values) - omega, -tf.reduce_mean(distances * values)
+        moment = apply(functools.partial(_first_moment, beta=beta), distances)
+        return full_mean(apply(_exponential(beta), distances)) - omega, -full_mean(moment)
 
-    return _newton(-tf.math.log(omega) / tf.reduce_mean(distances + EPSILON), error_and_slope)
+    shifted = apply(functools.partial(tf.add, y=EPSILON), distances)
+    return _newton(-tf.math.log(omega) / full_mean(shifted), error_and_slope)
 
 
 def _newton(beta: tf.Tensor, error_and_slope: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
@@ -189,7 +197,11 @@ def _drawn_beta(score_gen: TensorLike, score_data: TensorLike, inputs: LossInput
 
 
 def _exponential(beta: tf.Tensor) -> KernelFunction:
-    return lambda distances: tf.exp(-beta * distances)
+    return functools.partial(exponential, beta=beta)
+
+
+def _first_moment(distances: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
+    return distances * exponential(distances, beta)
 
 
 def _sigma(beta: tf.Tensor) -> tf.Tensor:

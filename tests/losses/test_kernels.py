@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mmdgan import losses
 from mmdgan.core.errors import ConfigError
-from mmdgan.losses import kernels
+from mmdgan.losses import kernels, registry
 from tests.helpers.double_loops import central_differences
 
 
@@ -107,3 +108,71 @@ def test_gradient_far_from_the_origin():
     differences = 2 * (wide[0][:, None] - wide[1][None])
     np.testing.assert_allclose(found[0], tf.reduce_sum(differences, 1), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(found[1], -tf.reduce_sum(differences, 0), rtol=1e-4, atol=1e-4)
+
+
+MMD_LOSSES = [name for name in registry.ENTRIES if registry.score_size(name) > 1]
+
+
+def value_and_gradients(name, rows, dtype="float64"):
+    """Both losses of samples of rows (generated, data), with their gradients for all scores, and the logs."""
+    scores = [tf.constant(points(count, 3, seed), dtype) for seed, count in enumerate(rows)]
+    options = {"add_dot": 0.1} if name == "fixed_g" else {}
+    loss = registry.get(name, **options)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(scores)
+        found = loss(*scores, seed=(1, 2), state={key: value + 0.3 for key, value in loss.initial_state().items()})
+    gradients = [tape.gradient(player, scores) for player in (found.gen, found.dis)]
+    return tf.nest.flatten((found.gen, found.dis, gradients)), found.logs
+
+
+@pytest.mark.parametrize("name", MMD_LOSSES)
+def test_in_blocks_a_loss_has_the_same_value_and_gradients(name, monkeypatch):
+    """13 rows in blocks of 25 / 13 rows: whole blocks, and a rest."""
+    expected, logs = value_and_gradients(name, (13, 13))
+    monkeypatch.setattr(kernels, "MOST_ROWS", 5)
+    found, in_blocks = value_and_gradients(name, (13, 13))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-13)
+        assert np.abs(b).max() > 1e-6
+    for tag, value in logs.items():
+        corner = tuple(slice(5) for _ in value.shape)
+        np.testing.assert_allclose(in_blocks[tag], np.asarray(value)[corner], rtol=1e-9, atol=1e-9, err_msg=tag)
+
+
+@pytest.mark.parametrize("unbiased", [True, False])
+@pytest.mark.parametrize("rows", [(9, 9), (9, 7)])
+def test_in_blocks_an_estimate_is_the_same(rows, unbiased, monkeypatch):
+    samples = [points(count, 3, seed) for seed, count in enumerate(rows)]
+    expected = losses.mmd2(*samples, unbiased=unbiased, sigma=[1.0, 2.0], add_dot=0.5)
+    monkeypatch.setattr(kernels, "MOST_ROWS", 5)
+    assert float(losses.mmd2(*samples, unbiased=unbiased, sigma=[1.0, 2.0], add_dot=0.5)) == pytest.approx(
+        float(expected), rel=1e-10
+    )
+
+
+def test_no_block_is_larger_than_allowed(monkeypatch):
+    monkeypatch.setattr(kernels, "MOST_ROWS", 16)
+    sizes = []
+    squares = kernels._squares
+    monkeypatch.setattr(kernels, "_squares", lambda a, b, inner: sizes.append(inner.shape) or squares(a, b, inner))
+
+    @tf.function(autograph=False)
+    def compute(a, b):
+        with tf.GradientTape() as tape:
+            tape.watch(a)
+            loss = registry.get("rand_g")(a, b, seed=(1, 2)).gen
+        return tape.gradient(loss, a)
+
+    assert np.isfinite(compute(*(tf.constant(points(100, 3, seed), tf.float32) for seed in range(2)))).all()
+    assert sizes and max(shape.num_elements() for shape in sizes) <= 16**2
+
+
+@pytest.mark.slow
+def test_six_thousand_rows_in_single_precision_are_those_in_double_precision(monkeypatch):
+    found, _ = value_and_gradients("rmb", (6000, 6000), "float32")
+    monkeypatch.setattr(kernels, "MOST_ROWS", 6000)
+    expected, _ = value_and_gradients("rmb", (6000, 6000), "float64")
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6 * max(1.0, np.abs(b).max()))
+    for a, b in zip(found[2:], expected[2:], strict=True):
+        assert np.linalg.norm(a.numpy() - b.numpy()) < 1e-4 * np.linalg.norm(b)
