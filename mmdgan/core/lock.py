@@ -12,8 +12,8 @@ import contextlib
 import errno
 import fcntl
 import json
+import logging
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -113,10 +113,10 @@ class FolderLock:
                 if isinstance(error, BlockingIOError):
                     return None
                 raise
-            print(
-                f"mmdgan: the file system of {self.path} has no locks ({error.strerror}); make sure that no second "
-                "process writes there.",
-                file=sys.stderr,
+            logging.getLogger("mmdgan").warning(
+                "mmdgan: the file system of %s has no locks (%s); make sure that no second process writes there.",
+                self.path,
+                error.strerror,
             )
         # The former holder may have removed the file between our opening and our locking it.
         if not self._is_in_place(descriptor):

@@ -103,10 +103,10 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path):
             FolderLock(place).__enter__()
 
 
-def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch, capsys):
+def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch, caplog):
     def refuse(*_):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with FolderLock(tmp_path):
-        assert "has no locks" in capsys.readouterr().err
+        assert "has no locks" in caplog.text
