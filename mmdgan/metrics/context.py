@@ -144,9 +144,9 @@ class Facts:
     statistics: bool = False
 
     def require_equal_shapes(self, why: str) -> None:
-        """Raises a MetricError if generated and real images differ in size."""
-        if self.shape and self.shape_real and tuple(self.shape) != tuple(self.shape_real):
-            sizes = [f"{height}x{width}x{channels}" for height, width, channels in (self.shape, self.shape_real)]
+        """Raises a MetricError if generated and real images differ in height or width."""
+        if self.shape and self.shape_real and tuple(self.shape[:2]) != tuple(self.shape_real[:2]):
+            sizes = [f"{height}x{width}" for height, width, _ in (self.shape, self.shape_real)]
             raise MetricError(
                 f"{why}, and the images are {sizes[0]} and the real ones {sizes[1]}: bring them to one size, or leave "
                 f"{why.split()[0]} out of the metrics."

@@ -10,7 +10,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np
@@ -19,7 +19,7 @@ from mmdgan.metrics.context import Context, EvaluateOptions, Facts, Side
 from mmdgan.metrics.moments import Moments, check_statistics
 from mmdgan.metrics.records import merge_repeats, versions
 from mmdgan.metrics.registry import get, identifiers, implied, needs_features
-from mmdgan.metrics.sets import ArraySet, ImageSet
+from mmdgan.metrics.sets import ArraySet, ImageSet, InColour
 
 if TYPE_CHECKING:
     from mmdgan.metrics.features.extractor import Extractor
@@ -74,6 +74,7 @@ def evaluate_sets(
     options = options or EvaluateOptions()
     sets = list(generated) if isinstance(generated, Sequence) else [generated]
     check_sets(metrics, sets, real, extractor, options=options, training=training)
+    sets, real, training = _in_one_colour(sets, real, training)
     real_side: Side | Moments
     training_side: Side | None = None
     if isinstance(real, Moments):
@@ -215,6 +216,20 @@ def check_sets(
     names: dict = {"class_names": first.class_names, "class_names_training": whole.class_names}
     facts = Facts(first.count, real.count, whole.count, options, first.shape, real.shape, **labels, **names)
     return check(metrics, facts, extractor, leave_out)
+
+
+def _in_one_colour(
+    generated: list[ImageSet], real: ImageSet | Moments, training: ImageSet | None
+) -> tuple[list[ImageSet], ImageSet | Moments, ImageSet | None]:
+    """The sets with grey ones as RGB, if some of them are grey and some are not."""
+
+    def coloured(images: Any) -> Any:
+        return InColour(images) if isinstance(images, ImageSet) and images.shape[-1] == 1 else images
+
+    channels = {images.shape[-1] for images in (*generated, real, training) if isinstance(images, ImageSet)}
+    if len(channels) < 2:
+        return generated, real, training
+    return [coloured(images) for images in generated], coloured(real), coloured(training)
 
 
 def _prepare(context: Context) -> float:

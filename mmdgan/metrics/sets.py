@@ -140,6 +140,28 @@ class _Chosen(ImageSet):
         return _Chosen(self._whole, self.indices[indices])
 
 
+class InColour(ImageSet):
+    """Grey images as RGB: their one channel three times."""
+
+    def __init__(self, grey: ImageSet) -> None:
+        self.name, self.count, self.class_names = grey.name, grey.count, grey.class_names
+        self.shape, self.indices = (*grey.shape[:2], 3), getattr(grey, "indices", None)
+        self._grey = grey
+
+    @property
+    def labels(self) -> np.ndarray | None:  # type: ignore[override]
+        return self._grey.labels
+
+    def fingerprint(self) -> str:
+        return new_digest("in colour", self._grey.fingerprint()).hexdigest()
+
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        return np.repeat(self._grey.take(indices), 3, axis=-1)
+
+    def chosen(self, indices: np.ndarray) -> InColour:
+        return InColour(self._grey.chosen(indices))
+
+
 class DataSet(ImageSet):
     """Different images of a data set, the same and in the same order as `Pipeline.real_images` gives.
 

@@ -62,3 +62,14 @@ def test_wrong_requests(arrays):
         mmdgan.metrics.score(*arrays, metrics=["fids"])
     with pytest.raises(DataError, match="float32"):
         mmdgan.metrics.score(arrays[0].astype(np.float32), arrays[1], metrics=["swd"])
+
+
+def test_grey_images_are_compared_with_colours_as_three_equal_channels(arrays):
+    grey = arrays[0][..., :1]
+    pixels = {"metrics": ["swd", "nn"], "features": BlockMeans()}
+    for generated, real in ((grey, arrays[1]), (arrays[1], grey)):
+        colours = [np.repeat(images, 3, -1) if images is grey else images for images in (generated, real)]
+        found, expected = mmdgan.metrics.score(generated, real, **pixels), mmdgan.metrics.score(*colours, **pixels)
+        assert dict(found) == dict(expected) and found["SWD mean"] > 0
+    alone = mmdgan.metrics.score(grey, grey[:40], metrics=["swd"])
+    assert alone.records[0]["image_shape"] == [32, 32, 1]
