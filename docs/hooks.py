@@ -19,7 +19,7 @@ DOCS = Path(__file__).resolve().parent
 PROJECT = DOCS.parent
 sys.path[:0] = [str(place) for place in (PROJECT, DOCS) if str(place) not in sys.path]
 
-from generated import cli, dictionary, losses, presets  # noqa: E402
+from generated import cli, dictionary, losses, mathml, presets  # noqa: E402
 
 ELSEWHERE = {"data.md": "Data/ReadMe.md", "published.md": "Results/published/README.md"}
 """Pages that are files outside of `docs/`: page -> file, from the project's folder."""
@@ -43,14 +43,14 @@ def on_files(files, config):
     from mkdocs.structure.files import File
 
     for page, make in GENERATED.items():
-        files.append(File.generated(config, page, content=inside(make(), source_of(page), page)))
+        files.append(File.generated(config, page, content=mathml.rendered(inside(make(), source_of(page), page))))
     return files
 
 
 def on_page_markdown(markdown: str, page, config, files) -> str:
-    """Mends the links of a page that is a file of `docs/`."""
+    """Mends the links, and renders the formulas, of a page that is a file of `docs/`."""
     name = page.file.src_uri
-    return markdown if name in GENERATED else inside(markdown, source_of(name), name)
+    return markdown if name in GENERATED else mathml.rendered(inside(markdown, source_of(name), name))
 
 
 def on_page_content(html: str, page, config, files) -> str:

@@ -9,13 +9,14 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from xml.dom import minidom
 
 import pytest
 
 from mmdgan.cli import program
 from mmdgan.design import presets
 from tests.conftest import PROJECT, script_environment
-from tests.helpers.document_blocks import blocks
+from tests.helpers.document_blocks import blocks, shell_blocks
 
 DOCS = PROJECT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
@@ -159,6 +160,21 @@ def test_a_loss_is_told_with_its_options_and_variants(generated):
     assert "Wang et al. 2019, Eq. 7" in section and "16 scores" in section
 
 
+def test_formulas_become_mathml():
+    """Every loss has both formulas, and no formula of a page leaves LaTeX behind."""
+    from mmdgan.losses.registry import ENTRIES
+
+    for name, entry in ENTRIES.items():
+        formulas = [minidom.parseString(HOOKS.mathml.mathml(part)) for part in entry.formula.split("; ", 1)]
+        assert len(formulas) == 2 and all(formula.getElementsByTagName("mi") for formula in formulas), name
+    pages = [make() for make in HOOKS.GENERATED.values()] + [page.read_text(encoding="utf-8") for page in PAGES]
+    shown = "".join(re.findall(r"<math.*?</math>", HOOKS.mathml.rendered("\n".join(pages)), flags=re.DOTALL))
+    assert shown.count("<math ") > 60 and "\\" not in shown and "$`" not in HOOKS.mathml.rendered("\n".join(pages))
+    hinge = HOOKS.mathml.rendered("```math\n\\mean s_g\n```\n")
+    assert hinge.startswith('<div class="math"><math') and "<msub><mi>s</mi><mi>g</mi></msub>" in hinge
+    assert "<mo>mean</mo>" in hinge and "```" not in hinge
+
+
 def test_shapes_of_the_operations_are_those_by_hand(generated):
     page = generated["reference/dictionary.md"]
     assert "| `tc` | transposed convolution | (3, 32, 32) to (64, 64, 64) | `kernel` (4, 4, 64, 3) |" in page
@@ -171,11 +187,6 @@ def test_shapes_of_the_operations_are_those_by_hand(generated):
 
 
 def test_a_name_without_words_stops_the_build(monkeypatch):
-    from mmdgan.losses.registry import ENTRIES
-
-    monkeypatch.setitem(ENTRIES, "new", ENTRIES["rep"])
-    with pytest.raises(ValueError, match="new"):
-        HOOKS.losses.page()
     monkeypatch.delitem(HOOKS.dictionary.MEANINGS, "act_k")
     with pytest.raises(ValueError, match="act_k"):
         HOOKS.dictionary.page()
@@ -206,6 +217,15 @@ def test_flags_are_kept_in_one_piece():
     html = "<p><code>train --loss rep</code> --x <pre><code>--y <b></b></code></pre>"
     kept = html.replace("--loss", '<span class="flag">--loss</span>')
     assert HOOKS.on_page_content(html, None, None, None) == kept
+
+
+@pytest.mark.parametrize("page", [*EVERY, PROJECT / "CONTRIBUTING.md"], ids=_name)
+def test_shell_blocks_can_be_pasted(page):
+    for text in shell_blocks(page):
+        parsed = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True)
+        assert parsed.returncode == 0, f"{_name(page)}: {parsed.stderr}\n{text}"
+        loose = re.findall(r"^\S.*\S {3,}(?![#\s\\]).*", text, flags=re.MULTILINE)
+        assert not loose, f"{_name(page)} explains a command without a #: {loose}"
 
 
 @pytest.mark.parametrize("page", [page for page in EVERY if blocks(page)], ids=_name)

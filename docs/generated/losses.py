@@ -1,39 +1,8 @@
-"""The page of the losses: names, sources, options and defaults from the catalogue, formulas from here.
-
-A loss of the catalogue without a formula here, or the other way round, is an error, so that the page is complete.
-"""
+"""The page of the losses: names, sources, formulas, options and defaults, all from the catalogue."""
 
 from __future__ import annotations
 
-FORMULAS = {
-    "logistic": ("mean softplus(-s_g)", "mean softplus(s_g) + mean softplus(-s_x)"),
-    "minimax": ("-L_D", "mean softplus(s_g) + mean softplus(-s_x)"),
-    "hinge": ("-mean s_g", "mean max(1 + s_g, 0) + mean max(1 - s_x, 0)"),
-    "wasserstein": ("mean s_x - mean s_g", "mean s_g - mean s_x + w · mean (|∇s(x̂)| - 1)²"),
-    "fixed_g": ("Σ_σ MMD²(k_σ)", "-L_G"),
-    "fixed_t": ("Σ_α MMD²(k_α)", "-L_G"),
-    "mgb": ("MMD²(k_σ)", "-(E k(max(D_gg, b_l)) + E k(max(D_xx, b_l)) - 2 E k(min(D_gx, b_u)))"),
-    "rep": ("MMD²(k_σ)", "w0 E k(D_gx) - E k(D_gg) - w1 E k(D_xx);  for (0, -1):  E k(D_xx) - E k(D_gg)"),
-    "rmb": (
-        "MMD²(k_σ)",
-        "w0 E k(D_gx) - E k(max(D_gg, b_l)) - w1 E k(min(D_xx, b_u));  for (0, -1):  "
-        "E k(min(D_xx, b_u)) - E k(max(D_gg, b_l));  max(D_xx, b_l) in its place where w1 > 0",
-    ),
-    "rand_g": ("R(g, x)", "N(x) - R(g, x)"),
-    "rgb": (
-        "R(g, x), β clipped to [0.125, 2]",
-        "2 E k(max(D_xx, 0.125/β)) - E k(max(D_gg, 0.125/β)) - E k(min(D_gx, 2/β))",
-    ),
-    "sym_rg": ("R(g, x)", "½ (N₊(x) + N₋(g)) - R(g, x), normals around +0.5 and -0.5"),
-    "mmd_g_mix": ("Σ_σ MMD²(k_σ)", "-Σ_σ MMD²(k_σ) of the mixed groups"),
-    "sgm": ("MMD²(k_σ)", "-MMD²(k_σ) of the mixed groups"),
-    "rand_g_mix": ("R(g, x)", "N(x) - R of the mixed groups"),
-    "sym_rg_mix": ("R(g, x) + N(g)", "N(x) - R of the mixed groups - N(g)"),
-    "ins_noise": ("R of the noisy scores", "N(noisy x) - R of the noisy scores"),
-}
-"""Loss -> (L_G, L_D), both to be minimised."""
-
-_INTRODUCTION = """# Losses
+_INTRODUCTION = r"""# Losses
 
 Names, options and defaults are those of the catalogue (`mmdgan.losses`) when this page was built.
 `python -m mmdgan losses` prints the short form; [Losses, tried](../losses.md) shows six of them at work; [the repulsive
@@ -43,42 +12,42 @@ An option is a flag of `train` (`--sigma 0.5`) and an argument of `mmdgan.losses
 
 ## Notation
 
+Both losses are minimised. Means of `logistic`, `minimax`, `hinge` and `wasserstein` run over all scores.
+
 | symbol | meaning |
 |---|---|
-| s_g, s_x | scores of B generated and B real images, (B, d) |
-| D_gg, D_xx, D_gx | squared distances of all pairs of scores |
-| k_σ(D) | exp(-D / (2σ²)), the Gaussian kernel |
-| k_α(D) | (1 + D / (βα))^(-α), the rational quadratic one |
-| E | mean over pairs i ≠ j, in the cross term too; with `biased` over all pairs |
-| MMD²(k) | E k(D_gg) + E k(D_xx) - 2 E k(D_gx) |
-| w0, w1 | `rep_weights`, w0 - w1 = 1; `rep_lambda` λ stands for (1 - λ, -λ) |
-| b_l, b_u | `lower_bound`, `upper_bound` of squared distances |
-| R(g, x) | MMD² of exp(-βD), β such that the mean of this kernel over D_gx is ω, drawn from `omega` |
-| N(z) | MMD² between z and a normal, by closed forms; `ref_normal` is the mean squared distance within it |
-| mixed groups | a pair (g_i, x_i) changes sides, the more often the longer L_G stays above `mix_threshold` |
+| $`s_g, s_x`$ | scores of B generated and B real images, (B, d) |
+| $`D_{gg}, D_{xx}, D_{gx}`$ | squared distances of all pairs of scores |
+| $`k_\sigma(D)`$ | $`e^{-D / (2 \sigma^2)}`$, the Gaussian kernel |
+| $`k_\alpha(D)`$ | $`(1 + D / (\beta \alpha))^{-\alpha}`$, the rational quadratic one |
+| $`\E`$ | mean over pairs i ≠ j, in the cross term too; with `biased` over all pairs |
+| $`\MMD^2(k)`$ | $`\E k(D_{gg}) + \E k(D_{xx}) - 2 \E k(D_{gx})`$ |
+| $`w_0, w_1`$ | `rep_weights`, $`w_0 - w_1 = 1`$; `rep_lambda` λ stands for $`(1 - \lambda, -\lambda)`$ |
+| $`b_l, b_u`$ | `lower_bound`, `upper_bound` of squared distances |
+| $`R(g, x)`$ | $`\MMD^2`$ of $`e^{-\beta D}`$, with mean ω, drawn from `omega`, over $`D_{gx}`$ |
+| $`N(z)`$ | $`\MMD^2`$ between z and a normal, by closed forms; `ref_normal` is the mean squared distance within it |
+| $`N_+, N_-`$ | the same with normals around +0.5 and -0.5 |
+| $`g', x'`$ | mixed groups: a pair $`(g_i, x_i)`$ changes sides, more often while $`L_G`$ stays above `mix_threshold` |
+| $`\tilde{g}, \tilde{x}`$ | scores with Gaussian noise, which grows while $`L_G`$ stays above `mix_threshold` |
 
-Means of `logistic`, `minimax`, `hinge` and `wasserstein` run over all scores. Options whose default is "none" stand for
-another one: `variance` for σ², `rep_lambda` for the weights.
+The default weights (0, -1) make the critic's loss of `rep` $`\E k(D_{xx}) - \E k(D_{gg})`$. With $`w_1 > 0`$, `rmb` has
+$`\max(D_{xx}, b_l)`$ in place of $`\min(D_{xx}, b_u)`$. `rgb` clips β to [0.125, 2]. Options whose
+default is "none" stand for another one: `variance` for σ², `rep_lambda` for the weights.
 
 ## Variants
 
-A name that ends in `_gp` adds w · mean (|∇f(x̂)| - 1)² to L_D: f is the witness function of the loss's own kernel, x̂ are
-points between real and generated images. A name that ends in `_ds` multiplies L_D by 1 / (1 + w · E|J|²), J the
-Jacobian of the critic's scores of real images (`rep_ds` subtracts 1 from L_D first). w is `--penalty_weight`.
+A name that ends in `_gp` adds $`w \mean (|\nabla f(\hat{x})| - 1)^2`$ to $`L_D`$: f is the witness function of the
+loss's own kernel, $`\hat{x}`$ are points between real and generated images. A name that ends in `_ds` multiplies
+$`L_D`$ by $`1 / (1 + w \E |J|^2)`$, J the Jacobian of the critic's scores of real images (`rep_ds` subtracts 1 from
+$`L_D`$ first). w is `--penalty_weight`.
 
 """
 
 
 def page() -> str:
-    """The Markdown of the page.
-
-    Raises:
-      ValueError: the catalogue has a loss without a formula here, or a formula is of no loss.
-    """
+    """The Markdown of the page."""
     from mmdgan.losses.registry import ENTRIES
 
-    if missing := sorted(set(ENTRIES) ^ set(FORMULAS)):
-        raise ValueError(f"FORMULAS in docs/generated/losses.py does not agree with the catalogue on {missing}")
     return _INTRODUCTION + "## All losses\n\n" + "\n".join(_section(name) for name in ENTRIES)
 
 
@@ -89,8 +58,11 @@ def _section(canonical: str) -> str:
 
     entry, loss = ENTRIES[canonical], registry.get(canonical)
     others = [f"`{name}`" for name in entry.aliases if name]
+    of_generator, _, of_critic = entry.formula.partition("; ")
     lines = [f"### {canonical}", "", f"{entry.text}.", ""]
-    lines += [f"- `L_G = {FORMULAS[canonical][0]}`", f"- `L_D = {FORMULAS[canonical][1]}`", f"- Source: {entry.source}"]
+    if entry.formula:
+        lines += ["```math", f"L_G = {of_generator}", f"L_D = {of_critic}", "```", ""]
+    lines.append(f"- Source: {entry.source}")
     if others:
         lines.append(f"- Other names: {', '.join(others)}")
     options = [f"`{name}` {_shown(value)}" for name, value in entry.options.items()]

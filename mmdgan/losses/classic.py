@@ -12,7 +12,14 @@ from mmdgan.losses.kernels import as_floats
 from mmdgan.losses.registry import GanLosses, LossInputs, loss
 
 
-@loss("logistic", "", source="Goodfellow et al. 2014", score_size=1, penalty_weight=None)
+@loss(
+    "logistic",
+    "",
+    source="Goodfellow et al. 2014",
+    formula=r"\mean \softplus(-s_g); \mean \softplus(s_g) + \mean \softplus(-s_x)",
+    score_size=1,
+    penalty_weight=None,
+)
 def logistic(score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs) -> GanLosses:
     """Non-saturating loss: softplus(-s_g); softplus(s_g) + softplus(-s_x)."""
     score_gen, score_data = as_floats(score_gen, score_data)
@@ -20,7 +27,14 @@ def logistic(score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs) 
     return GanLosses(loss_gen, _logistic_critic(score_gen, score_data), {}, inputs.state)
 
 
-@loss("minimax", source="Goodfellow et al. 2014, Eq. 1", score_size=1, zero_sum=True, penalty_weight=None)
+@loss(
+    "minimax",
+    source="Goodfellow et al. 2014, Eq. 1",
+    formula=r"-L_D; \mean \softplus(s_g) + \mean \softplus(-s_x)",
+    score_size=1,
+    zero_sum=True,
+    penalty_weight=None,
+)
 def minimax(score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs) -> GanLosses:
     """Zero-sum logistic loss: L_G = -L_D.
 
@@ -30,7 +44,13 @@ def minimax(score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs) -
     return GanLosses(-loss_dis, loss_dis, {}, inputs.state)
 
 
-@loss("hinge", source="Miyato et al. 2018, Eq. 16, 17", score_size=1, penalty_weight=None)
+@loss(
+    "hinge",
+    source="Miyato et al. 2018, Eq. 16, 17",
+    formula=r"-\mean s_g; \mean \max(1 + s_g, 0) + \mean \max(1 - s_x, 0)",
+    score_size=1,
+    penalty_weight=None,
+)
 def hinge(score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs) -> GanLosses:
     """Hinge loss: -s_g; max(1 + s_g, 0) + max(1 - s_x, 0)."""
     score_gen, score_data = as_floats(score_gen, score_data)
@@ -38,7 +58,14 @@ def hinge(score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs) -> 
     return GanLosses(-tf.reduce_mean(score_gen), loss_dis, {}, inputs.state)
 
 
-@loss("wasserstein", source="Gulrajani et al. 2017, Eq. 3", score_size=1, penalty_weight=10.0, needs_penalty=True)
+@loss(
+    "wasserstein",
+    source="Gulrajani et al. 2017, Eq. 3",
+    formula=r"\mean s_x - \mean s_g; \mean s_g - \mean s_x + w \mean (|\nabla s(\hat{x})| - 1)^2",
+    score_size=1,
+    penalty_weight=10.0,
+    needs_penalty=True,
+)
 def wasserstein(score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs) -> GanLosses:
     """Wasserstein loss with gradient penalty: s_x - s_g; s_g - s_x + 10 * mean (|gradient of s| - 1)^2."""
     score_gen, score_data = as_floats(score_gen, score_data)

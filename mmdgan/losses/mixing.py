@@ -35,7 +35,13 @@ def noisy_width(
     return width(*add_noise(score_gen, score_data, inputs), inputs, omega=omega)
 
 
-@loss("mmd_g_mix", "fixed_g_mix", source=RELEASED, state=_COIN)
+@loss(
+    "mmd_g_mix",
+    "fixed_g_mix",
+    source=RELEASED,
+    formula=r"\sum_\sigma \MMD^2(k_\sigma); -\sum_\sigma \MMD^2(k_\sigma; g', x')",
+    state=_COIN,
+)
 def mmd_g_mix(
     score_gen: TensorLike,
     score_data: TensorLike,
@@ -54,7 +60,7 @@ def mmd_g_mix(
     return GanLosses(loss_gen, inputs.penalised(-of_mixed), logs | distance_logs(distances), state)
 
 
-@loss("sgm", source=RELEASED, state=_COIN)
+@loss("sgm", source=RELEASED, formula=r"\MMD^2(k_\sigma); -\MMD^2(k_\sigma; g', x')", state=_COIN)
 def sgm(
     score_gen: TensorLike,
     score_data: TensorLike,
@@ -67,7 +73,7 @@ def sgm(
     return mmd_g_mix(score_gen, score_data, inputs, sigma=sigma, mix_threshold=mix_threshold)
 
 
-@loss("rand_g_mix", source=RELEASED, width=width, state=_COIN)
+@loss("rand_g_mix", source=RELEASED, formula="R(g, x); N(x) - R(g', x')", width=width, state=_COIN)
 def rand_g_mix(
     score_gen: TensorLike,
     score_data: TensorLike,
@@ -84,7 +90,7 @@ def rand_g_mix(
     return _mixed_random(score_gen, score_data, inputs, omega, ref_normal, mix_threshold)
 
 
-@loss("sym_rg_mix", source=RELEASED, width=width, state=_COIN)
+@loss("sym_rg_mix", source=RELEASED, formula="R(g, x) + N(g); N(x) - R(g', x') - N(g)", width=width, state=_COIN)
 def sym_rg_mix(
     score_gen: TensorLike,
     score_data: TensorLike,
@@ -101,7 +107,14 @@ def sym_rg_mix(
     return _mixed_random(score_gen, score_data, inputs, omega, ref_normal, mix_threshold, symmetric=True)
 
 
-@loss("ins_noise", "instance_noise", source=RELEASED, width=noisy_width, state={"average": 0.0, "level": 0.0})
+@loss(
+    "ins_noise",
+    "instance_noise",
+    source=RELEASED,
+    formula=r"R(\tilde{g}, \tilde{x}); N(\tilde{x}) - R(\tilde{g}, \tilde{x})",
+    width=noisy_width,
+    state={"average": 0.0, "level": 0.0},
+)
 def ins_noise(
     score_gen: TensorLike,
     score_data: TensorLike,

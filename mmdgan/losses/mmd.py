@@ -163,7 +163,14 @@ def witness(
     return total + add_dot * tf.linalg.matvec(z, tf.reduce_mean(x, axis=0) - tf.reduce_mean(y, axis=0))
 
 
-@loss("fixed_g", "mmd_g", source=f"{_PAPER}, Eq. 2, 3", zero_sum=True, adds_penalty=True)
+@loss(
+    "fixed_g",
+    "mmd_g",
+    source=f"{_PAPER}, Eq. 2, 3",
+    formula=r"\sum_\sigma \MMD^2(k_\sigma); -L_G",
+    zero_sum=True,
+    adds_penalty=True,
+)
 def fixed_g(
     score_gen: TensorLike,
     score_data: TensorLike,
@@ -177,7 +184,14 @@ def fixed_g(
     return _attractive(score_gen, score_data, inputs, mixture("gaussian", sigma=sigma), add_dot, biased)
 
 
-@loss("fixed_t", "mmd_t", source=f"{_PAPER}, section 2; Binkowski et al. 2018", zero_sum=True, adds_penalty=True)
+@loss(
+    "fixed_t",
+    "mmd_t",
+    source=f"{_PAPER}, section 2; Binkowski et al. 2018",
+    formula=r"\sum_\alpha \MMD^2(k_\alpha); -L_G",
+    zero_sum=True,
+    adds_penalty=True,
+)
 def fixed_t(
     score_gen: TensorLike,
     score_data: TensorLike,
@@ -193,7 +207,12 @@ def fixed_t(
     return _attractive(score_gen, score_data, inputs, members, add_dot, biased)
 
 
-@loss("mgb", source=f"{_PAPER}, Eq. 6", adds_penalty=True)
+@loss(
+    "mgb",
+    source=f"{_PAPER}, Eq. 6",
+    formula=r"\MMD^2(k_\sigma); 2 \E k(\min(D_{gx}, b_u)) - \E k(\max(D_{gg}, b_l)) - \E k(\max(D_{xx}, b_l))",
+    adds_penalty=True,
+)
 def mgb(
     score_gen: TensorLike,
     score_data: TensorLike,
@@ -222,7 +241,15 @@ def mgb(
     return GanLosses(means.mmd2(), loss_dis, {**logs, **logs_b, **distance_logs(distances)}, inputs.state)
 
 
-@loss("rep", "rep_mmd_g", source=f"{_PAPER}, Eq. 4, 5", penalty_weight=0.1, adds_penalty=True, scalable=True)
+@loss(
+    "rep",
+    "rep_mmd_g",
+    source=f"{_PAPER}, Eq. 4, 5",
+    formula=r"\MMD^2(k_\sigma); w_0 \E k(D_{gx}) - \E k(D_{gg}) - w_1 \E k(D_{xx})",
+    penalty_weight=0.1,
+    adds_penalty=True,
+    scalable=True,
+)
 def rep(
     score_gen: TensorLike,
     score_data: TensorLike,
@@ -246,7 +273,16 @@ def rep(
     return GanLosses(means.mmd2(), loss_dis, {**logs, **distance_logs(distances)}, inputs.state)
 
 
-@loss("rmb", "rep_b", "rep_mmd_b", source=f"{_PAPER}, Eq. 7", penalty_weight=0.1, adds_penalty=True, scalable=True)
+@loss(
+    "rmb",
+    "rep_b",
+    "rep_mmd_b",
+    source=f"{_PAPER}, Eq. 7",
+    formula=r"\MMD^2(k_\sigma); w_0 \E k(D_{gx}) - \E k(\max(D_{gg}, b_l)) - w_1 \E k(\min(D_{xx}, b_u))",
+    penalty_weight=0.1,
+    adds_penalty=True,
+    scalable=True,
+)
 def rmb(
     score_gen: TensorLike,
     score_data: TensorLike,

@@ -60,7 +60,7 @@ def clipped_width(
     return _sigma(tf.clip_by_value(_drawn_beta(score_gen, score_data, inputs, omega), *BETA_BOUNDS))
 
 
-@loss("rand_g", source=RELEASED, width=width)
+@loss("rand_g", source=RELEASED, formula="R(g, x); N(x) - R(g, x)", width=width)
 def rand_g(
     score_gen: TensorLike,
     score_data: TensorLike,
@@ -81,7 +81,13 @@ def rand_g(
     return GanLosses(loss_gen, inputs.penalised(from_normal - loss_gen), logs, inputs.state)
 
 
-@loss("rgb", source=RELEASED, penalty_weight=0.1, width=clipped_width)
+@loss(
+    "rgb",
+    source=RELEASED,
+    formula=r"R(g, x); \E (2 e^{-\max(\beta D_{xx}, 1/8)} - e^{-\max(\beta D_{gg}, 1/8)} - e^{-\min(\beta D_{gx}, 2)})",
+    penalty_weight=0.1,
+    width=clipped_width,
+)
 def rgb(
     score_gen: TensorLike, score_data: TensorLike, inputs: LossInputs, *, omega: Sequence[float] = OMEGA
 ) -> GanLosses:
@@ -102,7 +108,7 @@ def rgb(
     return GanLosses(means.mmd2(), loss_dis, logs, inputs.state)
 
 
-@loss("sym_rg", "sym_rand_g", source=RELEASED, width=width)
+@loss("sym_rg", "sym_rand_g", source=RELEASED, formula=r"R(g, x); \frac{1}{2} (N_+(x) + N_-(g)) - R(g, x)", width=width)
 def sym_rg(
     score_gen: TensorLike,
     score_data: TensorLike,

@@ -2,15 +2,16 @@
 
 A loss is a function with `loss` above it:
 
-    @loss("hinge", source="Miyato et al. 2018, Eq. 16, 17", score_size=1)
-    def hinge(score_gen, score_data, inputs):
-        '''Hinge loss: -s_g; max(1 + s_g, 0) + max(1 - s_x, 0).'''
+    @loss("least_squares", source="Mao et al. 2017", formula="(s_g - 1)^2; s_g^2 + (s_x - 1)^2", score_size=1)
+    def least_squares(score_gen, score_data, inputs):
+        '''Least squares: (s_g - 1)^2; s_g^2 + (s_x - 1)^2.'''
 
-The first line of its docstring says what it computes, the generator's loss first. Its keyword-only arguments are its
-options with their defaults, the original's. A name that ends in "_gp" adds a
-gradient penalty to the critic's loss (on the witness function of the loss's kernel; `mmdgan.losses.penalties`), one
-that ends in "_ds" scales the critic's loss down where its Jacobian is large. Names, options and score sizes are known
-without TensorFlow, so that `--help` is quick: the modules of losses take `tf` from `mmdgan.core.lazy`.
+The first line of its docstring says what it computes, the generator's loss first; `formula` says the same in LaTeX, in
+the symbols of the reference (`docs/generated/losses.py`). Its keyword-only arguments are its options with their
+defaults, the original's. A name that ends in "_gp" adds a gradient penalty to the critic's loss (on the witness
+function of the loss's kernel; `mmdgan.losses.penalties`), one that ends in "_ds" scales the critic's loss down where
+its Jacobian is large. Names, options and score sizes are known without TensorFlow, so that `--help` is quick: the
+modules of losses take `tf` from `mmdgan.core.lazy`.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ class Entry:
         function: Called as ``function(score_gen, score_data, inputs: LossInputs, **options) -> GanLosses``.
         options: Its options with their defaults; rep_lambda and variance, which become rep_weights and sigma, too.
         source: Where it comes from.
+        formula: "L_G; L_D" in LaTeX, for the reference, where `\\E`, `\\MMD`, `\\mean` and `\\softplus` are operators.
         score_size: Default width of the critic's last layer.
         zero_sum: Whether loss_dis == -loss_gen if nothing is added.
         penalty_weight: Default weight of its gradient penalty; None if it has no "_gp" variant.
@@ -94,6 +96,7 @@ class Entry:
     function: Callable[..., GanLosses]
     options: Mapping[str, Any]
     source: str
+    formula: str = ""
     score_size: int = 16
     zero_sum: bool = False
     penalty_weight: float | None = 1.0

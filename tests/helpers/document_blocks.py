@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
-_BLOCK = re.compile(r"^```(\w+)?([^\n]*)\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^( *)```(\w+)?([^\n]*)\n(.*?)^\1```[ \t]*$", re.MULTILINE | re.DOTALL)
+_INDENTED = re.compile(r"(?:(?<=\n\n)|\A)((?: {4}(?=[a-z ])[^\n]*\n)+)")
 _TITLE = re.compile(r'title="([^"]+)"')
 
 
@@ -26,7 +28,15 @@ class Block(NamedTuple):
 def blocks(page: Path) -> list[Block]:
     """The fenced blocks of a page, in order."""
     found = []
-    for language, rest, text in _BLOCK.findall(page.read_text(encoding="utf-8")):
+    for _, language, rest, text in _BLOCK.findall(page.read_text(encoding="utf-8")):
         title = _TITLE.search(rest)
-        found.append(Block(language, title and title[1], text))
+        found.append(Block(language, title and title[1], textwrap.dedent(text)))
     return found
+
+
+def shell_blocks(page: Path) -> list[str]:
+    """What a reader of a page pastes into a shell: blocks fenced as `sh`, and indented ones, of commands alone."""
+    indented = _INDENTED.findall(_BLOCK.sub("", page.read_text(encoding="utf-8")))
+    return [block.text for block in blocks(page) if block.language == "sh"] + [
+        textwrap.dedent(text) for text in indented
+    ]
