@@ -102,18 +102,24 @@ def defaults(options: Any, **metadata: Any) -> dict[str, Any]:
 
 
 def check_limits(options: Any) -> None:
-    """Checks the fields that have `choices`, a `least` value, or must be `positive`.
+    """Checks that each value is of a type that its field's annotation names, and within the field's limits.
+
+    The limits are `choices`, a `least` value, and `positive`.
 
     Raises:
         ConfigError: A value is not valid; the sentence names the field and the valid values.
     """
+    hints = typing.get_type_hints(type(options))
     for field in dataclasses.fields(options):
         name, value, known = field.name, getattr(options, field.name), field.metadata
-        if value == field.default:
+        if value is field.default or (type(value) is type(field.default) and value == field.default):
             continue
         parts = value if isinstance(value, tuple) else (value,)
         if known["choices"] and any(format_value(part) not in known["choices"] for part in parts):
             raise ConfigError(f"{name} is {format_value(value)}; the valid values are {', '.join(known['choices'])}.")
+        kind = Value(hints[name])
+        if not kind.takes(value):
+            raise ConfigError(f"{name} is {shown(value)}; it takes {kind.described()}.")
         if value is None:
             continue
         if known["least"] is not None and value < known["least"]:
@@ -128,20 +134,6 @@ def plain(value: Any) -> Any:
         return os.fspath(value)
     value = value.tolist() if hasattr(value, "tolist") else value
     return tuple(plain(part) for part in value) if isinstance(value, (list, tuple, range)) else value
-
-
-def check_types(options: Any) -> None:
-    """Checks that each value is of a type that its field's annotation names.
-
-    Raises:
-        ConfigError: One is not; the sentence names the field.
-    """
-    hints = typing.get_type_hints(type(options))
-    for field in dataclasses.fields(options):
-        value = getattr(options, field.name)
-        if value != field.default and not Value(hints[field.name]).takes(value):
-            text = str(hints[field.name]).replace("typing.", "").removeprefix("<class '").removesuffix("'>")
-            raise ConfigError(f"{field.name} is {shown(value)}, of type {type(value).__name__}; it takes {text}.")
 
 
 def rebased(options: Mapping[str, Any], fields: Sequence[dataclasses.Field], base: str | os.PathLike) -> dict[str, Any]:
@@ -226,16 +218,32 @@ class Value:
 
     def takes(self, value: Any) -> bool:
         """Whether a value is of the field's type; one number does for a tuple of any length."""
-        if value is None or (self._words and isinstance(value, str)):
-            return value is not None or self._optional
+        if value is None:
+            return self._optional
         if isinstance(value, Mapping):
             return self._mapping
+        if isinstance(value, str) and value in self._words:
+            return True
         if typing.get_origin(self._type) is not tuple:
             return _is_a(value, self._type)
         kinds = typing.get_args(self._type)
         if kinds[-1] is Ellipsis:
             return all(_is_a(part, kinds[0]) for part in (value if isinstance(value, tuple) else (value,)))
-        return isinstance(value, tuple) and all(_is_a(part, kind) for part, kind in zip(value, kinds, strict=False))
+        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_is_a, value, kinds))
+
+    def described(self) -> str:
+        """What it takes, in words: "a whole number or None"."""
+        kinds = typing.get_args(self._type)
+        if typing.get_origin(self._type) is not tuple:
+            words = [_NOUNS[self._type]]
+        elif kinds[-1] is Ellipsis:
+            words = [f"several values, each {_NOUNS[kinds[0]]}"]
+        elif len(set(kinds)) == 1:
+            words = [f"{len(kinds)} values, each {_NOUNS[kinds[0]]}"]
+        else:
+            words = [" and ".join(_NOUNS[kind] for kind in kinds)]
+        words += ["a dictionary"] * self._mapping + list(map(repr, self._words)) + ["None"] * self._optional
+        return ", or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 2 else " or ".join(words)
 
     def _scalar(self, text: str, kind: type) -> Any:
         if self._choices and text not in self._choices:
@@ -247,8 +255,7 @@ class Value:
         try:
             return kind(text)
         except ValueError:
-            noun = {int: "a whole number", float: "a number"}[kind]
-            raise ValueError(f"it takes {noun}{self._alternatives()}") from None
+            raise ValueError(f"it takes {_NOUNS[kind]}{self._alternatives()}") from None
 
     def _alternatives(self) -> str:
         """What else the field takes: " or none"."""
@@ -261,6 +268,7 @@ def _is_a(value: Any, kind: type) -> bool:
     return isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
 
 
+_NOUNS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
 _BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable
 
@@ -13,6 +14,11 @@ Say = Callable[[str], object]
 def log(sentence: str) -> None:
     """Passes a sentence to the logger "mmdgan", which shows nothing unless the program configures logging."""
     logging.getLogger("mmdgan").info(sentence)
+
+
+def in_notebook() -> bool:
+    """Whether the program runs in a notebook, where standard output is shown in a cell."""
+    return "ipykernel" in sys.modules and type(sys.stdout).__module__.startswith(("ipykernel", "google.colab"))
 
 
 class Ticker:

@@ -24,8 +24,8 @@ def prepare_tensorflow(
 ) -> Any:
     """Imports TensorFlow, and lets GPU memory grow instead of taking all of it.
 
-    The log lines of its C++ parts are hidden, unless TensorFlow fails to start or TF_CPP_MIN_LOG_LEVEL is set
-    (TensorFlow 2.21 no longer obeys that variable while it starts).
+    The log lines of its C++ parts are hidden, unless TensorFlow fails to start or TF_CPP_MIN_LOG_LEVEL is set to 0 or 1
+    (TensorFlow 2.21 does not obey that variable while it starts).
 
     Args:
         devices: Number of logical devices to split the CPU into where no GPU is visible; without effect once
@@ -41,7 +41,7 @@ def prepare_tensorflow(
         ConfigError: As `check_tensorflow`.
     """
     keep_freed_memory()
-    chatty = VERBOSITY in os.environ or "tensorflow" in sys.modules
+    chatty = os.environ.get(VERBOSITY, "2").strip() in ("0", "1") or "tensorflow" in sys.modules
     os.environ.setdefault(VERBOSITY, "2")
     with contextlib.nullcontext() if chatty else quiet():
         with _keras_on_tensorflow():  # which TensorFlow imports

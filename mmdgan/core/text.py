@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import reprlib
 import shlex
@@ -92,6 +93,14 @@ def table(rows: Sequence[Sequence[str]], left: Container[int] = (0,), rule: bool
         ).rstrip()
         for line in lines
     )
+
+
+def terminal_columns(stream: Any) -> int:
+    """The width of the terminal that a stream writes to; 80 where it is not known."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError, AttributeError):
+        return 80
 
 
 def command(*words: object) -> str:

@@ -352,9 +352,11 @@ class Experiment:
         return f"Experiment({', '.join(f'{name}={value!r}' for name, value, default in fields if value != default)})"
 
     def __post_init__(self) -> None:
-        """Takes paths, NumPy numbers, lists and ranges for the values that they stand for."""
+        """Takes paths, NumPy numbers, lists and ranges for the values that they stand for, and one value for a list."""
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
+            value = plain(getattr(self, field.name))
+            alone = isinstance(field.default, tuple) and isinstance(value, (str, int, float))
+            object.__setattr__(self, field.name, (value,) if alone else value)
 
     @classmethod
     def load(cls, run: str | os.PathLike) -> Experiment:

@@ -20,7 +20,7 @@ from mmdgan import data, design
 from mmdgan.core.devices import check_batch, check_devices
 from mmdgan.core.errors import ConfigError, DesignError
 from mmdgan.core.lock import is_locked
-from mmdgan.core.options import check_limits, check_types, defaults, rebased
+from mmdgan.core.options import check_limits, defaults, rebased
 from mmdgan.core.text import format_value, nearest
 from mmdgan.core.versions import versions
 from mmdgan.data import catalog, memory
@@ -253,7 +253,6 @@ def make_plan(experiment: Experiment, load: Load = design.load_architecture) -> 
         DataError: There is no data set of that name.
         DesignError: The architecture cannot be built.
     """
-    check_types(experiment)
     e = experiment
     _check_fields(e)
     check_devices(e.strategy, e.devices, e.workers, e.worker_index)

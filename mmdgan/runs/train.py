@@ -18,6 +18,7 @@ from mmdgan.core.options import defaults, fields_with
 from mmdgan.core.progress import Say, log
 from mmdgan.core.startup import prepare_tensorflow
 from mmdgan.core.text import command
+from mmdgan.core.workers import available_cores
 from mmdgan.data import memory
 from mmdgan.runs.pretrained import initial_weights
 from mmdgan.runs.scores import Best, best_of, newest
@@ -222,6 +223,7 @@ class TrainingRun:
             self.say(f"Resuming {self.folder.path} after step {self.step:,}.")
         else:
             self.say(f"Training {self.folder.path}.")
+        self.say(self._header())
         self.monitor.text("configuration", "    " + self.plan.describe().replace("\n", "\n    "))
         self._write_hparams()
         called = self._callbacks(callbacks)
@@ -246,6 +248,40 @@ class TrainingRun:
         if not replicas.is_chief:
             return {"folder": self.folder.path, "step": self.step, "grid": None, "scores": {}, "best": None}
         return self._report()
+
+    def _header(self) -> str:
+        """What trains on what, how long, and the command that shows it."""
+        e, data, plan = self.experiment, self.data, self.plan
+        channels, height, width = data.shape
+        classes = f"{data.num_class} classes" if data.labelled else "no classes"
+        stops, step = [stop for stop in e.stops() if stop > self.step], self.step
+        scores = f"samples and {', '.join(e.metrics)}" if e.metrics else "samples"
+        after = [f"{stop:,}" for stop in stops]
+        after = after if len(after) < 5 else [*after[:2], "...", after[-1]]
+        facts = {
+            "device": f"{self._devices()}, {e.precision}",
+            "data": f"{data.name}: {data.count:,} images, {height}x{width}, {channels} channels, {classes}",
+            "networks": f"{e.architecture}: generator {plan.generator.parameters:,} parameters, "
+            f"critic {plan.critic.parameters:,}",
+            "plan": f"steps {step + 1:,} to {e.max_step:,} of {e.batch_size} images; {scores} after {', '.join(after)}",
+            "watch": f"tensorboard --logdir {shlex.quote(str(self.folder.logs))}",
+        }
+        if not stops:
+            facts["plan"] = f"nothing left to train: {step:,} steps of {e.max_step:,} are done"
+        return "\n".join(f"  {name:<10}{value}" for name, value in facts.items())
+
+    def _devices(self) -> str:
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        if not gpus:
+            return (
+                f"CPU ({available_cores()} cores)"
+                if self.replicas.count == 1
+                else f"{self.replicas.count} parts of the CPU"
+            )
+        name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+        return f"{self.replicas.count} x {name}"
 
     def _callbacks(self, given: Sequence[keras.callbacks.Callback]) -> Callbacks:
         """The user's callbacks, and the profiler if it is asked for; on the chief alone."""

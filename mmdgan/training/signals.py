@@ -60,12 +60,14 @@ def handled(handler: Callable[[int, FrameType | None], None] | signal.Handlers) 
 
 
 @contextmanager
-def collected(forced: bool = False) -> Iterator[list[int]]:
+def collected(forced: bool = False, answer: Callable[[int], object] | None = None) -> Iterator[list[int]]:
     """Collects the stopping signals within the block; a second SIGINT raises KeyboardInterrupt at once.
 
     Args:
         forced: A second signal ends the process if Python does not come to handle it: TensorFlow waits for a worker
             that does not answer.
+        answer: Takes the number of the first signal as soon as it comes, in another thread: Python handles signals
+            only after the call of TensorFlow that is under way.
     """
     received: list[int] = []
 
@@ -74,7 +76,8 @@ def collected(forced: bool = False) -> Iterator[list[int]]:
         if len(received) > 1 and number == signal.SIGINT:
             raise KeyboardInterrupt
 
-    with handled(remember), _forced(received) if forced else nullcontext():
+    watched = nullcontext() if answer is None and not forced else _watched(received, forced, answer)
+    with handled(remember), watched:
         yield received
 
 
@@ -89,15 +92,16 @@ def deadly() -> Iterator[None]:
 
 
 @contextmanager
-def _forced(received: list[int]) -> Iterator[None]:
-    """Within the block, a thread watches for signals that Python does not come to handle."""
+def _watched(received: list[int], forced: bool, answer: Callable[[int], object] | None) -> Iterator[None]:
+    """Within the block, a thread watches for signals that Python has not come to handle yet."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(reading, received), daemon=True).start()
+    watcher = threading.Thread(target=_watch, args=(reading, received, forced, answer), daemon=True)
+    watcher.start()
     try:
         yield
     finally:
@@ -105,12 +109,14 @@ def _forced(received: list[int]) -> Iterator[None]:
         os.close(writing)
 
 
-def _watch(reading: int, received: list[int]) -> None:
-    """Ends the process when a second stopping signal has not been handled some seconds after it came."""
+def _watch(reading: int, received: list[int], forced: bool, answer: Callable[[int], object] | None) -> None:
+    """Answers the first stopping signal; ends the process when a second one has not been handled for some seconds."""
     came = 0
     while data := os.read(reading, 1):
         came += data[0] in STOPPING
-        if came < 2:
+        if came == 1 and answer is not None and data[0] in STOPPING:
+            answer(data[0])
+        if came < 2 or not forced:
             continue
         ready, _, _ = select.select([reading], [], [], FORCED_SECONDS)  # ready: another signal, or the block has ended
         if not ready and len(received) < came:

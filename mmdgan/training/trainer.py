@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
 
 from mmdgan.core.errors import CheckpointError, ConfigError, DataError
-from mmdgan.core.text import duration
+from mmdgan.core.progress import in_notebook
+from mmdgan.core.text import duration, terminal_columns
 from mmdgan.training import divergence, signals
 from mmdgan.training.callbacks import Callbacks, CallbacksLike
 from mmdgan.training.divergence import Diverged
@@ -34,6 +35,7 @@ _FETCH_SECONDS = 2.0  # losses are fetched at least this often, for the progress
 _SNAPSHOT_SECONDS = 5.0  # between two copies of the state; the last one is saved if training diverges
 _REMEMBERED = 20  # steps whose losses are reported if training diverges
 _TERMINAL_SECONDS = 0.2  # between two rewritings of the progress line
+_SHORTEST_BAR, _LONGEST_BAR = 8, 30  # characters
 
 
 @dataclasses.dataclass(eq=False)
@@ -102,7 +104,7 @@ class Trainer:
             CheckpointError: A checkpoint cannot be written, or there are later ones than the step of `gan`.
         """
         run = _Run(self, last_step, callbacks)
-        with signals.collected(forced=self.agree is not None) as received:
+        with signals.collected(forced=self.agree is not None, answer=run.answer) as received:
             return run.train(received)
 
 
@@ -136,6 +138,16 @@ class _Run:
                 f"{checkpoints.folder} holds a checkpoint of step {self.saved_step}, but training "
                 f"would begin after step {self.step}; restore it, rewind to an older one, or train in another folder."
             )
+
+    def answer(self, number: int) -> None:
+        """Answers a signal at once, from another thread: the step under way may last."""
+        if self.trainer.agree is not None:
+            what = "the steps that all workers take"
+        else:
+            what = f"step {min(self.step + 1, self.last_step):,}"
+        saving = "" if self.trainer.checkpoints is None else ", saving"
+        again = "; Ctrl-C again ends at once" if number == signals.STOPPING[0] else ""
+        self.progress.interrupt(f"mmdgan: finishing {what}{saving}{again}")
 
     def train(self, received: list[int]) -> dict[str, Any]:
         self.received = received
@@ -371,7 +383,8 @@ def steps_until(step: int, most: int, last: int, *periods: int | None) -> int:
 class Progress:
     """The progress line: step, losses, images per second and the time left.
 
-    A terminal's line is rewritten in place; a file or a pipe gets a new line every `interval`.
+    A terminal's line has a bar too, is cut to the terminal's width and rewritten in place, as in a notebook. A file or
+    a pipe gets a new line every `interval`.
     """
 
     def __init__(
@@ -381,12 +394,14 @@ class Progress:
 
         Args:
             total: Step at which all training ends; by default the one given to each `Trainer.fit`.
-            stream: Where to write; by default the present standard error. None writes nothing.
+            stream: Where to write; by default the present standard error, in a notebook standard output (which is not
+                shown in red). None writes nothing.
             interval: Seconds between two lines where the stream is not a terminal.
         """
         self.total = total
-        self.stream = sys.stderr if stream == "stderr" else stream
-        self._in_place = self.stream is not None and self.stream.isatty()
+        notebook = stream == "stderr" and in_notebook()
+        self.stream = (sys.stdout if notebook else sys.stderr) if stream == "stderr" else stream
+        self._in_place = self.stream is not None and (notebook or self.stream.isatty())
         self._every = _TERMINAL_SECONDS if self._in_place else interval
         self._last_time: float | None = None
         self._last_line = ""
@@ -410,13 +425,27 @@ class Progress:
             last_step: Replaces `total` where that is None.
         """
         total = self.total or last_step
-        parts = [f"step {step}/{total}" if total else f"step {step}"]
-        parts += [f"{name} {value:.4g}" for name, value in losses.items()]
-        if images_per_second is not None:
-            parts.append(f"{images_per_second:.1f} images/s")
+        head = f"step {step}/{total}" if total else f"step {step}"
+        values = [f"{name} {value:.4g}" for name, value in losses.items()]
+        speed = [] if images_per_second is None else [f"{images_per_second:.1f} images/s"]
+        left = []
         if seconds_per_step is not None and total:
-            parts.append(f"{duration(max(total - step, 0) * seconds_per_step)} left")
-        self._pending = "  ".join(parts)
+            left = [f"{duration(max(total - step, 0) * seconds_per_step)} left"]
+        if self._in_place:
+            short = [value.removeprefix("loss_") for value in values[:2]]
+            forms: Sequence[list[str]] = (
+                [*values, *speed],
+                [*values[:2], *speed],
+                [*short, *speed],
+                values[:2],
+                short,
+                short[:1],
+                [],
+            )
+            lines = ["  ".join([head, *form, *left]) for form in forms]
+            self._pending = _with_bar(lines, terminal_columns(self.stream) - 1, step / total if total else None)
+        else:
+            self._pending = "  ".join([head, *values, *speed, *left])
         now = time.monotonic()
         if self._last_time is None or now - self._last_time >= self._every:
             self._write(self._pending)
@@ -431,9 +460,14 @@ class Progress:
         self._last_line = self._pending = ""
         self._last_time = None
 
+    def interrupt(self, sentence: str) -> None:
+        """Writes a sentence, on a line of its own; from any thread."""
+        self._print(f"\n{sentence}" if self._in_place else sentence)
+
     def _write(self, line: str) -> None:
         if self._in_place:
-            self._print(f"\r{line:<{len(self._last_line)}}", end="")
+            covered = min(len(self._last_line), terminal_columns(self.stream) - 1)
+            self._print(f"\r{line:<{covered}}", end="")
         else:
             self._print(line)
         self._last_line = line
@@ -444,6 +478,16 @@ class Progress:
                 print(text, end=end, file=self.stream, flush=True)
             except OSError:  # the terminal or the pipe's reader has gone; training goes on
                 self.stream = None
+
+
+def _with_bar(lines: Sequence[str], width: int, done: float | None) -> str:
+    """The first of some lines that fits a width with a bar, else the first that fits, else the last one, cut."""
+    longest = width - _SHORTEST_BAR - len("[]  ")
+    if done is not None and (line := next((line for line in lines[:3] if len(line) <= longest), None)):
+        size = min(width - len(line) - len("[]  "), _LONGEST_BAR)
+        filled = int(min(done, 1) * size)
+        return f"[{'=' * filled}{'.' * (size - filled)}]  {line}"
+    return next((line for line in lines if len(line) <= width), lines[-1][:width])
 
 
 class Pace:

@@ -262,8 +262,11 @@ def test_other_errors_keep_their_traceback():
         program.run_main(broken, [])
 
 
-def test_tensorflow_starts_without_chatter(run_script, monkeypatch):
+@pytest.mark.parametrize("level", [None, "3"])
+def test_tensorflow_starts_without_chatter(run_script, monkeypatch, level):
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    if level is not None:
+        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", level)
     code = "from mmdgan.startup import prepare_tensorflow; prepare_tensorflow(); import tensorflow; print('up')"
     done = run_script("-c", code)
     assert done.stdout == "up\n" and done.stderr == ""

@@ -61,9 +61,9 @@ def test_gain_spreads_over_the_critics_layers():
         ({"grid": (1_000_000, 1_000_000)}, "grid is 1000000,1000000, a picture of .* pixels"),
         ({"grid": (296, 296)}, "grid is 296,296, a picture of 89,718,784 pixels"),
         ({"strategy": "multi_worker", "workers": ("a:1", "b:65536"), "worker_index": 0}, "workers has 'b:65536'"),
-        ({"lr_gen": "fast"}, "lr_gen is 'fast', of type str; it takes float"),
-        ({"imbalanced_update": "dinamic"}, "imbalanced_update is dinamic; give p_dis,p_gen"),
-        ({"imbalanced_update": (1,)}, "imbalanced_update is 1; give p_dis,p_gen"),
+        ({"lr_gen": "fast"}, "lr_gen is 'fast'; it takes a number"),
+        ({"imbalanced_update": "dinamic"}, "imbalanced_update is 'dinamic'; it takes 2 values.* 'dynamic', or None"),
+        ({"imbalanced_update": (1,)}, r"imbalanced_update is \(1,\); it takes 2 values, each a whole number"),
         ({"rep_weights": (0.0, 1.0)}, "w0 - w1 = 1"),
         ({"batch_size": 1}, "batch_size is 1; give at least 2, for the loss 'rep' compares samples"),
         ({"batch_size": 1, "loss": "mmd_g_gp"}, "batch_size is 1; give at least 2"),
@@ -101,6 +101,10 @@ def test_gain_spreads_over_the_critics_layers():
 def test_bad_values_are_named(changes, sentence):
     with pytest.raises(ConfigError, match=sentence):
         Experiment(**changes).resolved()
+
+
+def test_one_value_does_for_a_list():
+    assert (Experiment(metrics="fid").metrics, Experiment(score_steps=5).score_steps) == (("fid",), (5,))
 
 
 def test_unknown_architecture_is_a_design_error():

@@ -48,6 +48,14 @@ def test_the_best_checkpoint_stays_beside_the_newest(experiment, values, capsys)
     folder = RunFolder(result["folder"])
     assert folder.steps() == [2, 3, 4] and folder.best_step() == result["best"] == 2
     text = capsys.readouterr().out
+    header = dict(line.split(maxsplit=1) for line in text.splitlines()[1:6])
+    assert list(header) == ["device", "data", "networks", "plan", "watch"]
+    assert header["device"].startswith("CPU (") and header["device"].endswith(f" cores), {experiment.precision}")
+    assert header["data"] == "sample: 10,782 images, 32x32, 3 channels, 10 classes"  # 6 for each of the 1,797 digits
+    sizes = [f"{spec.parameters:,}" for spec in experiment.networks()[1:]]
+    assert header["networks"].endswith(f": generator {sizes[0]} parameters, critic {sizes[1]}")
+    assert header["plan"] == f"steps 1 to 4 of {experiment.batch_size} images; samples and fid after 1, 2, 3, 4"
+    assert header["watch"] == f"tensorboard --logdir {folder.logs}"
     assert "ckpt-2   the best checkpoint kept: FD[classifier] 1\n" in text
     assert f"python -m mmdgan report {folder.path}\n" in text and "--step best --count 5000" in text
 

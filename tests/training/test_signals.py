@@ -57,6 +57,23 @@ def test_signals_end_a_process_that_waits(block, sent, status):
             process.kill()
 
 
+def test_the_first_signal_is_answered_while_the_main_thread_is_held():
+    code = WAITING.format(
+        block='signals.collected(forced=True, answer=lambda number: print("got", number, flush=True))'
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=script_environment()
+    ) as process:
+        try:
+            assert process.stdout.readline() == "waiting\n"
+            for number in (signal.SIGINT, signal.SIGINT):
+                process.send_signal(number)
+                time.sleep(0.1)
+            assert process.stdout.read() == f"got {int(signal.SIGINT)}\n"
+        finally:
+            process.kill()
+
+
 def test_forced_signals_that_are_handled_end_nothing(monkeypatch):
     monkeypatch.setattr(signals, "FORCED_SECONDS", 0.05)
     with signals.collected(forced=True) as received:

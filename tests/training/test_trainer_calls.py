@@ -1,6 +1,10 @@
 """Several steps per call of the loop, which change nothing; the progress line, on a terminal and in a file."""
 
+import fcntl
 import io
+import os
+import struct
+import termios
 import time
 
 import keras
@@ -8,7 +12,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mmdgan.training import Checkpoints, Trainer
+from mmdgan.core import text
+from mmdgan.training import Checkpoints, Trainer, trainer
 from mmdgan.training.step import repeated
 from mmdgan.training.trainer import Pace, Progress
 from tests.helpers.fake_gan import FakeGan, small_pipeline
@@ -122,8 +127,49 @@ def test_a_terminal_gets_one_line_rewritten():
     time.sleep(0.25)
     progress.update(2, {"loss_gen": 5})
     progress.close()
-    long, short = "step 1/9  loss_gen -0.25", "step 2/9  loss_gen 5"
+    long, short = (
+        f"[{bar:.<30}]  step {step}" for bar, step in (("===", "1/9  loss_gen -0.25"), ("=" * 6, "2/9  loss_gen 5"))
+    )
     assert stream.getvalue() == f"\r{long}\r{short}{' ' * (len(long) - len(short))}\n"
+
+
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        (160, "[=======.......................]  step 500/2000  {losses}  loss_r1 2  98.8 images/s  12:30 left"),
+        (99, "[==........]  step 500/2000  {losses}  loss_r1 2  98.8 images/s  12:30 left"),
+        (91, "[===..........]  step 500/2000  {losses}  98.8 images/s  12:30 left"),
+        (80, "[===.........]  step 500/2000  gen -0.1235  dis 1234  98.8 images/s  12:30 left"),
+        (64, "step 500/2000  gen -0.1235  dis 1234  98.8 images/s  12:30 left"),
+        (50, "step 500/2000  gen -0.1235  dis 1234  12:30 left"),
+        (39, "step 500/2000  gen -0.1235  12:30 left"),
+        (30, "step 500/2000  12:30 left"),
+        (20, "step 500/2000  12:3"),
+    ],
+)
+def test_a_line_is_cut_to_the_width_of_the_terminal(monkeypatch, columns, line):
+    monkeypatch.setattr(trainer, "terminal_columns", lambda stream: columns)
+    stream, losses = Terminal(), {"loss_gen": -0.12345678, "loss_dis": 1234.5, "loss_r1": 2.0}
+    Progress(2000, stream).update(500, losses, 98.76, 0.5)
+    shown = stream.getvalue().removeprefix("\r")
+    assert shown == line.format(losses="loss_gen -0.1235  loss_dis 1234") and len(shown) < columns
+
+
+def test_a_terminal_is_asked_for_its_width():
+    parent, child = os.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 57, 0, 0))
+    with os.fdopen(child, "w") as stream:
+        assert text.terminal_columns(stream) == 57
+    os.close(parent)
+    assert text.terminal_columns(io.StringIO()) == 80
+
+
+def test_a_notebook_gets_one_line_of_standard_output(monkeypatch, capsys):
+    monkeypatch.setattr(trainer, "in_notebook", lambda: True)
+    progress = Progress(9)
+    progress.update(1, {})
+    progress.close()
+    assert capsys.readouterr() == ("\r[===...........................]  step 1/9\n", "")
 
 
 def test_silence():
