@@ -1,0 +1,168 @@
+"""Do the losses keep the paper's order at its full length? Scores over 100,000 steps, of runs or what is kept of them.
+
+What is kept of a run is small enough for a repository: its config.json, its metrics.jsonl, and its curves as a CSV.
+`compare` and this figure read that in place of the run.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from mmdgan.core.errors import ConfigError
+from mmdgan.core.options import option
+from mmdgan.report.facts import RunFacts, logged_scalars, run_folders
+from paper.output import FigureOptions, Output, markdown, new_figure, tidy
+from paper.trained import METHODS, title_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PAPER_FID = {"rep_b": 16.2, "rep": 16.7, "mmd_g": 28.4, "hinge": 23.5}
+"""The paper's Table 1, CIFAR-10: FID with the 2015 Inception graph at full width, best of 16 pairs of rates."""
+
+COLUMNS = ("method", "run", "seed", "step", "metric", "value", "low", "high", "images", "weights")
+
+_SHOWN = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class EvidenceOptions(FigureOptions):
+    """The flags of the evidence's script."""
+
+    runs: tuple[str, ...] = option((), "run directories, or folders of what is kept of them", "the runs")
+    keep: str | None = option(None, "also keep each run's configuration, scores and curves in this folder", "the runs")
+
+
+class Row(NamedTuple):
+    """One score of one step of one run; `low` and `high` bound it with 95% where the record has an interval."""
+
+    method: str
+    run: str
+    seed: int
+    step: int
+    metric: str
+    value: float
+    low: float | None
+    high: float | None
+    images: int
+    weights: str
+
+
+def make(options: EvidenceOptions) -> Output:
+    """Writes the curves of the scores, all scores as a CSV, and a table for a page; ConfigError without scored runs."""
+    if not options.runs:
+        raise ConfigError("there are no runs; name those of `mmdgan sweep experiments/sweeps/evidence.py`.")
+    runs = [RunFacts.of(folder) for folder in run_folders(list(options.runs))]
+    if options.keep is not None:
+        for run in runs:
+            keep(run, Path(options.keep) / run.name)
+    rows = [row for run in runs for row in scores_of(run)]
+    if not rows:
+        raise ConfigError("none of the runs has scores; `python -m mmdgan evaluate RUN --steps all` makes them.")
+    output = Output(options.out, "evidence")
+    output.figure(draw(rows))
+    output.table([row._asdict() for row in rows], COLUMNS)
+    output.text(table(rows) + "\n", ".md")
+    print(table(rows))
+    return output
+
+
+def keep(run: RunFacts, folder: Path) -> None:
+    """Copies config.json and metrics.jsonl of a run, and writes its curves as curves.csv: tag, step, value."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in (run.folder.config_file, run.folder.metrics_file):
+        if file.is_file():
+            shutil.copyfile(file, folder / file.name)
+    curves = logged_scalars(run.folder)
+    if not curves:  # it is what an earlier call kept
+        return
+    with open(folder / "curves.csv", "w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(("tag", "step", "value"))
+        for tag, curve in curves.items():
+            writer.writerows((tag, int(step), f"{value:.6g}") for step, value in zip(*curve[:2], strict=True))
+
+
+def scores_of(run: RunFacts) -> list[Row]:
+    """The newest value of every score at every step of a run, of generated images against real ones."""
+    found: dict[tuple[int, str], Row] = {}
+    for record in run.folder.records():
+        if record["value"] is None or record["metric"].endswith((" real", " real-real")):
+            continue
+        low, high = record.get("interval") or (None, None)
+        found[record["step"], record["metric"]] = Row(
+            title_of(run),
+            run.name,
+            run.experiment["seed"],
+            record["step"],
+            record["metric"],
+            record["value"],
+            low,
+            high,
+            record["count"],
+            record.get("weights") or "",
+        )
+    return [found[key] for key in sorted(found)]
+
+
+def distance_name(rows: Sequence[Row]) -> str:
+    """The name of the Fréchet distance among the scores."""
+    names = {row.metric for row in rows if row.metric == "FID" or row.metric.startswith("FD[")}
+    if len(names) != 1:
+        raise ConfigError(f"the runs have {len(names)} kinds of Fréchet distances; evaluate them with one --features.")
+    return names.pop()
+
+
+def draw(rows: Sequence[Row]) -> Figure:
+    """Each score over the steps: one panel a score, one line a run."""
+    main = distance_name(rows)
+    names = list(dict.fromkeys([main, *(row.metric for row in rows)]))[:_SHOWN]
+    across = min(3, len(names))
+    down = -(-len(names) // across)
+    figure = new_figure(4 * across, 3 * down)
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    runs = list(dict.fromkeys((row.run, row.method, row.seed) for row in rows))
+    for name, ax in zip(names, axes, strict=False):
+        for number, (run, method, seed) in enumerate(runs):
+            points = [row for row in rows if row.run == run and row.metric == name]
+            steps, values = [row.step for row in points], [row.value for row in points]
+            [line] = ax.plot(steps, values, "o-", markersize=3, color=f"C{number}", label=f"{method}, seed {seed}")
+            bounded = [(row.step, row.low, row.high) for row in points if row.low is not None and row.high is not None]
+            if bounded:
+                at, low, high = zip(*bounded, strict=True)
+                ax.fill_between(at, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+        ax.set_title(name, fontsize=10)
+        ax.set_xscale("log")
+        tidy(ax)
+    axes[0].set_yscale("log")
+    axes[0].legend(fontsize=8, frameon=False)
+    for ax in axes[len(names) :]:
+        ax.axis("off")
+    figure.supxlabel("step", fontsize=9)
+    return figure
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The Fréchet distance of each run at each step, beside the paper's FID, as Markdown."""
+    name = distance_name(rows)
+    of_distance = [row for row in rows if row.metric == name]
+    steps = sorted({row.step for row in of_distance})
+    found = {(row.run, row.step): row for row in of_distance}
+    lines = [["method", "seed", *(f"{step:,}" for step in steps), "paper's FID at 100,000"]]
+    for run, method, seed in dict.fromkeys((row.run, row.method, row.seed) for row in of_distance):
+        loss = next((loss for loss, title in METHODS.items() if title == method), "")
+        cells = [_cell(found.get((run, step))) for step in steps]
+        lines.append([method, str(seed), *cells, str(PAPER_FID.get(loss, "-"))])
+    return f"{name} after so many steps:\n\n{markdown(lines)}"
+
+
+def _cell(row: Row | None) -> str:
+    if row is None:
+        return "-"
+    bounds = "" if row.low is None or row.high is None else f" [{row.low:.3g}, {row.high:.3g}]"
+    return f"{row.value:.3g}{bounds}"

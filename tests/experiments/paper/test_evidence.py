@@ -1,0 +1,67 @@
+"""experiments/evidence.py: scores of runs as a table and curves, and what is kept of a run serves in its place."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+
+import numpy as np
+import pytest
+
+from mmdgan.core.errors import ConfigError
+from mmdgan.report.facts import RunFacts
+from mmdgan.runs.folder import RunFolder
+from mmdgan.training.event_files import read_scalars
+from paper.evidence import EvidenceOptions, distance_name, make, scores_of
+
+
+@pytest.fixture
+def scored(tiny_run, tmp_path):
+    """Two copies of the tiny run with scores of two steps, the second step scored twice."""
+    folders = []
+    for number, name in enumerate(("one", "two")):
+        shutil.copytree(tiny_run[1], tmp_path / name)
+        folder = RunFolder(tmp_path / name)
+        for step, value in ((2, 50.0), (4, 99.0), (4, 20.0 + number)):
+            record = {"value": value, "count": 30, "interval": [value - 1, value + 2]}
+            of_real = {"metric": "FD[classifier] real-real", "value": 1.0, "count": 30}
+            folder.append(step, "evaluate", [{"metric": "FD[classifier]", **record}, of_real])
+            folder.append(step, "evaluate", [{"metric": "recall[classifier]", "value": 0.5, "count": 30}])
+        folders.append(folder)
+    return folders
+
+
+def test_the_newest_score_of_each_step_is_shown(scored, tmp_path):
+    rows = scores_of(RunFacts.of(scored[0]))
+    assert [(row.step, row.metric, row.value) for row in rows] == [
+        (2, "FD[classifier]", 50.0),
+        (2, "recall[classifier]", 0.5),
+        (4, "FD[classifier]", 20.0),
+        (4, "recall[classifier]", 0.5),
+    ]
+    runs = tuple(str(folder.path) for folder in scored)
+    output = make(EvidenceOptions(out=str(tmp_path / "out"), runs=runs, keep=str(tmp_path / "kept")))
+    text = (tmp_path / "out" / "evidence.md").read_text()
+    assert "| MMD-rep-b | 0 | 50 [49, 52] | 20 [19, 22] | 16.2 |" in text and "21 [20, 23]" in text
+    assert {path.suffix for path in output.files} == {".png", ".pdf", ".csv", ".md"}
+    kept = [tmp_path / "kept" / name for name in ("one", "two")]
+    with open(kept[0] / "curves.csv", newline="") as file:
+        points = [
+            (int(row["step"]), float(row["value"])) for row in csv.DictReader(file) if row["tag"] == "GANLoss/gen"
+        ]
+    curve = read_scalars(scored[0].path, "GANLoss/gen")
+    np.testing.assert_allclose(np.transpose(points), [curve.steps, curve.values], rtol=1e-5)
+    again = EvidenceOptions(out=str(tmp_path / "again"), runs=tuple(map(str, kept)), keep=str(tmp_path / "kept2"))
+    make(again)
+    for name in ("evidence.md", "evidence.csv", "evidence.png"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+
+
+def test_runs_without_scores_or_with_two_kinds_are_refused(scored, tiny_run, tmp_path):
+    with pytest.raises(ConfigError, match="there are no runs"):
+        make(EvidenceOptions(out=str(tmp_path)))
+    with pytest.raises(ConfigError, match="none of the runs has scores"):
+        make(EvidenceOptions(out=str(tmp_path), runs=(str(tiny_run[1]),)))
+    scored[0].append(4, "evaluate", [{"metric": "FID", "value": 3.0, "count": 30}])
+    with pytest.raises(ConfigError, match="2 kinds"):
+        distance_name(scores_of(RunFacts.of(scored[0])))
