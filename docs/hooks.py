@@ -25,7 +25,7 @@ ELSEWHERE = {"data.md": "Data/ReadMe.md", "published.md": "Results/published/REA
 """Pages that are files outside of `docs/`: page -> file, from the project's folder."""
 
 GENERATED: dict[str, Callable[[], str]] = {
-    "reference/cli.md": cli.page,
+    **cli.pages(),
     "reference/dictionary.md": dictionary.page,
     "reference/losses.md": losses.page,
     "reference/presets.md": presets.page,
@@ -36,6 +36,26 @@ GENERATED: dict[str, Callable[[], str]] = {
 _CODE = re.compile(r"<code>[^<]*</code>")
 _FLAG = re.compile(r"--[\w-]+")
 _LINK = re.compile(r"(!?)\[([^\]\[]*)\]\(([^)\s]+)\)")
+
+
+def on_config(config):
+    """Lists the generated pages of the folder X below the page X.md of the navigation."""
+    config.nav = _with_subpages(config.nav)
+    return config
+
+
+def _with_subpages(items: list) -> list:
+    """The navigation, in which a page that has generated pages below it is a section with all of them."""
+    listed = []
+    for item in items:
+        [(title, page)] = item.items() if isinstance(item, dict) else [(None, item)]
+        below = [] if isinstance(page, list) else [name for name in GENERATED if name.startswith(f"{page[:-3]}/")]
+        if isinstance(page, list):
+            item = {title: _with_subpages(page)}
+        elif below:
+            item = {title: [{"Overview": page}, *({posixpath.basename(name)[:-3]: name} for name in below)]}
+        listed.append(item)
+    return listed
 
 
 def on_files(files, config):

@@ -8,10 +8,12 @@ import re
 import shlex
 import subprocess
 import sys
+import types
 from pathlib import Path
 from xml.dom import minidom
 
 import pytest
+import yaml
 
 from mmdgan.cli import program
 from mmdgan.design import presets
@@ -84,17 +86,24 @@ def test_links_and_pictures_are_there(page, generated):
             assert anchor in _anchors(text), f"{_name(page)} links to {target}, which has {sorted(_anchors(text))}"
 
 
+def _navigation(text: str) -> list:
+    """The navigation of mkdocs.yml."""
+    return yaml.safe_load(text[text.index("\nnav:") :])["nav"]
+
+
 def test_every_page_is_in_the_navigation(generated):
-    listed = set(re.findall(r"[\w/]+\.md", (PROJECT / "mkdocs.yml").read_text(encoding="utf-8")))
+    config = types.SimpleNamespace(nav=_navigation((PROJECT / "mkdocs.yml").read_text(encoding="utf-8")))
+    listed = set(re.findall(r"[\w/-]+\.md", str(HOOKS.on_config(config).nav)))
     assert listed == {page.relative_to(DOCS).as_posix() for page in PAGES} | set(generated)
 
 
 def test_every_verb_and_script_is_documented(generated):
     for verb in program.VERBS:
-        assert f"\n### {verb}\n" in generated["reference/cli.md"]
+        assert f"\n## {verb}\n" in generated["reference/cli.md"]
+        assert f"\n# {verb}\n" in generated[f"reference/cli/{verb}.md"]
         assert any(f"mmdgan {verb}" in page.read_text(encoding="utf-8") for page in PAGES), verb
     for script in (PROJECT / "experiments").glob("*.py"):
-        assert f"\n### experiments/{script.name}\n" in generated["reference/cli.md"]
+        assert f"\n## experiments/{script.name}\n" in generated["reference/cli/scripts.md"]
 
 
 def test_every_preset_is_documented(generated):
@@ -108,7 +117,8 @@ def test_every_preset_is_documented(generated):
 
 
 def test_every_flag_is_one(generated):
-    known = set(re.findall(r"^`--(?:no)?([\w-]+)", generated["reference/cli.md"], flags=re.MULTILINE))
+    tables = "".join(text for page, text in generated.items() if page.startswith("reference/cli/"))
+    known = set(re.findall(r"^\| `--(?:\[no\])?([\w-]+)`", tables, flags=re.MULTILINE))
     assert {"max_step", "rep_lambda", "verify", "engine"} <= known
     known |= {flag for flags in OTHER_PROGRAMS.values() for flag in flags}
     for benchmark in (PROJECT / "benchmarks").glob("*.py"):
@@ -121,20 +131,22 @@ def test_every_flag_is_one(generated):
 def test_flags_of_the_generated_page_are_those_of_the_help(generated):
     for verb in ("train", "evaluate", "prepare"):
         text = HOOKS.cli.verb_help(verb)
-        flags = {flag.partition("=")[0] for flag, _ in HOOKS.cli.entries(text)}
+        entries = HOOKS.cli.entries(text)
+        flags = {flag.partition("=")[0] for flag, _ in entries}
         assert flags == set(re.findall(r"^  (--[\w\[\]]+)", text, flags=re.MULTILINE)) and len(flags) > 10
-        section = generated["reference/cli.md"].partition(f"\n### {verb}\n")[2].partition("\n### ")[0]
-        assert all(f"`{flag}" in section for flag in flags), verb
-        assert section.count("\n:   ") == len(flags), verb
+        rows = re.findall(
+            r"^\| `(--[^`]+)` \| (?:`([^`]+)`)? \| \S", generated[f"reference/cli/{verb}.md"], re.MULTILINE
+        )
+        assert sorted(rows) == sorted((flag.partition("=")[0], flag.partition("=")[2]) for flag, _ in entries), verb
     text = dict(HOOKS.cli.entries(HOOKS.cli.verb_help("prepare")))["--size=none"]
     assert text.startswith("pixels of a side: ") and text.endswith("which must then be of one size")
 
 
 def test_scripts_that_train_show_the_defaults_of_their_own(generated):
-    page = generated["reference/cli.md"]
-    section = page.partition("\n### experiments/my_test_stl.py\n")[2].partition("\n### ")[0]
-    shown = re.findall(r"^`(--[^`]+)`", section, flags=re.MULTILINE)
-    assert shown == ["--architecture=stl10/DCGAN", "--data=stl10", "--lr_dis=0.0002"]
+    page = generated["reference/cli/scripts.md"]
+    section = page.partition("\n## experiments/my_test_stl.py\n")[2].partition("\n## ")[0]
+    shown = re.findall(r"^\| `(--[^`]+)` \| `([^`]+)` \|", section, flags=re.MULTILINE)
+    assert shown == [("--architecture", "stl10/DCGAN"), ("--data", "stl10"), ("--lr_dis", "0.0002")]
 
 
 def test_every_key_and_loss_has_its_place(generated):

@@ -1,8 +1,9 @@
-"""The page of the command line: what `--helpfull` of each verb and script says, as definition lists."""
+"""The pages of the command line: what `--helpfull` of each verb and script says, with the flags in tables."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import re
@@ -15,29 +16,50 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 _FLAG = re.compile(r"  (--\S+)(?:\s+(.*))?$")
 
-_INTRODUCTION = """# Command line
-
-Made from `--helpfull` of each verb and script when this page was built. A flag is written `--name=value` or
-`--name value`; one without a value is a switch, and `--noname` turns it off. What follows `=` here is the default.
-
+_READING = """A flag is written `--name=value` or `--name value`; one without a default is a switch, which
+`--noname` turns off. `none` as a default means: not given.
 """
 
 
-def page() -> str:
-    """The Markdown of the page."""
+def pages() -> dict[str, Callable[[], str]]:
+    """The pages of the command line: an overview, one for each verb, one for all scripts."""
+    from mmdgan.cli import program
+
+    verbs = {f"reference/cli/{name}.md": functools.partial(verb_page, name) for name in program.VERBS}
+    return {"reference/cli.md": overview, **verbs, "reference/cli/scripts.md": scripts_page}
+
+
+def overview() -> str:
+    """The Markdown of the overview: the verbs, each with a link to its page."""
+    from mmdgan.cli import program
+
+    parts = [f"# Command line\n\n```text\n{verb_help()}\n```\n\nMade of the code when this page was built. {_READING}"]
+    for name, verb in program.VERBS.items():
+        parts.append(f"\n## {name}\n\n{_sentence(verb.help)} [Flags of {name}](cli/{name}.md).\n")
+    parts.append("\n## scripts\n\nThe programs in `experiments/`: [what they do, and their flags](cli/scripts.md).\n")
+    return "".join(parts)
+
+
+def verb_page(name: str) -> str:
+    """The Markdown of a verb's page."""
     from mmdgan.cli import program, sweep
 
-    parts = [_INTRODUCTION, "```text\n", verb_help(), "\n```\n\n", "## Verbs\n"]
-    for name, verb in program.VERBS.items():
-        parts += [f"\n### {name}\n\n", f"{verb.help[0].upper()}{verb.help[1:]}.\n\n", as_markdown(verb_help(name))]
-        for reader in sweep.READERS if name == "sweep" else ():
-            parts += [f"\n#### sweep {reader}\n\n", as_markdown(verb_help("sweep", reader))]
-    parts.append("\n## Scripts\n\nScripts that train take every flag of [train](#train), with defaults of their own:\n")
+    # Whoever searches for a flag wants it here, not where a page mentions it.
+    parts = [f"---\nsearch: {{boost: {4 if name == 'train' else 2}}}\n---\n\n# {name}\n\n"]
+    parts += [f"{_sentence(program.VERBS[name].help)}\n\n", as_markdown(verb_help(name), heading="##")]
+    for reader in sweep.READERS if name == "sweep" else ():
+        parts += [f"\n## sweep {reader}\n\n", as_markdown(verb_help("sweep", reader), heading="###")]
+    return f"{''.join(parts)}\n{_READING}"
+
+
+def scripts_page() -> str:
+    """The Markdown of the page of the programs in experiments/."""
+    parts = ["# Scripts\n\nScripts that train take every flag of [train](train.md), with defaults of their own:\n"]
     shared = set(entries(verb_help("train")))
     for script in scripts():
         text = script_help(script)
         changed = set(entries(text)) - shared if len(set(entries(text)) & shared) > 40 else None
-        parts += [f"\n### experiments/{script.name}\n\n", as_markdown(text, changed)]
+        parts += [f"\n## experiments/{script.name}\n\n", as_markdown(text, changed)]
     return "".join(parts)
 
 
@@ -65,22 +87,31 @@ def entries(help_text: str) -> list[tuple[str, str]]:
     return [entry for _, block in _blocks(help_text)[1] for entry in block]
 
 
-def as_markdown(help_text: str, only: set[tuple[str, str]] | None = None) -> str:
-    """A help text as Markdown: the usage as it stands, then the flags of each group.
+def as_markdown(help_text: str, only: set[tuple[str, str]] | None = None, heading: str = "") -> str:
+    """A help text as Markdown: the usage as it stands, then a table of the flags of each group.
 
     Args:
       help_text: what `--helpfull` prints.
       only: leave all other flags out.
+      heading: marks of a heading for each group, such as "##"; "": its title is a bold line.
     """
     usage, groups = _blocks(help_text)
     lines = ["```text", usage, "```", ""]
     for title, flags in groups:
         shown = [flag for flag in flags if only is None or flag in only]
         if shown:
-            lines += [f"**{title}**", ""]
-        for flag, text in shown:
-            lines += [f"`{flag}`", f":   {_escaped(text)}", ""]
+            lines += [f"{heading} {title}" if heading else f"**{title}**", ""]
+            lines += ["| flag | default | what it does |", "|---|---|---|", *(_row(*flag) for flag in shown), ""]
     return "\n".join(lines)
+
+
+def _row(flag: str, text: str) -> str:
+    name, _, default = flag.partition("=")
+    return f"| `{name}` | {f'`{default}`' if default else ''} | {_escaped(text)} |"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _blocks(help_text: str) -> tuple[str, list[tuple[str, list[tuple[str, str]]]]]:
