@@ -1,4 +1,4 @@
-"""Seconds and memory of the scores that are made of features: FID, KID, precision/recall/density/coverage.
+"""Seconds and memory of the scores that are made of features: FID, KID, MIND, precision/recall/density/coverage.
 
     python benchmarks/metrics_time.py --counts 10000,50000 --features 2048
 
@@ -31,7 +31,7 @@ BOUND = 30.0
 """Seconds that the matrix part of an FID of 2,048 features may take on two cores."""
 RANK = 256
 ROWS = 2048
-ALL = ("moments", "roots", "tfgan", "kid", "prdc")
+ALL = ("moments", "roots", "tfgan", "fid_error", "fid_infinity", "kid", "mind", "prdc")
 
 
 class Measured(NamedTuple):
@@ -86,8 +86,10 @@ def tasks(a, b, options: argparse.Namespace) -> dict[str, Callable[[], object]]:
 
     from mmdgan.metrics import Moments, prdc
     from mmdgan.metrics.features import tfgan
-    from mmdgan.metrics.scores.fid import trace_of_root_by_eigenvalues
+    from mmdgan.metrics.scores.fid import frechet_error, trace_of_root_by_eigenvalues
+    from mmdgan.metrics.scores.fid_infinity import frechet_infinity
     from mmdgan.metrics.scores.kid import kernel_distance_error
+    from mmdgan.metrics.scores.mind import monge_distance_error
 
     found: dict[str, Callable[[], object]] = {}
     module = tfgan.load()
@@ -104,8 +106,15 @@ def tasks(a, b, options: argparse.Namespace) -> dict[str, Callable[[], object]]:
         found["FID, tensorflow-gan's whole function"] = lambda: float(
             distance(*(tf.constant(np.asarray(x), tf.float64) for x in (a, b)))
         )
+    if "fid_error" in options.parts:
+        moments = [Moments.of(a), Moments.of(b)]
+        found["FID's interval"] = lambda: frechet_error(moments, [a, b])
+    if "fid_infinity" in options.parts:
+        found["FID infinity with its interval"] = lambda: frechet_infinity(a, b)
     if "kid" in options.parts:
         found["KID with its error, blocks of 1,024"] = lambda: kernel_distance_error(a, b)
+    if "mind" in options.parts:
+        found["MIND with its interval, 1,000 directions"] = lambda: monge_distance_error(a, b)
     if "prdc" in options.parts:
         found["precision, recall, density, coverage"] = lambda: prdc(a, b)
     return found

@@ -14,7 +14,7 @@ from mmdgan import design
 from mmdgan.core.options import fields_with
 from mmdgan.export.formats import FORMATS
 from mmdgan.losses import registry as losses
-from mmdgan.metrics.records import format_value, versions
+from mmdgan.metrics.records import format_value, legend, versions
 from mmdgan.runs.experiment import AIDS, IDENTITY, Experiment
 
 if TYPE_CHECKING:
@@ -270,9 +270,8 @@ def _scores(records: Collection[Mapping], step: int) -> str:
             f"| {record['metric']} | {format_value(record)} | {_images(record)} | {record.get('note') or ''} |"
             for record in members
         ]
-        spreads = sorted({record["spread_of"] for record in members if record.get("spread_of")})
         parts.append("\n".join(["| score | value | images | note |", "|---|---|---|---|", *rows]))
-        parts += [f"±: {'; '.join(spreads)}."] if spreads else []
+        parts += [f"{sign}: {text}." for sign, text in legend(members).items()]
         parts.append(protocol)
     parts.append(
         "Scores can only be compared with those of the same protocol. FID, IS and KID are so called only if they were "

@@ -24,8 +24,10 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names load on first u
     from mmdgan.metrics.opened_sets import open_images as open_images
     from mmdgan.metrics.records import format_table as format_table
     from mmdgan.metrics.scores.fid import frechet_distance as frechet_distance
+    from mmdgan.metrics.scores.fid_infinity import frechet_infinity as frechet_infinity
     from mmdgan.metrics.scores.inception_score import classifier_score as classifier_score
     from mmdgan.metrics.scores.kid import kernel_distance as kernel_distance
+    from mmdgan.metrics.scores.mind import monge_distance as monge_distance
     from mmdgan.metrics.scores.ms_ssim import ms_ssim as ms_ssim
     from mmdgan.metrics.scores.prdc import prdc as prdc
     from mmdgan.metrics.scores.swd import sliced_wasserstein as sliced_wasserstein

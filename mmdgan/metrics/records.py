@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mmdgan.core import text
 from mmdgan.core.versions import VERSION, versions as installed
+from mmdgan.metrics.intervals import Interval
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-gan", "numpy")
 
@@ -20,6 +21,7 @@ def make_record(
     *,
     spread: float | None = None,
     spread_of: str | None = None,
+    interval: Interval | None = None,
     note: str | None = None,
     **details: object,
 ) -> dict:
@@ -30,6 +32,7 @@ def make_record(
         value: The score; None where it has none, which the note explains.
         count, count_real: Number of images on the one side, and on the other one if there is one.
         spread: How far the value would scatter, in the same units.
+        interval: The value's 95% confidence interval; None where none is known.
         spread_of: What the spread is: "standard error over 10 blocks", ...
         note: What a reader must know.
         details: More entries, ready for JSON.
@@ -40,6 +43,8 @@ def make_record(
         "value": finite(value),
         "spread": spread,
         "spread_of": None if spread is None else spread_of,
+        "interval": None if interval is None else [float(interval.low), float(interval.high)],
+        "interval_of": None if interval is None else f"95%, {interval.method}",
         "count": int(count),
         "count_real": None if count_real is None else int(count_real),
         **({"note": note} if note else {}),
@@ -64,9 +69,12 @@ def merge_repeats(repeats: Sequence[dict]) -> dict:
     if count == 1:
         return merged
     if None in values:
-        return {**merged, "value": None, "spread": None, "spread_of": None}
+        return {**merged, "value": None, "spread": None, "spread_of": None, "interval": None, "interval_of": None}
     mean = math.fsum(values) / count
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
+    ends = [record.get("interval") for record in repeats]
+    if None not in ends:  # the real images are the same in all: the interval does not shrink with the repeats
+        merged |= {"interval": [math.fsum(end) / count for end in zip(*ends, strict=True)]}
     return {**merged, "value": mean, "spread": spread, "spread_of": f"standard deviation of {count} repeats"}
 
 
@@ -94,11 +102,23 @@ def format_table(records: Sequence[dict]) -> str:
 
 
 def format_value(record: Mapping[str, Any]) -> str:
-    """A score's value with its spread, such as "12.34 ± 0.41"; "-" where it has none."""
+    """A score's value with its spread and interval, such as "12.34 ± 0.41 [11.5, 13.2]"; "-" where it has none."""
     if record["value"] is None:
         return "-"
-    spread = record.get("spread")
-    return f"{record['value']:.4g}" + ("" if spread is None else f" ± {spread:.2g}")
+    spread, interval = record.get("spread"), record.get("interval")
+    text = f"{record['value']:.4g}" + ("" if spread is None else f" ± {spread:.2g}")
+    return text + ("" if interval is None else " [{:.4g}, {:.4g}]".format(*interval))
+
+
+def legend(records: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """What the signs in scores' values mean: "±" and "[low, high]", as far as any record has them."""
+    spreads: dict[str, None] = {}
+    methods: dict[str, None] = {}
+    for record in records:
+        spreads |= {record["spread_of"]: None} if record.get("spread_of") else {}
+        methods |= {record["interval_of"].removeprefix("95%, "): None} if record.get("interval_of") else {}
+    found = {"±": "; ".join(spreads), "[low, high]": "95% interval; " + "; ".join(methods) if methods else ""}
+    return {sign: text for sign, text in found.items() if text}
 
 
 def _table(records: Sequence[dict]) -> str:
@@ -108,8 +128,7 @@ def _table(records: Sequence[dict]) -> str:
         note = f"  {record['note']}" if record.get("note") else ""
         rows.append((record["metric"], format_value(record), images + note))
     lines = [text.table(rows, left=(0, 2))]
-    spreads = dict.fromkeys(record["spread_of"] for record in records if record.get("spread_of"))
-    lines += [f"±: {'; '.join(spreads)}."] if spreads else []
+    lines += [f"{sign}: {text}." for sign, text in legend(records).items()]
     return "\n".join([*lines, *_protocol(records)])
 
 

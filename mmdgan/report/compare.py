@@ -20,7 +20,8 @@ import numpy as np
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.files import is_named_as_file, write_text
 from mmdgan.core.text import format_value as flag_value, table
-from mmdgan.metrics.records import format_value
+from mmdgan.metrics.intervals import exceeds
+from mmdgan.metrics.records import format_value, legend
 from mmdgan.metrics.registry import direction, is_of_real
 from mmdgan.pictures.grid import save_png
 from mmdgan.report import protocol
@@ -235,9 +236,33 @@ def _scores_text(facts: list[RunFacts], chosen: list[list[Record]]) -> str:
     lines = ["\n\n".join(tables)]
     if any(cell.best for row in cells for cell in row.values()):
         lines.append("*  the best of its column, among scores of one protocol")
-    spreads = dict.fromkeys(r["spread_of"] for records in chosen for r in records if r.get("spread_of"))
-    lines += [f"±  {'; '.join(spreads)}"] if spreads else []
-    return "\n".join([*lines, *notes, *_counts(chosen)])
+    lines += [f"{sign}  {text}" for sign, text in legend(r for records in chosen for r in records).items()]
+    return "\n".join([*lines, *notes, *_counts(chosen), *_verdicts(chosen)])
+
+
+def _verdicts(chosen: list[list[Record]]) -> list[str]:
+    """For each score that has a best run: which runs differ from it by more than the intervals allow, and which do not.
+
+    Only scores of the best one's protocol are compared with it.
+    """
+    lines = []
+    for name in dict.fromkeys(record["metric"] for records in chosen for record in records):
+        rows = {i: r for i, records in enumerate(chosen, 1) for r in records if r["metric"] == name}
+        reference = _reference(list(rows.values()))
+        alike = {i: r for i, r in rows.items() if not differences(r, reference) and r["value"] is not None}
+        best = _best(name, [row["value"] for row in alike.values()])
+        if best is None or is_of_real(name):
+            continue
+        winner = next(i for i, row in alike.items() if row["value"] == best)
+        verdicts = {i: exceeds(row, alike[winner]) for i, row in alike.items() if i != winner}
+        words = {True: "more than their 95% intervals allow", False: "no more than their 95% intervals allow"}
+        for verdict, text in words.items():
+            members = [
+                f"[{i}] by {abs(alike[i]['value'] - best):.3g}" for i, found in verdicts.items() if found is verdict
+            ]
+            if members:
+                lines.append(f"{name}: {', '.join(members)} from the best, [{winner}]: {text}.")
+    return lines
 
 
 def _counts(chosen: list[list[Record]]) -> list[str]:

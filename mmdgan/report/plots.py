@@ -73,20 +73,21 @@ def plot_curves(curves: Mapping[str, Scalars], title: str = "") -> Figure:
 
 
 def plot_scores(records: Sequence[Mapping[str, Any]], names: Iterable[str] | None = None) -> Figure:
-    """Plots each score over steps in its own panel, its spread as a band.
+    """Plots each score over steps in its own panel, its interval as a band (its spread, where there is no interval).
 
     Args:
         records: Lines of metrics.jsonl (`RunFolder.records`), oldest first. Of several values of a score at one step
             from as many images, the newest is drawn; scores of different numbers of images are different lines.
         names: Names of scores ("metric"), in this order; all by default. Scores without a value are left out.
     """
-    points: dict[str, dict[int | None, dict[int, tuple[float, float]]]] = {}
+    points: dict[str, dict[int | None, dict[int, tuple[float, float, float]]]] = {}
     for record in records:
         if _is_number(record.get("value")):
-            spread: Any = record.get("spread")
-            point = float(record["value"]), float(spread) if _is_number(spread) else math.nan
+            given: Any = record.get("spread")
+            value, spread = float(record["value"]), float(given) if _is_number(given) else math.nan
+            low, high = record.get("interval") or (value - spread, value + spread)
             lines = points.setdefault(record["metric"], {})
-            lines.setdefault(record.get("count"), {})[record["step"]] = point
+            lines.setdefault(record.get("count"), {})[record["step"]] = value, low, high
     names = [name for name in (points if names is None else names) if name in points]
     figure, panels = _figure([1.75] * max(len(names), 1), sharex=True)
     if not names:
@@ -95,9 +96,8 @@ def plot_scores(records: Sequence[Mapping[str, Any]], names: Iterable[str] | Non
     for axes, name in zip(panels, names, strict=True):
         for index, (count, line) in enumerate(points[name].items()):
             steps = sorted(line)
-            values, spreads = np.array([line[step] for step in steps]).T
-            _score_line(axes, steps, values, spreads, index, count)
-        values = np.array([value for line in points[name].values() for value, _ in line.values()])
+            _score_line(axes, steps, np.array([line[step] for step in steps]).T, index, count)
+        values = np.array([value for line in points[name].values() for value, *_ in line.values()])
         _log_where_it_helps(axes, values)
         _title(axes, name)
         axes.margins(y=0.15)
@@ -368,16 +368,17 @@ def _line_style(index: int) -> dict[str, Any]:
     return {"color": COLOURS[index % len(COLOURS)], "linestyle": dash, "linewidth": 1.6}
 
 
-def _score_line(
-    axes: Axes, steps: list[int], value: np.ndarray, spread: np.ndarray, index: int, count: int | None
-) -> None:
-    """One score over steps with its spread: a band, or a bar where there is only one step."""
+def _score_line(axes: Axes, steps: list[int], ends: np.ndarray, index: int, count: int | None) -> None:
+    """One score over steps, (3, steps): values, and low and high ends as a band, or as a bar of a single step."""
+    value, low, high = ends
     style = {**_line_style(index), "marker": _MARKERS[index % len(_MARKERS)], "markersize": 4}
     axes.plot(steps, value, label=f"{count:,} images" if count else "unknown count", **style)
     if len(steps) > 1:
-        axes.fill_between(steps, value - spread, value + spread, color=style["color"], alpha=0.2, linewidth=0)
-    elif np.isfinite(spread).all():
-        axes.errorbar(steps, value, spread, color=style["color"], capsize=4)
+        axes.fill_between(steps, low, high, color=style["color"], alpha=0.2, linewidth=0)
+    elif np.isfinite(low).all():
+        # An interval cut at a bound may leave the value out by rounding.
+        lengths = np.maximum([value - low, high - value], 0.0)
+        axes.errorbar(steps, value, lengths, color=style["color"], capsize=4)
 
 
 def _thinned(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mmdgan.core.text import command
-from mmdgan.metrics.records import format_value
+from mmdgan.metrics.records import format_value, legend
 from mmdgan.metrics.registry import direction, is_of_real, kind
 from mmdgan.report import protocol
 from mmdgan.report.blocks import Block, Cell, Details, Picture, SideBySide, Table, Text, missing
@@ -107,9 +107,7 @@ def _without_empty(header: tuple[str, ...], rows: list[tuple]) -> Table:
 def _explanation(newest: list[Record], found: list[Published]) -> str:
     """What the columns and the signs mean."""
     words = ["Real images: the same score between, or of, real images, about what a perfect generator would get."]
-    spreads = dict.fromkeys(record["spread_of"] for record in newest if record.get("spread_of"))
-    if spreads:
-        words.append(f"±: {'; '.join(spreads)}.")
+    words += [f"{sign}: {text}." for sign, text in legend(newest).items()]
     if any(row.loss for row in found):
         words.append("≠: another score than the published one, whose protocol is below.")
     return " ".join(words)

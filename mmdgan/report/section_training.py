@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _WORSE, _RARE, _COPIES, _OUTLIER, _LOW_RECALL = 1.25, 0.1, 0.05, 100.0, 0.05
 _LOSSES = ("GANLoss/gen", "GANLoss/dis")
-_OWN_SECTIONS = ("scores/", "scores_spread/", "learning_rate/", "images_per_second")
+_OWN_SECTIONS = ("scores/", "scores_spread/", "scores_interval/", "learning_rate/", "images_per_second")
 _MOST_CURVES = 14
 _FIRST = ("Losses of both players", "Parts of the losses")
 _PLAYERS = {"gen": "generator", "dis": "critic"}

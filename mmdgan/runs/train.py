@@ -406,10 +406,15 @@ class TrainingRun:
             return pictures.save_png(file, pictures.image_grid(images, columns))
 
     def _write_scores(self, scores: list[dict[str, Any]], step: int) -> None:
-        """Writes scores to TensorBoard, and their spreads under tags of their own."""
+        """Writes scores to TensorBoard, and their spreads and intervals under tags of their own."""
         for tag, key in (("scores", "value"), ("scores_spread", "spread")):
             known = {f"{tag}/{score['metric']}": score[key] for score in scores if score[key] is not None}
             self.monitor.scalars(step, known)
+        ends = [(score["metric"], score["interval"]) for score in scores if score.get("interval")]
+        known = {
+            f"scores_interval/{name}/{end}": v for name, x in ends for end, v in zip(("low", "high"), x, strict=True)
+        }
+        self.monitor.scalars(step, known)
 
     def _best(self) -> Best | None:
         """The best checkpoint so far, if one is to be kept and is there."""

@@ -108,9 +108,10 @@ def test_every_metric_has_a_score_and_a_json_record():
     records = _sets(generated, real, metrics.METRICS, extractor, options=options)
     assert extractor.seen == 140  # each image once, for all metrics
     shown = (
-        "FD[classifier]|FD[classifier] real-real|CS[classifier]|CS[classifier] (10 splits)|CS[classifier] real|"
-        "CS[classifier] real (10 splits)|KD[classifier]|precision[classifier]|recall[classifier]|density[classifier]|"
-        "coverage[classifier]|MS-SSIM|MS-SSIM all pairs|MS-SSIM real|MS-SSIM all pairs real|SWD mean|SWD 16x16|"
+        "FD[classifier]|FD[classifier] real-real|FD[classifier] infinity|CS[classifier]|CS[classifier] (10 splits)|"
+        "CS[classifier] real|CS[classifier] real (10 splits)|KD[classifier]|MD[classifier]|"
+        "precision[classifier]|recall[classifier]|density[classifier]|coverage[classifier]|"
+        "MS-SSIM|MS-SSIM all pairs|MS-SSIM real|MS-SSIM all pairs real|SWD mean|SWD 16x16|"
         "SWD mean real-real|SWD 16x16 real-real|intra FD[classifier]|near copies[pixels]|near copies[classifier]|"
         "classes[classifier]|asked class[classifier]"
     )
@@ -120,6 +121,9 @@ def test_every_metric_has_a_score_and_a_json_record():
         of_pixels = name.startswith(("MS-SSIM", "SWD")) or name.endswith("[pixels]")
         assert record["features"] == (None if of_pixels else "classifier"), name
         assert record["value"] is not None, name
+        # A classifier score in one part has no scatter where all images are as far from the mean.
+        assert record["interval"][0] <= record["value"] + 1e-12 and record["interval_of"].startswith("95%, "), name
+        assert record["value"] <= record["interval"][1] + 1e-12, name
     assert records["precision[classifier]"]["k"] == 5 and records["MS-SSIM"]["pairs"] == 6
     assert records["MS-SSIM"]["resize"] == "bilinear to 256x256" and records["MS-SSIM all pairs"]["pairs"] == 6
     assert records["SWD 16x16"]["count"] == records["SWD 16x16 real-real"]["count_real"] == 40
@@ -207,7 +211,9 @@ def test_too_few_images():
     ]
     assert np.isfinite(first["value"]) and "forced" in first["note"]
     assert halves["value"] is None and "needs 14 real images" in halves["note"]
-    with pytest.raises(MetricError, match=r"no metric 'fd' \(did you mean fid\?\): choose from fid, is, kid"):
+    with pytest.raises(
+        MetricError, match=r"no metric 'fd' \(did you mean fid\?\): choose from fid, fid_infinity, is, kid"
+    ):
         registry.get("fd")
 
 
@@ -224,9 +230,10 @@ def test_the_file_of_records_survives_an_unfinished_line(tmp_path):
 
 def test_the_table_shows_values_and_protocol():
     table = metrics.format_table(_evaluate(data="colours")).splitlines()
-    assert len(table) == 12
+    assert len(table) == 13
     assert table[1].startswith("FD[classifier] ") and table[1].endswith("90 and 60")
-    assert "2.995 ± 0.0013  90" in table[4] and "±: standard deviation over 10 splits." == table[-3]
+    assert "2.995 ± 0.0013 [2.994, 2.996]  90" in table[4] and "±: standard deviation over 10 splits." == table[-4]
+    assert table[-3].startswith("[low, high]: 95% interval; delta method over the images of both sets; ")
     assert "means (0123)" in table[-2]
     assert "colours, train" in table[-1] and "step 200" in table[-1] and table[-1].startswith("Images: generated; ")
     assert metrics.format_table([]) == "No scores were asked for."

@@ -19,8 +19,8 @@ def test_every_score_is_timed_with_its_memory(tmp_path):
     done = _run("--counts", "1500,2100", "--features", "64", "--folder", str(tmp_path))
     assert done.returncode == 0, done.stderr
     rows = re.findall(r"^\| (\S[^|]*?) \| ([\d,]+) \| ([\d.]+) \| ([\d.]+) \| ([\d,]+) \|$", done.stdout, re.MULTILINE)
-    assert [count for _, count, *_ in rows] == ["1,500"] * 6 + ["2,100"] * 6
-    assert len({name for name, *_ in rows}) == 6
+    assert [count for _, count, *_ in rows] == ["1,500"] * 9 + ["2,100"] * 9
+    assert len({name for name, *_ in rows}) == 9
     assert all(float(seconds) < 60 for _, _, seconds, *_ in rows)
     # A tile of 1,024 x 1,500 float32 distances, and what is made of it, takes 6 MB and more.
     memory = {name: int(megabytes.replace(",", "")) for name, _, _, _, megabytes in rows}
@@ -33,6 +33,10 @@ def test_every_score_is_timed_with_its_memory(tmp_path):
 
 def test_options_that_make_no_sense_are_refused():
     done = _run("--parts", "fid")
-    assert done.returncode == 2 and "--parts takes any of moments, roots, tfgan, kid, prdc, not fid" in done.stderr
+    assert (
+        done.returncode == 2
+        and "--parts takes any of moments, roots, tfgan, fid_error, fid_infinity, kid, mind, prdc, not fid"
+        in done.stderr
+    )
     done = _run("--counts", "many")
     assert done.returncode == 2 and "not many" in done.stderr

@@ -50,9 +50,13 @@ def test_every_score_has_its_metric_and_its_direction(name, identifier, better):
 
 
 def test_judges_and_the_scores_that_they_stand_for():
-    assert list(registry.judges()) == "fid is kid precision recall density coverage swd intra_fid".split()
+    assert list(registry.judges()) == "fid is kid mind precision recall density coverage swd intra_fid".split()
     lower = [name for name, judge in registry.judges().items() if judge.lower]
-    assert lower == ["fid", "kid", "swd", "intra_fid"] == [n for n in registry.judges() if registry.lower_is_better(n)]
+    assert (
+        lower
+        == ["fid", "kid", "mind", "swd", "intra_fid"]
+        == [n for n in registry.judges() if registry.lower_is_better(n)]
+    )
     for judge, names in {
         "fid": ("FID", "FD[classifier]"),
         "is": ("IS", "CS[keras:VGG16]"),
@@ -73,7 +77,7 @@ def test_judges_and_the_scores_that_they_stand_for():
 
 
 def test_an_unknown_metric_is_refused_by_all_the_names():
-    with pytest.raises(MetricError, match=r"no metric 'ms-ssim' \(did you mean ms_ssim\?\): choose from fid, is, kid"):
+    with pytest.raises(MetricError, match=r"no metric 'ms-ssim' \(did you mean ms_ssim\?\): choose from fid, fid_inf"):
         registry.get("ms-ssim")
     images = ArraySet(np.zeros((4, 8, 8, 3), np.uint8))
     with pytest.raises(MetricError, match="no metric 'classes'"):  # which nobody asks for

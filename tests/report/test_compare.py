@@ -107,7 +107,7 @@ def test_no_scores(tmp_path, tiny_run):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"metrics": ["fids"]}, MetricError, "no metric 'fids' .did you mean fid.*: choose from fid, is"),
+        ({"metrics": ["fids"]}, MetricError, "no metric 'fids' .did you mean fid.*: choose from fid, fid_inf"),
         ({"by": "best"}, ConfigError, "has no best checkpoint; give --by=STEP"),
         ({"out": "x.jpg"}, ConfigError, "x.jpg would be a folder; name a .png"),
         ({"out": "x.tar"}, ConfigError, "x.tar would be a folder; name a .png"),
@@ -170,3 +170,16 @@ def test_plots(runs, tiny_run, tmp_path):
     for file in [*found.files[1:], *single.files]:
         with Image.open(file) as picture:
             assert np.asarray(picture).std() > 5
+
+
+def test_differences_are_held_against_the_intervals(tmp_path, tiny_run):
+    """FID 12, 14 and 18: the ends that face each other allow (1^2 + 2^2)^(1/2) = 2.24 and (1^2 + 3^2)^(1/2) = 3.16."""
+    intervals = {12.0: [11.5, 13.0], 14.0: [12.0, 15.0], 18.0: [15.0, 19.0]}
+    runs = [
+        make_run(tmp_path / name, tiny_run[1], {4: [score("FD[c]", value, interval=ends, interval_of="95%, x")]})
+        for name, (value, ends) in zip("abc", intervals.items(), strict=True)
+    ]
+    text = compare_runs([run.path for run in runs]).text
+    assert "FD[c]: [3] by 6 from the best, [1]: more than their 95% intervals allow." in text
+    assert "FD[c]: [2] by 2 from the best, [1]: no more than their 95% intervals allow." in text
+    assert "14 [12, 15]" in text and "[low, high]  95% interval; x" in text

@@ -278,6 +278,7 @@ def test_scores_are_written_after_each_round(tiny_run, tmp_path, block_means, ca
     assert block_means["data"] == "sample" and "FD[classifier]" in capsys.readouterr().out
     written = b"".join(event_file.read_bytes() for event_file in folder.logs.glob("events*"))
     assert b"scores/FD[classifier]" in written and b"scores_spread/CS[classifier] (10 splits)" in written
+    assert b"scores_interval/CS[classifier]/low" in written and b"scores_interval/CS[classifier]/high" in written
     experiment.run()
     assert len(folder.records()) == len(records), "a finished round is scored again"
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmdgan.core.lazy import np
 from mmdgan.metrics.context import Context, Side, pair_classes
+from mmdgan.metrics.intervals import of_share
 from mmdgan.metrics.records import make_record
 from mmdgan.metrics.registry import HIGHER, Metric, Score, register
 
@@ -40,6 +41,7 @@ class ClassShares(Metric):
             float(shares[rarest]),
             generated.count,
             real.count if isinstance(real, Side) else None,
+            interval=of_share(float(shares[rarest]), generated.count),
             note=note,
             shares=dict(zip(names, shares.tolist(), strict=True)),
             **details,
@@ -73,6 +75,7 @@ class AskedClass(Metric):
             self.scores[0].of(context.label),
             float(found.mean()),
             len(found),
+            interval=of_share(float(found.mean()), len(found)),
             note=f"share of images in which the asked class is found; least for {worst} ({shares[worst]:.1%})",
             shares=shares,
         )

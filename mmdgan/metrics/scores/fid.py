@@ -6,14 +6,16 @@ Source: Heusel et al. 2017, Eq. 6.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np, tf
 from mmdgan.metrics.context import Context, Facts, Side
 from mmdgan.metrics.features import tfgan
-from mmdgan.metrics.moments import Moments, unknown_of_statistics
+from mmdgan.metrics.intervals import Interval, around
+from mmdgan.metrics.memmap import release
+from mmdgan.metrics.moments import BLOCK_ROWS, Moments, unknown_of_statistics
 from mmdgan.metrics.records import make_record
 from mmdgan.metrics.registry import LOWER, Metric, Score, register
 
@@ -41,7 +43,10 @@ class FrechetDistance(Metric):
     def compute(self, context: Context) -> Iterator[dict]:
         generated, real, features = context.generated, context.real, context.extractor.feature_count
         real_features = real.features if isinstance(real, Side) else real
-        value = unclipped_distance(real_features, generated.features, force=context.options.force)
+        force = context.options.force
+        moments = [x if isinstance(x, Moments) else Moments.of(x) for x in (real_features, generated.features)]
+        value = unclipped_distance(*moments, force=force)
+        sets = [real_features, generated.features]
         notes = [] if isinstance(real, Side) else unknown_of_statistics(real)
         if generated.count <= features or 0 < real.count <= features:
             notes.append(f"forced: fewer images than {features} features + 1, so the value means little")
@@ -51,6 +56,7 @@ class FrechetDistance(Metric):
             max(value, 0.0),
             generated.count,
             real.count or None,
+            interval=frechet_interval(value, moments, sets),
             note="; ".join(notes),
             method=frechet_method(features),
         )
@@ -64,9 +70,14 @@ class FrechetDistance(Metric):
             yield make_record(name, None, half, half, note=f"needs {2 * (features + 1):,} real images")
             return
         real = context.real.features
-        value = unclipped_distance(real[:half], real[-half:])
+        halves = [real[:half], real[-half:]]
+        moments = [Moments.of(part) for part in halves]
+        value = unclipped_distance(*moments)
+        interval = frechet_interval(value, moments, halves)
         note = clipped_note(value) if value < 0 else None
-        yield make_record(name, max(value, 0.0), half, half, note=note, method=frechet_method(features))
+        yield make_record(
+            name, max(value, 0.0), half, half, interval=interval, note=note, method=frechet_method(features)
+        )
 
 
 def frechet_distance(a: np.ndarray | Moments, b: np.ndarray | Moments, *, force: bool = False) -> float:
@@ -107,6 +118,68 @@ def clipped_note(value: float) -> str:
     return f"rounding gave {value:.1e}, which counts as 0"
 
 
+def frechet_interval(value: float, moments: Sequence[Moments], sets: Sequence[np.ndarray | Moments]) -> Interval | None:
+    """The interval of a Fréchet distance; of fewer images than features + 1 there is none.
+
+    Args:
+        value: The distance.
+        moments: Of both sets.
+        sets: Features (N, F) and (M, F), memory-mapped or not; of stored moments nothing is known of their scatter.
+    """
+    if any(len(x) <= x.shape[1] for x in sets if not isinstance(x, Moments)):
+        return None
+    stored = any(isinstance(x, Moments) for x in sets)
+    of = "the generated images; stored statistics count as exact" if stored else "the images of both sets"
+    return around(value, frechet_error(moments, sets), f"delta method over {of}", least=0.0)
+
+
+def frechet_error(moments: Sequence[Moments], sets: Sequence[np.ndarray | Moments]) -> float:
+    """The standard error of a Fréchet distance; arguments as for `frechet_interval`."""
+    return math.sqrt(sum(frechet_variances(moments, sets)))
+
+
+def frechet_variances(moments: Sequence[Moments], sets: Sequence[np.ndarray | Moments]) -> tuple[float, float]:
+    """The parts of both sets in the variance of a Fréchet distance, by the delta method; stored moments have none.
+
+    A small change of the weight of one sample x of a set with mean m and covariance S changes the distance by
+
+        u(x) = |x - m|^2 - (x - m)' T (x - m) + 2 (m - n)' (x - m) - constant,
+
+    with the other set's mean n, and T the linear map that takes the Gaussian to the other set's, whose covariance T S T
+    is: T = S^(-1/2) (S^(1/2) S' S^(1/2))^(1/2) S^(-1/2). A set's part is var u / N.
+    Directions in which the first set does not vary are left out of T.
+    """
+    import scipy.linalg
+
+    first, second = moments
+    values, vectors = scipy.linalg.eigh(first.cov, driver="evd")
+    known = values > values[-1] * 1e-12
+    root = np.sqrt(np.where(known, values, 0.0))
+    inverse = np.divide(1.0, root, out=np.zeros_like(root), where=known)
+    product = (vectors * root).T @ second.cov @ (vectors * root)
+    squares, turned = scipy.linalg.eigh((product + product.T) / 2, driver="evd")
+    quarter = np.maximum(squares, 0.0) ** 0.25
+    back = np.divide(1.0, quarter, out=np.zeros_like(quarter), where=quarter > quarter[-1] * 1e-6)
+    # T = G G' of the first set, and its inverse of the second.
+    maps = (vectors * inverse) @ (turned * quarter), (vectors * root) @ (turned * back)
+    parts = [0.0, 0.0]
+    for part, (own, other, features, factor) in enumerate(
+        zip((first, second), (second, first), sets, maps, strict=True)
+    ):
+        if isinstance(features, Moments):
+            continue
+        changes = []
+        for start in range(0, len(features), BLOCK_ROWS):
+            centred = features[start : start + BLOCK_ROWS] - own.mean
+            mapped = centred @ factor
+            changes.append(
+                np.sum(centred * (centred + 2 * (own.mean - other.mean)), axis=1) - np.sum(mapped**2, axis=1)
+            )
+            release(features)
+        parts[part] = float(np.var(np.concatenate(changes)) / (len(features) - 1))
+    return parts[0], parts[1]
+
+
 def frechet_method(features: int) -> str:
     """How `frechet_distance` takes the matrix roots of covariances of so many features."""
     return "tensorflow-gan" if features <= TFGAN_FEATURES else "symmetric eigendecomposition"
@@ -134,7 +207,8 @@ def require_samples(count: float, features: int) -> None:
         raise MetricError(
             f"A Fréchet distance of {features} features needs at least {features + 1} images on each side and has "
             f"{count}, so its covariance would be singular and the value meaningless: give more images, choose fewer "
-            "features, or have it computed and marked all the same (`evaluate --force`)."
+            "features or one of fid_infinity, kid and mind, or have it computed and marked all the same (`evaluate "
+            "--force`)."
         )
 
 

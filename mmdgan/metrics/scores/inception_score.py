@@ -12,6 +12,7 @@ from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np, tf
 from mmdgan.metrics.context import Context, Facts, Side
 from mmdgan.metrics.features import tfgan
+from mmdgan.metrics.intervals import around
 from mmdgan.metrics.records import make_record
 from mmdgan.metrics.registry import HIGHER, Metric, Score, register
 
@@ -41,14 +42,18 @@ class ClassifierScore(Metric):
 
     def _records(self, context: Context, side: Side, suffix: str) -> Iterator[dict]:
         name, splits = self.scores[0].of(context.label) + suffix, context.options.splits
-        yield make_record(name, classifier_score(side.logits), side.count, score_splits=1)
+        value, error = classifier_score_error(side.logits)
+        interval = around(value, error, "delta method over images", least=1.0)
+        yield make_record(name, value, side.count, interval=interval, score_splits=1)
         name = f"{name} ({splits} splits)"
         if side.count < splits:
             yield make_record(name, None, side.count, note=f"needs {splits} images", score_splits=splits)
             return
         value, spread = classifier_score_spread(side.logits, splits)
         of = f"standard deviation over {splits} splits"
-        yield make_record(name, value, side.count, spread=spread, spread_of=of, score_splits=splits)
+        error = spread / math.sqrt(splits - 1) if splits > 1 else math.nan
+        interval = around(value, error, f"Student's quantiles over {splits} splits", freedom=splits - 1)
+        yield make_record(name, value, side.count, spread=spread, spread_of=of, interval=interval, score_splits=splits)
 
 
 def classifier_score(logits: np.ndarray, splits: int = 1) -> float:
@@ -82,14 +87,35 @@ def classifier_score_spread(logits: np.ndarray, splits: int = 10) -> tuple[float
     return float(np.mean(scores)), float(np.std(scores))
 
 
+def classifier_score_error(logits: np.ndarray) -> tuple[float, float]:
+    """The classifier score in one split, and its standard error by the delta method.
+
+    A small change of one image's weight moves the score's logarithm by that image's divergence from the mean class
+    probabilities, so the standard error is the score times that of the mean divergence.
+    """
+    total, squares = _divergences(np.asanyarray(logits))
+    count = len(logits)
+    variance = max(squares / count - (total / count) ** 2, 0.0)
+    return math.exp(total / count), math.exp(total / count) * math.sqrt(variance / count)
+
+
 def _classifier_score(logits: np.ndarray) -> float:
-    """The score of one part: class probabilities are averaged in a first pass over blocks, divergences in a second."""
+    return math.exp(_divergences(logits)[0] / len(logits))
+
+
+def _divergences(logits: np.ndarray) -> tuple[float, float]:
+    """The sum over images of KL(p(y|x) || p(y)), and that of its square.
+
+    Class probabilities are averaged in a first pass over blocks, divergences in a second.
+    """
     divergence = tfgan.load().kl_divergence
     blocks = [logits[start : start + _LOGIT_ROWS] for start in range(0, len(logits), _LOGIT_ROWS)]
     total = sum(tf.reduce_sum(tf.nn.softmax(tf.constant(block, tf.float64)), axis=0) for block in blocks)
     marginal = total / len(logits)
-    divergences = 0.0
+    divergences = squares = 0.0
     for block in blocks:
         block = tf.constant(block, tf.float64)
-        divergences += float(tf.reduce_sum(divergence(tf.nn.softmax(block), block, marginal)))
-    return math.exp(divergences / len(logits))
+        found = divergence(tf.nn.softmax(block), block, marginal)
+        divergences += float(tf.reduce_sum(found))
+        squares += float(tf.reduce_sum(tf.square(found)))
+    return divergences, squares

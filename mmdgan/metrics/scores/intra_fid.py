@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np
 from mmdgan.metrics.context import UNKNOWN, Context, Facts, class_name, pair_classes
+from mmdgan.metrics.intervals import around
+from mmdgan.metrics.moments import Moments
 from mmdgan.metrics.records import finite, make_record
 from mmdgan.metrics.registry import LOWER, Metric, Score, register
-from mmdgan.metrics.scores.fid import clipped_note, frechet_method, unclipped_distance
+from mmdgan.metrics.scores.fid import clipped_note, frechet_error, frechet_method, unclipped_distance
 
 
 @register
@@ -60,12 +63,15 @@ class IntraClassDistance(Metric):
         features, names = context.extractor.feature_count, training.images.class_names
         asked, by_number = pair_classes(generated.labels, generated.images.class_names, names)
         values: dict[str, float | None] = {}
-        below = 0.0
+        below, variance = 0.0, 0.0
         for label in np.unique(asked).tolist():
             places = (np.flatnonzero(labels == label) for labels in (asked, training.labels))
             of_class = [side.features_of(part) for side, part in zip((generated, training), places, strict=True)]
-            value = unclipped_distance(*of_class, force=force)
+            moments = [Moments.of(part) for part in of_class]
+            value = unclipped_distance(*moments, force=force)
             values[class_name(label, names)], below = finite(max(value, 0.0)), min(below, value)
+            enough = all(len(part) > features for part in of_class)
+            variance += frechet_error(moments, of_class) ** 2 if enough else math.nan
         known = [value for value in values.values() if value is not None]
         count, count_real = _smallest(generated.labels)[1], _smallest(training.labels)[1]
         note = f"mean of {len(values)} classes"
@@ -76,11 +82,14 @@ class IntraClassDistance(Metric):
         if min(count, count_real) <= features:
             note += f"; forced: {min(count, count_real)} images in the smallest class for {features} features, so the "
             note += "value means little"
+        mean = float(np.mean(known)) if len(known) == len(values) else None
+        error = math.sqrt(variance) / len(values)
         yield make_record(
             self.scores[0].of(context.label),
-            float(np.mean(known)) if len(known) == len(values) else None,
+            mean,
             generated.count,
             training.count,
+            interval=around(mean, error, "delta method over the images of both sets, class by class", least=0.0),
             note=note,
             per_class=values,
             count_per_class=count,

@@ -14,6 +14,7 @@ from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np, tf
 from mmdgan.metrics.context import Context, Facts
 from mmdgan.metrics.features import tfgan
+from mmdgan.metrics.intervals import NORMAL_QUANTILE, Interval, around
 from mmdgan.metrics.memmap import release
 from mmdgan.metrics.records import make_record
 from mmdgan.metrics.registry import LOWER, Metric, Score, register
@@ -38,13 +39,19 @@ class KernelDistance(Metric):
     def compute(self, context: Context) -> Iterator[dict]:
         generated, real, largest = context.generated, context.real_side, context.options.block_size
         size, blocks = _error_blocks(generated.count, real.count, largest)
+        value = kernel_distance(real.features, generated.features, block_size=largest)
+        error = kernel_distance_error(real.features, generated.features, block_size=size)[1]
+        interval = around(value, error, f"Student's quantiles over {blocks} blocks of images", freedom=blocks - 1)
+        if max(generated.count, real.count) <= largest:
+            interval = Interval(*_interval_of_one_block(real.features, generated.features), "U-statistic over images")
         yield make_record(
             self.scores[0].of(context.label),
-            kernel_distance(real.features, generated.features, block_size=largest),
+            value,
             generated.count,
             real.count,
-            spread=kernel_distance_error(real.features, generated.features, block_size=size)[1],
+            spread=error,
             spread_of=f"standard error over {blocks} blocks",
+            interval=interval,
             block_size=largest,
             spread_block_size=size,
             blocks=blocks,
@@ -96,6 +103,19 @@ def kernel_distance_error(a: np.ndarray, b: np.ndarray, *, block_size: int = 102
             distances.append(float(distance))
     error = np.std(distances, ddof=1) / math.sqrt(blocks) if blocks > 1 else math.nan
     return float(np.mean(distances)), float(error)
+
+
+def _interval_of_one_block(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """The 95% interval of a kernel distance from all pairs, as that of any squared MMD: cut at 0."""
+    from mmdgan.mmd.estimators import sums_of
+
+    tiles = []
+    for pair, x, y in (("xx", a, a), ("yy", b, b), ("xy", a, b)):
+        values = (np.asarray(x, np.float64) @ np.asarray(y, np.float64).T / a.shape[1] + 1) ** 3
+        if pair != "xy":
+            np.fill_diagonal(values, 0.0)
+        tiles.append((pair, slice(None), slice(None), values))
+    return sums_of(iter(tiles), len(a), len(b)).interval(NORMAL_QUANTILE)
 
 
 def _error_blocks(count: int, count_real: int, largest: int) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np, tf
 from mmdgan.metrics.context import Context, Facts, Side
+from mmdgan.metrics.intervals import around, jackknife
 from mmdgan.metrics.records import make_record
 from mmdgan.metrics.registry import LOWER, Metric, Score, register
 
@@ -51,13 +52,32 @@ def _records(context: Context, side: Side, suffix: str) -> Iterator[dict]:
     resize = "none" if tuple(side.images.shape[:2]) == (256, 256) else "bilinear to 256x256"
     value, error = ms_ssim_random_pairs(images, pairs=pairs, seed=seed)
     of = f"standard error over {pairs:,} random pairs"
-    yield make_record(f"MS-SSIM{suffix}", value, len(images), spread=error, spread_of=of, pairs=pairs, resize=resize)
+    yield make_record(
+        f"MS-SSIM{suffix}",
+        value,
+        len(images),
+        spread=error,
+        spread_of=of,
+        interval=around(value, error, "normal quantiles over random pairs", least=0.0, most=1.0),
+        pairs=pairs,
+        resize=resize,
+    )
     images = images[: context.options.all_pairs_of]
     pairs = math.comb(len(images), 2)
     value, error = ms_ssim_all_pairs(images)
     of = f"standard error over all {pairs:,} pairs of {len(images)} images"
     name = f"MS-SSIM all pairs{suffix}"
-    yield make_record(name, value, len(images), spread=error, spread_of=of, pairs=pairs, resize=resize)
+    freedom = len(images) - 1
+    yield make_record(
+        name,
+        value,
+        len(images),
+        spread=error,
+        spread_of=of,
+        interval=around(value, error, "jackknife over images", freedom, least=0.0, most=1.0),
+        pairs=pairs,
+        resize=resize,
+    )
 
 
 def ms_ssim(x: np.ndarray, y: np.ndarray, *, size: int = 256, legacy: bool = False) -> float:
@@ -134,10 +154,14 @@ def ms_ssim_all_pairs(images: np.ndarray, *, size: int = 256, legacy: bool = Fal
     first, second = np.triu_indices(count, 1)
     values = np.zeros((count, count))
     values[first, second] = _of_pairs(images, first, images, second, size, legacy)
-    of_image = values.sum(axis=0) + values.sum(axis=1)
-    without = (values.sum() - of_image) / math.comb(count - 1, 2)
-    error = math.sqrt((count - 1) / count * np.sum((without - without.mean()) ** 2))
-    return float(values.sum() / math.comb(count, 2)), error
+    return mean_of_pairs(values + values.T)
+
+
+def mean_of_pairs(values: np.ndarray) -> tuple[float, float]:
+    """The mean over pairs of images, and its jackknife error; from symmetric values (N, N), 0 on the diagonal."""
+    count, total = len(values), values.sum() / 2
+    without = (total - values.sum(axis=1)) / math.comb(count - 1, 2)
+    return float(total / math.comb(count, 2)), jackknife(without)
 
 
 def brightness(images: np.ndarray, legacy: bool = False) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np
 from mmdgan.metrics.context import BLOCK, Context, Facts, Side
+from mmdgan.metrics.intervals import of_share
 from mmdgan.metrics.neighbours import nearest_neighbours
 from mmdgan.metrics.records import make_record
 from mmdgan.metrics.registry import Metric, Score, register
@@ -57,6 +58,7 @@ class NearCopies(Metric):
             nearest.share(),
             len(chosen),
             training.count,
+            interval=of_share(nearest.share(), len(chosen)),
             note=f"{copies:,} exact copies; {_EXPECTED}",
             copies=copies,
             resize="none" if factor == 1 else f"means of {factor}x{factor} pixels",
@@ -69,6 +71,7 @@ class NearCopies(Metric):
             nearest.share(),
             len(chosen),
             training.count,
+            interval=of_share(nearest.share(), len(chosen)),
             note=_EXPECTED,
             **nearest.details(generated, chosen, training),
         )

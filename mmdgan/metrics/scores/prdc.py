@@ -5,12 +5,14 @@ Sources: Kynkäänniemi et al. 2019 (precision and recall), Naeem et al. 2020 (d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np
 from mmdgan.metrics.context import Context, Facts
+from mmdgan.metrics.intervals import around
 from mmdgan.metrics.neighbours import nearest_squares, tiles, within
 from mmdgan.metrics.records import make_record
 from mmdgan.metrics.registry import HIGHER, Metric, Score, register
@@ -36,9 +38,11 @@ class PrecisionRecall(Metric):
 
     def compute(self, context: Context) -> Iterator[dict]:
         generated, real, k = context.generated, context.real_side, context.options.k
-        values = prdc(real.features, generated.features, k=k)
-        for score, value in zip(self.scores, values, strict=True):
-            yield make_record(score.of(context.label), value, generated.count, real.count, k=k)
+        values, errors = prdc_errors(real.features, generated.features, k=k)
+        for score, value, error in zip(self.scores, values, errors, strict=True):
+            most = math.inf if score.judge == "density" else 1.0
+            interval = around(value, error, "infinitesimal jackknife over images, radii fixed", least=0.0, most=most)
+            yield make_record(score.of(context.label), value, generated.count, real.count, interval=interval, k=k)
 
 
 class PRDC(NamedTuple):
@@ -70,6 +74,16 @@ def prdc(a: np.ndarray, b: np.ndarray, k: int = 5) -> PRDC:
     Raises:
         MetricError: The sets do not fit together, or hold k samples or fewer.
     """
+    return prdc_errors(a, b, k)[0]
+
+
+def prdc_errors(a: np.ndarray, b: np.ndarray, k: int = 5) -> tuple[PRDC, PRDC]:
+    """Precision, recall, density and coverage, and their standard errors; arguments and errors as for `prdc`.
+
+    Each score is a mean over samples of one set, of what balls of one set say of them. The error has a part from the
+    scatter of that mean, and a part from the balls or samples of the other set: by how much the score would change
+    without each of them, with the others' radii as they are.
+    """
     a, b = np.asanyarray(a), np.asanyarray(b)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise MetricError(f"Two feature sets (N, F) and (M, F) are needed, not {a.shape} and {b.shape}.")
@@ -79,16 +93,48 @@ def prdc(a: np.ndarray, b: np.ndarray, k: int = 5) -> PRDC:
             f"{len(b)}: give more images or a smaller k."
         )
     radii_a, radii_b = (nearest_squares(x, [x], k, np.arange(len(x)))[0][:, -1] for x in (a, b))
-    in_real = np.zeros(len(b), np.int64)  # the number of real balls that each generated sample lies in
-    in_generated, covered = np.zeros(len(a), bool), np.zeros(len(a), bool)
+    # Samples of one set in balls of the other: b in a's balls, seen from b and from a, and a in b's balls, seen from a.
+    real_of_b, b_of_real, generated_of_a = _Holders(len(b)), _Holders(len(a)), _Holders(len(a))
     for rows, x, columns, y in tiles(a, b):
         within_a, within_b = within(x, y, radii_a[rows, None], radii_b[None, columns])
-        in_real[columns] += within_a.sum(axis=0)
-        covered[rows] |= within_a.any(axis=1)
-        in_generated[rows] |= within_b.any(axis=1)
-    return PRDC(
-        precision=float(np.mean(in_real > 0)),
-        recall=float(np.mean(in_generated)),
-        density=float(np.mean(in_real) / k),
-        coverage=float(np.mean(covered)),
+        real_of_b.add(columns, within_a.T, rows)
+        b_of_real.add(rows, within_a, columns)
+        generated_of_a.add(rows, within_b, columns)
+    counts = real_of_b.counts
+    values = PRDC(
+        precision=float(np.mean(counts > 0)),
+        recall=float(np.mean(generated_of_a.counts > 0)),
+        density=float(np.mean(counts) / k),
+        coverage=float(np.mean(b_of_real.counts > 0)),
     )
+    of_balls = len(a) * np.var(b_of_real.counts / (k * len(b)))
+    errors = PRDC(
+        precision=real_of_b.error(len(a)),
+        recall=generated_of_a.error(len(b)),
+        density=float(math.sqrt(np.var(counts / k) / len(b) + of_balls)),
+        coverage=b_of_real.error(len(b)),
+    )
+    return values, errors
+
+
+class _Holders:
+    """For each sample the number of the other set's samples that hold it, or that it holds, and which if there is one.
+
+    Attributes:
+        counts: int64 (N,).
+        sums: float64 (N,), the sum of their indices, which is the index of a single one.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.counts, self.sums = np.zeros(size, np.int64), np.zeros(size)
+
+    def add(self, places: slice, holds: np.ndarray, others: slice) -> None:
+        """Adds a tile: `holds` (n, m) says which of the other set's samples, whose indices are `others`, count."""
+        self.counts[places] += holds.sum(axis=1)
+        self.sums[places] += holds @ np.arange(others.start, others.stop, dtype=np.float64)
+
+    def error(self, others: int) -> float:
+        """The standard error of the share of samples with one or more, of `others` samples in the other set."""
+        share, alone = np.mean(self.counts > 0), self.counts == 1
+        lost = np.bincount(self.sums[alone].astype(np.int64), minlength=others) / len(self.counts)
+        return float(math.sqrt(share * (1 - share) / len(self.counts) + others * np.var(lost)))

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np, tf
 from mmdgan.metrics.context import Context, Facts
 from mmdgan.metrics.features import tfgan
+from mmdgan.metrics.intervals import around, jackknife
 from mmdgan.metrics.records import make_record
 from mmdgan.metrics.registry import LOWER, Metric, Score, register
 from mmdgan.metrics.scores.ms_ssim import brightness
@@ -24,6 +24,8 @@ SMALLEST = 16
 """The pyramid ends at this side, or before it goes below."""
 MEMORY = 2**28
 """Bytes of projected patches that are held at once."""
+GROUPS, JACKKNIFED = 10, 24
+"""Groups of images that a jackknife leaves out, and directions along which it does."""
 _BATCH_VALUES = 2**21  # brightness values of the images of a batch
 
 
@@ -63,10 +65,14 @@ class SlicedWasserstein(Metric):
 
 
 def _records(context: Context, x: np.ndarray, y: np.ndarray, suffix: str) -> Iterator[dict]:
-    values = sliced_wasserstein(x, y, seed=context.seed)
-    yield make_record(f"SWD mean{suffix}", float(np.mean(values)), len(x), len(y), resize="none")
-    for side, value in zip(levels(x.shape[1]), values, strict=True):
-        yield make_record(f"SWD {side}x{side}{suffix}", float(value), len(x), len(y), resize="none")
+    values, without, scatter = sliced_wasserstein_without(x, y, seed=context.seed)
+    names = ["mean", *(f"{side}x{side}" for side in levels(x.shape[1]))]
+    method = f"Student's quantiles of a jackknife over {GROUPS} groups of images, with the scatter of directions"
+    groups, scatters = [without.mean(axis=0), *without], [np.linalg.norm(scatter) / len(scatter), *scatter]
+    for name, value, parts, other in zip(names, [np.mean(values), *values], groups, scatters, strict=True):
+        error = math.hypot(jackknife(parts), other) if len(x) >= GROUPS else math.nan
+        interval = around(float(value), error, method, GROUPS - 1, least=0.0)
+        yield make_record(f"SWD {name}{suffix}", float(value), len(x), len(y), interval=interval, resize="none")
 
 
 def _choice(context: Context) -> tuple[int, np.ndarray]:
@@ -109,6 +115,35 @@ def sliced_wasserstein(
     Raises:
         MetricError: The images do not fit together, are not square, or have a side that cannot be halved.
     """
+    return sliced_wasserstein_without(
+        x,
+        y,
+        patches_per_image=patches_per_image,
+        projections=projections,
+        seed=seed,
+        svd=svd,
+        epsilon=epsilon,
+        legacy=legacy,
+    )[0]
+
+
+def sliced_wasserstein_without(
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    patches_per_image: int = 64,
+    projections: int = PATCH * PATCH * 3,
+    seed: int = 0,
+    svd: bool = False,
+    epsilon: float = 1e-8,
+    legacy: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As `sliced_wasserstein`, and the distances without each of `GROUPS` groups of images, for a jackknife.
+
+    Returns:
+        (levels,) float64; (levels, GROUPS) float64, the mean over the first `JACKKNIFED` directions without each
+        group of both sets; and (levels,) float64, the standard error over directions.
+    """
     x, y = np.asanyarray(x), np.asanyarray(y)
     if x.ndim != 4 or y.ndim != 4 or x.shape[1:] != y.shape[1:] or x.shape[1] != x.shape[2] or not (len(x) and len(y)):
         raise MetricError(f"Two sets of square images (N, H, H, C) are needed, not {x.shape} and {y.shape}.")
@@ -125,8 +160,13 @@ def sliced_wasserstein(
     columns = max(1, MEMORY // (2 * len(sides) * count * patches_per_image * 4))
     parts = (directions[:, :, start : start + columns] for start in range(0, directions.shape[2], columns))
     first, second = sets
-    total: Any = sum(_summed_distances(first, second, part) for part in parts)
-    return total / directions.shape[2]
+    distances, without = [], np.zeros((len(sides), GROUPS))
+    for number, part in enumerate(parts):
+        found, left_out = _distances(first, second, part, JACKKNIFED if number == 0 else 0)
+        distances.append(found)
+        without += left_out
+    along = np.concatenate(distances, axis=1)
+    return along.mean(axis=1), without, along.std(axis=1) / math.sqrt(max(1, along.shape[1] - 1))
 
 
 def levels(side: int) -> list[int]:
@@ -184,15 +224,28 @@ class _Patches:
         return patches
 
 
-def _summed_distances(x: _Patches, y: _Patches, directions: np.ndarray) -> np.ndarray:
-    """Wasserstein distances along directions (levels, size, P), summed over them: (levels,)."""
-    found = []
-    for a, b in zip(x.projected(directions), y.projected(directions), strict=True):
+def _distances(x: _Patches, y: _Patches, directions: np.ndarray, jackknifed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Wasserstein distances (levels, P) along directions (levels, size, P).
+
+    And (levels, GROUPS), the mean over the first `jackknifed` of them without each group of images.
+    """
+    found, without = [], np.zeros((len(x.places), GROUPS))
+    groups = np.arange(len(x.places[0])) // x.per_image * GROUPS // len(x.images)
+    for level, (a, b) in enumerate(zip(x.projected(directions), y.projected(directions), strict=True)):
+        for one, other in zip(a[:jackknifed], b[:jackknifed], strict=True):
+            without[level] += _without_groups(one, other, groups) / min(jackknifed, len(a))
         a.sort(axis=1)
         b.sort(axis=1)
         a -= b
-        found.append(np.abs(a, out=a).mean(axis=1, dtype=np.float64).sum())
-    return np.array(found)
+        found.append(np.abs(a, out=a).mean(axis=1, dtype=np.float64))
+    return np.array(found), without
+
+
+def _without_groups(a: np.ndarray, b: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Mean distance of sorted values (n,) and (n,) without those of each group of `groups` (n,); (GROUPS,)."""
+    order_a, order_b = np.argsort(a), np.argsort(b)
+    a, b, of_a, of_b = a[order_a], b[order_b], groups[order_a], groups[order_b]
+    return np.array([np.abs(a[of_a != g] - b[of_b != g]).mean(dtype=np.float64) for g in range(GROUPS)])
 
 
 def _draw_places(random: np.random.Generator, count: int, sides: list[int]) -> list[np.ndarray]:
