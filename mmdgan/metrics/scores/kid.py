@@ -43,7 +43,8 @@ class KernelDistance(Metric):
         error = kernel_distance_error(real.features, generated.features, block_size=size)[1]
         interval = around(value, error, f"Student's quantiles over {blocks} blocks of images", freedom=blocks - 1)
         if max(generated.count, real.count) <= largest:
-            interval = Interval(*_interval_of_one_block(real.features, generated.features), "U-statistic over images")
+            low, high = _interval_of_one_block(real.features, generated.features)
+            interval = Interval(min(low, value), max(high, value), "U-statistic over images")
         yield make_record(
             self.scores[0].of(context.label),
             value,
