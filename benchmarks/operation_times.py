@@ -1,8 +1,7 @@
-"""The time of each convolution of a step: forward, input gradient, kernel gradient, beside a large matrix product.
+"""The time of each convolution of a step with both its gradients, by every algorithm, next to a large matrix product.
 
-The operations are counted as a plain convolution's, borders included, so that a way that needs fewer of them shows a
-rate above the matrix product's. In a step, forward pass and kernel gradient share what this table counts twice: the
-transforms of images and kernels.
+Operations are counted as a plain convolution's, borders included, so that an algorithm that needs fewer of them shows a
+rate above the matrix product's.
 """
 
 from __future__ import annotations
@@ -10,94 +9,95 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
-OPERATIONS = ("forward", "input gradient", "kernel gradient")
+DTYPES = ("float32", "bfloat16")
 
 
 def print_operations(networks, batch: int, rounds: int) -> None:
-    """Measures and prints the table.
+    """Measures and prints the table, and rows for `mmdgan.layers.convolution.MEASURED`.
 
     Args:
-        networks: resolved `NetworkSpec`s.
-        batch: images.
-        rounds: of which the median counts.
+        networks: Resolved `NetworkSpec`s.
+        batch: Number of images.
+        rounds: Number of rounds, of which the median counts.
     """
-    tasks: dict[tuple, Callable[[], object]] = {("matrix product 2048", "", ""): _matrix_product()}
-    work, ways = {("matrix product 2048", "", ""): 2 * 2048**3 / 1e9}, {}
+    from mmdgan.layers import convolution
+
+    print(f"\n{'dtype, kernel, strides, side, channels':40}{'way':10}{'GFLOP':>7}{'processor ms':>14}{'GFLOP/s':>9}")
+    product = _median({"": _matrix_product()}, rounds)[""]
+    print(
+        f"{'matrix product 2048, float32':50}{2 * 2048**3 / 1e9:7.2f}{product:14.1f}{2 * 2.048**3 / product * 1e3:9.0f}"
+    )
+    rows = {}
+    for (dtype, size, strides, side, few), (shape, kernel) in _sizes(networks, batch).items():
+        ways = {
+            way: _differentiated(way, dtype, shape, kernel, strides)
+            for way in (convolution.DIRECT, convolution.WINOGRAD, convolution.PATCHES)
+        }
+        times = rows[dtype, size, strides, side, few] = _median(ways, rounds)
+        work = 3 * 2 * kernel[0] * kernel[1] * kernel[2] * kernel[3] * shape[0] * (side**2) / 1e9
+        for way, used in times.items():
+            label = f"{dtype}, {size}x{size}, {strides}, {side}, {few}"
+            print(f"{label:40}{way:10}{work:7.2f}{used:14.1f}{work / used * 1e3:9.0f}")
+    known = sorted(convolution.cpu_features() & {"amx_bf16", "avx512_bf16", "avx512f", "avx2"})
+    print(f"\nfor MEASURED, of a CPU with {', '.join(known) or 'none of the instruction sets that matter'}:")
+    for key, times in rows.items():
+        cells = ", ".join(f'"{way}": {used:.1f}' for way, used in times.items())
+        print(f'        ("{key[0]}", {", ".join(map(str, key[1:]))}): {{{cells}}},')
+
+
+def _sizes(networks, batch: int) -> dict[tuple, tuple[tuple, tuple]]:
+    """The distinct convolutions that have several algorithms: (shape of the images, shape of the kernel)."""
+    found = {}
     for network in networks:
-        for layer in network.layers:
-            if layer.op not in ("c", "tc"):
-                continue
-            functions, operations, ways[layer.name] = _layer(layer, batch)
-            for direct in (False, True) if ways[layer.name] != "direct" else (True,):
-                for name, function in zip(OPERATIONS, functions(direct), strict=True):
-                    key = (f"{network.name}/{layer.name}", name, "direct" if direct else ways[layer.name])
-                    tasks[key], work[key] = function, operations
-    times: dict[tuple, list[tuple[float, float]]] = {key: [] for key in tasks}
-    for index in range(rounds + 2):
-        for key, task in tasks.items():
-            start, used = time.perf_counter(), time.process_time()
-            task()
-            if index >= 2:
-                times[key].append((time.perf_counter() - start, time.process_time() - used))
-    head = f"{'layer':22}{'operation':17}{'way':10}{'GFLOP':>7}{'ms':>8}{'GFLOP/s':>9}"
-    print(f"\n{head}{'processor ms':>14}{'GFLOP per processor second':>28}")
-    for key, values in times.items():
-        elapsed, used = (statistics.median(column) for column in zip(*values, strict=True))
-        rates = work[key] / elapsed, work[key] / used
-        print(
-            f"{key[0]:22}{key[1]:17}{key[2]:10}{work[key]:7.2f}{1e3 * elapsed:8.2f}{rates[0]:9.0f}"
-            f"{1e3 * used:14.2f}{rates[1]:28.0f}"
-        )
+        for part in (part for layer in network.layers for part in layer.parts if part.op in ("c", "tc")):
+            large, small = (part.input_shape, part.output_shape)[:: 1 if part.op == "c" else -1]
+            kernel = (part.kernel, part.kernel, large[0], small[0])
+            few = min(kernel[2:])
+            if (part.kernel, part.strides) in ((3, 1), (4, 2)) and few >= 64 and large[1] == large[2]:
+                for dtype in DTYPES:
+                    found[dtype, part.kernel, part.strides, small[1], few] = ((batch, *large[1:], large[0]), kernel)
+    return found
 
 
-def _layer(spec, batch: int) -> tuple[Callable, float, str]:
-    """A function from "directly?" to the three operations; their GFLOP; and the way that is chosen for them."""
+def _differentiated(way: str, dtype: str, shape: tuple, kernel_shape: tuple, strides: int) -> Callable[[], Any]:
+    """A convolution and its gradients by one algorithm, of which one number is fetched."""
     import tensorflow as tf
 
-    from mmdgan.layers import convolution, convolution as algorithms
+    from mmdgan.layers import convolution
 
-    kernel = tf.random.normal(spec.part("kernel").variables["kernel"], stddev=0.05)
-    part = spec.part("kernel")
-    images = [tf.random.normal((batch, *shape[1:], shape[0])) for shape in (part.input_shape, part.output_shape)]
-    large, small = images if spec.op == "c" else images[::-1]
-    options = (part.strides, part.dilation, part.padding)
-    way = algorithms.choose("float32", tuple(small.shape[:3]), tuple(kernel.shape), *options)
-    down = ("down", lambda: convolution.convolve(large, kernel, *options, "NHWC"))
-    up = ("up", lambda: convolution.convolve_transposed(small, kernel, tuple(large.shape), *options, "NHWC"))
+    x, kernel = (tf.cast(tf.random.normal(s), dtype) for s in (shape, kernel_shape))
 
-    def kernel_gradient():
+    @tf.function(autograph=False)
+    def compute(x, kernel):
         with tf.GradientTape() as tape:
-            tape.watch(kernel)
-            y = convolution.convolve(large, kernel, *options, "NHWC")
-        return tape.gradient(y, kernel, small)
+            tape.watch([x, kernel])
+            y = convolution.convolve(x, kernel, strides, 1, "SAME", "NHWC")
+        return [value[0, 0, 0, 0] for value in (y, *tape.gradient(y, [x, kernel], y))]
 
-    def functions(direct: bool):
-        order = (down, up) if spec.op == "c" else (up, down)
-        return [_timed(function, direct) for function in (*(f for _, f in order), kernel_gradient)]
-
-    size = kernel.shape.num_elements() * batch * small.shape[1] * small.shape[2]
-    return functions, 2 * size / 1e9, way
-
-
-def _timed(function: Callable, direct: bool) -> Callable[[], object]:
-    """The function as a graph, of whose result one number is fetched."""
-    import tensorflow as tf
-
-    from mmdgan.layers import convolution as algorithms
-
-    choose = algorithms.choose
-    graph = tf.function(lambda: tf.reshape(function(), (-1,))[0], autograph=False)
+    choose = convolution.choose
     try:
-        if direct:
-            algorithms.choose = lambda *_: algorithms.DIRECT
-        graph.get_concrete_function()
+        convolution.choose = lambda *_: way
+        compute.get_concrete_function(x, kernel)
     finally:
-        algorithms.choose = choose
-    return lambda: graph().numpy()
+        convolution.choose = choose
+    return lambda: compute(x, kernel)[0].numpy()
 
 
-def _matrix_product() -> Callable[[], object]:
+def _median(tasks: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Milliseconds of the processor for each task, in turns."""
+    times: dict[str, list[float]] = {name: [] for name in tasks}
+    for index in range(rounds + 1):
+        for name, task in tasks.items():
+            used = time.process_time()
+            task()
+            if index:
+                times[name].append(time.process_time() - used)
+    return {name: 1e3 * statistics.median(values) for name, values in times.items()}
+
+
+def _matrix_product() -> Callable[[], Any]:
     import tensorflow as tf
 
     a = tf.random.normal((2048, 2048))

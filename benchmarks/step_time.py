@@ -3,7 +3,7 @@
     python benchmarks/step_time.py --architecture cifar10/DCGAN --batch_size 64 --steps 20 --peer
     python benchmarks/step_time.py --peers        (our step and PyTorch's loops, in float32 and in bfloat16)
     python benchmarks/step_time.py --losses rep,fixed_g        (our step with several losses)
-    python benchmarks/step_time.py --operations        (each layer's operations beside the machine's matrix products)
+    python benchmarks/step_time.py --preset sngan/RESNET_32 --operations        (each convolution by every algorithm)
 
 The parts come from nested graphs of growing content (forward; and the critic's gradient; and the generator's;
 the whole step), timed in turn and subtracted round by round. With --peer every round times both libraries, in
@@ -287,7 +287,9 @@ def _options() -> argparse.Namespace:
     from mmdgan.core.workers import available_cores
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--architecture", default="cifar10/DCGAN", help="preset or path/file.py:NAME")
+    parser.add_argument(
+        "--preset", "--architecture", dest="architecture", default="cifar10/DCGAN", help="or file.py:NAME"
+    )
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--steps", type=int, default=20, help="rounds to measure")
     parser.add_argument("--warm_up", type=int, default=3, help="rounds before them")

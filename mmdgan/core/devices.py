@@ -59,20 +59,6 @@ def check_towers(batch_size: int, replicas: int) -> None:
         )
 
 
-def check_one_replica(steps_per_call: int, jit: bool, precision: str, replicas: int) -> None:
-    """Refuses, for several replicas, ways of running a step that only one device has."""
-    if replicas < 2:
-        return
-    remedies = (
-        (steps_per_call > 1, f"steps_per_call is {steps_per_call}", "leave it out"),
-        (jit, "jit is true", "leave it out"),
-        (precision == "fp16", "precision is fp16", "give --precision=bf16, which needs no scaled losses"),
-    )
-    for chosen, what, remedy in remedies:
-        if chosen:
-            raise ConfigError(f"{what}, which only one device supports, but {replicas} replicas train; {remedy}.")
-
-
 def in_slurm_step() -> bool:
     """Whether this process is one of several tasks that srun has started."""
     return int(os.environ.get("SLURM_STEP_NUM_TASKS") or 1) > 1 and "SLURM_PROCID" in os.environ

@@ -1,14 +1,15 @@
 """Convolutions as TensorFlow's CPU kernels compute and differentiate them correctly, or by algorithms that are faster.
 
-`choose` selects the algorithm by dtype, device and size. The layers see no difference but speed.
+`choose` selects the algorithm by dtype, device and size, of what was measured (`MEASURED`). The layers see no
+difference but speed.
 
 | algorithm | what it is | where it is the fastest |
 |---|---|---|
 | direct | TensorFlow's own convolution | GPUs, large or few pixels, few channels |
-| winograd | `mmdgan.layers.winograd` | float32 on CPUs: wide layers of small images |
+| winograd | `mmdgan.layers.winograd` | wide layers on CPUs |
 | patches | `mmdgan.layers.patches`: neighbourhoods times a matrix | small images in bfloat16 on CPUs with AMX |
 
-docs/speed.md has the measurements behind the sizes below. A CPU without arithmetic of a half precision emulates it, at
+A CPU without arithmetic of a half precision emulates it, at
 many times the cost of float32: its convolutions are computed in float32 and rounded, which makes their sums more exact.
 
 Three defects of TensorFlow's own kernels are worked around, all exactly: dilated convolutions have no gradient on a
@@ -31,6 +32,48 @@ from mmdgan.layers import patches, winograd
 DIRECT, WINOGRAD, PATCHES = "direct", "winograd", "patches"
 
 _OTHER_ALGORITHMS = {WINOGRAD: winograd, PATCHES: patches}
+
+Sizes = dict[tuple[str, int, int, int, int], dict[str, float]]
+
+MEASURED: dict[str, Sizes] = {
+    "avx512_bf16": {  # AMD EPYC (Zen 4), batch 64
+        ("float32", 3, 1, 4, 512): {"direct": 171.4, "winograd": 64.1},
+        ("float32", 3, 1, 8, 128): {"direct": 32.1, "winograd": 20.3},
+        ("float32", 3, 1, 8, 256): {"direct": 121.6, "winograd": 55.1},
+        ("float32", 3, 1, 16, 128): {"direct": 126.4, "winograd": 81.1},
+        ("float32", 3, 1, 16, 256): {"direct": 537.8, "winograd": 243.1},
+        ("float32", 3, 1, 32, 128): {"direct": 530.9, "winograd": 336.7},
+        ("float32", 3, 1, 32, 256): {"direct": 2171.0, "winograd": 971.8},
+        ("float32", 4, 2, 4, 256): {"direct": 179.2, "winograd": 78.8},
+        ("float32", 4, 2, 8, 128): {"direct": 125.5, "winograd": 77.2},
+        ("float32", 4, 2, 16, 64): {"direct": 124.9, "winograd": 117.8},
+        ("bfloat16", 3, 1, 4, 512): {"direct": 98.1, "winograd": 55.1, "patches": 89.3},
+        ("bfloat16", 3, 1, 8, 128): {"direct": 19.5, "winograd": 19.6, "patches": 28.7},
+        ("bfloat16", 3, 1, 8, 256): {"direct": 70.4, "winograd": 38.2, "patches": 85.2},
+        ("bfloat16", 3, 1, 16, 128): {"direct": 68.9, "winograd": 66.7, "patches": 96.5},
+        ("bfloat16", 3, 1, 16, 256): {"direct": 278.6, "winograd": 163.3, "patches": 325.1},
+        ("bfloat16", 3, 1, 32, 128): {"direct": 275.0, "winograd": 270.5, "patches": 375.4},
+        ("bfloat16", 3, 1, 32, 256): {"direct": 1131.5, "winograd": 746.3, "patches": 1388.7},
+        ("bfloat16", 4, 2, 4, 256): {"direct": 145.8, "winograd": 67.7, "patches": 156.8},
+        ("bfloat16", 4, 2, 8, 128): {"direct": 80.5, "winograd": 56.2, "patches": 202.9},
+        ("bfloat16", 4, 2, 16, 64): {"direct": 71.4, "winograd": 96.1, "patches": 323.0},
+    },
+    "": {  # any other CPU: Intel Xeon (Emerald Rapids, without its AMX), batch 64
+        ("float32", 3, 1, 4, 512): {"direct": 152.0, "winograd": 61.0},
+        ("float32", 3, 1, 8, 256): {"direct": 89.3, "winograd": 55.9},
+        ("float32", 3, 1, 16, 128): {"direct": 85.8, "winograd": 76.7},
+        ("float32", 4, 2, 4, 256): {"direct": 148.2, "winograd": 85.8},
+        ("float32", 4, 2, 8, 128): {"direct": 88.3, "winograd": 81.9},
+    },
+}
+"""Milliseconds of one thread for a convolution and both its gradients, by the CPU's instruction set and by (dtype,
+kernel, strides, side of the result, smaller number of channels); `benchmarks/step_time.py --operations` prints rows."""
+
+_MARGIN = 0.95
+"""Another way than TensorFlow's must take at most this share of its time."""
+
+MOST_TILE_BYTES = 2**28
+"""The largest array of tiles that Winograd's filtering may make: 2.25 times as large as a layer's images, or less."""
 
 _NATIVE = {"bfloat16": {"amx_bf16", "avx512_bf16", "bf16"}, "float16": {"amx_fp16", "avx512_fp16", "fphp"}}
 """Instruction sets that make a half precision faster than float32, on x86 and ARM."""
@@ -120,12 +163,27 @@ def choose(dtype: str, shape: tuple, kernel_shape: tuple, strides: int, dilation
     if not plain or not on_cpu() or (kernel_shape[0], strides) not in ((3, 1), (4, 2)):
         return DIRECT
     side, pixels, few = max(height, width), batch * height * width, min(kernel_shape[2:])
-    if dtype == "bfloat16":
-        suits = "amx_bf16" in cpu_features() and side <= 8 and pixels >= 256 and few >= 64
-        return PATCHES if suits else DIRECT
-    if dtype == "float32" and side <= 16 and pixels >= 512 and few >= 128:
-        return WINOGRAD
-    return DIRECT
+    if dtype == "bfloat16" and "amx_bf16" in cpu_features():  # not measured
+        return PATCHES if side <= 8 and pixels >= 256 and few >= 64 else DIRECT
+    # A tile of 4 x 4 results has 6 x 6 points, or 5 x 5 of the 4 phases of strides 2.
+    inputs, outputs = kernel_shape[2:]
+    numbers = 2.25 * max(inputs, outputs) if strides == 1 else 25 / 16 * max(4 * inputs, outputs)
+    if pixels < 512 or 4 * pixels * numbers > MOST_TILE_BYTES:
+        return DIRECT
+    return _fastest((dtype, kernel_shape[0], strides), side, few)
+
+
+def _fastest(kind: tuple[str, int, int], side: int, few: int) -> str:
+    """The way that was the fastest at the next size that was measured: images not smaller, channels not more."""
+    measured = MEASURED[next(name for name in MEASURED if not name or name in cpu_features())]
+    times = {
+        size[3:]: ways for size, ways in measured.items() if size[:3] == kind and side <= size[3] and few >= size[4]
+    }
+    if not times:
+        return DIRECT
+    found = times[min(times, key=lambda size: (size[0], -size[1]))]
+    way = min(found, key=lambda name: found[name])
+    return way if found[way] <= _MARGIN * found[DIRECT] else DIRECT
 
 
 def arithmetic(dtype: str) -> str:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdgan.core.devices import check_batch, check_one_replica, check_towers
+from mmdgan.core.devices import check_batch, check_towers
 from mmdgan.core.errors import CheckpointError, ConfigError, DataError
 from mmdgan.core.lock import FolderLock
 from mmdgan.core.options import defaults, fields_with
@@ -478,7 +478,6 @@ def start_replicas(experiment: Experiment, say: Say = log) -> Replicas:
 
     replicas = prepare_tensorflow(e.devices, begin, e.seed if e.deterministic else None)
     check_batch(e.batch_size, replicas.count, e.micro_batch)
-    check_one_replica(e.steps_per_call, e.jit, e.precision, replicas.count)
     if e.replica_losses == "local" and e.loss_function().least_batch > 1:
         check_towers(e.batch_size, replicas.count)
     if replicas.count > 1:

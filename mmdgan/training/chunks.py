@@ -22,20 +22,21 @@ from mmdgan.layers.normalization import combined_moments
 class Rows:
     """A tensor (b, ...) of each chunk: `read` gives that of one, `whole` puts them together."""
 
-    def __init__(self, array: tf.TensorArray, shape: tf.TensorShape, count: int) -> None:
+    def __init__(self, array: tf.TensorArray | tf.Tensor, shape: tf.TensorShape, count: int) -> None:
         self._array, self._shape, self._count = array, shape, count
 
     def read(self, number: tf.Tensor) -> tf.Tensor:
         """The tensor of one chunk."""
-        return tf.ensure_shape(self._array.read(number), self._shape)
+        tensor = self._array[number] if tf.is_tensor(self._array) else self._array.read(number)
+        return tf.ensure_shape(tensor, self._shape)
 
     def stacked(self) -> tf.Tensor:
         """The tensors of all chunks along a new axis: (chunks, b, ...)."""
-        return self._array.stack()
+        return self._array if tf.is_tensor(self._array) else self._array.stack()
 
     def whole(self) -> tf.Tensor:
         """The tensors of all chunks along their first axis: (n, ...)."""
-        return tf.reshape(self._array.stack(), (self._count * self._shape[0], *self._shape[1:]))
+        return tf.reshape(self.stacked(), (self._count * self._shape[0], *self._shape[1:]))
 
 
 class Objective(NamedTuple):
@@ -73,6 +74,7 @@ class Chunked:
         tensors: Floating-point tensors in any structure that all chunks use, such as effective kernels.
         batch_norms: Number of batch norms that the function calls in training mode, each once.
         dtype: Dtype of outputs, of moments, and of the gradients for inputs.
+        jit: Whether XLA compiles each pass over the chunks; what replicas exchange is between the passes.
     """
 
     def __init__(
@@ -83,9 +85,10 @@ class Chunked:
         tensors: Any = (),
         batch_norms: int = 0,
         dtype: str = "float32",
+        jit: bool = False,
     ) -> None:
         self._count, self._inputs, self._function, self._tensors = count, inputs, function, tensors
-        self._dtype = dtype
+        self._dtype, self._jit = dtype, jit
         self._norms: list[tuple[Any, int, int]] = []  # layer, rank, count; in the order of the calls
         self._moments: list[tuple[tf.Tensor, ...]] = []
         for _ in range(batch_norms):
@@ -210,11 +213,15 @@ class Chunked:
             sums = [tf.ensure_shape(total + more, total.shape) for total, more in zip(sums, added, strict=True)]
             return number + 1, sums, [array.write(number, row) for array, row in zip(arrays, kept, strict=True)]
 
-        arrays = [tf.TensorArray(self._dtype, self._count) for _ in range(rows)]
-        start = (tf.constant(0), list(zeros), arrays)
-        # One after the other: each chunk needs the memory of all its activations.
-        options = {"parallel_iterations": 1, "maximum_iterations": self._count}
-        _, sums, arrays = tf.while_loop(lambda number, *_: number < self._count, step, start, **options)
+        def run() -> tuple[list, list]:
+            arrays = [tf.TensorArray(self._dtype, self._count) for _ in range(rows)]
+            start = (tf.constant(0), list(zeros), arrays)
+            # One after the other: each chunk needs the memory of all its activations.
+            options = {"parallel_iterations": 1, "maximum_iterations": self._count}
+            _, sums, arrays = tf.while_loop(lambda number, *_: number < self._count, step, start, **options)
+            return list(sums), [array.stack() for array in arrays] if self._jit else list(arrays)
+
+        sums, arrays = tf.function(run, autograph=False, jit_compile=True)() if self._jit else run()
         return list(sums), [Rows(array, shape, self._count) for array, shape in zip(arrays, shapes, strict=True)]
 
 

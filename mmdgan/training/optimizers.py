@@ -24,6 +24,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mmdgan.core import replicas
 from mmdgan.core.errors import ConfigError
 from mmdgan.training.aids.settings import Aids
 
@@ -291,24 +292,19 @@ class LossScale:
         inverse = 1 / self.scale  # a power of two: exact
         return [gradient * tf.cast(inverse, gradient.dtype) for gradient in gradients]
 
-    def update_if_finite(self, gradients: Sequence[tf.Tensor], update: Callable[[], None]) -> None:
-        """Calls `update` if all gradients are finite, and adapts the scale."""
+    @staticmethod
+    def is_finite(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Whether all gradients are finite, on all replicas."""
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
+        return replicas.mean_over_replicas(tf.cast(finite, tf.float32)) > 1 - 1e-6
 
-        def good() -> Any:
-            update()
-            steps = self.good_steps + 1
-            grow = steps >= GROWTH_STEPS
-            self.scale.assign(tf.where(grow, tf.minimum(self.scale * 2, LARGEST_SCALE), self.scale))
-            self.good_steps.assign(tf.where(grow, tf.zeros_like(steps), steps))
-            return tf.constant(True)
-
-        def overflow() -> Any:
-            self.scale.assign(tf.maximum(self.scale / 2, 1.0))
-            self.good_steps.assign(0)
-            return tf.constant(False)
-
-        tf.cond(finite, good, overflow)
+    def adapt(self, finite: tf.Tensor) -> None:
+        """Adapts the scale after a step whose gradients were finite, or were not."""
+        steps = self.good_steps + 1
+        grow = steps >= GROWTH_STEPS
+        good = tf.where(grow, tf.minimum(self.scale * 2, LARGEST_SCALE), self.scale)
+        self.scale.assign(tf.where(finite, good, tf.maximum(self.scale / 2, 1.0)))
+        self.good_steps.assign(tf.where(finite, tf.where(grow, tf.zeros_like(steps), steps), tf.zeros_like(steps)))
 
 
 def _handle(variable: tf.Variable) -> tf.Tensor:

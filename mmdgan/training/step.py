@@ -31,7 +31,7 @@ import tensorflow as tf
 
 from mmdgan import losses, tf1
 from mmdgan.core import random, replicas
-from mmdgan.core.devices import REPLICA_LOSSES, check_one_replica
+from mmdgan.core.devices import REPLICA_LOSSES
 from mmdgan.core.errors import ConfigError, DataError
 from mmdgan.core.types import TensorLike
 from mmdgan.layers import scope
@@ -115,7 +115,8 @@ class GanStep(tf.Module):
         seed: Seed of codes, labels and the loss's random numbers, which are functions of (seed, step).
         replica_losses: "gathered": the loss of the scores of all replicas; "local": each replica takes the loss of its
             own samples, with its own batch statistics, and gradients and moving averages are averaged (towers).
-        jit: Whether XLA compiles the networks, the loss and their gradients; on one device.
+        jit: Whether XLA compiles the networks, the loss and their gradients; on several devices the networks and
+            their gradients, in passes between the reductions over the replicas (as `micro_batch` takes them).
         fixed_critic: Freezes the critic: it runs in inference mode, and no step changes its weights, moving averages or
             spectral vectors. A critic without weights is always frozen, and so is one with ``trainable=False``; layers
             and generators with ``trainable=False`` keep all of that, too. Freeze them before the first step.
@@ -129,7 +130,7 @@ class GanStep(tf.Module):
         gathers: Whether the loss is that of the scores of all replicas.
         average: Average of the generator's weights; None without it.
         ada: Adapts the probability of augmentation; None without it.
-        loss_scale: Dynamic scale of the losses of float16 networks, on one device; None otherwise.
+        loss_scale: Dynamic scale of the losses of float16 networks; None otherwise.
         loss_state: Variables that the loss keeps from step to step, by name.
 
     Raises:
@@ -193,7 +194,6 @@ class GanStep(tf.Module):
         aids.check_with(imbalanced_update=imbalanced_update, jit=jit, critic_learns=not self.fixed_critic)
         self.replicas = Replicas.current()
         self.replicas.check_variables([v.value for net in self._networks for v in net.variables])
-        check_one_replica(1, jit, generator.precision, self.replicas.count)
         names = (optimizer, optimizer) if isinstance(optimizer, str) else optimizer
         if not (isinstance(names, Sequence) and len(names) == 2 and all(isinstance(name, str) for name in names)):
             raise ConfigError(
@@ -205,7 +205,10 @@ class GanStep(tf.Module):
         self.optimizer_dis.build(discriminator.trainable_variables)
         self.optimizer_gen.build(generator.trainable_variables)
         self.average = None if aids.ema is None else WeightAverage(generator, aids.ema)
-        self._compute = random.Compiled(self._differentiate) if jit else self._differentiate
+        # XLA compiles no reduction over replicas: of several it compiles the passes between them.
+        self._jit_of_parts = jit and self.replicas.count > 1
+        jit_of_all = jit and not self._jit_of_parts
+        self._compute = random.Compiled(self._differentiate) if jit_of_all else self._differentiate
 
     def _make_critic_input(self) -> CriticInput | None:
         if not self.aids.augment and self.aids.instance_noise is None:
@@ -328,7 +331,8 @@ class GanStep(tf.Module):
     def _differentiate(self, *batch: TensorLike) -> tuple[tuple, list]:
         """Returns a replica's (losses, regularisers, gradients, next values, next state) and the values' variables."""
         forward: Computed
-        if self.micro_batch is None or batch_size(tf.convert_to_tensor(batch[0])) == self.micro_batch:
+        size = batch_size(tf.convert_to_tensor(batch[0]))
+        if self.micro_batch in (None, size) and not self._jit_of_parts:
             forward = whole = self._forward(*batch)
             gradients = self._gradients(whole)
         else:
@@ -553,8 +557,9 @@ class GanStep(tf.Module):
     ) -> tuple[Computed, tuple[list[tf.Tensor], list[tf.Tensor]]]:
         """As `_forward` and `_gradients`, with `micro_batch` images in memory at a time."""
         real, labels = tf.convert_to_tensor(real), _checked_labels(labels, self.discriminator)
-        count, size = batch_size(real), self.micro_batch
-        if not isinstance(count, int) or size is None or count % size:
+        count = batch_size(real)
+        size = self.micro_batch or count
+        if not isinstance(count, int) or count % size:
             raise ConfigError(f"micro_batch is {size}, but each replica takes {count} images a step; give a divisor.")
         codes, labels_gen = self._draw(count, codes, labels_gen)
         uniform, views = self._interpolation(count), [self._view(count, which) for which in (REAL, GENERATED)]
@@ -600,7 +605,7 @@ class GanStep(tf.Module):
             more = tape_of_norms.gradient(pairs[0], variables[network], pairs[1], zero)
             return [a + b for a, b in zip(total[0], more, strict=True)]
 
-        chunked = functools.partial(Chunked, count // size, dtype=dis.variable_dtype)
+        chunked = functools.partial(Chunked, count // size, dtype=dis.variable_dtype, jit=self._jit_of_parts)
         zero = tf.UnconnectedGradients.ZERO
         scale = tf.constant(1.0, dis.variable_dtype)
         if self.loss_scale is not None:
@@ -691,18 +696,26 @@ class GanStep(tf.Module):
         """Updates both players or one on (real, codes, labels, labels_gen); returns the losses before that."""
         variables: list = []
 
+        several = self.replicas.count > 1
+        # Of several replicas none can leave the update out: it is taken back after an overflow.
+        before = [tf.identity(v) for v in self._updated_variables()] if several and self.loss_scale is not None else []
+
         def learn(*given: TensorLike) -> Any:
             results, variables[:] = self._compute(*map(self.replicas.share, given))
             computed, regularisers, gradients, updates, state = results
-            if self.loss_scale is None:
+            finite = tf.constant(True)
+            if self.loss_scale is not None:
+                finite = self.loss_scale.is_finite(tf.nest.flatten(gradients))
+            if self.loss_scale is None or several:
                 self._apply(gradients, update_dis, update_gen)
+                gradients = ()
             computed, state = self._over_replicas(({**computed, **regularisers}, state))
-            return computed, state, updates, () if self.loss_scale is None else gradients
+            return computed, state, updates, gradients, finite
 
-        computed, state, values, gradients = self.replicas.run(learn, *batch)
+        computed, state, values, gradients, finite = self.replicas.run(learn, *batch)
 
         def update() -> None:
-            if self.loss_scale is not None:
+            if gradients:
                 self._apply(gradients, update_dis, update_gen)
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
@@ -713,9 +726,22 @@ class GanStep(tf.Module):
 
         if self.loss_scale is None:
             update()
+        elif several:
+            update()
+            for variable, value in zip(self._updated_variables(), before, strict=True):
+                variable.assign(tf.where(finite, variable, value))
+            self.loss_scale.adapt(finite)
         else:
-            self.loss_scale.update_if_finite(tf.nest.flatten(gradients), update)
+            tf.cond(finite, update, lambda: None)
+            self.loss_scale.adapt(finite)
         return computed
+
+    def _updated_variables(self) -> list[tf.Variable]:
+        """All variables that an update may change."""
+        optimizers = [v.value for optimizer in (self.optimizer_dis, self.optimizer_gen) for v in optimizer.variables]
+        networks = [v.value for net in self._networks for v in net.variables]
+        average = [] if self.average is None else list(self.average.state().values())
+        return [*networks, *optimizers, *self.loss_state.values(), *average]
 
     def _apply(self, gradients: Sequence[Sequence[tf.Tensor]], update_dis: bool, update_gen: bool) -> None:
         """Updates the critic and the generator by the mean of the replicas' gradients; Keras applies their sum."""

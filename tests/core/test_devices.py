@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from mmdgan.core.devices import check_batch, check_devices, check_one_replica, check_towers
+from mmdgan.core.devices import check_batch, check_devices, check_towers
 from mmdgan.core.errors import ConfigError
 from mmdgan.runs.experiment import Experiment
 from mmdgan.training import distribution
@@ -145,18 +145,3 @@ def test_workers_are_the_tasks_of_a_slurm_step(monkeypatch):
     monkeypatch.delenv("SLURM_STEP_NODELIST")
     with pytest.raises(ConfigError, match="Slurm's variables do not name the workers .*; start them by srun"):
         distribution._cluster((), None)
-
-
-@pytest.mark.parametrize(
-    ("steps_per_call", "jit", "precision", "sentence"),
-    [
-        (5, False, "float32", "steps_per_call is 5, .* but 2 replicas train; leave it out"),
-        (1, True, "float32", "jit is true, .* leave it out"),
-        (1, False, "fp16", "precision is fp16, .* give --precision=bf16"),
-    ],
-)
-def test_what_one_device_knows_alone_is_refused_for_several(steps_per_call, jit, precision, sentence):
-    with pytest.raises(ConfigError, match=sentence):
-        check_one_replica(steps_per_call, jit, precision, 2)
-    check_one_replica(steps_per_call, jit, precision, 1)
-    check_one_replica(1, False, "bf16", 2)

@@ -12,6 +12,9 @@ from mmdgan import losses
 from mmdgan.training import GanStep
 from tests.helpers.networks import SMALLEST
 
+WAYS = {"several": {}, "jit": {"jit": True}, "micro_batch": {"micro_batch": 2}, "fp16": {"precision": "fp16"}}
+"""Ways to run steps, each two in one call."""
+
 
 def images(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)

@@ -29,6 +29,11 @@ def main(out: str, addresses: str, index: int) -> None:
         losses, moved = replicas.moves(gan, replicas.images(8)[own])
         found |= {f"{loss}/losses/{name}": value for name, value in losses.items()}
         found |= {f"{loss}/moved/{name}": value for name, value in moved.items()}
+    for name, options in replicas.WAYS.items():
+        gan = replicas.small_gan("rep", strategy, **options)
+        batches = np.stack([replicas.images(8, step)[own] for step in range(2)])
+        found[f"way/{name}"] = gan.steps(batches)["loss_dis"].numpy()
+        found |= {f"way/{name}/{key}": value for key, value in replicas.values(gan).items()}
     gan = replicas.small_gan("rand_g_mix", strategy, lr=1e-3, optimizer="adam", mix_threshold=0.0)
     for step in range(50):
         gan.step(replicas.images(8, step)[own])

@@ -115,7 +115,7 @@ CIFAR_LAYERS = [((64, 4, 4), (3, 3, 512, 512), 1), ((64, 4, 4), (4, 4, 256, 512)
         ({"avx512f"}, "float16", "float32", convolution.WINOGRAD),
         ({"avx512f", "avx512_bf16", "amx_bf16"}, "float32", "float32", convolution.WINOGRAD),
         ({"avx512f", "avx512_bf16", "amx_bf16"}, "bfloat16", "bfloat16", convolution.PATCHES),
-        ({"avx512f", "avx512_bf16"}, "bfloat16", "bfloat16", convolution.DIRECT),
+        ({"avx512f", "avx512_bf16"}, "bfloat16", "bfloat16", convolution.WINOGRAD),
         ({"avx512_fp16"}, "float16", "float16", convolution.DIRECT),
         ({"avx512f"}, "float64", "float64", convolution.DIRECT),
     ],
@@ -125,6 +125,29 @@ def test_the_algorithm_depends_on_dtype_and_cpu(shape, kernel, strides, features
     monkeypatch.setattr(convolution, "cpu_features", lambda: frozenset(features))
     assert convolution.arithmetic(dtype) == computed
     assert convolution.choose(computed, shape, kernel, strides, 1, "SAME") == chosen
+
+
+AMD = ("avx512f", "avx512_bf16")
+
+
+@pytest.mark.parametrize(
+    ("features", "dtype", "shape", "kernel", "strides", "chosen"),
+    [
+        (AMD, "float32", (64, 32, 32), (3, 3, 256, 256), 1, convolution.WINOGRAD),
+        ((), "float32", (64, 32, 32), (3, 3, 256, 256), 1, convolution.DIRECT),  # not measured there
+        (AMD, "float32", (256, 32, 32), (3, 3, 256, 256), 1, convolution.DIRECT),  # tiles of 600 MB
+        (AMD, "float32", (64, 48, 48), (3, 3, 256, 256), 1, convolution.DIRECT),  # larger than what was measured
+        (AMD, "float32", (64, 12, 12), (3, 3, 160, 192), 1, convolution.WINOGRAD),  # as 16 x 16 pixels, 128 channels
+        (AMD, "float32", (64, 16, 16), (3, 3, 96, 512), 1, convolution.DIRECT),
+        (AMD, "bfloat16", (64, 16, 16), (4, 4, 64, 128), 2, convolution.DIRECT),
+        (AMD, "bfloat16", (64, 16, 16), (3, 3, 128, 128), 1, convolution.DIRECT),
+        (AMD, "bfloat16", (64, 16, 16), (3, 3, 256, 256), 1, convolution.WINOGRAD),
+    ],
+)
+def test_the_algorithm_follows_the_measurements(features, dtype, shape, kernel, strides, chosen, monkeypatch):
+    monkeypatch.setattr(convolution, "on_cpu", lambda: True)
+    monkeypatch.setattr(convolution, "cpu_features", lambda: frozenset(features))
+    assert convolution.choose(dtype, shape, kernel, strides, 1, "SAME") == chosen
 
 
 @pytest.mark.parametrize(

@@ -75,3 +75,21 @@ def test_winograd_rounds_as_little_as_a_plain_sum(size, strides):
     ]
     assert errors[0] < 2.5 * errors[1]
     assert errors[0] < 2e-6
+
+
+@pytest.mark.parametrize(("size", "strides"), [(3, 1), (4, 2)])
+def test_in_bfloat16_results_and_gradients_are_within_the_stated_error(size, strides):
+    x, kernel = tf.nn.relu(drawn(8, 8, 8, 128)), drawn(size, size, 128, 64, seed=1)
+    upstream = drawn(8, 8 // strides, 8 // strides, 64, seed=2)
+
+    def computed(convolve, dtype):
+        images, weights = (tf.cast(v, dtype) for v in (x, kernel))
+        with tf.GradientTape() as tape:
+            tape.watch([images, weights])
+            y = convolve(images, weights, strides)
+        assert y.dtype == dtype
+        return y, *tape.gradient(y, [images, weights], tf.cast(upstream, dtype))
+
+    exact = computed(lambda a, b, s: tf.nn.conv2d(a, b, s, "SAME"), tf.float64)
+    for found, value in zip(computed(winograd.convolve, tf.bfloat16), exact, strict=True):
+        assert 1e-3 < float(tf.norm(tf.cast(found, tf.float64) - value) / tf.norm(value)) < 0.025

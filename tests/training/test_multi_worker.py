@@ -17,7 +17,7 @@ import pytest
 
 from mmdgan.training.checkpoints import saved_steps
 from tests.conftest import PROJECT, script_environment
-from tests.helpers.replicas import images, moves, small_gan
+from tests.helpers.replicas import WAYS, images, moves, small_gan
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +56,10 @@ def test_two_processes_make_the_step_of_one_device(tmp_path):
         for name, move in moved.items():
             error, size = np.linalg.norm(chief[f"{loss}/moved/{name}"] - move), np.linalg.norm(move)
             assert error <= 1e-5 * size + 2.4e-7 * np.sqrt(move.size), (loss, name, error, size)
+    for way, options in WAYS.items():
+        gan = small_gan("rep", **({} if way == "jit" else options))
+        expected = gan.steps(np.stack([images(8, step) for step in range(2)]))["loss_dis"]
+        np.testing.assert_allclose(chief[f"way/{way}"], expected, atol=2e-3 if way == "fp16" else 1e-5, err_msg=way)
 
 
 def run_words(tiny_architecture: str, where: str, index: str, results, *more: str) -> list[str]:

@@ -7,6 +7,7 @@ import tensorflow as tf
 from mmdgan import tf1
 from mmdgan.core.errors import ConfigError
 from mmdgan.training import Checkpoints
+from mmdgan.training.aids.settings import Aids
 from mmdgan.training.distribution import make_strategy
 from tests.helpers.networks import SMALLEST
 from tests.helpers.replicas import assert_same, images, moves, small_gan, values
@@ -27,6 +28,8 @@ CONDITIONAL = {
     "discriminator": [SMALLEST["discriminator"][0], {**SMALLEST["discriminator"][1], "type": "project", "out": 1}],
 }
 
+
+SCALE = ("loss_scale/scale", "loss_scale/good_steps")
 
 shared_gan = Shared(small_gan)
 
@@ -153,3 +156,47 @@ def test_networks_of_another_place_and_batches_of_another_size_are_refused(strat
         shared_gan("rep", strategy).step(images(7))
     with pytest.raises(ConfigError, match="replica_losses is 'mean'; give one of gathered, local"):
         small_gan("rep", replica_losses="mean")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["rep_gp", "rand_g_mix"])
+def test_compiled_replicas_make_the_step_of_one_device(loss, strategy):
+    """XLA compiles the passes between the reductions."""
+    one, two = small_gan(loss), small_gan(loss, strategy, jit=True)
+    assert_same(moves(two, images(BATCH)), moves(one, images(BATCH)), 1e-5)
+    definition = two._train.get_concrete_function(images(BATCH), None, None, None, True, True).graph.as_graph_def()
+    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+    assert any(node.attr["_XlaMustCompile"].b for node in nodes)
+
+
+@pytest.mark.slow
+def test_several_steps_in_one_call_are_the_steps_of_one_device(strategy):
+    one, two = small_gan("rep"), small_gan("rep", strategy)
+    batches = np.stack([images(BATCH, seed) for seed in range(3)])
+    expected = [float(one.step(batch)["loss_dis"]) for batch in batches]
+    np.testing.assert_allclose(two.steps(batches)["loss_dis"], expected, atol=1e-5)
+    assert_same(({}, values(two)), ({}, values(one)), 1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("aids", [Aids(), Aids(ema=0.9, clip_norm=1.0)])
+def test_float16_replicas_skip_the_steps_that_one_device_skips(aids, strategy):
+    """A scale at which gradients overflow, until it has been halved often enough; then steps that count."""
+    options = {"precision": "fp16", "aids": aids, "optimizer": "adam", "lr": 1e-3}
+    one, two = small_gan("rep", **options), small_gan("rep", strategy, **options)
+    skipped = []
+    for gan in (one, two):
+        gan.loss_scale.scale.assign(2.0**24)
+    for step in range(12):
+        before = [values(gan) for gan in (one, two)]
+        losses = [float(gan.step(images(BATCH, step))["loss_dis"]) for gan in (one, two)]
+        assert losses[1] == pytest.approx(losses[0], rel=2e-3, abs=2e-3)
+        now = [values(gan) for gan in (one, two)]
+        assert now[0]["loss_scale/scale"] == now[1]["loss_scale/scale"]
+        still = [
+            all(np.array_equal(new[name], old[name]) for name in new if name not in ("global_step", *SCALE))
+            for new, old in zip(now, before, strict=True)
+        ]
+        assert still[0] == still[1]
+        skipped.append(still[1])
+    assert True in skipped and False in skipped
