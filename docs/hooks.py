@@ -19,12 +19,13 @@ DOCS = Path(__file__).resolve().parent
 PROJECT = DOCS.parent
 sys.path[:0] = [str(place) for place in (PROJECT, DOCS) if str(place) not in sys.path]
 
-from generated import cli, dictionary, losses, mathml, presets  # noqa: E402
+from generated import api, cli, dictionary, losses, mathml, presets  # noqa: E402
 
 ELSEWHERE = {"data.md": "Data/ReadMe.md", "published.md": "Results/published/README.md"}
 """Pages that are files outside of `docs/`: page -> file, from the project's folder."""
 
 GENERATED: dict[str, Callable[[], str]] = {
+    **api.pages(),
     **cli.pages(),
     "reference/dictionary.md": dictionary.page,
     "reference/losses.md": losses.page,

@@ -93,7 +93,7 @@ def _navigation(text: str) -> list:
 
 def test_every_page_is_in_the_navigation(generated):
     config = types.SimpleNamespace(nav=_navigation((PROJECT / "mkdocs.yml").read_text(encoding="utf-8")))
-    listed = set(re.findall(r"[\w/-]+\.md", str(HOOKS.on_config(config).nav)))
+    listed = set(re.findall(r"[\w/.-]+\.md", str(HOOKS.on_config(config).nav)))
     assert listed == {page.relative_to(DOCS).as_posix() for page in PAGES} | set(generated)
 
 
@@ -209,6 +209,41 @@ def test_values_are_told_as_the_checks_tell_them():
     assert allowed("padding") == "'SAME', 'VALID'"
     assert allowed("kernel") == "a positive integer"
     assert allowed("w_p") == "anything"
+
+
+def _faces() -> dict[str, list[str]]:
+    """The packages with public names, and these names."""
+    files = [
+        file for file in (PROJECT / "mmdgan").rglob("__init__.py") if "__all__" in file.read_text(encoding="utf-8")
+    ]
+    names = [".".join(file.parent.relative_to(PROJECT).parts) for file in files]
+    return {name: importlib.import_module(name).__all__ for name in names}
+
+
+def test_every_public_name_has_an_entry(generated):
+    faces = _faces()
+    assert {"mmdgan", "mmdgan.losses", "mmdgan.mmd", "mmdgan.data.synthetic"} <= set(faces) and len(faces) > 14
+    for face, names in faces.items():
+        page = generated[f"reference/api/{face.partition('.')[2]}.md" if "." in face else "reference/api.md"]
+        headings = re.findall(r"^(?:      heading: |## )(mmdgan\S+)", page, flags=re.MULTILINE)
+        own = [f"{face}.{name}" for name in names if f"{face}.{name}" not in faces and f"{face}.{name}" != "mmdgan.tf1"]
+        assert sorted(headings) == sorted(own), face
+        assert len(re.findall(r"^::: |\nThe same as ", page, flags=re.MULTILINE)) == len(own), face
+    assert "heading: mmdgan.tf1.import_checkpoint" in generated["reference/api/tf1.md"]
+    assert "heading: mmdgan.sampling.slerp" in generated["reference/api/sampling.md"]
+    assert "members: ['__call__', 'least_batch', 'initial_state'" in generated["reference/api/losses.md"]
+
+
+@pytest.mark.slow
+def test_the_examples_of_the_reference_run(tmp_path):
+    programs = [
+        text for page in HOOKS.api.EXAMPLES.values() for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    ]
+    program = "\n".join(programs).replace("max_step=200", "max_step=3").replace(".fit(10)", ".fit(2)")
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, env=script_environment(), capture_output=True, text=True, timeout=1800)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "samples.png").is_file() and "SWD mean" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -332,4 +367,8 @@ def test_the_site_is_built_without_warnings_and_asks_for_nothing(tmp_path):
         fetched = loads.findall(page.read_text(encoding="utf-8"))
         assert not fetched, f"{page.name} loads {fetched}"
     assert not list((tmp_path / "site").rglob("*.py"))
-    assert "GanStep" in (tmp_path / "site/reference/api.html").read_text(encoding="utf-8")
+    for name in ("mmdgan.training.GanStep", "mmdgan.losses.get", "mmdgan.metrics.score", "mmdgan.data.synthetic.get"):
+        package, _, _ = name.removeprefix("mmdgan.").rpartition(".")
+        text = (tmp_path / f"site/reference/api/{package}.html").read_text(encoding="utf-8")
+        assert re.search(rf'<h2 id="{re.escape(name)}"[^>]*>\s*{re.escape(name)}\s', text), name
+    assert 'id="mmdgan.open_run"' in (tmp_path / "site/reference/api.html").read_text(encoding="utf-8")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 NETWORKS = ("generator", "critic")
+"""Networks that can be exported."""
 TOLERANCE = 1e-5
 """Largest difference between an exported network and the run's, as a share of the largest output (or of 1)."""
 

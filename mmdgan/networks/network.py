@@ -26,7 +26,9 @@ from mmdgan.layers.linear import SPECTRAL_MODES, SpectralLayer
 from mmdgan.networks.blocks import BLOCKS, batch_shape
 
 PRECISIONS = {"float32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16", "float64": "float64"}
+"""Names of precisions, and the Keras dtype policies that they stand for."""
 DATA_FORMATS = ("channels_first", "channels_last")
+"""Memory layouts of images."""
 
 _REGISTERED = "mmdgan>Network"
 
