@@ -178,7 +178,9 @@ def test_formulas_become_mathml():
 
     for name, entry in ENTRIES.items():
         formulas = [minidom.parseString(HOOKS.mathml.mathml(part)) for part in entry.formula.split("; ", 1)]
-        assert len(formulas) == 2 and all(formula.getElementsByTagName("mi") for formula in formulas), name
+        assert len(formulas) == 2 and all(
+            each.getElementsByTagName("mi") + each.getElementsByTagName("mn") for each in formulas
+        ), name
     pages = [make() for make in HOOKS.GENERATED.values()] + [page.read_text(encoding="utf-8") for page in PAGES]
     shown = "".join(re.findall(r"<math.*?</math>", HOOKS.mathml.rendered("\n".join(pages)), flags=re.DOTALL))
     assert shown.count("<math ") > 60 and "\\" not in shown and "$`" not in HOOKS.mathml.rendered("\n".join(pages))

@@ -28,6 +28,7 @@ Both losses are minimised. Means of `logistic`, `minimax`, `hinge` and `wasserst
 | $`N(z)`$ | $`\MMD^2`$ between z and a normal, by closed forms; `ref_normal` is the mean squared distance within it |
 | $`N_+, N_-`$ | the same with normals around +0.5 and -0.5 |
 | $`g', x'`$ | mixed groups: a pair $`(g_i, x_i)`$ changes sides, more often while $`L_G`$ stays above `mix_threshold` |
+| $`V`$ | the field of `drift` at a generated score: attraction by data, less repulsion by generated ones |
 | $`\tilde{g}, \tilde{x}`$ | scores with Gaussian noise, which grows while $`L_G`$ stays above `mix_threshold` |
 
 The default weights (0, -1) make the critic's loss of `rep` $`\E k(D_{xx}) - \E k(D_{gg})`$. With $`w_1 > 0`$, `rmb` has

@@ -87,6 +87,7 @@ class Entry:
         needs_penalty: Whether its own name means the variant with penalty.
         adds_penalty: Whether a penalty is added to the critic's loss although its name does not end in "_gp".
         scalable: Whether it has a "_ds" variant.
+        frozen: Whether the critic's scores are features that are not trained.
         width: For random-width losses, ``width(score_gen, score_data, inputs, **options) -> sigma``.
         state: The state before the first call.
     """
@@ -103,6 +104,7 @@ class Entry:
     needs_penalty: bool = False
     adds_penalty: bool = False
     scalable: bool = False
+    frozen: bool = False
     width: Callable[..., Any] | None = None
     state: Mapping[str, float] = field(default_factory=dict)
 
@@ -229,6 +231,11 @@ class Loss:
         """The smallest batch: critics with one score judge samples one by one, and all other losses compare them."""
         return 1 if ENTRIES[self.canonical].score_size == 1 else 2
 
+    @property
+    def frozen(self) -> bool:
+        """Whether the critic's scores are features that are not trained."""
+        return ENTRIES[self.canonical].frozen
+
     def initial_state(self) -> dict[str, float]:
         """The state to pass to the first call: empty for losses without a memory."""
         return dict(ENTRIES[self.canonical].state)
@@ -350,6 +357,7 @@ def resolve_options(name: str, **options: Any) -> dict[str, Any]:
                 fixed_t, mgb, rep and rmb.
             omega: Mean kernel value of random-width losses: one number, or the range to draw it from.
             ref_normal: Mean squared distance within the reference normal of random-width losses but rgb.
+            temperature: Widths of the kernels of drift, in units of the mean distance of generated to data scores.
             mix_threshold: The running loss above which a critic's task is made harder, for the mixing losses and
                 ins_noise.
 

@@ -87,7 +87,7 @@ class Experiment:
         path="(?!pretrained:)(.+)",
     )
     init_parts: tuple[str, ...] = _network(
-        ("generator", "critic"), "networks that begin so", choices=("generator", "critic"), identity=False
+        ("generator", "critic"), "networks that begin so", choices=("generator", "critic")
     )
     freeze: tuple[str, ...] = _network(
         (), "layers of either network to keep as they are (FreezeD), such as l1_f32,l2_ds"
@@ -173,6 +173,9 @@ class Experiment:
     )
     ref_normal: float | None = _loss_option(
         None, "mean squared distance within the normal that rand_g and its variants compare with"
+    )
+    temperature: tuple[float, ...] | None = _loss_option(
+        None, "widths of the kernels of drift, in units of the mean distance of generated to real scores"
     )
     mix_threshold: float | None = _loss_option(
         None, "loss above which the mixing losses exchange samples, and ins_noise adds noise"

@@ -434,6 +434,11 @@ def _check_loss(e: Experiment, loss: losses.Loss, critic_learns: bool) -> None:
             f"penalty_weight is {e.penalty_weight}, but loss {e.loss} has no penalty; leave it out, or choose a loss "
             "that has one, such as rep_gp or wasserstein."
         )
+    if critic_learns and loss.frozen:
+        raise ConfigError(
+            f"loss {e.loss} takes the critic's scores as features that stay as they are; give --fixed_critic, and "
+            "--critic_weights for features that were trained."
+        )
     if critic_learns:
         return
     if loss.penalty or loss.uses_scale:

@@ -27,7 +27,7 @@ ALIASES = {
 JUDGING = ("logistic", "minimax", "hinge", "wasserstein")
 MMDS = ("fixed_g", "fixed_t", "mgb", "rep", "rmb", "rand_g", "rgb", "sym_rg")
 STATEFUL = ("mmd_g_mix", "sgm", "rand_g_mix", "sym_rg_mix", "ins_noise")
-IGNORING = ("logistic", "minimax", "hinge", "rand_g", "rgb", "sym_rg", *STATEFUL)
+IGNORING = ("logistic", "minimax", "hinge", "rand_g", "rgb", "sym_rg", "drift", *STATEFUL)
 """Losses that do not use a penalty unless their name asks for one."""
 
 LOSSES = [name for name in losses.names() if losses.get(name).canonical == name.removesuffix("_gp").removesuffix("_ds")]
@@ -95,7 +95,7 @@ def test_aliases(alias, canonical):
 
 def test_the_names_of_the_original_and_all_variants():
     mmds = (*MMDS, *STATEFUL)
-    expected = {*JUDGING, *mmds, *ALIASES} | {f"{name}_gp" for name in ("wasserstein", *mmds)}
+    expected = {"drift", *JUDGING, *mmds, *ALIASES} | {f"{name}_gp" for name in ("wasserstein", *mmds)}
     expected |= {f"{alias}_gp" for alias in ALIASES if alias}
     expected |= {f"{name}_ds" for name in ("rep", "rep_mmd_g", "rmb", "rep_b", "rep_mmd_b")}
     names = losses.names()
