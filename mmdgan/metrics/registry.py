@@ -44,12 +44,14 @@ class Score:
         better: `HIGHER`, `LOWER`, or 0 if neither direction is better.
         other: Its name if the features are not Inception's, where that differs: "FD[{}]" for "FID".
         judge: What `keep_best` and sweeps call it; "" for a score that says nothing of quality by itself.
+        words: What it measures, for readers who do not know its name; "" leaves it at that.
     """
 
     name: str
     better: int = 0
     other: str = ""
     judge: str = ""
+    words: str = ""
 
     def of(self, label: str) -> str:
         """The score's name with the features of a label, such as "FID", "FD[classifier]" or "precision[inception]"."""
@@ -180,6 +182,17 @@ def direction(name: str) -> int:
         return LOWER if known[name].lower else HIGHER
     found = _find(name)
     return found[1].better if found and not is_of_real(name) else 0
+
+
+def arrow(name: str) -> str:
+    """The direction of a score that is better as a sign: "↓" (lower), "↑" (higher), or "" if neither is."""
+    return {LOWER: "↓", HIGHER: "↑"}.get(direction(name), "")
+
+
+def words(name: str) -> str:
+    """What a score of this name measures, in words; "" for an unknown one."""
+    found = _find(name)
+    return found[1].words if found else ""
 
 
 def lower_is_better(name: str) -> bool:

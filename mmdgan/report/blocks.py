@@ -10,15 +10,22 @@ from mmdgan.core.errors import MmdGanError
 
 
 class Cell(NamedTuple):
-    """A cell of a table. `kind` is "" or how it stands out: "best", "differs", "unknown" or "warning"."""
+    """A cell of a table.
+
+    Attributes:
+        text: What it says.
+        kind: "" or how it stands out: "best", "differs", "unknown" or "warning".
+        note: A line in small letters below.
+    """
 
     text: str
     kind: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph. `kind` is "", "warning", "good" or "missing" (what the page would show, and why it does not)."""
+    """A paragraph. `kind` is "", "lead", "warning", "good" or "missing" (what the page lacks, and why)."""
 
     text: str
     kind: str = ""

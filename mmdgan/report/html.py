@@ -88,31 +88,33 @@ def _(block: Details) -> str:
 def _(block: Table) -> str:
     caption = f"<caption>{escape(block.caption)}</caption>" if block.caption else ""
     header = "".join(f'<th scope="col">{escape(text)}</th>' for text in block.header)
-    rows = "\n".join(f"<tr>{_row(row, block.numbers)}</tr>" for row in block.rows)
-    kind = "numbers" if block.numbers else "words"
+    rows = "\n".join(f"<tr>{_row(row, block)}</tr>" for row in block.rows)
+    kind = ("numbers" if block.numbers else "words") + (" stack" if len(block.header) > 2 else "")
     return (
         f'<div class="scroll" tabindex="0"><table class="{kind}">{caption}'
         f"<thead><tr>{header}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
     )
 
 
-def _row(row: tuple[str | Cell, ...], numbers: bool) -> str:
+def _row(row: tuple[str | Cell, ...], table: Table) -> str:
     parts = []
-    for index, cell in enumerate(row):
-        text, kind = cell if isinstance(cell, Cell) else (cell, "")
-        tag = 'th scope="row"' if index == 0 else "td"
-        names = [kind] * bool(kind) + ["long"] * (len(text) > _LONG)
+    for index, (cell, head) in enumerate(zip(row, table.header, strict=True)):
+        text, kind, note = cell if isinstance(cell, Cell) else Cell(cell)
+        # On a narrow screen the cells of a row stand below each other, each under its own heading.
+        tag = 'th scope="row"' if index == 0 else f'td data-head="{escape(head)}"'
+        names = [kind] * bool(kind) + ["long"] * (len(text) > _LONG) + ["empty"] * (not text)
         style = f' class="{" ".join(names)}"' if names else ""
-        if numbers:  # keep a value and its spread, or two counts, in one line
+        if table.numbers:  # keep a value and its spread, or two counts, in one line
             text = re.sub(r" ([±/]) ", "\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", text)
-        parts.append(f"<{tag}{style}>{escape(_MARKS.get(kind, '') + text)}</{tag.split()[0]}>")
+        small = f"<small>{escape(note)}</small>" if note else ""
+        parts.append(f"<{tag}{style}>{escape(_MARKS.get(kind, '') + text)}{small}</{tag.split()[0]}>")
     return "".join(parts)
 
 
 @_html.register
 def _(block: Picture) -> str:
     caption = f"<figcaption>{escape(block.caption)}</figcaption>" if block.caption else ""
-    kind = ' class="wide"' if block.wide else ""
+    kind = f' class="{block.kind}{" wide" if block.wide else ""}"'
     if block.kind == "svg":
         inner = _drawing(block)
     else:
@@ -122,7 +124,9 @@ def _(block: Picture) -> str:
             f'<img src="data:image/{block.kind};base64,{data}" alt="{escape(block.alt)}" '
             f'width="{width}" height="{height}">'
         )
-    return f"<figure{kind}>{inner}{caption}</figure>"
+    # A checkbox enlarges the picture without a script: while it is checked, the picture fills the window.
+    box = f'<input type="checkbox" aria-label="Enlarge: {escape(block.alt)}">'
+    return f"<figure{kind}><label>{box}{inner}</label>{caption}</figure>"
 
 
 def _drawing(block: Picture) -> str:
@@ -149,10 +153,11 @@ def _breakable(name: str) -> str:
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c1e21; --soft: #5b6470; --line: #d5d9df; --ground: #ffffff; --shade: #f3f5f8;
-  --link: #0b57a4; --warn: #9a3412; --warnground: #fff4ec; --good: #166534; }
+  --link: #0b57a4; --warn: #9a3412; --warnground: #fff4ec; --good: #166534; --chart: none; --sheet: #ffffff; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6e8eb; --soft: #a3acb8; --line: #3a414b; --ground: #15181c; --shade: #20252b; --link: #7ab7f5;
-    --warn: #fdba74; --warnground: #33231a; --good: #86efac; }
+    --warn: #fdba74; --warnground: #33231a; --good: #86efac;
+    --chart: invert(1) hue-rotate(180deg); --sheet: #eae7e3; }  /* the negative of the ground */
 }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; text-size-adjust: 100%; }
@@ -161,6 +166,8 @@ body { margin: 0 auto; padding: 0 1rem 2rem; max-width: 66rem; color: var(--ink)
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 1.2rem 0 .4rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; padding-top: .4rem; border-top: 1px solid var(--line); }
 p { margin: .5rem 0; max-width: 46rem; overflow-wrap: anywhere; }
+p.lead { font-size: 1.1rem; }
+small { display: block; color: var(--soft); font-weight: 400; font-size: .85rem; max-width: 20rem; }
 a { color: var(--link); }
 .summary { color: var(--soft); }
 nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; }
@@ -183,7 +190,10 @@ p.warning { background: var(--warnground); border-left: 4px solid var(--warn); p
 p.missing { color: var(--soft); border-left: 4px solid var(--line); padding: .2rem .7rem; }
 figure { margin: .8rem 0; min-width: 0; max-width: 34rem; }
 figure.wide { max-width: none; }
-figure svg { display: block; width: 100%; height: auto; background: #fff; border-radius: 4px; }
+figure label { display: block; position: relative; cursor: zoom-in; }
+figure input { position: absolute; opacity: 0; }
+figure input:focus-visible + * { outline: 3px solid var(--link); outline-offset: 2px; }
+figure svg { display: block; width: 100%; height: auto; filter: var(--chart); }
 figure img { display: block; width: 100%; height: auto; image-rendering: pixelated; border-radius: 2px; }
 figcaption { color: var(--soft); font-size: .92rem; margin-top: .25rem; }
 .plots, .thumbs { display: grid; gap: 0 1.2rem; align-items: start; }
@@ -195,9 +205,23 @@ pre { overflow-x: auto; background: var(--shade); padding: .6rem .8rem; border-r
 details { margin: .6rem 0; }
 summary { cursor: pointer; padding: .3rem 0; color: var(--link); }
 footer { margin-top: 3rem; border-top: 1px solid var(--line); color: var(--soft); font-size: .9rem; }
+@media screen {
+  figure input:checked + * { position: fixed; inset: 0; z-index: 1; width: 100vw; height: 100vh; height: 100dvh;
+    object-fit: contain; padding: 1rem; background: var(--ground); cursor: zoom-out; }
+  figure input:checked + svg { background: var(--sheet); }
+}
+@media screen and (max-width: 40rem) {
+  .stack, .stack tbody, .stack tr, .stack th, .stack td { display: block; width: auto; max-width: none; }
+  .stack thead, .stack td.empty { display: none; }
+  .stack tr { padding: .4rem 0; border-bottom: 1px solid var(--line); }
+  .stack th, .stack td { padding: .1rem 0; border: 0; }
+  .stack td { display: flex; gap: 1rem; justify-content: space-between; white-space: normal; text-align: right; }
+  .stack td::before { content: attr(data-head); color: var(--soft); text-align: left; flex: 0 1 auto; }
+  .stack small { max-width: none; }
+}
 @media print {
   :root { color-scheme: light; --ink: #000; --soft: #444; --line: #bbb; --ground: #fff; --shade: #f4f4f4;
-    --warn: #7c2d12; --warnground: #fff; --good: #14532d; --link: #000; }
+    --warn: #7c2d12; --warnground: #fff; --good: #14532d; --link: #000; --chart: none; }
   @page { margin: 15mm; }
   body { max-width: none; padding: 0; font-size: 10pt; }
   nav { display: none; }
@@ -210,8 +234,13 @@ footer { margin-top: 3rem; border-top: 1px solid var(--line); color: var(--soft)
   pre { white-space: pre-wrap; font-size: 6.5pt; }
   details::details-content { content-visibility: visible; block-size: auto; }
   details.screen { display: none; }
-  .plots { grid-template-columns: repeat(2, 1fr); }
-  .thumbs { grid-template-columns: repeat(3, 1fr); }
+  .plots, .thumbs { display: block; }  /* rows of a grid would leave what does not fit a page empty */
+  .plots figure, .thumbs figure { display: inline-block; vertical-align: top; width: 48%; margin: .2rem .5% .4rem; }
+  .thumbs figure { width: 31%; }
   figure { max-width: 9cm; }
+  figure svg { max-height: 10cm; }
+  h2 { margin-top: 1.2rem; }
+  figcaption, small { font-size: .8rem; }
+  figure.gif { display: none; }
 }
 """

@@ -21,10 +21,10 @@ from mmdgan.report.html import render
 from mmdgan.report.reported_run import ReportedRun
 
 _SECTIONS = {
-    "health": ("Signs of trouble", section_training.health),
+    "overview": ("At a glance", section_images.overview),
     "scores": ("Scores", section_scores.scores),
     "curves": ("Losses and norms in training", section_training.curves),
-    "pictures": ("Pictures", section_images.images),
+    "pictures": ("Images of the fixed codes", section_images.images),
     "neighbours": ("Nearest training images", section_images.neighbours),
     "critic": ("What the critic sees", section_critic.critic),
     "spectra": ("Spectral norms", section_critic.spectra),

@@ -20,6 +20,7 @@ import numpy as np
 
 from mmdgan.core.errors import ConfigError, MmdGanError
 from mmdgan.core.files import write_bytes
+from mmdgan.metrics.registry import arrow
 from mmdgan.report.critic_view import EXTREMES, CriticView, embed_scores, extremes, view_critic
 from mmdgan.report.evolution import evolution_frames
 from mmdgan.report.facts import spread_out
@@ -99,7 +100,7 @@ def plot_scores(records: Sequence[Mapping[str, Any]], names: Iterable[str] | Non
             _score_line(axes, steps, np.array([line[step] for step in steps]).T, index, count)
         values = np.array([value for line in points[name].values() for value, *_ in line.values()])
         _log_where_it_helps(axes, values)
-        _title(axes, name)
+        _title(axes, f"{name} {arrow(name)}".strip())
         axes.margins(y=0.15)
         if len(points[name]) > 1:
             axes.legend(fontsize=10, frameon=False)
@@ -206,13 +207,13 @@ def plot_extremes(view: CriticView, count: int = 8) -> Figure:
 
 
 def to_svg(figure: Figure) -> bytes:
-    """Returns SVG, the same bytes for the same figure; letters are drawn as shapes, so that no font is needed."""
+    """Returns SVG without a ground, the same bytes for the same figure; letters are shapes: no font is needed."""
     from matplotlib import rc_context
 
     buffer = io.BytesIO()
     _settle(figure)
     with rc_context({"svg.hashsalt": "mmdgan", "svg.fonttype": "path"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, dpi=110)
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, dpi=110, transparent=True)
     # Hundredths of a point instead of millionths: half of the size.
     return re.sub(rb'(?<= )d="[^"]*"', lambda path: re.sub(rb"(\.\d\d)\d+", rb"\1", path[0]), buffer.getvalue())
 
@@ -309,11 +310,12 @@ def _figure(heights: Sequence[float], title: str = "", sharex: bool = False) -> 
         for axes in frame.subplots(panels if sharex else 1, 1, squeeze=False, sharex=sharex)[:, 0]
     ]
     for axes in found:
+        axes.locator_params(nbins=5)
         axes.tick_params(labelsize=11)
         axes.xaxis.label.set_fontsize(11)
         axes.yaxis.label.set_fontsize(11)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color="#E4E4E4", linewidth=0.7)
+        axes.grid(color="#D4D4D4", linewidth=0.7)
         axes.set_axisbelow(True)
     if title:
         _title(found[0], title)
@@ -333,7 +335,7 @@ def _settle(figure: Figure) -> None:
 def _step_axis(axes: Axes) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step / 1000:g}k" if step >= 1000 else f"{step:g}"))
     axes.set_xlabel("step")
 
@@ -344,7 +346,7 @@ def _log_where_it_helps(axes: Axes, values: np.ndarray, factor: float = 20) -> N
 
     if values.size and values.min() > 0 and values.max() > factor * values.min():
         axes.set_yscale("log")
-        subs = (1, 2, 5) if values.max() < 1000 * values.min() else (1,)
+        subs = (1, 2, 5) if values.max() < 100 * values.min() else (1,)
         axes.yaxis.set_major_locator(LogLocator(subs=subs))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())

@@ -10,6 +10,7 @@ import numpy as np
 
 from mmdgan.core.text import command
 from mmdgan.pictures import grid
+from mmdgan.report import section_scores, section_training
 from mmdgan.report.blocks import Block, Picture, SideBySide, missing, or_missing
 from mmdgan.report.evolution import cell_shape, evolution_frames
 from mmdgan.report.facts import spread_out
@@ -22,13 +23,19 @@ _PIXELS = 288
 _NEAREST = 8
 
 
-def images(run: ReportedRun) -> Iterator[Block]:
-    """Renders the section "Pictures"."""
-    yield from or_missing(partial(_evolution, run))
+def overview(run: ReportedRun) -> Iterator[Block]:
+    """Renders the section "At a glance": signs of trouble, the best score, samples beside real images."""
+    yield from section_training.health(run)
+    yield section_scores.headline(run)
     if run.pictures:
         yield from or_missing(partial(_samples, run))
     else:
         yield missing("new samples beside real images (--nopictures).")
+
+
+def images(run: ReportedRun) -> Iterator[Block]:
+    """Renders the section "Images of the fixed codes"."""
+    yield from or_missing(partial(_evolution, run))
 
 
 def neighbours(run: ReportedRun) -> Iterator[Block]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 from mmdgan.core.text import command
 from mmdgan.metrics.records import format_value, legend
-from mmdgan.metrics.registry import direction, is_of_real, kind
+from mmdgan.metrics.registry import arrow, direction, is_judged, is_of_real, kind, words
 from mmdgan.report import protocol
 from mmdgan.report.blocks import Block, Cell, Details, Picture, SideBySide, Table, Text, missing
 from mmdgan.report.reported_run import ReportedRun
@@ -33,10 +34,27 @@ def scores(run: ReportedRun) -> Iterator[Block]:
         yield Text(reason)
     else:
         yield _published_scores(found)
-        yield _protocols(run, newest)
+        table = _protocols(run, newest)
+        yield Details(f"Protocol: {table.caption}", (dataclasses.replace(table, caption=""),))
     if newest:
         yield from _curves(run.records)
         yield _history(run.records)
+
+
+def headline(run: ReportedRun) -> Text:
+    """The best value of the score that judges checkpoints, or of the first that has a direction, with its meaning."""
+    ranked = [record for record in choose(run.folder) if direction(record["metric"]) and record["value"] is not None]
+    if not ranked:
+        return missing(f"scores: the run has none; `{command('evaluate', run.folder.path)}` makes them.")
+    judge = run.facts.experiment["keep_best"]
+    judge = "fid" if judge == "auto" else judge or ""
+    record = next((record for record in ranked if is_judged(record["metric"], judge)), ranked[0])
+    name = record["metric"]
+    top = best(alike(run.records, record)) or record
+    better = "lower" if direction(name) < 0 else "higher"
+    real = of_real(name, {one["metric"]: one for one in choose(run.folder)})
+    parts = [words(name), f"{better} is better {arrow(name)}", f"real images get {format_value(real)}" if real else ""]
+    return Text(f"Best {name}: {format_value(top)}, at step {top['step']:,} ({'; '.join(filter(None, parts))}).", "lead")
 
 
 def _values(run: ReportedRun, newest: list[Record], found: list[Published]) -> Iterator[Block]:
@@ -44,7 +62,7 @@ def _values(run: ReportedRun, newest: list[Record], found: list[Published]) -> I
     step = newest[0]["step"]
     table1 = {row.metric: row for row in found if row.loss and row.lr_dis is None}
     by_name = {record["metric"]: record for record in newest}
-    rows = []
+    rows, said = [], set()
     for name, record in by_name.items():
         if is_of_real(name):
             continue  # it stands next to the score that it belongs to
@@ -57,7 +75,8 @@ def _values(run: ReportedRun, newest: list[Record], found: list[Published]) -> I
             _published_cell(record, table1.get(_PUBLISHED.get(identifier(record), ""))),
             _images(record),
         )
-        rows.append((name, *cells))
+        rows.append((Cell(f"{name} {arrow(name)}".strip(), note="" if words(name) in said else words(name)), *cells))
+        said.add(words(name))
     yield _without_empty(("score", f"newest (step {step:,})", "best", "real images", "published", "images"), rows)
     yield Text(_explanation(newest, found))
     if step < max(run.saved, default=0):
@@ -106,11 +125,11 @@ def _without_empty(header: tuple[str, ...], rows: list[tuple]) -> Table:
 
 def _explanation(newest: list[Record], found: list[Published]) -> str:
     """What the columns and the signs mean."""
-    words = ["Real images: the same score between, or of, real images, about what a perfect generator would get."]
-    words += [f"{sign}: {text}." for sign, text in legend(newest).items()]
+    sentences = ["↓: lower is better; ↑: higher is better. Real images: what a perfect generator would get, about."]
+    sentences += [f"{sign}: {text}." for sign, text in legend(newest).items()]
     if any(row.loss for row in found):
-        words.append("≠: another score than the published one, whose protocol is below.")
-    return " ".join(words)
+        sentences.append("≠: another score than the published one, whose protocol is below.")
+    return " ".join(sentences)
 
 
 def _published_scores(found: list[Published]) -> Table:
@@ -146,11 +165,10 @@ def _curves(records: Sequence[Record]) -> Iterator[Block]:
         yield missing("curves of scores, for which it takes two steps: `python -m mmdgan evaluate RUN --steps=all`.")
         return
     chosen, others = shown[:_PANELS], shown[_PANELS:]
-    half = -(-len(chosen) // 2)
-    drawings = []
-    for part in filter(None, (chosen[:half], chosen[half:])):
-        figure = plot_scores([record for metric in part for record in found[metric]], part)
-        drawings.append(Picture(to_svg(figure), "svg", f"Curves of {', '.join(part)} over training steps"))
+    drawings = [
+        Picture(to_svg(plot_scores(found[metric], [metric])), "svg", f"{metric} over training steps")
+        for metric in chosen
+    ]
     yield SideBySide(tuple(drawings))
     counts = sorted({record["count"] for metric in chosen for record in found[metric]})
     sentences = [f"The curves are of {' or '.join(f'{count:,}' for count in counts)} generated images."]

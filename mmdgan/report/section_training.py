@@ -26,14 +26,14 @@ _PLAYERS = {"gen": "generator", "dis": "critic"}
 
 
 def health(run: ReportedRun) -> Iterator[Block]:
-    """Renders the section "Signs of trouble": one line per sign, or that there is none."""
+    """Yields one line per sign of trouble, or one that there is none."""
     if signs := [*_stopped(run), *_curve_signs(run.scalars), *_score_signs(run)]:
         yield from (Text(sign, "warning") for sign in signs)
         return
     looked = ["diverged checkpoints"]
     looked += ["losses and other curves that are not finite or explode"] if run.scalars else []
     looked += ["scores that get worse", "rare classes", "copies"] if run.records else []
-    yield Text(f"None found. Looked for: {', '.join(looked)}.", "good")
+    yield Text(f"No signs of trouble. Looked for: {', '.join(looked)}.", "good")
 
 
 def curves(run: ReportedRun) -> Iterator[Block]:

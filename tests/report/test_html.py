@@ -114,6 +114,20 @@ def test_a_value_and_its_spread_stay_in_one_line():
     assert "a ± b" in render(page_of(Table(("a", "b"), (("a", "a ± b"),), numbers=False)))
 
 
+def test_pictures_enlarge_without_a_script():
+    content = grid.png_bytes(np.zeros((4, 5, 3), np.uint8))
+    text = render(page_of(Picture(content, "png", "a grid")))
+    check_page(text)
+    assert '<label><input type="checkbox" aria-label="Enlarge: a grid"><img' in text
+    assert "figure input:checked + * { position: fixed; inset: 0;" in text
+
+
+def test_cells_say_their_heading_where_rows_are_stacked():
+    text = render(page_of(Table(("score", "new", "best"), ((Cell("a", note="in words"), "1", ""),))))
+    assert "<th scope=\"row\">a<small>in words</small></th>" in text
+    assert '<td data-head="new">1</td>' in text and '<td data-head="best" class="empty">' in text
+
+
 def test_nasty_names_of_page_and_section():
     page = check_page(render(Page(NASTY, NASTY, (Section("s", NASTY, ()),), NASTY)))
     assert sum(NASTY in word for word in page.words) >= 4  # title, heading, section, foot

@@ -80,6 +80,25 @@ def test_only_positive_values_that_span_much_are_on_a_logarithmic_axis():
     assert scales == ["log", "linear", "linear", "linear"]
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_labels_of_ticks_do_not_overlap(seed):
+    """Of either axis, whatever the range of steps and values."""
+    rng = np.random.default_rng(seed)
+    for _ in range(6):
+        steps = np.sort(rng.integers(0, 10 ** rng.integers(1, 7), 5))
+        values = 10 ** rng.uniform(-4, 5) * (1 + rng.uniform(0, 1, 5) * 10 ** rng.uniform(-2, 4))
+        lines = [{"metric": "FID", "step": int(s), "value": v, "count": 1} for s, v in zip(steps, values, strict=True)]
+        figures = plots.plot_curves({"a": Scalars(steps, values, values)}), report.plot_scores(lines)
+        for figure in figures:
+            figure.draw_without_rendering()
+            [axes] = all_axes(figure)
+            for axis in (axes.xaxis, axes.yaxis):
+                low, high = sorted(axis.get_view_interval())
+                ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+                boxes = [tick.label1.get_window_extent() for tick in ticks if tick.label1.get_text()]
+                assert not any(a.overlaps(b) for a, b in zip(boxes, boxes[1:], strict=False))
+
+
 def test_scores_have_a_panel_each_and_a_band_of_their_spread():
     records = [
         {"metric": name, "step": step, "value": value, "spread": spread, "count": 100}
@@ -90,7 +109,7 @@ def test_scores_have_a_panel_each_and_a_band_of_their_spread():
     ]  # fmt: skip
     figure = report.plot_scores(records)
     fid, kid = all_axes(figure)
-    assert [axes.get_title(loc="left") for axes in (fid, kid)] == ["FID", "KID"]
+    assert [axes.get_title(loc="left") for axes in (fid, kid)] == ["FID ↓", "KID ↓"]
     np.testing.assert_array_equal(fid.get_lines()[0].get_xydata(), [[1, 20], [2, 8]])
     band = kid.collections[0].get_paths()[0].vertices
     assert {tuple(point) for point in np.round(band, 6)} == {(1, 0.5), (1, 0.9), (2, 0.4), (2, 0.6)}

@@ -13,7 +13,7 @@ from PIL import Image
 from mmdgan.cli import flags
 from mmdgan.core.errors import CheckpointError, ConfigError
 from mmdgan.report import protocol, section_images, section_scores, section_training, write_report
-from mmdgan.report.blocks import Page, Picture, Table, flat
+from mmdgan.report.blocks import Cell, Page, Picture, Table, flat
 from mmdgan.report.facts import RunFacts
 from mmdgan.report.page import page_of
 from mmdgan.report.reported_run import ReportedRun
@@ -56,7 +56,7 @@ def test_no_sign_of_trouble(tiny_run):
     assert signs(run) == []
     [block] = section_training.health(run)
     assert block.kind == "good"
-    assert block.text.startswith("None found. Looked for: diverged checkpoints, losses")
+    assert block.text.startswith("No signs of trouble. Looked for: diverged checkpoints, losses")
 
 
 def test_curves_that_diverge(tiny_run):
@@ -128,7 +128,7 @@ def test_too_few_images_are_marked_and_no_sign_of_trouble(tmp_path, like):
     run = reported(make_run(tmp_path / "a", like, {4: scores}, max_step=0))
     assert signs(run) == []
     table = next(block for block in section_scores.scores(run) if isinstance(block, Table))
-    assert table.rows[0][1] == ("9", "warning")
+    assert table.rows[0][1] == Cell("9", "warning")
 
 
 def test_scores_of_another_protocol_are_no_sign(tmp_path, like):
@@ -162,15 +162,33 @@ def test_the_table_of_scores(tmp_path, like):
     run = make_run(tmp_path / "a", like, scores, data="cifar10")
     table = next(block for block in section_scores.scores(reported(run)) if isinstance(block, Table))
     assert table.header[1] == "newest (step 4)"
-    rows = {row[0]: row for row in table.rows}
-    assert list(rows) == ["FD[c]", "CS[c]", "CS[c] (10 splits)"]
+    assert [row[0].text for row in table.rows] == ["FD[c] ↓", "CS[c] ↑", "CS[c] (10 splits) ↑"]
+    # Each score is named in words once.
+    assert [bool(row[0].note) for row in table.rows] == [True, True, False]
+    rows = {row[0].text[:-2]: row for row in table.rows}
     assert rows["FD[c]"][1] == "12 ± 0.5"
-    assert rows["FD[c]"][2] == ("10 (step 2)", "best")
+    assert rows["FD[c]"][2] == Cell("10 (step 2)", "best")
     assert rows["FD[c]"][3] == "1.5"
-    assert rows["FD[c]"][4] == ("FID 16.21", "differs")
+    assert rows["FD[c]"][4] == Cell("FID 16.21", "differs")
     assert rows["FD[c]"][5] == "2,000 / 2,000"
-    assert rows["CS[c]"][3:] == ("9", ("IS 8.29", "differs"), "2,000")
+    assert rows["CS[c]"][3:] == ("9", Cell("IS 8.29", "differs"), "2,000")
     assert rows["CS[c] (10 splits)"][3] == "8.5"
+
+
+def test_the_best_score_at_a_glance(tmp_path, like):
+    """The score that judges checkpoints, with its meaning and what real images get; not the first or the newest one."""
+    scores = {
+        2: [score("CS[c]", 5.0, "is"), score("FD[c]", 10.0)],
+        4: [score("CS[c]", 5.5, "is"), score("FD[c]", 12.0), score("FD[c] real-real", 1.5)],
+    }
+    run = make_run(tmp_path / "a", like, scores)
+    assert section_scores.headline(reported(run)).text == (
+        "Best FD[c]: 10, at step 2 (Fréchet distance from the real images' features; lower is better ↓; "
+        "real images get 1.5)."
+    )
+    run = make_run(tmp_path / "b", like, scores, keep_best="is")
+    assert section_scores.headline(reported(run)).text.startswith("Best CS[c]: 5.5, at step 4 (how clear")
+    assert section_scores.headline(reported(make_run(tmp_path / "c", like))).kind == "missing"
 
 
 def test_protocol_beside_the_published_one(tmp_path, like):

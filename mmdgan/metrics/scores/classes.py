@@ -20,7 +20,7 @@ class ClassShares(Metric):
     """The share of the rarest class, which shows a collapse."""
 
     identifier = "classes"
-    scores = (Score("classes[{}]", HIGHER),)
+    scores = (Score("classes[{}]", HIGHER, words="share of the rarest class among the generated images"),)
     place = 101
     implied = True
 
@@ -53,7 +53,7 @@ class AskedClass(Metric):
     """The share of the images in which the classifier finds the class that the generator was asked for."""
 
     identifier = "asked_class"
-    scores = (Score("asked class[{}]", HIGHER),)
+    scores = (Score("asked class[{}]", HIGHER, words="share of images that show the class that was asked for"),)
     place = 102
     implied = True
 

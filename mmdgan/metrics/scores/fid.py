@@ -32,7 +32,9 @@ class FrechetDistance(Metric):
     """Fréchet distance between both sets, and between two halves of the real images as the original reports it."""
 
     identifier = "fid"
-    scores = (Score("FID", LOWER, other="FD[{}]", judge="fid"),)
+    scores = (
+        Score("FID", LOWER, other="FD[{}]", judge="fid", words="Fréchet distance from the real images' features"),
+    )
     place = 1
     statistics = True
 

@@ -24,7 +24,9 @@ class ClassifierScore(Metric):
     """Classifier score of the generated and of the real images: in one split, as the original, and in several."""
 
     identifier = "is"
-    scores = (Score("IS", HIGHER, other="CS[{}]", judge="is"),)
+    scores = (
+        Score("IS", HIGHER, other="CS[{}]", judge="is", words="how clear and how varied the classes of the images are"),
+    )
     place = 2
 
     def check(self, facts: Facts) -> None:

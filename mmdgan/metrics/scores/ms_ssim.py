@@ -29,7 +29,7 @@ class StructuralSimilarity(Metric):
     """MS-SSIM within the generated and within the real images."""
 
     identifier = "ms_ssim"
-    scores = (Score("MS-SSIM", LOWER),)
+    scores = (Score("MS-SSIM", LOWER, words="how alike pairs of generated images are"),)
     place = 5
     features = False
     slow = True

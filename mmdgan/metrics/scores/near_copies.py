@@ -33,7 +33,7 @@ class NearCopies(Metric):
     """
 
     identifier = "nn"
-    scores = (Score("near copies[{}]"),)
+    scores = (Score("near copies[{}]", words="share of images suspiciously near to a training image"),)
     place = 8
     training = True
     slow = True

@@ -24,7 +24,13 @@ class PrecisionRecall(Metric):
 
     identifier = "prdc"
     scores = tuple(
-        Score(f"{name}[{{}}]", HIGHER, judge=name) for name in ("precision", "recall", "density", "coverage")
+        Score(f"{name}[{{}}]", HIGHER, judge=name, words=words)
+        for name, words in (
+            ("precision", "share of generated images near to real ones"),
+            ("recall", "share of real images near to generated ones"),
+            ("density", "how many real neighbourhoods a generated image lies in, on average, relative to k"),
+            ("coverage", "share of real images with a generated one in their neighbourhood"),
+        )
     )
     place = 4
     slow = True

@@ -34,7 +34,10 @@ class SlicedWasserstein(Metric):
     """Sliced Wasserstein distance between both sets, and between as many real images and as many other ones."""
 
     identifier = "swd"
-    scores = (Score("SWD mean", LOWER, judge="swd"), Score("SWD", LOWER))
+    scores = (
+        Score("SWD mean", LOWER, judge="swd", words="sliced Wasserstein distance of patches, mean of all resolutions"),
+        Score("SWD", LOWER, words="sliced Wasserstein distance of patches at one resolution"),
+    )
     place = 6
     features = False
     slow = True
