@@ -18,7 +18,7 @@ class CompareOptions:
     by: str | None = option(None, "step of the scores, or best; none: the newest of each run")
     metrics: tuple[str, ...] = option((), "scores to show, such as fid,is,prdc; none: all")
     out: str | None = option(
-        "compare", "folder for the table (compare.txt) and the plots, or NAME.png for the plots; none: print only"
+        None, "folder for a page (compare.html), its text and plots, or NAME.png for the plots; none: print only"
     )
 
 

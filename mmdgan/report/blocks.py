@@ -68,6 +68,13 @@ class Code:
 
 
 @dataclass(frozen=True)
+class Legend:
+    """What the lines of several drawings mean: (name, colour, style of the line as in CSS) each."""
+
+    lines: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True)
 class SideBySide:
     """Blocks next to each other where the page is wide enough: two, or `small` ones three (two on a phone)."""
 
@@ -84,7 +91,7 @@ class Details:
     screen: bool = False
 
 
-Block: TypeAlias = Text | Table | Picture | Code | SideBySide | Details
+Block: TypeAlias = Text | Table | Picture | Code | Legend | SideBySide | Details
 
 
 @dataclass(frozen=True)

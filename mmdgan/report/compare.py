@@ -10,22 +10,28 @@ import io
 import math
 import os
 import string
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmdgan.core.errors import ConfigError
+from mmdgan.core.errors import ConfigError, DataError
 from mmdgan.core.files import is_named_as_file, write_text
 from mmdgan.core.text import format_value as flag_value, table
+from mmdgan.core.versions import VERSION
 from mmdgan.metrics.intervals import exceeds
 from mmdgan.metrics.records import format_value, legend
-from mmdgan.metrics.registry import direction, is_of_real
-from mmdgan.pictures.grid import save_png
-from mmdgan.report import protocol
+from mmdgan.metrics.registry import arrow, direction, is_of_real, words as registry_words
+from mmdgan.pictures.grid import png_bytes, save_png
+from mmdgan.report import plots, protocol
+from mmdgan.report.blocks import Block, Cell, Code, Legend, Page, Picture, Section, SideBySide, Table, Text, missing
+from mmdgan.report.evolution import evolution_frames
 from mmdgan.report.facts import RunFacts, differing_fields, logged_scalars, run_folders
+from mmdgan.report.html import render
+from mmdgan.report.plots import plot_curves, to_png, to_svg
 from mmdgan.report.scores import Record, choose, differences, identifier, of_real
 from mmdgan.runs import published
 from mmdgan.runs.folder import RunFolder
@@ -39,6 +45,7 @@ _COLUMNS = 5
 
 _LOSSES = {"GANLoss/gen": "generator's loss", "GANLoss/dis": "critic's loss"}
 _MOST_SCORES = 6
+_CSS_LINES = {"-": "solid", "--": "dashed", "-.": "double", ":": "dotted"}
 
 
 @dataclass(frozen=True)
@@ -57,11 +64,13 @@ class ScoreCell:
         text: The value with its spread; "-" where there is none.
         marks: Letters of the footnotes on its protocol.
         best: Whether it is the best of those with the protocol of the column.
+        near: Whether it differs from the best by no more than their 95% intervals allow.
     """
 
     text: str
     marks: str = ""
     best: bool = False
+    near: bool = False
 
     def __str__(self) -> str:
         return f"{self.text}{' ' + self.marks if self.marks else ''}{'*' if self.best else ' '}"
@@ -80,7 +89,8 @@ def compare_runs(
     Args:
         runs: Run directories, or directories above them.
         published: A CSV of published scores; by default the repository's, where they exist.
-        out: A folder for compare.txt, scores.png and losses.png, or a .png for both plots; None for no files.
+        out: A folder for compare.html (scores, grids of pictures and curves in one page), compare.txt, scores.png and
+            losses.png, or a .png for both plots; None for no files.
         by: Step of the scores; "best": the step of each run's best checkpoint; None: the newest step scored.
         metrics: Identifiers of `mmdgan.metrics.METRICS`; all by default.
 
@@ -90,21 +100,28 @@ def compare_runs(
     """
     facts = [RunFacts.of(folder) for folder in run_folders([str(run) for run in runs])]
     chosen = [choose(run.folder, by, metrics) for run in facts]
-    parts = [_scores_text(facts, chosen), _differences_text(facts), *_published_texts(facts, chosen, published)]
-    text = "\n\n".join(filter(None, parts))
+    published_texts = list(_published_texts(facts, chosen, published))
+    text = "\n\n".join(filter(None, [_scores_text(facts, chosen), _differences_text(facts), *published_texts]))
+
+    def page() -> str:
+        return render(_page(facts, chosen, metrics, published_texts))
+
     try:
-        return Comparison(text, () if out is None else _write(Path(out), text, facts, metrics))
+        return Comparison(text, () if out is None else _write(Path(out), text, page, facts, metrics))
     except OSError as error:
         raise ConfigError(f"out: {out} cannot be written ({error.strerror or error}); name another place.") from error
 
 
-def mark_cells(chosen: Sequence[Sequence[Record]]) -> tuple[list[str], list[dict[str, ScoreCell]], list[str]]:
+def mark_cells(
+    chosen: Sequence[Sequence[Record]], diverged: Sequence[bool] = ()
+) -> tuple[list[str], list[dict[str, ScoreCell]], list[str]]:
     """The scores of several runs as cells of a table.
 
     The protocol of a column is the one that most of its scores have; of equally frequent ones the first run's.
 
     Args:
         chosen: Records of each run, of one step (`mmdgan.report.scores.choose`).
+        diverged: Which runs have diverged: their scores cannot be the best. None by default.
 
     Returns:
         Names of the columns; cells of each run, and last those of real images (the scores of real images in the run
@@ -115,19 +132,21 @@ def mark_cells(chosen: Sequence[Sequence[Record]]) -> tuple[list[str], list[dict
     notes: dict[str, str] = {}
     cells: list[dict[str, ScoreCell]] = [{} for _ in rows]
     real: dict[str, ScoreCell] = {}
+    running = [not out for out in diverged] or [True] * len(rows)
     for name in names:
         reference = _reference([row[name] for row in rows if name in row])
         differing = [differences(row[name], reference) if name in row else [] for row in rows]
-        values = [row[name]["value"] for row, found in zip(rows, differing, strict=True) if name in row and not found]
-        best = _best(name, [value for value in values if value is not None])
+        races = [name in row and not found and runs for row, found, runs in zip(rows, differing, running, strict=True)]
+        top = _best(name, [row[name] for row, race in zip(rows, races, strict=True) if race])
         owner = next(row for row in rows if row.get(name) is reference)
         if (record := of_real(name, owner)) is not None:
             real[name] = ScoreCell(format_value(record))
-        for line, row, found in zip(cells, rows, differing, strict=True):
+        for line, row, found, race in zip(cells, rows, differing, races, strict=True):
             if name in row:
                 marks = "".join(notes.setdefault(text, _letter(len(notes))) for text in found)
-                is_best = not found and best is not None and row[name]["value"] == best
-                line[name] = ScoreCell(format_value(row[name]), marks, is_best)
+                best = race and top is not None and row[name]["value"] == top["value"]
+                near = race and top is not None and not best and exceeds(row[name], top) is False
+                line[name] = ScoreCell(format_value(row[name]), marks, best, near)
     return names, [*cells, real], [f"{letter}  {text}" for text, letter in notes.items()]
 
 
@@ -177,14 +196,16 @@ def score_curves(
     }
 
 
-def loss_curves(names: Sequence[str], folders: Sequence[RunFolder]) -> dict[str, dict[str, Scalars]]:
-    """The losses of both players, for each run that has logged them."""
+def loss_curves(names: Sequence[str], facts: Sequence[RunFacts]) -> dict[str, dict[str, Scalars]]:
+    """The losses of both players, for each run that has logged them; of different losses in panels of their own."""
     found: dict[str, dict[str, Scalars]] = {}
-    for name, folder in zip(names, folders, strict=True):
-        curves = logged_scalars(folder)
-        for tag, title in _LOSSES.items():
+    several = len({run.experiment["loss"] for run in facts}) > 1
+    logged = [logged_scalars(run.folder) for run in facts]
+    for tag, title in _LOSSES.items():
+        for name, run, curves in zip(names, facts, logged, strict=True):
             if tag in curves:
-                found.setdefault(title, {})[name] = curves[tag]
+                loss = f", {run.experiment['loss']}" if several else ""
+                found.setdefault(f"{title}{loss}", {})[name] = curves[tag]
     return found
 
 
@@ -208,12 +229,10 @@ def _reference(records: Sequence[Record]) -> Record:
     return max(records, key=lambda one: sum(not differences(other, one) for other in records))
 
 
-def _best(name: str, values: Sequence[float]) -> float | None:
-    """The best of at least two values; None if no value is better than another."""
-    sign = direction(name)
-    if sign == 0 or len(values) < 2:
-        return None
-    return max(values) if sign > 0 else min(values)
+def _best(name: str, records: Sequence[Record]) -> Record | None:
+    """The best of at least two records with a value; None if no value is better than another."""
+    sign, valued = direction(name), [record for record in records if record["value"] is not None]
+    return max(valued, key=lambda record: sign * record["value"]) if sign and len(valued) > 1 else None
 
 
 def _letter(index: int) -> str:
@@ -223,7 +242,7 @@ def _letter(index: int) -> str:
 
 def _scores_text(facts: list[RunFacts], chosen: list[list[Record]]) -> str:
     labels = _labels(facts)
-    names, cells, notes = mark_cells(chosen)
+    names, cells, notes = mark_cells(chosen, [run.diverged is not None for run in facts])
     if not names:
         return "\n".join([*labels, "No scores of this choice in any run; `evaluate RUN` makes them."])
     steps = [f"{records[0]['step']:,}" if records else "-" for records in chosen]
@@ -237,7 +256,9 @@ def _scores_text(facts: list[RunFacts], chosen: list[list[Record]]) -> str:
     if any(cell.best for row in cells for cell in row.values()):
         lines.append("*  the best of its column, among scores of one protocol")
     lines += [f"{sign}  {text}" for sign, text in legend(r for records in chosen for r in records).items()]
-    return "\n".join([*lines, *notes, *_counts(chosen), *_verdicts(chosen)])
+    lines += [f"[{i + 1}] {_left_out(run)}" for i, run in enumerate(facts) if run.diverged is not None]
+    running = [records if run.diverged is None else [] for run, records in zip(facts, chosen, strict=True)]
+    return "\n".join([*lines, *notes, *_counts(chosen), *_verdicts(running)])
 
 
 def _verdicts(chosen: list[list[Record]]) -> list[str]:
@@ -250,19 +271,25 @@ def _verdicts(chosen: list[list[Record]]) -> list[str]:
         rows = {i: r for i, records in enumerate(chosen, 1) for r in records if r["metric"] == name}
         reference = _reference(list(rows.values()))
         alike = {i: r for i, r in rows.items() if not differences(r, reference) and r["value"] is not None}
-        best = _best(name, [row["value"] for row in alike.values()])
+        best = _best(name, list(alike.values()))
         if best is None or is_of_real(name):
             continue
-        winner = next(i for i, row in alike.items() if row["value"] == best)
+        winner = next(i for i, row in alike.items() if row is best)
         verdicts = {i: exceeds(row, alike[winner]) for i, row in alike.items() if i != winner}
         words = {True: "more than their 95% intervals allow", False: "no more than their 95% intervals allow"}
         for verdict, text in words.items():
             members = [
-                f"[{i}] by {abs(alike[i]['value'] - best):.3g}" for i, found in verdicts.items() if found is verdict
+                f"[{i}] by {abs(alike[i]['value'] - best['value']):.3g}"
+                for i, found in verdicts.items()
+                if found is verdict
             ]
             if members:
                 lines.append(f"{name}: {', '.join(members)} from the best, [{winner}]: {text}.")
     return lines
+
+
+def _left_out(run: RunFacts) -> str:
+    return f"diverged at step {run.diverged:,}: its scores are out of the running"
 
 
 def _counts(chosen: list[list[Record]]) -> list[str]:
@@ -314,21 +341,104 @@ def _published_texts(facts: list[RunFacts], chosen: list[list[Record]], csv: str
         yield "\n".join(lines)
 
 
-def _write(out: Path, text: str, facts: list[RunFacts], metrics: Sequence[str] | None) -> tuple[Path, ...]:
-    """Writes the plots, and the text too if `out` is a folder; a plot that would be empty is left out."""
+def _page(
+    facts: list[RunFacts], chosen: list[list[Record]], metrics: Sequence[str] | None, published_texts: list[str]
+) -> Page:
+    """The comparison as a page: pictures, scores and curves of all runs next to each other."""
+    labels = _labels(facts)
+    scored = score_curves(labels, [run.folder for run in facts], metrics)
+    drawings = []
+    for curves, title in [
+        *((curves, f"{name} {arrow(name)}".strip()) for name, curves in scored.items()),
+        *((curves, title.capitalize()) for title, curves in loss_curves(labels, facts).items()),
+    ]:
+        styles = [next(i for i, label in enumerate(labels) if name.startswith(label)) for name in curves]
+        svg = to_svg(plot_curves(curves, title, styles))
+        drawings.append(Picture(svg, "svg", f"{title} over steps: {', '.join(curves)}"))
+    legend = ((label, plots.line_style(i)) for i, label in enumerate(labels))
+    lines = tuple((label, style["color"], _CSS_LINES[style["linestyle"]]) for label, style in legend)
+    fields = differing_fields(facts)
+    header = ("field", *(f"[{index + 1}]" for index in range(len(facts))))
+    rows = tuple((name, *map(_field_value, values)) for name, values in fields.items())
+    config: Block = Table(header, rows, numbers=False) if rows else Text("The configurations are the same.")
+    sections = (
+        Section("pictures", "Images of the fixed codes", tuple(_grids(labels, facts))),
+        Section("scores", "Scores", tuple(_score_blocks(labels, facts, chosen))),
+        Section("curves", "Curves", (Legend(lines), SideBySide(tuple(drawings)))),
+        Section("settings", "Differences of the configurations", (config,)),
+        Section("published", "Published scores", tuple(map(Code, published_texts))),
+    )
+    made = f"Made by mmdgan {VERSION} on {time.strftime('%Y-%m-%d %H:%M')}. This file needs no network."
+    return Page(f"{len(facts)} runs compared", "; ".join(labels) + ".", sections, made)
+
+
+def _grids(labels: list[str], facts: list[RunFacts]) -> Iterator[Block]:
+    """The newest grid of each run; those of other codes than the first run's say so."""
+    pictures: list[Block] = []
+    codes = [(run.experiment["seed"], run.experiment["grid"][1], run.architecture["code"]) for run in facts]
+    for label, run, own in zip(labels, facts, codes, strict=True):
+        try:
+            steps, frames = evolution_frames(run.folder)
+        except DataError as error:
+            pictures.append(missing(f"{label}: {error}"))
+            continue
+        words = [label, *([f"diverged at step {run.diverged:,}"] if run.diverged is not None else [])]
+        words += ["other codes than the first run's"] if own != codes[0] else []
+        alt = f"Images of the fixed codes of {label} after step {steps[-1]:,}"
+        pictures.append(Picture(png_bytes(frames[-1]), "png", alt, "; ".join(words)))
+    yield SideBySide(tuple(pictures), small=True)
+
+
+def _score_blocks(labels: list[str], facts: list[RunFacts], chosen: list[list[Record]]) -> Iterator[Block]:
+    """One table of the scores of all runs, and what its marks mean."""
+    names, cells, notes = mark_cells(chosen, [run.diverged is not None for run in facts])
+    if not names:
+        yield missing("scores: no run has any of this choice; `evaluate RUN` makes them.")
+        return
+    steps = [f"{records[0]['step']:,}" if records else "-" for records in chosen]
+    heads: list[tuple[Cell, str]] = [
+        (Cell(label, *(("", "") if run.diverged is None else ("warning", _left_out(run)))), step)
+        for label, run, step in zip(labels, facts, steps, strict=True)
+    ]
+    heads += [(Cell("real images"), "")] if cells[-1] else []
+    rows = tuple(
+        (*head, *(_html_cell(row.get(name, ScoreCell("-"))) for name in names))
+        for head, row in zip(heads, cells, strict=False)
+    )
+    yield Table(("run", "step", *(f"{name} {arrow(name)}".strip() for name in names)), rows)
+    said = dict.fromkeys(f"{name}: {registry_words(name)}" for name in names if registry_words(name))
+    yield Text(f"{'; '.join(said)}. ↓: lower is better; ↑: higher is better.")
+    yield Text(
+        "★: the best of its column, among scores of one protocol and runs that have not diverged. ≈: differs "
+        "from the best by no more than their 95% intervals allow, so that chance may explain it; without an interval "
+        "nothing is known of chance. One run of each setting says nothing about other seeds."
+    )
+    yield from map(Text, [*notes, *_counts(chosen)])
+
+
+def _html_cell(cell: ScoreCell) -> Cell:
+    text = f"{'≈ ' if cell.near else ''}{cell.text}{' ' + cell.marks if cell.marks else ''}"
+    return Cell(text, "best" if cell.best else "differs" if cell.marks else "")
+
+
+def _write(
+    out: Path, text: str, page: Callable[[], str], facts: list[RunFacts], metrics: Sequence[str] | None
+) -> tuple[Path, ...]:
+    """Writes the plots, and page and text too if `out` is a folder; a plot that would be empty is left out."""
     if out.suffix.lower() != ".png" and is_named_as_file(out):
         raise ConfigError(f"out: {out} would be a folder; name a .png, or a folder without an ending.")
     names, folders = _labels(facts), [run.folder for run in facts]
     panels = {
         "scores": [_plot(curves, name) for name, curves in score_curves(names, folders, metrics).items()],
-        "losses": [_plot(curves, title) for title, curves in loss_curves(names, folders).items()],
+        "losses": [_plot(curves, title) for title, curves in loss_curves(names, facts).items()],
     }
     if out.suffix.lower() == ".png":
         all_panels = [panel for group in panels.values() for panel in group]
         return (save_png(out, _stack(all_panels)),) if all_panels else ()
     files = [save_png(out / f"{name}.png", _stack(group)) for name, group in panels.items() if group]
     write_text(out / "compare.txt", text + "\n")
-    return out / "compare.txt", *files
+    write_text(out / "compare.html", page())
+    return out / "compare.html", out / "compare.txt", *files
 
 
 def _scalars(points: Mapping[int, float]) -> Scalars:
@@ -337,8 +447,6 @@ def _scalars(points: Mapping[int, float]) -> Scalars:
 
 
 def _plot(curves: dict[str, Scalars], title: str) -> Figure:
-    from mmdgan.report.plots import plot_curves
-
     # A single curve has no legend, which would say whose it is.
     return plot_curves(curves, f"{title}, {next(iter(curves))}" if len(curves) == 1 else title)
 
@@ -346,8 +454,6 @@ def _plot(curves: dict[str, Scalars], title: str) -> Figure:
 def _stack(figures: Sequence[Figure]) -> np.ndarray:
     """Figures as one picture, uint8 (H, W, 3): up to three below each other, more in two columns."""
     from PIL import Image
-
-    from mmdgan.report.plots import to_png
 
     panels = [np.asarray(Image.open(io.BytesIO(to_png(figure))).convert("RGB")) for figure in figures]
     columns = 1 if len(panels) <= 3 else 2

@@ -17,6 +17,7 @@ from mmdgan.core.options import defaults, fields_with
 from mmdgan.runs.experiment import Experiment, placed
 from mmdgan.runs.folder import RunFolder
 from mmdgan.runs.published import Wanted
+from mmdgan.training import divergence
 from mmdgan.training.event_files import Scalars, read_scalars
 
 _PLACES = frozenset(fields_with(Experiment, scope="place") + fields_with(Experiment, scope="call"))
@@ -82,6 +83,12 @@ class RunFacts:
         """(H, W, C)."""
         channels, height, width = self.networks[0].output_shape
         return height, width, channels
+
+    @property
+    def diverged(self) -> int | None:
+        """The step at which training diverged and stopped; None if it did not, or went on beyond that later."""
+        steps = [line["step"] for line in divergence.records(self.folder.path)[-1:] if line["action"] == "stop"]
+        return next((step for step in steps if step > max(self.folder.steps(), default=0)), None)
 
     def wanted(self) -> Wanted:
         """What published scores are looked up by."""

@@ -12,7 +12,7 @@ from functools import singledispatch
 from html import escape
 from itertools import count
 
-from mmdgan.report.blocks import Block, Cell, Code, Details, Page, Picture, Section, SideBySide, Table, Text
+from mmdgan.report.blocks import Block, Cell, Code, Details, Legend, Page, Picture, Section, SideBySide, Table, Text
 
 _MARKS = {"differs": "≠ ", "unknown": "? ", "best": "★ ", "warning": "⚠ "}
 _KINDS = {"missing": "Not shown: "}
@@ -69,6 +69,12 @@ def _(block: Text) -> str:
 @_html.register
 def _(block: Code) -> str:
     return f'<pre tabindex="0">{escape(block.text)}</pre>'
+
+
+@_html.register
+def _(block: Legend) -> str:
+    lines = (f'<li><i style="border-top: 3px {s} {colour}"></i>{escape(name)}</li>' for name, colour, s in block.lines)
+    return f'<ul class="legend">{"".join(lines)}</ul>'
 
 
 @_html.register
@@ -199,6 +205,8 @@ figcaption { color: var(--soft); font-size: .92rem; margin-top: .25rem; }
 .plots, .thumbs { display: grid; gap: 0 1.2rem; align-items: start; }
 .plots { grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
 .thumbs { grid-template-columns: repeat(auto-fit, minmax(min(44%, 16rem), 1fr)); gap: 0 .8rem; }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; padding: 0; list-style: none; overflow-wrap: anywhere; }
+.legend i { display: inline-block; width: 1.6rem; margin-right: .4rem; vertical-align: middle; filter: var(--chart); }
 pre { overflow-x: auto; background: var(--shade); padding: .6rem .8rem; border-radius: 4px; font-size: .85rem;
   line-height: 1.4;
   font-family: ui-monospace, "DejaVu Sans Mono", "Liberation Mono", Menlo, Consolas, monospace; }

@@ -46,7 +46,7 @@ _LETTERS = 52  # letters of a legend that is as wide as a figure
 _CHECKPOINTS = 6  # checkpoints in spectra.png
 
 
-def plot_curves(curves: Mapping[str, Scalars], title: str = "") -> Figure:
+def plot_curves(curves: Mapping[str, Scalars], title: str = "", styles: Sequence[int] | None = None) -> Figure:
     """Plots scalars over steps in one panel; long curves as the mean of each of 200 bins, with a band of the range.
 
     The vertical axis is logarithmic where all values are positive and span more than a factor of 20.
@@ -54,22 +54,25 @@ def plot_curves(curves: Mapping[str, Scalars], title: str = "") -> Figure:
     Args:
         curves: Scalars by name; values that are not finite leave gaps.
         title: Title of the figure.
+        styles: Number of each curve's `line_style`, for figures that share a legend elsewhere; by default the curves'
+            own numbers, with a legend.
     """
     columns = 1 if max(map(len, curves), default=0) > 22 else 2
     labels, title = [textwrap.fill(name, _LETTERS) for name in curves], textwrap.fill(title, _LETTERS - 6)
-    lines = sum(label.count("\n") + 1 for label in labels)
+    lines = sum(label.count("\n") + 1 for label in labels) if styles is None else 0
     figure, [axes] = _figure([2.8 + _legend_height(lines, columns) + 0.2 * title.count("\n")], title)
     values = [curve.values[np.isfinite(curve.values)] for curve in curves.values()]
     joined = np.concatenate([*values, np.empty(0)])
     _log_where_it_helps(axes, joined)
-    for index, (label, curve) in enumerate(zip(labels, curves.values(), strict=True)):
+    for index, label, curve in zip(styles or range(len(curves)), labels, curves.values(), strict=True):
         steps, low, mean, high = _thinned(curve.steps, curve.values)
-        style = _line_style(index)
+        style = line_style(index)
         axes.plot(steps, mean, label=label, **style, marker="o" if len(steps) == 1 else None, markersize=4)
         if len(steps) < len(curve.steps):
             axes.fill_between(steps, low, high, color=style["color"], alpha=0.18, linewidth=0)
     _step_axis(axes)
-    _legend(axes, columns)
+    if styles is None:
+        _legend(axes, columns)
     return figure
 
 
@@ -151,7 +154,7 @@ def plot_spectra(history: Sequence[LayerNorm]) -> Figure:
         return figure
     for index, layer in enumerate(layers):
         rows = [row for row in history if row.layer == layer]
-        steps, style = [row.step for row in rows], _line_style(index)
+        steps, style = [row.step for row in rows], line_style(index)
         marks: dict[str, Any] = {"marker": _MARKERS[index % len(_MARKERS)], "markersize": 4.5}
         ratios.plot(steps, [row.ratio for row in rows], **style, **marks)
         norms.plot(steps, [row.exact for row in rows], label=layer.removesuffix("/kernel"), **style, **marks)
@@ -365,7 +368,8 @@ def _legend(axes: Axes, columns: int) -> None:
         axes.figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), **options)
 
 
-def _line_style(index: int) -> dict[str, Any]:
+def line_style(index: int) -> dict[str, Any]:
+    """Colour and dashes of the curve of a number; 40 differ."""
     dash = _DASHES[index // len(COLOURS) % len(_DASHES)]
     return {"color": COLOURS[index % len(COLOURS)], "linestyle": dash, "linewidth": 1.6}
 
@@ -373,7 +377,7 @@ def _line_style(index: int) -> dict[str, Any]:
 def _score_line(axes: Axes, steps: list[int], ends: np.ndarray, index: int, count: int | None) -> None:
     """One score over steps, (3, steps): values, and low and high ends as a band, or as a bar of a single step."""
     value, low, high = ends
-    style = {**_line_style(index), "marker": _MARKERS[index % len(_MARKERS)], "markersize": 4}
+    style = {**line_style(index), "marker": _MARKERS[index % len(_MARKERS)], "markersize": 4}
     axes.plot(steps, value, label=f"{count:,} images" if count else "unknown count", **style)
     if len(steps) > 1:
         axes.fill_between(steps, low, high, color=style["color"], alpha=0.2, linewidth=0)

@@ -54,7 +54,8 @@ def headline(run: ReportedRun) -> Text:
     better = "lower" if direction(name) < 0 else "higher"
     real = of_real(name, {one["metric"]: one for one in choose(run.folder)})
     parts = [words(name), f"{better} is better {arrow(name)}", f"real images get {format_value(real)}" if real else ""]
-    return Text(f"Best {name}: {format_value(top)}, at step {top['step']:,} ({'; '.join(filter(None, parts))}).", "lead")
+    meaning = "; ".join(filter(None, parts))
+    return Text(f"Best {name}: {format_value(top)}, at step {top['step']:,} ({meaning}).", "lead")
 
 
 def _values(run: ReportedRun, newest: list[Record], found: list[Published]) -> Iterator[Block]:

@@ -32,11 +32,11 @@ def test_report_without_tensorflow(tiny_run, tmp_path, run_script):
 
 def test_compare(tiny_run, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert program.main(["compare", str(tiny_run[1]), "--out=none"]) == 0
+    assert program.main(["compare", str(tiny_run[1])]) == 0
     assert tiny_run[1].name in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
-    assert program.main(["compare", str(tiny_run[1]), str(tiny_run[1].parent)]) == 0
-    assert "written: compare/compare.txt, compare/losses.png" in capsys.readouterr().out
+    assert program.main(["compare", str(tiny_run[1]), str(tiny_run[1].parent), "--out=c"]) == 0
+    assert "written: c/compare.html, c/compare.txt, c/losses.png" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

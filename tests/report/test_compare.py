@@ -95,7 +95,7 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(runs, tmp_path):
     found = compare_runs([tmp_path / "x"], out=tmp_path / "compared")
     for line in (f"a/monday/{name}", f"tuesday/{name}", f"b/monday/{name}", other):
         assert len(re.findall(rf"^\[\d\] {line} ", found.text, re.MULTILINE)) == 1, line
-    assert found.files[0].read_text() == found.text + "\n"
+    assert found.files[1].read_text() == found.text + "\n"
 
 
 def test_no_scores(tmp_path, tiny_run):
@@ -163,11 +163,11 @@ def test_plots(runs, tiny_run, tmp_path):
     from PIL import Image
 
     found = compare_runs([runs[0].path, tiny_run[1]], out=tmp_path / "plots")
-    assert [file.name for file in found.files] == ["compare.txt", "scores.png", "losses.png"]
-    assert found.files[0].read_text() == found.text + "\n"
+    assert [file.name for file in found.files] == ["compare.html", "compare.txt", "scores.png", "losses.png"]
+    assert found.files[1].read_text() == found.text + "\n"
     single = compare_runs([runs[0].path, tiny_run[1]], out=tmp_path / "all.png")
     assert [file.name for file in single.files] == ["all.png"]
-    for file in [*found.files[1:], *single.files]:
+    for file in [*found.files[2:], *single.files]:
         with Image.open(file) as picture:
             assert np.asarray(picture).std() > 5
 
@@ -183,3 +183,53 @@ def test_differences_are_held_against_the_intervals(tmp_path, tiny_run):
     assert "FD[c]: [3] by 6 from the best, [1]: more than their 95% intervals allow." in text
     assert "FD[c]: [2] by 2 from the best, [1]: no more than their 95% intervals allow." in text
     assert "14 [12, 15]" in text and "[low, high]  95% interval; x" in text
+
+
+def test_differences_that_chance_may_explain_are_marked():
+    """As by `exceeds`: with intervals of 0.5 either way a difference of 0.7 is within sqrt(0.5), one of 0.8 is not."""
+    values = [(5.0, 0.5), (5.7, 0.5), (5.8, 0.5), (5.1, None)]
+    ends = [{} if w is None else {"interval": [v - w, v + w], "interval_of": "95%, x"} for v, w in values]
+    _, cells, _ = mark_cells([[score("FD[x]", v, **found)] for (v, _), found in zip(values, ends, strict=True)])
+    found = [row["FD[x]"] for row in cells[:-1]]
+    assert [cell.best for cell in found] == [True, False, False, False]
+    assert [cell.near for cell in found] == [False, True, False, False]
+
+
+def test_diverged_runs_are_out_of_the_running(runs):
+    from mmdgan.training import divergence
+
+    error = divergence.Diverged(3, "loss_gen", float("nan"))
+    divergence.record(runs[0].path, error, 2, 1)
+    assert RunFacts.of(runs[0]).diverged is None  # it went back, and on
+    divergence.record(runs[0].path, error, None, 1)
+    text = compare_runs([runs[0].path, runs[1].path]).text
+    assert (rows_of(text)["a"], rows_of(text)["b"]) == (["4", "12", "4"], ["4", "14.5 ± 0.25", "5"])
+    assert "[1] diverged at step 3: its scores are out of the running" in text
+    runs[0].checkpoints.mkdir()
+    for ending in (".index", ".data-00000-of-00001"):  # resumed, and trained beyond that step
+        (runs[0].checkpoints / f"ckpt-4{ending}").write_text("")
+    assert RunFacts.of(runs[0]).diverged is None
+
+
+def test_the_page(runs, tiny_run, tmp_path):
+    """Scores in one table, one legend, losses of different kinds in panels of their own, a grid of each run."""
+    from tests.report.test_html import check_page
+
+    for run in runs[:2]:
+        for part in ("logs", "samples"):
+            (run.path / part).symlink_to(tiny_run[1] / part)
+    [page, *_] = compare_runs([run.path for run in runs], out=tmp_path / "x").files
+    found = check_page(page.read_text())
+    drawings = [attributes["aria-label"] for tag, attributes in found.tags if tag == "svg"]
+    losses = [label for label in drawings if "loss" in label]
+    assert losses == [
+        "Generator's loss, rep_b over steps: [1] a",
+        "Generator's loss, rep over steps: [2] b",
+        "Critic's loss, rep_b over steps: [1] a",
+        "Critic's loss, rep over steps: [2] b",
+    ]
+    grids = [attributes["alt"] for tag, attributes in found.tags if tag == "img"]
+    assert grids == [f"Images of the fixed codes of {name} after step 4" for name in ("[1] a", "[2] b")]
+    assert sum(tag == "table" for tag, _ in found.tags) == 2  # scores, and the configurations
+    assert page.read_text().count('<ul class="legend">') == 1 and "[3] c" in found.text
+    assert "FD[classifier]: Fréchet distance from the real images' features" in found.text

@@ -124,7 +124,7 @@ def test_pictures_enlarge_without_a_script():
 
 def test_cells_say_their_heading_where_rows_are_stacked():
     text = render(page_of(Table(("score", "new", "best"), ((Cell("a", note="in words"), "1", ""),))))
-    assert "<th scope=\"row\">a<small>in words</small></th>" in text
+    assert '<th scope="row">a<small>in words</small></th>' in text
     assert '<td data-head="new">1</td>' in text and '<td data-head="best" class="empty">' in text
 
 

@@ -20,9 +20,7 @@ class IntraClassDistance(Metric):
     """The mean over the classes of the Fréchet distance between generated and training images of one class."""
 
     identifier = "intra_fid"
-    scores = (
-        Score("intra FID", LOWER, "intra FD[{}]", "intra_fid", "Fréchet distance within each class, averaged"),
-    )
+    scores = (Score("intra FID", LOWER, "intra FD[{}]", "intra_fid", "Fréchet distance within each class, averaged"),)
     place = 7
     training = True
     slow = True

@@ -25,9 +25,7 @@ class KernelDistance(Metric):
     """Kernel distance between both sets, unbiased, with its standard error over blocks."""
 
     identifier = "kid"
-    scores = (
-        Score("KID", LOWER, other="KD[{}]", judge="kid", words="squared MMD from the real images' features"),
-    )
+    scores = (Score("KID", LOWER, other="KD[{}]", judge="kid", words="squared MMD from the real images' features"),)
     place = 3
 
     def check(self, facts: Facts) -> None:
