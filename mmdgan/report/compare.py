@@ -406,8 +406,9 @@ def _score_blocks(labels: list[str], facts: list[RunFacts], chosen: list[list[Re
         for head, row in zip(heads, cells, strict=False)
     )
     yield Table(("run", "step", *(f"{name} {arrow(name)}".strip() for name in names)), rows)
-    said = dict.fromkeys(f"{name}: {registry_words(name)}" for name in names if registry_words(name))
-    yield Text(f"{'; '.join(said)}. ↓: lower is better; ↑: higher is better.")
+    said = {registry_words(name): name for name in reversed(names) if registry_words(name)}
+    meanings = "; ".join(f"{name}: {words}" for words, name in reversed(said.items()))
+    yield Text(f"{meanings}. ↓: lower is better; ↑: higher is better.")
     yield Text(
         "★: the best of its column, among scores of one protocol and runs that have not diverged. ≈: differs "
         "from the best by no more than their 95% intervals allow, so that chance may explain it; without an interval "
