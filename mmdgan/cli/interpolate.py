@@ -68,7 +68,7 @@ def interpolate(argv: Sequence[str]) -> int:
     prepare_tensorflow()
     generator, step = folder.load_generator(options.step, options.ema)
     spec = generator.spec
-    check_size(rows, frames, spec.output_shape)
+    check_size(rows, frames, spec.output_shape[1:])
     codes = sampling.paths(options.mode, rows, frames, spec.input_shape[0], options.seed, loop=options.loop)
     labels = sampling.cycled_labels(rows, spec.num_class)
     if labels is not None:

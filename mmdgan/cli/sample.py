@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _CODES = ("random", "sine", "feature")
 _MESHES = ("sine", "feature")
+_PIXELS = 1024  # width or height that grids of small images are enlarged to
 _MOST_PIXELS = 89_000_000  # Pillow warns of larger pictures, and few viewers show them
 HOW, WHAT, WHERE = "how codes are made", "which images", "what is written"
 STEP = "step of the checkpoint, or best; none: the newest"
@@ -60,6 +61,13 @@ class SampleOptions:
     columns: int | None = option(
         None, "columns of a grid; none: about as many as rows, or those of the mesh", WHERE, least=1
     )
+    scale: int | None = option(
+        None,
+        "in a grid, enlarge each pixel to so many squared; none: until the grid is about 1,024 wide",
+        WHERE,
+        least=1,
+    )
+    gap: int = option(2, "in a grid, pixels between images", WHERE, least=0)
     stretch: bool = option(False, "in a grid, stretch each image to the range 0..255, as in the original", WHERE)
     invert: bool = option(False, "in a grid, show each image as its negative", WHERE)
     real: bool = option(False, "also write as many real images of the run's data, to <out>_real", WHERE)
@@ -102,12 +110,19 @@ def sample(argv: Sequence[str]) -> int:
     prepare_tensorflow()
     generator, step = folder.load_generator(options.step, options.ema)
     chosen = _choose_codes(options, generator.spec.input_shape[0], from_file)
-    count, name = len(chosen.codes), file_name(step, chosen.name, options, ("ema", "columns", "stretch", "invert"))
+    count, name = (
+        len(chosen.codes),
+        file_name(step, chosen.name, options, ("ema", "columns", "scale", "gap", "stretch", "invert")),
+    )
     out = Path(options.out or folder.grid_file(step).with_name(f"{name}.png"))
     columns = chosen.columns or options.columns or math.ceil(math.sqrt(count))
     is_grid = out.suffix.lower() == ".png"
     if is_grid:
-        check_size(math.ceil(count / columns), columns, generator.spec.output_shape)
+        _, height, width = generator.spec.output_shape
+        rows = math.ceil(count / columns)
+        scale = options.scale or max(1, _PIXELS // max(rows * height, columns * width))
+        check_size(rows, columns, (height * scale, width * scale), options.gap)
+        options = dataclasses.replace(options, scale=scale)
     names = folder.class_names() if generator.spec.num_class >= 2 else ()
     labels, note = _choose_labels(options, chosen, generator.spec.num_class, columns if is_grid else None, names)
     check_image_target(out, count, labels, names)
@@ -141,10 +156,13 @@ def _check_sample(options: SampleOptions) -> None:
         ("truncation", codes == "random", f"codes is {codes}", "belongs to --codes=random"),
         ("count", not mesh, f"codes is {codes}", "of a mesh is set by --mesh"),
         ("columns", not mesh, f"codes is {codes}", "of a mesh are set by --mesh"),
-        *[(name, is_grid, f"out is {options.out}", "belongs to a .png") for name in ("columns", "stretch", "invert")],
+        *[
+            (name, is_grid, f"out is {options.out}", "belongs to a .png")
+            for name in ("columns", "scale", "gap", "stretch", "invert")
+        ],
     ]
     for name, possible, fact, rule in belongs:
-        if getattr(options, name) not in (None, False) and not possible:
+        if getattr(options, name) != getattr(SampleOptions(), name) and not possible:
             raise ConfigError(f"--{name} is given, but {fact}: {name} {rule}; leave it out.")
 
 
@@ -220,13 +238,16 @@ def _write(
     import numpy as np
 
     from mmdgan.pictures.files import save_batches, write_errors
-    from mmdgan.pictures.grid import image_grid, save_png
+    from mmdgan.pictures.grid import enlarge, image_grid, save_png
 
     if out.suffix.lower() != ".png":
         return save_batches(out, batches, count, labels, names)
     images = np.concatenate([images for _, images in batches])
+    shown = enlarge(images, options.scale or 1)
     with write_errors(out):
-        return save_png(out, image_grid(images, columns, stretch=options.stretch, invert=options.invert))
+        return save_png(
+            out, image_grid(shown, columns, stretch=options.stretch, invert=options.invert, gap=options.gap)
+        )
 
 
 def _real_images(folder: RunFolder, count: int, labels: np.ndarray | None, seed: int) -> np.ndarray:
@@ -270,9 +291,9 @@ def file_name(step: int, name: str, options: Any, also: Sequence[str]) -> str:
     return "_".join(parts)
 
 
-def check_size(rows: int, columns: int, shape: tuple[int, int, int]) -> None:
-    """Refuses pictures that few viewers open; `shape` is that of an image, (C, H, W)."""
-    height, width = rows * shape[1], columns * shape[2]
+def check_size(rows: int, columns: int, shape: tuple[int, int], gap: int = 0) -> None:
+    """Refuses pictures that few viewers open; `shape` is that of an image in it, (H, W)."""
+    height, width = rows * (shape[0] + gap) - gap, columns * (shape[1] + gap) - gap
     if height * width > _MOST_PIXELS:
         raise ConfigError(
             f"a picture of {rows * columns:,} images would be {width:,} pixels wide and {height:,} high, more than "

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def image_grid(
-    images: np.ndarray, columns: int | None = None, *, stretch: bool = False, invert: bool = False
+    images: np.ndarray, columns: int | None = None, *, stretch: bool = False, invert: bool = False, gap: int = 0
 ) -> np.ndarray:
     """Lays images out row by row in one picture.
 
@@ -27,9 +27,10 @@ def image_grid(
         stretch: Scale each image to use the whole range 0..255, as the original's sprites do (a constant image
             becomes black); otherwise the pixels are copied.
         invert: Show each image as its negative (255 - pixel), after it is stretched.
+        gap: Pixels between images, white.
 
     Returns:
-        uint8 (ceil(N / columns) * H, columns * W, C).
+        uint8 (rows * (H + gap) - gap, columns * (W + gap) - gap, C) with rows = ceil(N / columns).
 
     Raises:
         ValueError: Images that are not uint8 (N, H, W, 1 or 3), or none.
@@ -40,11 +41,13 @@ def image_grid(
     count, height, width, channels = images.shape
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
-    picture = np.zeros((rows, height, columns, width, channels), np.uint8)
+    picture = np.zeros((rows, height + gap, columns, width + gap, channels), np.uint8)
+    picture[:, height:] = picture[:, :, :, width:] = 255
     for index, image in enumerate(images):
         image = _stretched(image) if stretch else image
-        picture[index // columns, :, index % columns] = 255 - image if invert else image
-    return picture.reshape(rows * height, columns * width, channels)
+        picture[index // columns, :height, index % columns, :width] = 255 - image if invert else image
+    picture = picture.reshape(rows * (height + gap), columns * (width + gap), channels)
+    return picture[: len(picture) - gap, : picture.shape[1] - gap]
 
 
 def enlarge(image: np.ndarray, factor: int) -> np.ndarray:

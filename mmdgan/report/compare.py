@@ -401,7 +401,7 @@ def _score_blocks(labels: list[str], facts: list[RunFacts], chosen: list[list[Re
         for label, run, step in zip(labels, facts, steps, strict=True)
     ]
     heads += [(Cell("real images"), "")] if cells[-1] else []
-    rows = tuple(
+    rows: tuple[tuple[str | Cell, ...], ...] = tuple(
         (*head, *(_html_cell(row.get(name, ScoreCell("-"))) for name in names))
         for head, row in zip(heads, cells, strict=False)
     )

@@ -19,6 +19,9 @@ from mmdgan.runs.folder import RunFolder
 from tests.helpers.command_line import status
 from tests.helpers.grids import cells, png
 
+PLAIN = ("--scale=1", "--gap=0")
+"""A grid whose cells are the images, pixel by pixel."""
+
 
 @pytest.mark.parametrize(
     ("argv", "codes", "shape"),
@@ -35,7 +38,7 @@ from tests.helpers.grids import cells, png
     ],
 )
 def test_each_kind_of_codes(tiny_run, generator, tmp_path, argv, codes, shape):
-    assert sample([str(tiny_run[1]), f"--out={tmp_path}/a.png", *argv]) == 0
+    assert sample([str(tiny_run[1]), f"--out={tmp_path}/a.png", *PLAIN, *argv]) == 0
     shown = cells(png(tmp_path / "a.png"))
     assert shown.shape[:2] == shape
     np.testing.assert_array_equal(shown.reshape(-1, 32, 32, 3), sampling.generate(generator, codes()))
@@ -82,15 +85,35 @@ def test_a_class_is_named(conditional_run, monkeypatch, tmp_path, capsys, word, 
 def test_a_mesh_is_of_one_class(conditional_run, conditional, tmp_path, capsys):
     codes = sampling.sine_codes((3, 2), 8)
     for argv, number, said in (([], 0, "class 0 (--class gives another)"), (["--class=4"], 4, "class 4")):
-        sample([str(conditional_run[1]), "--codes=sine", "--mesh=2,3", f"--out={tmp_path}/a.png", *argv])
+        sample([str(conditional_run[1]), "--codes=sine", "--mesh=2,3", f"--out={tmp_path}/a.png", *PLAIN, *argv])
         expected = sampling.generate(conditional, codes, np.full((6, 1), number))
         np.testing.assert_array_equal(cells(png(tmp_path / "a.png")).reshape(-1, 32, 32, 3), expected)
         assert f"6 samples of step 2, {said}: " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("count", "argv", "scale", "gap"),
+    [(64, [], 4, 2), (4, [], 16, 2), (400, [], 1, 2), (6, ["--scale=3", "--gap=5"], 3, 5), (4, PLAIN, 1, 0)],
+)
+def test_grids_are_large_enough_to_see(tiny_run, generator, tmp_path, count, argv, scale, gap):
+    """64 images of 32 pixels fill 1,024, and gaps of a few pixels lie between them."""
+    sample([str(tiny_run[1]), f"--count={count}", f"--out={tmp_path}/a.png", *argv])
+    found, side = png(tmp_path / "a.png"), 32 * scale + gap
+    columns = int(np.ceil(count**0.5))
+    rows = -(-count // columns)
+    assert found.shape == (rows * side - gap, columns * side - gap, 3)
+    images = sampling.generate(generator, sampling.random_codes(count, 8))
+    for index in (0, 1, columns, count - 1):
+        top, left = index // columns * side, index % columns * side
+        np.testing.assert_array_equal(
+            found[top : top + 32 * scale : scale, left : left + 32 * scale : scale], images[index]
+        )
+        assert (found[top : top + 32 * scale, left + 32 * scale : left + side] == 255).all()
+
+
 def test_stretched_and_inverted_grids(tiny_run, generator, tmp_path):
     images = sampling.generate(generator, sampling.random_codes(2, 8))
-    sample([str(tiny_run[1]), "--count=2", "--stretch", "--invert", f"--out={tmp_path}/a.png"])
+    sample([str(tiny_run[1]), "--count=2", "--stretch", "--invert", *PLAIN, f"--out={tmp_path}/a.png"])
     row = cells(png(tmp_path / "a.png"))[0].astype(int)
     for image, shown in zip(images.astype(float), row, strict=True):
         np.testing.assert_allclose(shown, 255 - (image - image.min()) / np.ptp(image) * 255, atol=1.01)
@@ -101,8 +124,8 @@ def test_real_images_lie_beside_the_samples(tiny_run, tmp_path, capsys):
     from mmdgan.runs.train import open_data
 
     experiment, path = tiny_run
-    for name in ("a.png", "a.npz", "folder"):
-        sample([str(path), "--count=4", "--real", "--seed=1", f"--out={tmp_path / name}"])
+    for name, more in (("a.png", PLAIN), ("a.npz", ()), ("folder", ())):
+        sample([str(path), "--count=4", "--real", "--seed=1", f"--out={tmp_path / name}", *more])
         assert "4 real images: " in capsys.readouterr().out
     real = np.load(tmp_path / "a_real.npz")["images"]
     np.testing.assert_array_equal(cells(png(tmp_path / "a_real.png")).reshape(4, 32, 32, 3), real)
@@ -174,7 +197,7 @@ def test_different_requests_have_different_names(run):
         (["--stretch", "--out=a.npz"], "--stretch is given, but out is a.npz: stretch belongs to a .png"),
         (["--invert", "--out=a"], "--invert is given, but out is a:"),
         (["--columns=3", "--out=a.npz"], "--columns is given, but out is a.npz"),
-        (["--count=100000"], r"would be 10,144 pixels wide and 10,\d+ high, more than viewers open"),
+        (["--count=100000"], r"would be 10,776 pixels wide and 10,\d+ high, more than viewers open"),
     ],
 )
 def test_requests_that_contradict_themselves(tiny_run, argv, sentence):
@@ -251,7 +274,7 @@ def test_sample_in_every_form(tiny_run, tmp_path, step, capsys):
     run, at = str(tiny_run[1]), [] if step is None else [f"--step={step}"]
     assert status("sample", run, "--count=7", f"--out={tmp_path}/a.npz", *at) == 0
     assert status("sample", run, "--count=7", f"--out={tmp_path}/folder", *at) == 0
-    assert status("sample", run, "--count=7", f"--out={tmp_path}/a.png", *at) == 0
+    assert status("sample", run, "--count=7", f"--out={tmp_path}/a.png", *PLAIN, *at) == 0
     assert set(np.load(tmp_path / "a.npz")) == {"images"}
     images = np.load(tmp_path / "a.npz")["images"]
     assert images.dtype == np.uint8 and images.shape == (7, 32, 32, 3)
@@ -275,7 +298,7 @@ def test_samples_of_a_conditional_run(conditional_run, tmp_path, capsys):
     assert labels.tolist() == [3] * 23
     np.testing.assert_array_equal(threes[3::10], images[3::10])
     assert (threes[4::10] != images[4::10]).any()
-    assert status("sample", run, "--count=9", f"--out={tmp_path}/a.png") == 0
+    assert status("sample", run, "--count=9", f"--out={tmp_path}/a.png", *PLAIN) == 0
     grid = np.array(Image.open(tmp_path / "a.png")).reshape(3, 32, 3, 32, 3).transpose(0, 2, 1, 3, 4)
     for column in range(3):  # three columns: the classes 0, 1, 2
         of_class, _ = arrays("--count=9", f"--class={column}")
