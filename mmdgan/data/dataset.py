@@ -23,7 +23,7 @@ WINDOW_BYTES = 2**28
 _SAMPLED = 64  # records in the fingerprint of files without known checksums
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class ImageData:
     """Images in memory, with their labels, names and origin.
 
@@ -70,6 +70,9 @@ class ImageData:
                     f"The labels of {self.name} run from {low} to {high}; {self.num_class} classes need "
                     f"0 to {self.num_class - 1}."
                 )
+
+    def __repr__(self) -> str:
+        return _brief(self)
 
     @property
     def count(self) -> int:
@@ -167,6 +170,9 @@ class StoredImages:
         if labelled is None:
             labelled = next((file.labelled for file in files if file.count), False)
         self.labelled = labelled
+
+    def __repr__(self) -> str:
+        return _brief(self)
 
     @property
     def count(self) -> int:
@@ -290,3 +296,8 @@ def scaling(images: np.ndarray) -> str:
     if images.dtype == np.uint16:
         return "values in [0, 65535] become uint8 by (x // 257).astype('uint8')"
     return f"the values lie in [{least:g}, {most:g}]; bring them to whole numbers in [0, 255]"
+
+
+def _brief(data: ImageData | StoredImages) -> str:
+    classes = f", {data.num_class} classes" if data.num_class else ""
+    return f"{type(data).__name__}({data.name!r}, {data.count:,} images {data.shape}{classes})"

@@ -68,7 +68,7 @@ class TestResult:
     p_value: float
     interval: tuple[float, float]
     permutations: int
-    null: np.ndarray
+    null: np.ndarray = dataclasses.field(repr=False)
     sigma: tuple[float, ...] = ()
     widths: tuple[float, ...] = ()
     p_values: tuple[float, ...] = ()

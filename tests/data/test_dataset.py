@@ -41,6 +41,8 @@ def test_it_says_of_itself_what_the_same_images_in_memory_do(tmp_path):
         assert getattr(data, name) == getattr(memory, name), name
     assert (data.mode, memory.mode) == ("stream", "memory")
     assert np.array_equal(data.labels, memory.labels) and data.labels.dtype == memory.labels.dtype
+    assert repr(data) == "StoredImages('set', 57 images (3, 8, 6), 10 classes)"
+    assert repr(memory) == "ImageData('set', 57 images (3, 8, 6), 10 classes)"
     bare = stored(tmp_path / "bare", labels=None)
     assert bare.labels is None and bare.labelled is False
 
