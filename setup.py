@@ -65,7 +65,8 @@ setup(
     ],
     extras_require={
         "docs": DOCS,
-        "gpu": ["tensorflow[and-cuda]"],
+        # TensorFlow 2.21's CUDA wheel is reported not to work; Keras pins 2.20 for its own.
+        "gpu": ["tensorflow[and-cuda]>=2.18,<2.21"],
         "onnx": ONNX,
         "ray": ["ray[tune]"],  # `sweep --engine ray`
         "video": VIDEO,

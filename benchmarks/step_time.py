@@ -4,6 +4,7 @@
     python benchmarks/step_time.py --peers        (our step and PyTorch's loops, in float32 and in bfloat16)
     python benchmarks/step_time.py --losses rep,fixed_g        (our step with several losses)
     python benchmarks/step_time.py --preset sngan/RESNET_32 --operations        (each convolution by every algorithm)
+    python benchmarks/step_time.py --batch_sizes 64,512,2048 --micro_batch 32 --threads 1        (time and memory)
 
 The parts come from nested graphs of growing content (forward; and the critic's gradient; and the generator's;
 the whole step), timed in turn and subtracted round by round. With --peer every round times both libraries, in
@@ -16,7 +17,9 @@ import argparse
 import gc
 import os
 import platform
+import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -33,6 +36,14 @@ def main() -> None:
     options = _options()
     from mmdgan.core.errors import MmdGanError
 
+    if options.batch_sizes:
+        print(f"{describe_machine(options.threads)}; {options.architecture}, micro_batch {options.micro_batch}")
+        print(f"{'batch':>8}{'ms per image':>16}{'peak GB':>10}", flush=True)
+        for size in options.batch_sizes.split(","):  # each in a process of its own, whose largest memory counts
+            subprocess.run(
+                [sys.executable, *sys.argv, "--batch_sizes=", f"--batch_size={size}", "--memory"], check=True
+            )
+        return
     try:
         run(options)
     except MmdGanError as error:
@@ -53,6 +64,13 @@ def run(options: argparse.Namespace) -> None:
     gen, dis = design.parse_architecture(architecture)
     shape = (options.batch_size, *dis.input_shape)
     real = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    if options.memory:
+        step = our_step(options.loss, options.precision, options, real)
+        _, processor = measure({"": step}, *rounds(options))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        used = statistics.median(processor[""]) / options.batch_size
+        print(f"{options.batch_size:8,}{1e3 * used:16.1f}{peak:10.2f}")
+        return
     if options.operations or options.peers or options.losses:
         print_machine(options)
         print(f"{options.architecture}, batch {options.batch_size}")
@@ -97,7 +115,8 @@ def our_step(loss: str, precision: str, options: argparse.Namespace, real) -> Ca
     architecture = design.with_score_size(architecture, losses.score_size(loss))
     builders = networks.build_generator, networks.build_discriminator
     players = [build(architecture, precision=precision) for build in builders]
-    gan = GanStep(*players, losses.get(loss), 5e-4, 2e-4)
+    micro_batch = options.micro_batch if options.batch_size > (options.micro_batch or 0) else None
+    gan = GanStep(*players, losses.get(loss), 5e-4, 2e-4, micro_batch=micro_batch)
     real = tf.constant(real.transpose(0, 2, 3, 1) if players[1].data_format == "channels_last" else real)
     return lambda: float(gan.step(real)["loss_gen"])
 
@@ -295,6 +314,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--warm_up", type=int, default=3, help="rounds before them")
     parser.add_argument("--precision", default="float32", choices=("float32", "bf16", "fp16"))
     parser.add_argument("--loss", default="rep_b")
+    parser.add_argument("--micro_batch", type=int, help="of the steps; a batch that is not larger takes the plain step")
+    parser.add_argument("--batch_sizes", help="time per image and peak memory of our step with these batches")
+    parser.add_argument("--memory", action="store_true", help="of one batch")
     parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--peer", action="store_true", help="also a plain PyTorch step")
     parser.add_argument("--peers", action="store_true", help="our step and PyTorch's loops, float32 and bfloat16")

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.processes import environment
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 REPLICA_LOSSES = ("gathered", "local")
+
+_DRIVER = Path("/proc/driver/nvidia/gpus")
+"""Has an entry for each GPU that NVIDIA's driver runs."""
 
 _ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}")
 
@@ -57,6 +64,23 @@ def check_towers(batch_size: int, replicas: int) -> None:
             f"replica_losses is local, but batch_size {batch_size} leaves {replicas} replicas less than 2 images each, "
             f"and losses compare samples; give at least {2 * replicas}."
         )
+
+
+def visible_devices() -> str:
+    """Which devices training would use, in words; TensorFlow is asked, in a process of its own, if there is a GPU."""
+    count = len(list(_DRIVER.glob("*"))) if _DRIVER.is_dir() else 0
+    if not count:
+        return "the CPU: no NVIDIA GPU in this machine"
+    code = "import tensorflow as tf; print('GPUs', len(tf.config.list_physical_devices('GPU')))"
+    told = subprocess.run([sys.executable, "-c", code], env=environment(1), capture_output=True, text=True, check=False)
+    seen = re.search(r"GPUs (\d+)", told.stdout)
+    if seen is not None and int(seen[1]):
+        return f"{seen[1]} of {count} NVIDIA GPUs"
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    remedy = "install TensorFlow with its CUDA libraries in a fresh environment: pip install 'mmdgan[gpu]'"
+    if hidden is not None:
+        remedy = f"CUDA_VISIBLE_DEVICES is {hidden!r}: unset it"
+    return f"the CPU: TensorFlow sees none of the {count} NVIDIA GPUs of this machine; {remedy}"
 
 
 def in_slurm_step() -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan import data, design
-from mmdgan.core.devices import check_batch, check_devices
+from mmdgan.core.devices import check_batch, check_devices, visible_devices
 from mmdgan.core.errors import ConfigError, DesignError
 from mmdgan.core.lock import is_locked
 from mmdgan.core.options import check_limits, defaults, rebased
@@ -169,6 +169,7 @@ class Plan:
             "samples, scores": f"after step {shown}",
             "scores": self._which_scores(),
             "checkpoints": self._which_checkpoints(),
+            "devices": visible_devices(),
         }
 
     def _what_becomes_of_the_folder(self, refusal: str | None) -> str:

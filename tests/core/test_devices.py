@@ -2,9 +2,12 @@
 
 import dataclasses
 import json
+import re
+import types
 
 import pytest
 
+from mmdgan.core import devices
 from mmdgan.core.devices import check_batch, check_devices, check_towers
 from mmdgan.core.errors import ConfigError
 from mmdgan.runs.experiment import Experiment
@@ -145,3 +148,25 @@ def test_workers_are_the_tasks_of_a_slurm_step(monkeypatch):
     monkeypatch.delenv("SLURM_STEP_NODELIST")
     with pytest.raises(ConfigError, match="Slurm's variables do not name the workers .*; start them by srun"):
         distribution._cluster((), None)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "answer", "hidden", "sentence"),
+    [
+        (0, None, None, "the CPU: no NVIDIA GPU in this machine"),
+        (2, "GPUs 2", None, "2 of 2 NVIDIA GPUs"),
+        (2, "GPUs 0", None, r"TensorFlow sees none of the 2 NVIDIA GPUs of this machine; install .*'mmdgan\[gpu\]'"),
+        (1, "", None, "TensorFlow sees none of the 1 NVIDIA GPUs"),
+        (1, "GPUs 0", "-1", "CUDA_VISIBLE_DEVICES is '-1': unset it"),
+    ],
+)
+def test_the_devices_are_named_with_a_remedy(gpus, answer, hidden, sentence, monkeypatch, tmp_path):
+    for number in range(gpus):
+        (tmp_path / f"0000:0{number}:00.0").mkdir()
+    monkeypatch.setattr(devices, "_DRIVER", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if hidden is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    told = types.SimpleNamespace(stdout=answer)
+    monkeypatch.setattr(devices.subprocess, "run", lambda *_, **__: told if answer is not None else pytest.fail())
+    assert re.search(sentence, devices.visible_devices())

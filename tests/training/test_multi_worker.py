@@ -15,6 +15,7 @@ import time
 import numpy as np
 import pytest
 
+from mmdgan.training import divergence
 from mmdgan.training.checkpoints import saved_steps
 from tests.conftest import PROJECT, script_environment
 from tests.helpers.replicas import WAYS, images, moves, small_gan
@@ -122,3 +123,39 @@ def test_a_mistake_that_the_chief_alone_can_see_stops_all(tiny_architecture, tin
     assert "holds a run of another configuration: seed (0 there, 1 now)" in logs[0]
     assert "another worker cannot go on" in logs[1]
     assert not (tmp_path / "1").exists()
+
+
+def finished(tiny_architecture: str, results, *more: str) -> tuple[list[int], list[str]]:
+    """Exit statuses and logs of two workers of a run."""
+    where, workers = addresses(), []
+    for index in range(2):
+        with (results / f"{index}.log").open("w") as log:
+            words = run_words(tiny_architecture, where, str(index), results, *more)
+            workers.append(start(*words, cwd=results, stdout=log))
+    return [worker.wait(300) for worker in workers], [(results / f"{i}.log").read_text() for i in range(2)]
+
+
+def test_all_workers_go_back_together_and_give_up_together(tiny_architecture, tmp_path):
+    """A limit that every first step exceeds: three attempts more, with the same numbers on both workers."""
+    flags = "--max_step=4", "--on_divergence=rollback", "--divergence_limit=1e-9"
+    statuses, logs = finished(tiny_architecture, tmp_path, *flags)
+    assert statuses == [3, 3]
+    for attempt in (1, 2, 3):
+        assert f"with other random numbers, {attempt} of at most 3 times" in logs[0]
+    run = tmp_path / "sample" / "run"
+    assert [line["action"] for line in divergence.records(run)] == ["rollback", "rollback", "rollback", "stop"]
+
+
+def test_after_a_damaged_checkpoint_all_workers_resume_from_the_same_step(tiny_architecture, tmp_path):
+    flags = "--save_every=2", "--keep=9"
+    assert finished(tiny_architecture, tmp_path, "--max_step=4", *flags)[0] == [0, 0]
+    checkpoints = tmp_path / "sample" / "run" / "checkpoints"
+    [newest] = checkpoints.glob("*-4.data-*")
+    newest.write_bytes(newest.read_bytes()[:100])
+    statuses, logs = finished(tiny_architecture, tmp_path, "--max_step=6", *flags)
+    assert statuses == [2, 2] and "--fallback goes on from the one before, of step 2" in logs[0]
+    statuses, logs = finished(tiny_architecture, tmp_path, "--max_step=6", "--fallback", *flags)
+    assert statuses == [0, 0]
+    assert "It is moved aside" in logs[0]
+    assert "after step 2" in logs[0] and "after step 2" in logs[1]
+    assert saved_steps(checkpoints)[-1] == 6
