@@ -98,7 +98,7 @@ def _check(options: EvaluateFlags, words: Sequence[str]) -> None:
     """Checks what can be checked without looking at a file or importing TensorFlow."""
     if options.images is None:
         if not words:
-            raise ConfigError("the command takes a RUN to score, or --images PATH with --reference; it was given none.")
+            raise ConfigError(f"{flags.run_needed()}\nIt takes --images PATH with --reference, too.")
         if options.reference is not None:
             raise ConfigError(
                 "reference goes with --images, for a run is compared with its own data set: write images by "

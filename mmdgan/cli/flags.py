@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import textwrap
+import time
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -16,9 +17,11 @@ from absl import flags
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import Value, check_limits, flag_name
-from mmdgan.core.text import format_value, nearest, program
+from mmdgan.core.text import age, closest, command, format_value, program, table
 
 T = TypeVar("T")
+
+_RUNS_SHOWN = 5
 
 _SHORT_HELP, _FULL_HELP = ("--help", "-h", "-help", "--helpshort"), "--helpfull"
 
@@ -28,13 +31,41 @@ class Parsed(NamedTuple):
 
     Attributes:
         options: The dataclass instance.
-        switches: Names of the switches that were given.
+        switches: The flags that were given and are no fields: True, or the text.
         arguments: The words that are not flags.
     """
 
     options: Any
-    switches: frozenset[str]
+    switches: dict[str, Any]
     arguments: list[str]
+
+
+class Flag(NamedTuple):
+    """A flag, for the completion of a shell.
+
+    Attributes:
+        name: Its name.
+        help: What it does, on one line.
+        choices: Valid values, where they are few.
+        switch: Whether it stands alone.
+    """
+
+    name: str
+    help: str
+    choices: tuple[str, ...]
+    switch: bool
+
+
+LIST = "--list-flags"
+"""A command line of this word alone raises `Listed` instead of being read."""
+
+
+class Listed(Exception):
+    """Holds the flags of a command, as `flags`."""
+
+    def __init__(self, flags: list[Flag]) -> None:
+        super().__init__()
+        self.flags = flags
 
 
 def usage(command: str, function: Any) -> str:
@@ -56,7 +87,7 @@ def parse(
         preset: Instance of a dataclass whose fields are made by `option`.
         argv: Words of the command line after the program (and verb).
         usage: First paragraphs of `--help`; the rest follows from the fields.
-        switches: Flags that are no fields: name -> help.
+        switches: Flags that are no fields: name -> help. "name=WORD" takes a text, which the help calls so.
         arguments: Names of the words that go with the flags, in order: "RUN" is one word, "[RUN]" one that may be left
             out, "RUN..." one or more (so ("RUN", "RUN...") asks for at least two), "[RUN...]" any number.
 
@@ -69,23 +100,27 @@ def parse(
     if any(word in (*_SHORT_HELP, _FULL_HELP) for word in argv):
         print(help_text(preset, usage, switches, full=_FULL_HELP in argv))
         raise SystemExit(0)
+    if list(argv) == [LIST]:
+        raise Listed(_listed(preset, switches))
     values = _define(preset, switches)
     try:
         words = values(["mmdgan", *argv])[1:]
     except flags.UnrecognizedFlagError as error:
-        known = [flag_name(field) for field in fields] + list(switches)
-        raise ConfigError(_unknown_flag(error.flagname, known)) from None
+        raise ConfigError(_unknown_flag(error.flagname, preset, [_named(name) for name in switches])) from None
     except flags.Error as error:
         raise ConfigError(str(error)) from None
     needed = sum(not name.startswith("[") for name in arguments)
     endless = any("..." in name for name in arguments)
     if len(words) < needed or (len(words) > len(arguments) and not endless):
+        if not words and arguments[:1] in (("RUN",), ("RUN...",)):
+            raise ConfigError(run_needed())
         wanted = " ".join(arguments) or "no words, only flags written --name=value"
         raise ConfigError(f"the command takes {wanted}; it was given {' '.join(words) or 'none'}.")
     changed = {field.name: values[flag_name(field)].value for field in fields}
     options = dataclasses.replace(typing.cast(Any, preset), **changed)
     check_limits(options)
-    return Parsed(options, frozenset(name for name in switches if values[name].value), words)
+    given = {name: values[name].value for name in map(_named, switches) if values[name].present}
+    return Parsed(options, {name: value for name, value in given.items() if value}, words)
 
 
 def help_text(preset: Any, usage: str, switches: Mapping[str, str] | None = None, full: bool = True) -> str:
@@ -112,14 +147,64 @@ def help_text(preset: Any, usage: str, switches: Mapping[str, str] | None = None
     return "\n\n".join([usage.strip(), *blocks, *more])
 
 
+def run_needed() -> str:
+    """What a command that was given no RUN says: the newest runs."""
+    from mmdgan.runs.folder import newest_runs
+
+    found = newest_runs()[:_RUNS_SHOWN]
+    if not found:
+        return f"the command takes a RUN, the directory of a training; `{command('train')}` makes one in Results."
+    rows = [(f"  {run.path}", run.state(), age(time.time() - run.written())) for run in found]
+    return f"the command takes a RUN; the newest in Results are\n{table(rows, left=(0, 1))}"
+
+
 def _is_switch(hint: Any) -> bool:
     """Whether a field is given by its name alone: --name, --noname."""
     return hint is bool or hint == bool | None
 
 
-def _unknown_flag(name: str, known: Sequence[str]) -> str:
-    hint = nearest(name, [*known, *(f"no{flag}" for flag in known)]).replace("mean ", "mean --")
-    return f"there is no flag --{name}{hint}; {_FULL_HELP} lists all flags."
+def _named(switch: str) -> str:
+    """The name of a flag that is no field: of "config=FILE" it is "config"."""
+    return switch.partition("=")[0]
+
+
+_NOT_HERE = {
+    "resume": "the same command resumes a run, as does `train RUN`",
+    "epochs": "training is counted in steps, images of an epoch divided by --batch_size",
+    "num_workers": "images are read ahead without being asked for",
+}
+"""Flags of other programs that have no counterpart: name -> what is done instead."""
+
+
+def _unknown_flag(name: str, preset: Any, switches: Sequence[str]) -> str:
+    word, fields = name.lower().replace("-", "_"), dataclasses.fields(preset)
+    hints, hint, instead = typing.get_type_hints(type(preset)), "", ""
+    meant = [f"--{flag_name(field)}" for field in fields if word in field.metadata["also"]]
+    if word in _NOT_HERE:
+        instead = f": {_NOT_HERE[word]}"
+    elif not meant:
+        known = [*map(flag_name, fields), *switches]
+        known += [f"no{flag_name(field)}" for field in fields if _is_switch(hints[field.name])]
+        meant = [f"--{found}" for found in [closest(name, known, cutoff=0.7)] if found]
+    if meant:
+        hint = f" (did you mean {' and '.join(meant)}?)"
+    return f"there is no flag --{name}{instead}{hint}; {_FULL_HELP} lists all flags."
+
+
+def _listed(preset: Any, switches: Mapping[str, str]) -> list[Flag]:
+    """The flags, for the completion of a shell."""
+    hints = typing.get_type_hints(type(preset))
+    found = [
+        Flag(
+            flag_name(field),
+            field.metadata["help"].partition("; ")[0],
+            tuple(field.metadata["choices"] or ()),
+            _is_switch(hints[field.name]),
+        )
+        for field in dataclasses.fields(preset)
+    ]
+    found += [Flag(_named(name), text, (), "=" not in name) for name, text in switches.items()]
+    return [*found, Flag("help", "list the most used flags", (), True), Flag("helpfull", "list all flags", (), True)]
 
 
 def _entry(field: dataclasses.Field, hint: Any, default: Any) -> str:
@@ -150,7 +235,10 @@ def _define(preset: Any, switches: Mapping[str, str]) -> flags.FlagValues:
             flag = flags.Flag(parser, _Serializer(), name, format_value(default), text)
         flags.DEFINE_flag(flag, values)
     for name, text in switches.items():
-        flags.DEFINE_flag(_switch(name, False, text), values)
+        if "=" in name:
+            flags.DEFINE_string(_named(name), None, text, flag_values=values)
+        else:
+            flags.DEFINE_flag(_switch(name, False, text), values)
     return values
 
 

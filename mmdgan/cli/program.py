@@ -19,6 +19,7 @@ from typing import NamedTuple, NoReturn
 
 from absl import flags as absl_flags
 
+from mmdgan.cli.completion import completion
 from mmdgan.cli.evaluate import evaluate
 from mmdgan.cli.export import export
 from mmdgan.cli.import_tf1 import import_tf1
@@ -28,13 +29,14 @@ from mmdgan.cli.prepare import prepare
 from mmdgan.cli.presets import presets
 from mmdgan.cli.pretrained import pretrained
 from mmdgan.cli.report import compare, report
+from mmdgan.cli.runs import runs
 from mmdgan.cli.sample import sample
 from mmdgan.cli.summary import summary
 from mmdgan.cli.sweep import sweep
 from mmdgan.cli.train import EXAMPLE, Prepare, train
 from mmdgan.core.errors import ConfigError, MmdGanError
 from mmdgan.core.startup import open_streams
-from mmdgan.core.text import nearest, program
+from mmdgan.core.text import called_with, nearest, program
 from mmdgan.core.versions import VERSION
 from mmdgan.runs.experiment import Experiment
 from mmdgan.training import divergence, signals
@@ -60,12 +62,13 @@ class Verb(NamedTuple):
     help: str
 
 
-VERBS = {
+VERBS: dict[str, Verb] = {
     "prepare": Verb(prepare, "WHAT", "make a data set of images, or verify one"),
     "train": Verb(train, "[--flag=value ...]", "train a GAN, or resume its training"),
     "sample": Verb(sample, "RUN", "make images with a trained generator"),
     "interpolate": Verb(interpolate, "RUN", "make paths between latent codes: a picture and an animation"),
     "evaluate": Verb(evaluate, "RUN|--images PATH", "score a trained generator, or any images"),
+    "runs": Verb(runs, "", "list the runs with their states and scores; --clean removes what is not needed"),
     "compare": Verb(compare, "RUN RUN ...", "compare the scores and curves of runs"),
     "report": Verb(report, "RUN", "write all that is known of a run into one file, RUN/report.html"),
     "sweep": Verb(sweep, "FILE.py|status|table|best", "do many runs, over a grid or a search space; show them"),
@@ -75,6 +78,7 @@ VERBS = {
     "summary": Verb(summary, "FILE:NAME", "show the networks of an architecture, or one network"),
     "losses": Verb(losses, "", "list the losses, with what they compute and their sources"),
     "import-tf1": Verb(import_tf1, "PREFIX", "make a run of a checkpoint of the original"),
+    "completion": Verb(lambda argv: completion(argv, VERBS), "SHELL", "print a script that completes verbs and flags"),
 }
 
 
@@ -221,5 +225,5 @@ def _training_status(error: Exception) -> int | None:
 
 def _same_command() -> str:
     """The command that resumes an interrupted run: the one that was given, without --restart."""
-    words = [word for word in sys.orig_argv[1:] if word.lstrip("-").partition("=")[0] != "restart"]
-    return shlex.join(["python", *words])
+    called, given = called_with()
+    return f"{called} {shlex.join(word for word in given if word.lstrip('-').partition('=')[0] != 'restart')}"

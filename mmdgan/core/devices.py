@@ -41,6 +41,11 @@ def check_devices(
         _check_workers(workers, worker_index)
     elif workers or worker_index is not None:
         name = "workers" if workers else "worker_index"
+        if workers and workers[0].isdecimal():
+            raise ConfigError(
+                f"workers is {workers[0]}, but workers are the processes of a distributed training, host:port,...; "
+                "leave it out: images are read ahead without being asked for."
+            )
         raise ConfigError(f"{name} is given, but strategy is {strategy}; add --strategy=multi_worker or omit it.")
 
 

@@ -35,6 +35,7 @@ def option(
     hparams: str | None = None,
     path: str | None = None,
     compare: bool = True,
+    also: str = "",
 ) -> Any:
     """A dataclass field that is also a flag.
 
@@ -55,8 +56,17 @@ def option(
         hparams: "shown" in TensorBoard's HParams tab, as every field of the identity is, or "first" there.
         path: Regular expression of the values that name a file or folder; its first group is the path.
         compare: Whether instances with other values are unequal.
+        also: Names that other programs have for it, separated by spaces; a command line that gives one is told of it.
     """
-    roles = {"short": short, "identity": identity, "scope": scope, "inputs": inputs, "hparams": hparams, "path": path}
+    roles: dict[str, Any] = {
+        "short": short,
+        "identity": identity,
+        "scope": scope,
+        "inputs": inputs,
+        "hparams": hparams,
+        "path": path,
+        "also": also.split(),
+    }
     limits = {"choices": choices, "least": least, "positive": positive}
     return dataclasses.field(
         default=default, compare=compare, metadata={"help": help, "group": group, **limits, **roles}

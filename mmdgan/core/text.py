@@ -7,6 +7,7 @@ import os
 import re
 import reprlib
 import shlex
+import shutil
 import sys
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
@@ -29,6 +30,14 @@ def duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def age(seconds: float) -> str:
+    """A time that has passed, in its largest unit, as "5 min" or "3 days"."""
+    for unit, size in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
 
 
 def shown(value: object) -> str:
@@ -104,15 +113,29 @@ def terminal_columns(stream: Any) -> int:
 
 
 def command(*words: object) -> str:
-    """A command of mmdgan to be copied into a shell: "python -m mmdgan report 'Results/my run'"."""
-    called = program()
-    return shlex.join([*(called if called == "mmdgan" else "python -m mmdgan").split(), *map(str, words)])
+    """A command of mmdgan to be copied into a shell: "mmdgan report 'Results/my run'"."""
+    return f"{installed_name()} {shlex.join(map(str, words))}"
+
+
+def installed_name() -> str:
+    """How mmdgan is called: "mmdgan" where this Python's folder of programs has it, else "python -m mmdgan"."""
+    script = os.path.join(os.path.dirname(sys.executable or ""), "mmdgan")
+    on_path = shutil.which("mmdgan")
+    there = on_path is not None and os.path.exists(script) and os.path.samefile(on_path, script)
+    return "mmdgan" if there else "python -m mmdgan"
 
 
 def program() -> str:
-    """How the running program was called, for messages: "python -m mmdgan" or "python experiments/x.py"."""
+    """How the running program was called, for messages: "mmdgan" or "python experiments/x.py"."""
+    return called_with()[0]
+
+
+def called_with() -> tuple[str, list[str]]:
+    """How the running program was called, and the words after it."""
     words = sys.orig_argv[1:]
     if words[:1] == ["-m"]:
-        return f"python -m {words[1]}"
-    script = next((word for word in words if not word.startswith("-")), "")
-    return f"python {script}" if script.endswith(".py") else script.rpartition("/")[2] or "mmdgan"
+        return installed_name() if words[1] == "mmdgan" else f"python -m {words[1]}", words[2:]
+    place = next((place for place, word in enumerate(words) if not word.startswith("-")), len(words))
+    script = "".join(words[place : place + 1])
+    called = f"python {shlex.quote(script)}" if script.endswith(".py") else os.path.basename(script) or "mmdgan"
+    return called, words[place + 1 :]

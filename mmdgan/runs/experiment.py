@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,9 +20,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mmdgan import design
 from mmdgan.core.devices import REPLICA_LOSSES, STRATEGIES
-from mmdgan.core.errors import ConfigError
-from mmdgan.core.options import defaults, fields_with, option, plain, rebased
+from mmdgan.core.errors import ConfigError, MmdGanError
+from mmdgan.core.files import read_text
+from mmdgan.core.options import check_limits, defaults, fields_with, option, plain, rebased
 from mmdgan.core.progress import Say, log
+from mmdgan.core.text import nearest
 from mmdgan.data.memory import CACHES
 from mmdgan.losses import registry as losses
 from mmdgan.metrics import METRICS
@@ -66,6 +70,7 @@ class Experiment:
         hparams="first",
         identity=False,
         path=r"(.+\.(?:py|json))(?::.*)?",
+        also="arch model network",
     )
     num_class: int = _network(
         0, "number of classes of conditional networks, that of the data set; 0: unconditional", inputs=True
@@ -115,7 +120,15 @@ class Experiment:
     )
     legacy: bool = _network(False, "compute label projections and penalties as the released code does")
 
-    data: str = _data("cifar10", "data set: cifar10, sample, ...", short=1, inputs=True, hparams="first", identity=True)
+    data: str = _data(
+        "cifar10",
+        "data set: cifar10, sample, ...",
+        short=1,
+        inputs=True,
+        hparams="first",
+        identity=True,
+        also="dataset",
+    )
     data_root: str = _data("Data", "folder of the data sets", scope="place", inputs=True, path="(.+)")
     source: str | None = _data(
         None,
@@ -181,7 +194,7 @@ class Experiment:
         None, "loss above which the mixing losses exchange samples, and ins_noise adds noise"
     )
 
-    batch_size: int = _training(64, "images per step", short=4, inputs=True, hparams="first")
+    batch_size: int = _training(64, "images per step", short=4, inputs=True, hparams="first", also="batch bs")
     optimizer: str = _training(
         "adam", "optimiser; adam has betas 0.5, 0.999", choices=("adam", "rmsprop", "sgd", "momentum")
     )
@@ -192,8 +205,16 @@ class Experiment:
         short=6,
         hparams="first",
         identity=lambda e: not e.fixed_critic,
+        also="lr learning_rate lr_d d_lr",
     )
-    lr_gen: float = _training(2e-4, "learning rate of the generator", positive=True, short=7, hparams="first")
+    lr_gen: float = _training(
+        2e-4,
+        "learning rate of the generator",
+        positive=True,
+        short=7,
+        hparams="first",
+        also="lr learning_rate lr_g g_lr",
+    )
     end_lr: float = _training(
         1e-7,
         "learning rate of sgd and momentum at step 100,000, or at the end of an lr_schedule",
@@ -255,20 +276,29 @@ class Experiment:
         short=10,
     )
     devices: int | None = _devices(
-        None, "number of GPUs to use, or of parts to split the CPU into; none: all GPUs, or the CPU as one"
+        None,
+        "number of GPUs to use, or of parts to split the CPU into; none: all GPUs, or the CPU as one",
+        also="gpus gpu num_gpus device",
     )
     workers: tuple[str, ...] = _devices(
         (), "host:port,... of all workers, the chief first; none: from TF_CONFIG, or from the Slurm step"
     )
     worker_index: int | None = _devices(None, "index of this process in --workers, from 0")
 
-    max_step: int = _run(100_000, "train up to this step", least=1, short=5, hparams="shown")
+    max_step: int = _run(
+        100_000,
+        "train up to this step",
+        least=1,
+        short=5,
+        hparams="shown",
+        also="steps iterations iters niter max_steps epochs",
+    )
     rounds: int = _run(8, "number of rounds of equal length; samples and scores follow each", least=1)
     score_steps: tuple[int, ...] = _run(
         (), "instead, the steps after which to make samples and scores, such as 500,1000"
     )
     query_step: int = _run(1000, "steps between TensorBoard summaries", least=1)
-    save_every: int | None = _run(1000, "steps between checkpoints", least=1)
+    save_every: int | None = _run(1000, "steps between checkpoints", least=1, also="snap")
     save_secs: float | None = _run(300.0, "seconds between checkpoints", positive=True)
     keep: int = _run(2, "number of newest checkpoints to keep", least=1)
     keep_best: str | None = _run(
@@ -287,9 +317,20 @@ class Experiment:
         "stop: with exit status 3; rollback: return to the last checkpoint with other random numbers, at most 3 times",
         choices=("stop", "rollback"),
     )
-    results: str = _run("Results", "runs go to RESULTS/<data>/<run name>/", short=11, scope="place", path="(.+)")
+    results: str = _run(
+        "Results",
+        "runs go to RESULTS/<data>/<run name>/",
+        short=11,
+        scope="place",
+        path="(.+)",
+        also="outdir out_dir output_dir out logdir",
+    )
     run_name: str | None = _run(
-        None, "name of the run; none: made from loss, learning rates, gain and weights", short=12, scope="place"
+        None,
+        "name of the run; none: made from loss, learning rates, gain and weights",
+        short=12,
+        scope="place",
+        also="name",
     )
     run_dir: str | None = _run(
         None, "directory of the run, wherever it is; none: RESULTS/<data>/<run name>", scope="place", compare=False
@@ -377,6 +418,45 @@ class Experiment:
         if unknown := sorted(set(saved) - known):
             raise ConfigError(f"{folder.config_file} has fields of another version: {', '.join(unknown)}.")
         return cls(**placed(folder, saved))
+
+    @classmethod
+    def read(cls, source: str | os.PathLike) -> Experiment:
+        """The settings of a file or of a run, for another training.
+
+        Args:
+            source: A .json or .toml file with fields by name, or such fields under "experiment", as config.json has
+                them; or a run's directory, or its config.json. What a run's other fields had decided stays open, and
+                its name is left out: other settings make another run.
+
+        Raises:
+            ConfigError: It cannot be read, has unknown fields (the nearest ones are named), or values that are not
+                valid.
+        """
+        path = Path(source)
+        file = path if path.suffix in (".json", ".toml") else path / "config.json"
+        fields = _fields_of(file)
+        if file.name == "config.json" and {"results", "data", "run_name"} <= fields.keys():
+            fields = {**placed(RunFolder.open(file.parent), fields), "run_name": None, "run_dir": None}
+            if str(fields.get("architecture")).partition(":")[0].endswith((".py", ".json")):
+                fields["architecture"] = str(file)
+        known = {field.name for field in dataclasses.fields(cls)}
+        for name in fields:
+            if name not in known:
+                raise ConfigError(f"{file} has {name!r}, which is no field of an experiment{nearest(name, known)}.")
+        experiment = cls(**fields)
+        check_limits(experiment)
+        return experiment._with_open_fields()
+
+    def _with_open_fields(self) -> Experiment:
+        """The same experiment with the fields at None that resolving it fills in as they are."""
+        nothing: dict[str, Any] = {field.name: None for field in dataclasses.fields(self) if field.default is None}
+        opened = dataclasses.replace(self, **nothing)
+        try:
+            resolved = opened.resolved()
+        except MmdGanError:
+            return self
+        kept = {name: getattr(self, name) for name in nothing if getattr(self, name) != getattr(resolved, name)}
+        return dataclasses.replace(opened, **kept)
 
     def plan(self, load: Load = design.load_architecture) -> Plan:
         """The experiment checked and resolved, with its networks, loss, data set and folder.
@@ -484,6 +564,25 @@ IDENTITY = defaults(Experiment, identity=True)
 
 LOSS_OPTIONS = fields_with(Experiment, group=LOSS)
 """The fields that are options of losses."""
+
+
+def _fields_of(file: Path) -> dict[str, Any]:
+    """The fields that a .json or .toml file holds."""
+    try:
+        text = read_text(file)
+        if file.suffix == ".toml":
+            held = importlib.import_module("tomllib").loads(text)
+        else:
+            held = json.loads(text)
+        return dict(held.get("experiment", held))
+    except ImportError:
+        raise ConfigError(f"{file} cannot be read: TOML needs Python 3.11 or newer; write it as JSON.") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{file} cannot be read ({error.strerror or error}); config is a .json or .toml file, or a RUN."
+        ) from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{file} does not hold fields of an experiment by name ({error}).") from None
 
 
 def placed(folder: RunFolder, saved: Mapping[str, Any]) -> dict[str, Any]:

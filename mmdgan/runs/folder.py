@@ -8,20 +8,22 @@ metrics.jsonl   one line per score (mmdgan.runs.scores)
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import CheckpointError, ConfigError, DataError
 from mmdgan.core.files import read_text, write_text
-from mmdgan.core.lock import FILE as LOCK
+from mmdgan.core.lock import FILE as LOCK, is_locked
 from mmdgan.core.progress import Say, log
 from mmdgan.core.text import nearest
-from mmdgan.runs.scores import append_scores, newest, read_scores, retire_scores
+from mmdgan.runs.scores import JUDGES, Best, append_scores, best_of, newest, read_scores, retire_scores
+from mmdgan.training import divergence
 
 if TYPE_CHECKING:
     import keras
@@ -220,6 +222,26 @@ class RunFolder:
 
         return best_step(self.checkpoints)
 
+    def best_score(self) -> Best | None:
+        """The best score of the rounds, by the metric of `keep_best` or else the Fréchet distance; None if none is."""
+        judge = self.read_config()["experiment"].get("keep_best")
+        records = [record for record in self.records() if record["by"] == "train"]
+        return best_of(records, judge if judge in JUDGES else "fid", [record["step"] for record in records])
+
+    def state(self) -> str:
+        """What became of the training: "running", "finished", "diverged" or "stopped" (it can go on)."""
+        if is_locked(self.path):
+            return RUNNING
+        step, divergences = max(self.steps(), default=0), divergence.records(self.path)
+        if divergences and divergences[-1]["action"] == "stop" and divergences[-1]["step"] > step:
+            return "diverged"
+        return "finished" if step >= self.read_config()["experiment"].get("max_step", step + 1) else "stopped"
+
+    def written(self) -> float:
+        """When something was last written, in seconds since 1970."""
+        places = (self.config_file, self.checkpoints, self.metrics_file, self.path / divergence.FILE)
+        return max(place.stat().st_mtime for place in places if place.exists())
+
     def find_step(self, step: int | str | None) -> int:
         """The step of a checkpoint; see `load_generator`."""
         steps = self.steps()
@@ -305,6 +327,26 @@ class RunFolder:
         from mmdgan.training.checkpoints import restore_model
 
         return restore_model(self.checkpoints, model, step, averaged)
+
+
+RUNNING = "running"
+
+
+def find_runs(folder: str | os.PathLike[str]) -> Iterator[RunFolder]:
+    """All runs in a folder and below it whose config.json can be read, in the order of their names."""
+    for place, below, files in os.walk(os.fspath(folder)):
+        below.sort()
+        run = RunFolder(Path(place))
+        if run.config_file.name in files:
+            below.clear()
+            with contextlib.suppress(ConfigError, OSError):
+                run.read_config()
+                yield run
+
+
+def newest_runs(results: str | os.PathLike[str] = "Results") -> list[RunFolder]:
+    """The runs in a folder and below it, the one that was written last first."""
+    return sorted(find_runs(results), key=lambda run: -run.written())
 
 
 def folder_of(results: str, data: str, run_name: str | None) -> Path:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from mmdgan.cli.flags import parse
+from mmdgan.cli.flags import help_text, parse
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
 from mmdgan.core.text import format_value, nearest
@@ -120,14 +120,48 @@ def test_mistakes_are_named(argv, sentence):
 
 def test_words_and_switches():
     parsed = parse(Settings(), ["RUN", "--go", "--count=2"], usage="", switches={"go": "go"}, arguments=("RUN",))
-    assert parsed.arguments == ["RUN"] and parsed.switches == {"go"} and parsed.options.count == 2
-    with pytest.raises(ConfigError, match="takes RUN; it was given none"):
-        parse(Settings(), [], usage="", arguments=("RUN",))
+    assert parsed.arguments == ["RUN"] and parsed.switches == {"go": True} and parsed.options.count == 2
+    with pytest.raises(ConfigError, match="takes WHAT; it was given none"):
+        parse(Settings(), [], usage="", arguments=("WHAT",))
+    texts = {"from=FILE": "where from", "go": "go"}
+    assert parse(Settings(), ["--from", "a"], usage="", switches=texts).switches == {"from": "a"}
+    assert parse(Settings(), [], usage="", switches=texts).switches == {}
+    assert "\n  --from=FILE                 where from\n" in help_text(Settings(), "", texts)
+
+
+@pytest.mark.parametrize(
+    ("flag", "meant"),
+    [
+        ("lr", "--lr_dis and --lr_gen"),
+        ("epochs", "--max_step"),
+        ("steps", "--max_step"),
+        ("outdir", "--results"),
+        ("batch", "--batch_size"),
+        ("gpus", "--devices"),
+        ("name", "--run_name"),
+        ("dataset", "--data"),
+        ("batch-size", "--batch_size"),
+        ("resume", None),
+        ("num_workers", None),
+        ("foo", None),
+        ("pretrained", None),
+        ("max_stepp", "--max_step"),
+        ("metric", "--metrics"),
+        ("noflp", "--noflip"),
+    ],
+)
+def test_flags_of_other_programs_and_no_far_off_one(flag, meant):
+    with pytest.raises(ConfigError) as error:
+        parse(Experiment(), [f"--{flag}=1"], usage="")
+    hint = f" (did you mean {meant}?)" if meant else ""
+    assert str(error.value).startswith(f"there is no flag --{flag}") and f"{hint}; --helpfull" in str(error.value)
+    assert ("did you mean" in str(error.value)) == bool(hint)
+    assert ("the same command resumes a run" in str(error.value)) == (flag == "resume")
 
 
 @pytest.mark.parametrize(
     ("arguments", "fewest", "most"),
-    [(("RUN",), 1, 1), (("[RUN]",), 0, 1), (("RUN...",), 1, 9), (("RUN", "RUN..."), 2, 9), (("[RUN...]",), 0, 9)],
+    [(("X",), 1, 1), (("[X]",), 0, 1), (("X...",), 1, 9), (("X", "X..."), 2, 9), (("[X...]",), 0, 9)],
 )
 def test_words_may_be_optional_or_many(arguments, fewest, most):
     for count in range(9):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmdgan.core.text import installed_name
 from tests.helpers.command_line import status
 
 
@@ -15,4 +16,4 @@ def test_losses_lists_every_loss_without_tensorflow(run_script, capsys):
     code = "import sys, mmdgan.cli as cli; cli.main(['losses']); print({'tensorflow', 'numpy'} & set(sys.modules))"
     assert run_script("-c", code).stdout.endswith("\nset()\n")
     assert status("train", "--help") == 0
-    assert "python -m mmdgan losses" in capsys.readouterr().out
+    assert f"{installed_name()} losses" in capsys.readouterr().out

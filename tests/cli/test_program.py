@@ -17,7 +17,7 @@ import pytest
 from mmdgan.cli import program
 from mmdgan.cli.flags import parse
 from mmdgan.core.errors import DataError
-from mmdgan.core.text import command
+from mmdgan.core.text import command, installed_name
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
 from tests.conftest import PROJECT, script_environment
@@ -67,7 +67,7 @@ def test_help_is_quick(run_script, words, monkeypatch):
         done = run_script(*words)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
-        assert done.returncode == 0 and done.stdout.startswith("usage: python "), done.stderr
+        assert done.returncode == 0 and done.stdout.startswith(("usage: python ", "usage: mmdgan ")), done.stderr
     assert min(seconds) < 0.3
 
 
@@ -81,17 +81,18 @@ def test_help_names_every_verb(capsys):
 
 
 def test_help_of_train_shows_a_dozen_flags_and_helpfull_all(run_script, capsys):
-    often = "data loss architecture batch_size max_step lr_dis lr_gen ema precision strategy results run_name dry_run"
+    often = "data loss architecture batch_size max_step lr_dis lr_gen ema precision strategy results run_name config "
+    often += "dry_run format"
     for words in (["-m", "mmdgan", "train"], [CIFAR_SCRIPT]):
         text = run_script(*words, "--help").stdout
         assert re.findall(r"^  --(\w+)", text, flags=re.MULTILINE) == often.split()
-        flags = len(dataclasses.fields(Experiment)) + 1  # and --dry_run
+        flags = len(dataclasses.fields(Experiment)) + 3  # and --config, --dry_run, --format
         assert f"\n--helpfull lists all {flags} flags, by group." in text and flags > 80
-    assert "python -m mmdgan train --data sample" in run_script("-m", "mmdgan", "train", "--help").stdout
+    assert f"{installed_name()} train --data sample" in run_script("-m", "mmdgan", "train", "--help").stdout
     assert status("train", "--helpfull") == 0
     names = [field.name for field in dataclasses.fields(Experiment)]
     text = capsys.readouterr().out
-    assert re.findall(r"^  --(\w+)", text, flags=re.MULTILINE) == [*names, "dry_run"]
+    assert re.findall(r"^  --(\w+)", text, flags=re.MULTILINE) == [*names, "config", "dry_run", "format"]
     assert "\ntraining aids:\n" in text
 
 
@@ -104,7 +105,7 @@ def test_help_of_train_shows_a_dozen_flags_and_helpfull_all(run_script, capsys):
         (["train", "--loss=repp"], "no loss named 'repp'"),
         (["train", "--data=smaple", "--metrics="], "no data set named 'smaple'"),
         (["train", "--architecture=cifar10/DCGANN"], "DCGAN"),
-        (["sample"], "takes RUN; it was given none"),
+        (["sample"], "takes a RUN, the directory of a training; `"),
         (["sample", "nowhere"], "nowhere is no run directory, it does not exist"),
         (["evaluate", "nowhere"], "nowhere is no run directory"),
         (["summary", "cifar10/NONE"], "NONE"),
@@ -201,7 +202,7 @@ def test_interrupting_saves_and_says_how_to_resume(tiny_run, tmp_path, sent, sta
     _, step = folder.load_generator()
     assert step > 0
     hint = next(line for line in stderr.splitlines() if "to go on" in line)
-    assert "python -m mmdgan train" in hint and "--max_step=1000000" in hint and "--restart" not in hint
+    assert f"{installed_name()} train" in hint and "--max_step=1000000" in hint and "--restart" not in hint
     assert "Traceback" not in stderr
 
 
@@ -308,6 +309,10 @@ def test_help_in_a_deleted_folder_and_without_docstrings(tmp_path):
 def test_the_command_that_goes_on_does_not_start_again(monkeypatch):
     restarts = ["--restart", "--restart=1", "--restart=True", "-restart=yes"]
     monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "mmdgan", "train", *restarts, "--results=my results"])
-    assert program._same_command() == "python -m mmdgan train '--results=my results'"
+    assert program._same_command() == f"{installed_name()} train '--results=my results'"
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-u", "experiments/my x.py", "--restart", "--seed=1"])
+    assert program._same_command() == "python 'experiments/my x.py' --seed=1"
+    monkeypatch.setattr(sys, "orig_argv", ["python", "/usr/bin/mmdgan", "train", "--seed=1"])
+    assert program._same_command() == "mmdgan train --seed=1"
     monkeypatch.setattr(sys, "orig_argv", ["/bin/mmdgan", "-m", "mmdgan"])
-    assert command("report", Path("my results")) == "python -m mmdgan report 'my results'"
+    assert command("report", Path("my results")) == f"{installed_name()} report 'my results'"

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from mmdgan.core.text import installed_name
 from mmdgan.pictures import grid
 from mmdgan.report import write_report
 from mmdgan.report.blocks import Cell, Code, Details, Page, Picture, Section, SideBySide, Table, Text
@@ -201,7 +202,7 @@ def test_report_of_a_finished_run(tiny_run, tmp_path):
     assert any("generator" in label for label in labels)
     assert page.missing[0].startswith("scores: the run has none")
     assert "Generated, step 2; random codes" in found.words
-    assert "python -m mmdgan train" in found.text
+    assert f"{installed_name()} train" in found.text
     assert "dis/l1/kernel" in found.text
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mmdgan.core.text import installed_name
 from mmdgan.runs import train
 from mmdgan.runs.folder import RunFolder
 from mmdgan.runs.scoring import Scorer, feature_cache
@@ -57,7 +58,7 @@ def test_the_best_checkpoint_stays_beside_the_newest(experiment, values, capsys)
     assert header["plan"] == f"steps 1 to 4 of {experiment.batch_size} images; samples and fid after 1, 2, 3, 4"
     assert header["watch"] == f"tensorboard --logdir {folder.logs}"
     assert "ckpt-2   the best checkpoint kept: FD[classifier] 1\n" in text
-    assert f"python -m mmdgan report {folder.path}\n" in text and "--step best --count 5000" in text
+    assert f"{installed_name()} report {folder.path}\n" in text and "--step best --count 5000" in text
 
     values |= {5: 2.0, 6: 0.5}
     longer = dataclasses.replace(experiment, max_step=6, score_steps=(5, 6))

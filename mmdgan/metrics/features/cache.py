@@ -239,19 +239,26 @@ def _check_space(folder: Path, size: int) -> None:
         raise _CacheError(f"{size / 1e6:,.0f} MB are needed there, more than are free")
 
 
+def entries(cache: Path) -> list[tuple[int, int, Path]]:
+    """The entries of a cache, the least recently used one first: (time of the last use in ns, bytes, folder)."""
+    found = []
+    for folder in cache.iterdir() if cache.is_dir() else ():
+        with contextlib.suppress(OSError):  # another process removes entries too
+            if folder.suffix != ".tmp" and (folder / "facts.json").is_file():
+                size = sum(file.stat().st_size for file in folder.iterdir())
+                found.append(((folder / "facts.json").stat().st_mtime_ns, size, folder))
+    return sorted(found)
+
+
 def _shrink(cache: Path) -> None:
     """Removes the least recently used entries until all take at most MAX_BYTES, and abandoned drafts."""
-    entries = []
-    for folder in cache.iterdir():
-        with contextlib.suppress(OSError):  # another process removes entries too
-            if folder.suffix == ".tmp":
-                if time.time() - folder.stat().st_mtime > _ABANDONED:
-                    shutil.rmtree(folder, ignore_errors=True)
-            elif (folder / "facts.json").is_file():
-                size = sum(file.stat().st_size for file in folder.iterdir())
-                entries.append(((folder / "facts.json").stat().st_mtime_ns, size, folder))
-    total = sum(size for _, size, _ in entries)
-    for _, size, folder in sorted(entries):
+    for draft in cache.glob("*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - draft.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(draft, ignore_errors=True)
+    found = entries(cache)
+    total = sum(size for _, size, _ in found)
+    for _, size, folder in found:
         if total <= MAX_BYTES:
             break
         _remove(folder)
