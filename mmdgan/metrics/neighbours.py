@@ -14,8 +14,8 @@ from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np
 from mmdgan.metrics.memmap import release
 
-ROWS, COLUMNS = 1024, 2048
-"""Pairs in a tile: 8 MB of float32."""
+ROWS, COLUMNS = 2048, 2048
+"""Pairs in a tile: 16 MB of float32."""
 _GATHERED = 2048  # pairs whose differences are held at once
 _MANY = 16  # unsure pairs per sample of a tile, beyond which products in float64 are cheaper than differences
 _SPARE = 8  # candidates beyond k that such products leave
@@ -62,14 +62,35 @@ def nearest_squares(
             others, first = Samples(members, origin), before + columns.start
             for rows, part in _slices(queries, ROWS):
                 own = None if exclude is None else np.asarray(exclude[rows]) - first
-                _merge(Samples(part, origin), others, own, first, squares[rows], indices[rows])
+                x = Samples(part, origin)
+                _merge(x, others, _distances(x, others), own, first, squares[rows], indices[rows])
         before += len(block)
+    return _all_found(squares, k, before), indices
+
+
+def own_squares(samples: np.ndarray, k: int) -> np.ndarray:
+    """Squared distances (N, k) of the nearest other members of the same set; each pair is computed once."""
+    squares, indices = np.full((len(samples), k), np.inf), np.full((len(samples), k), -1, np.int64)
+    origin, parts = _mean(samples), list(_slices(samples, ROWS))
+    for number, (rows, part) in enumerate(parts):
+        x = Samples(part, origin)
+        tile = _distances(x, x)
+        _merge(x, x, tile, np.arange(len(x)), rows.start, squares[rows], indices[rows])
+        for columns, other in parts[number + 1 :]:
+            y = Samples(other, origin)
+            distances, slack = _distances(x, y)
+            _merge(x, y, (distances, slack), None, columns.start, squares[rows], indices[rows])
+            _merge(y, x, (distances.T, slack[::-1]), None, rows.start, squares[columns], indices[columns])
+    return _all_found(squares, k, len(samples))
+
+
+def _all_found(squares: np.ndarray, k: int, before: int) -> np.ndarray:
     if not np.isfinite(squares).all():
         raise MetricError(
             f"Not every sample has {k} neighbours: the reference set has {before:,} members, and its values must be "
             "finite; give more of them, or fewer neighbours."
         )
-    return squares, indices
+    return squares
 
 
 def tiles(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, Samples, slice, Samples]]:
@@ -85,7 +106,9 @@ def within(x: Samples, y: Samples, radii_x: np.ndarray, radii_y: np.ndarray) -> 
     """Which pairs (n, m) are nearer than the first one's squared radius (n, 1), and than the second one's (1, m)."""
     distances, slack = _distances(x, y)
     within_x, within_y = distances < radii_x, distances < radii_y
-    rows, columns = np.nonzero(_unsure(distances, radii_x, slack) | _unsure(distances, radii_y, slack))
+    # The slack of one sample, and the largest one of the other set: thresholds are vectors, not matrices.
+    unsure = _unsure(distances, radii_x, slack[0][:, None] + slack[1].max())
+    rows, columns = np.nonzero(unsure | _unsure(distances, radii_y, slack[1][None] + slack[0].max()))
     if len(rows) > _MANY * (len(x) + len(y)):
         distances = _distances_of_many(x, y)
         return distances < radii_x, distances < radii_y
@@ -118,13 +141,15 @@ class Samples:
         return len(self.exact)
 
 
-def _distances(x: Samples, y: Samples) -> tuple[np.ndarray, np.ndarray]:
-    """Squared distances (n, m) from float32 products, and by how much they may be off."""
-    products = x.near @ y.near.T
-    products *= -2
+Tile = tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]
+
+
+def _distances(x: Samples, y: Samples) -> Tile:
+    """Squared distances (n, m) from float32 products; they may be off by the sum of the slacks (n,) and (m,)."""
+    products = (-2 * x.near) @ y.near.T
     products += x.squares.astype(np.float32)[:, None]
     products += y.squares.astype(np.float32)[None]
-    return products, (x.slack[:, None] + y.slack[None]).astype(np.float32)
+    return products, (x.slack, y.slack)
 
 
 def _distances_of_many(x: Samples, y: Samples) -> np.ndarray:
@@ -146,23 +171,24 @@ def _distances_of_pairs(x: Samples, y: Samples, rows: np.ndarray, columns: np.nd
 
 def _unsure(distances: np.ndarray, radii: np.ndarray, slack: np.ndarray) -> np.ndarray:
     """Which pairs may be on either side of a radius, itself rounded to float32 here."""
-    radii = radii.astype(np.float32)
-    return np.abs(distances - radii) <= slack + np.float32(1e-7) * radii
+    margin = slack + 2e-7 * radii
+    return (distances >= (radii - margin).astype(np.float32)) & (distances <= (radii + margin).astype(np.float32))
 
 
 def _merge(
-    x: Samples, y: Samples, own: np.ndarray | None, first: int, squares: np.ndarray, indices: np.ndarray
+    x: Samples, y: Samples, tile: Tile, own: np.ndarray | None, first: int, squares: np.ndarray, indices: np.ndarray
 ) -> None:
     """Updates `squares` and `indices` in place by the members of a tile that are nearer.
 
     Args:
         x, y: Queries (n) and members (m).
+        tile: Their `_distances`, which may be changed.
         own: Place (n,) of each query itself in the tile, which may be outside it.
         first: Index of the first member.
         squares, indices: The nearest so far, (n, k).
     """
     k = squares.shape[1]
-    rows, columns = _candidates(x, y, own, squares[:, -1], k)
+    rows, columns = _candidates(x, y, tile, own, squares[:, -1], k)
     exact = _distances_of_pairs(x, y, rows, columns)
     # Of equal distances the lower index wins, which came before.
     nearer = exact < squares[rows, -1]
@@ -178,17 +204,18 @@ def _merge(
 
 
 def _candidates(
-    x: Samples, y: Samples, own: np.ndarray | None, limit: np.ndarray, k: int
+    x: Samples, y: Samples, tile: Tile, own: np.ndarray | None, limit: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs (rows, columns) that may be nearer than the limit (n,) and among the k nearest of the tile."""
-    distances, slack = _distances(x, y)
+    """Pairs (rows, columns) that may be nearer than the limit (n,); without a limit, the k nearest of the tile."""
+    distances, (slack, others) = tile
+    slack = slack[:, None] + others.max()
     if own is not None:
         inside = np.flatnonzero((own >= 0) & (own < len(y)))
         distances[inside, own[inside]] = np.inf
-    if k < len(y):
-        limit = np.minimum(limit, np.partition(distances + slack, k - 1, axis=1)[:, k - 1])
-    limit = limit.astype(np.float32)[:, None] * np.float32(1 + 1e-6)
-    chosen = (distances - slack <= limit) & (distances < np.inf)
+    if k < len(y) and not np.isfinite(limit).all():
+        limit = np.minimum(limit, np.partition(distances, k - 1, axis=1)[:, k - 1] + slack[:, 0])
+    limit = limit[:, None] * (1 + 1e-6) + slack
+    chosen = distances <= np.minimum(limit, np.finfo(np.float32).max).astype(np.float32)
     if np.count_nonzero(chosen) > _MANY * (len(x) + len(y)):
         distances = np.where(chosen, _distances_of_many(x, y), np.inf)
         columns = np.argsort(distances, axis=1, kind="stable")[:, : k + _SPARE]

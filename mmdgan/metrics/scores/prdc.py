@@ -13,7 +13,7 @@ from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np
 from mmdgan.metrics.context import Context, Facts
 from mmdgan.metrics.intervals import around
-from mmdgan.metrics.neighbours import nearest_squares, tiles, within
+from mmdgan.metrics.neighbours import own_squares, tiles, within
 from mmdgan.metrics.records import make_record
 from mmdgan.metrics.registry import HIGHER, Metric, Score, register
 
@@ -98,7 +98,7 @@ def prdc_errors(a: np.ndarray, b: np.ndarray, k: int = 5) -> tuple[PRDC, PRDC]:
             f"Balls to the neighbour k = {k} need k >= 1 and more than k images on each side, not {len(a)} and "
             f"{len(b)}: give more images or a smaller k."
         )
-    radii_a, radii_b = (nearest_squares(x, [x], k, np.arange(len(x)))[0][:, -1] for x in (a, b))
+    radii_a, radii_b = (own_squares(x, k)[:, -1] for x in (a, b))
     # Samples of one set in balls of the other: b in a's balls, seen from b and from a, and a in b's balls, seen from a.
     real_of_b, b_of_real, generated_of_a = _Holders(len(b)), _Holders(len(a)), _Holders(len(a))
     for rows, x, columns, y in tiles(a, b):
