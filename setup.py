@@ -12,7 +12,7 @@ from setuptools import find_packages, setup
 
 HERE = pathlib.Path(__file__).resolve().parent
 VERSION = re.search(r'VERSION = "(.+)"', (HERE / "mmdgan/core/versions.py").read_text(encoding="utf-8")).group(1)
-DOCS = ["latex2mathml", "mkdocs", "mkdocs-material", "mkdocstrings[python]"]
+DOCS = ["latex2mathml", "mkdocs", "mkdocs-material", "mkdocstrings[python]", "ruff"]  # ruff wraps signatures
 ONNX = ["onnx", "onnxruntime", "tf2onnx>=1.17"]  # `export --format onnx`
 VIDEO = ["imageio-ffmpeg"]  # MP4 files of `interpolate`
 

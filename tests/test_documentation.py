@@ -28,6 +28,7 @@ OTHER_PROGRAMS = {
     "ray start": ("head", "address"),
     "tensorboard": ("logdir",),
     "Slurm": ("kill-on-bad-exit", "nodes", "ntasks-per-node", "gpus-per-node", "requeue", "open-mode", "signal"),
+    "pip": ("no-deps",),
     "pytest": ("dist",),
     "ruff": ("check",),
     "mkdocs": ("strict",),
