@@ -67,6 +67,7 @@ setup(
         "docs": DOCS,
         # TensorFlow 2.21's CUDA wheel is reported not to work; Keras pins 2.20 for its own.
         "gpu": ["tensorflow[and-cuda]>=2.18,<2.21"],
+        "hub": ["keras-hub>=0.32; python_version>='3.11'"],  # `--features dinov2|clip|hub:PRESET`
         "onnx": ONNX,
         "ray": ["ray[tune]"],  # `sweep --engine ray`
         "video": VIDEO,

@@ -115,7 +115,7 @@ def estimate(
         value, errors = _fourier(x, y, frequencies, len(members))
         quantile = _quantile(_GROUPS - 1)
     elif method == "exact":
-        sums = sums_of(_tiles(x, y, members), len(x), len(y))
+        sums = sums_of(tiles(x, y, members), len(x), len(y))
         value, errors = sums.unbiased(), {"rows": math.sqrt(sums.variance())}
         interval = sums.interval(_quantile(math.inf))
     else:
@@ -334,14 +334,14 @@ class KernelSums(NamedTuple):
         return float(noisy) - 2 * second, second
 
 
-def sums_of(tiles: Iterator[tuple[str, slice, slice, np.ndarray]], m: int, n: int) -> KernelSums:
+def sums_of(parts: Iterator[tuple[str, slice, slice, np.ndarray]], m: int, n: int) -> KernelSums:
     """Sums over tiles: whose pairs, places of the rows, and values without those of a row with itself.
 
     Of the pairs of one sample the tiles on and above the diagonal are enough.
     """
     sums = KernelSums(np.zeros(m), np.zeros(m), np.zeros(n), np.zeros(n), 0.0)
     squares = 0.0
-    for pair, rows, columns, values in tiles:
+    for pair, rows, columns, values in parts:
         if pair == "xy":
             sums.xy[rows] += values.sum(axis=1)
             sums.yx[columns] += values.sum(axis=0)
@@ -353,9 +353,10 @@ def sums_of(tiles: Iterator[tuple[str, slice, slice, np.ndarray]], m: int, n: in
     return sums._replace(squares=squares)
 
 
-def _tiles(
+def tiles(
     x: np.ndarray, y: np.ndarray, members: Sequence[KernelFunction]
 ) -> Iterator[tuple[str, slice, slice, np.ndarray]]:
+    """Kernel values of all pairs as `sums_of` takes them, at most `TILE` rows on each side."""
     for pair, a, b in (("xx", x, x), ("yy", y, y), ("xy", x, y)):
         for rows in _slices(len(a)):
             for columns in _slices(len(b)):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mmdgan.runs.experiment import Experiment
     from mmdgan.training.aids.settings import Aids
 
-FEATURES = ("auto", "inception", "classifier", "keras:NAME")
+FEATURES = ("auto", "inception", "classifier", "dinov2", "clip", "hub:PRESET", "keras:NAME")
 """What scores can be computed from; NAME stands for a network of keras.applications, or a file."""
 
 Load = Callable[[str], dict[str, Any]]
@@ -413,7 +413,7 @@ def _check_scores(e: Experiment) -> None:
             f"(num_class is {e.num_class}); leave it out, or train a conditional run."
         )
     kind, _, network = e.features.partition(":")
-    if e.features not in FEATURES[:-1] and not (kind == "keras" and network):
+    if e.features not in FEATURES[:-2] and not (kind in ("keras", "hub") and network):
         raise ConfigError(f"features is {e.features}; the valid values are {', '.join(FEATURES)}.")
     if e.metrics and e.score_count is not None and e.score_count < 2:
         raise ConfigError(f"score_count is {e.score_count}; give at least 2, for scores compare images.")

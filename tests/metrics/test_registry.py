@@ -50,11 +50,11 @@ def test_every_score_has_its_metric_and_its_direction(name, identifier, better):
 
 
 def test_judges_and_the_scores_that_they_stand_for():
-    assert list(registry.judges()) == "fid is kid mind precision recall density coverage swd intra_fid".split()
+    assert list(registry.judges()) == "fid is cmmd kid mind precision recall density coverage swd intra_fid".split()
     lower = [name for name, judge in registry.judges().items() if judge.lower]
     assert (
         lower
-        == ["fid", "kid", "mind", "swd", "intra_fid"]
+        == ["fid", "cmmd", "kid", "mind", "swd", "intra_fid"]
         == [n for n in registry.judges() if registry.lower_is_better(n)]
     )
     for judge, names in {

@@ -1,7 +1,11 @@
-"""Features of any Keras network: one of keras.applications, or the user's own file.
+"""Features of any Keras network: one of keras.applications or of keras-hub, or the user's own file.
 
 `keras:NAME` is a network of keras.applications with its ImageNet weights, its own preprocessing and its default input
 size: features are the average pool before the classifier, logits the classifier's outputs before the softmax.
+
+`dinov2`, `clip` and `hub:PRESET` are backbones of keras-hub (the extra mmdgan[hub]) with the preset's own scaling: the
+normalised class token of a vision transformer, the projected embedding of CLIP's images, or an average pool. PRESET may
+be a folder that `save_to_preset` of a backbone and of an image converter has written.
 
 `keras:PATH.keras` (or .h5) is the user's network. It takes images (N, H, W, C) as float32 in [0, 255], at its input's
 size or, where that is open, at their own; so preprocessing is part of it. It returns features (N, F), or features and
@@ -27,7 +31,9 @@ from mmdgan.metrics.features.resizing import METHODS, check_method, resize_image
 if TYPE_CHECKING:
     import keras
 
-PREFIX = "keras:"
+PREFIX, HUB_PREFIX = "keras:", "hub:"
+HUB_PRESETS = {"dinov2": "dinov2_large", "clip": "clip_vit_large_patch14_336"}
+"""The networks of keras-hub that have a name of their own: those of dgm-eval (Stein et al. 2023) and of CMMD."""
 SUFFIXES = (".keras", ".h5")
 _BATCH_PIXELS = 100 * 299 * 299  # of the prepared images that are run at a time, as Inception's
 _OPEN_SIDE = 224  # where a network's input has no size: that of a trial, and of the MobileNetV3 of keras.applications
@@ -40,7 +46,7 @@ class KerasFeatures(Extractor):
         """Loads the network and tries it on one image, so that what is missing or does not fit shows at once.
 
         Args:
-            what: "keras:NAME" or "keras:PATH", as above.
+            what: "keras:NAME", "keras:PATH", "dinov2", "clip" or "hub:PRESET", as above.
             resize: The method of `resizing` that brings images to the network's size; None for "clean".
 
         Raises:
@@ -48,13 +54,18 @@ class KerasFeatures(Extractor):
         """
         self.resize = check_method(resize or "clean")
         name = what.removeprefix(PREFIX)
-        if name.lower().endswith(SUFFIXES):
+        hub = what in HUB_PRESETS or what.startswith(HUB_PREFIX)
+        if hub:
+            preset = HUB_PRESETS.get(what, what.removeprefix(HUB_PREFIX))
+            self._source, stem = f"keras-hub {preset}", Path(preset).name
+            model, prepare = _load_hub(preset)
+        elif name.lower().endswith(SUFFIXES):
             self._source, stem = name, Path(name).stem
             model, prepare = _load_file(Path(name)), None
         else:
             self._source, stem = f"keras.applications {name}, ImageNet weights", name
             model, prepare = _load_application(name)
-        self.label = f"{PREFIX}{stem}"
+        self.label = what if what in HUB_PRESETS else f"{HUB_PREFIX if hub else PREFIX}{stem}"
         self._input_shape = self._checked_input(model, _OPEN_SIDE if prepare else None)
         try:
             self._model, self._preprocess = model, prepare
@@ -167,6 +178,42 @@ def _with_features(model: keras.Model) -> keras.Model:
     if len(features.shape) > 2:
         features = layers.Flatten(name="features_flat", dtype="float32")(features)
     return Model(model.input, [features, model.output], name=f"{model.name}_features")
+
+
+def _load_hub(preset: str) -> tuple[keras.Model, Callable]:
+    """A backbone of keras-hub with features (N, F) as outputs, and its scaling of brightness values."""
+    import keras
+
+    try:
+        import keras_hub
+    except ImportError as error:
+        raise MetricError(
+            f"The network {preset} needs keras-hub (Python 3.11 or newer, Keras 3.15 or newer): install it by "
+            'python -m pip install "mmdgan[hub]", or choose other --features.'
+        ) from error
+    try:
+        with download_timeout():
+            # DINOv2 is evaluated on 224 pixels, not on those of its training: it interpolates its positions.
+            sides = {"image_shape": (_OPEN_SIDE, _OPEN_SIDE, 3)} if preset.startswith("dinov2_") else {}
+            backbone = keras_hub.models.Backbone.from_preset(preset, **sides)
+            converter = keras_hub.layers.ImageConverter.from_preset(preset)
+    except Exception as error:  # its downloaders raise errors of their own
+        raise MetricError(
+            f"The weights of {preset} cannot be loaded ({first_line(error).rstrip('.')}): connect to Kaggle or Hugging "
+            "Face, give a folder of the preset as hub:FOLDER, or choose other --features."
+        ) from error
+    scale = np.float32(1 if converter.scale is None else converter.scale)
+    offset = np.float32(0 if converter.offset is None else converter.offset)
+    if hasattr(backbone, "get_vision_embeddings"):
+        images = keras.Input(backbone.vision_encoder.image_shape, name="images")
+        features = backbone.get_vision_embeddings(images)
+    else:
+        images, features = backbone.inputs[0], backbone.output
+        if len(features.shape) == 3:
+            features = features[:, 0]
+        elif len(features.shape) == 4:
+            features = keras.layers.GlobalAveragePooling2D()(features)
+    return keras.Model(images, features, name=f"{backbone.name}_features"), lambda resized: resized * scale + offset
 
 
 def _load_file(path: Path) -> keras.Model:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mmdgan.metrics.features.classifier import ClassifierFeatures
     from mmdgan.metrics.features.extractor import Extractor
 
-CHOICES = ("auto", "inception", "classifier", "keras:NAME", "keras:PATH.keras")
+CHOICES = ("auto", "inception", "classifier", "dinov2", "clip", "hub:PRESET", "keras:NAME", "keras:PATH.keras")
 
 
 def resolve(
@@ -30,7 +30,8 @@ def resolve(
     """Finds the features to score with, and says which. Call it before training, which shows what is missing.
 
     Args:
-        features: "inception", "classifier", "keras:NAME" or "keras:PATH.keras" (see `features.keras`), or "auto":
+        features: "inception", "classifier", "dinov2", "clip", "hub:PRESET", "keras:NAME" or "keras:PATH.keras" (see
+            `features.keras`), or "auto":
             inception if its graph is at hand or can be fetched, else classifier.
         data: The real images; the classifier needs their labels. None where they are not a data set.
         inception: A frozen graph (.pb), an archive (.tar.gz) or a SavedModel folder of the 2015 Inception graph. None:
@@ -51,12 +52,13 @@ def resolve(
         from mmdgan.metrics.features.resizing import check_method
 
         check_method(resize)
-    if features.startswith("keras:") and len(features) > len("keras:"):
+    kind, _, network = features.partition(":")
+    if features in ("dinov2", "clip") or kind in ("keras", "hub") and network:
         from mmdgan.metrics.features.keras import KerasFeatures
 
-        network = KerasFeatures(features, resize)
-        say(f"Scores use the features of {network.label}, so they are not FID and IS.")
-        return network
+        extractor = KerasFeatures(features, resize)
+        say(f"Scores use the features of {extractor.label}, so they are not FID and IS.")
+        return extractor
     if features not in CHOICES[:3]:
         raise MetricError(f"There are no features {features!r}: choose one of {', '.join(CHOICES)}.")
     if features == "classifier":
