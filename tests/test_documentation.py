@@ -302,6 +302,16 @@ def test_the_parity_table_is_whole_and_true():
             assert re.search(rf"^\s*(?:def|class) {name}\b", text, re.MULTILINE), f"row {number}: {where}"
 
 
+def test_tolerances_are_those_of_the_tests():
+    page = (DOCS / "tolerances.md").read_text(encoding="utf-8")
+    rows = re.findall(r"\| ((?:rel|abs|rtol)=[\de.-]+) \| `(tests/\S+)` `(test_\w+)` \|$", page, flags=re.MULTILINE)
+    assert len(rows) == page.count("`tests/") - 1 > 15
+    for tolerance, file, name in rows:
+        source = (PROJECT / file).read_text(encoding="utf-8")
+        body = re.split(r"\n(?=def |@|class )", source[source.index(f"def {name}(") :], maxsplit=1)[0]
+        assert re.search(rf"\b{re.escape(tolerance)}(?![\d.])", body), (name, tolerance)
+
+
 def test_places_of_the_map_are_there():
     """Every `mmdgan....` of the pages is a module, or a name that the source of one defines."""
     for page in (DOCS / "from_the_original.md", *(DOCS / "explanation").glob("*.md")):

@@ -213,7 +213,7 @@ def test_too_few_images():
     assert np.isfinite(first["value"]) and "forced" in first["note"]
     assert halves["value"] is None and "needs 14 real images" in halves["note"]
     with pytest.raises(
-        MetricError, match=r"no metric 'fd' \(did you mean fid\?\): choose from fid, fid_infinity, is, kid"
+        MetricError, match=r"no metric 'fd' \(did you mean fid\?\): choose from fid, fid_infinity, is, "
     ):
         registry.get("fd")
 
