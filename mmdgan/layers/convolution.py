@@ -47,6 +47,8 @@ MEASURED: dict[str, Sizes] = {
         ("float32", 4, 2, 4, 256): {"direct": 179.2, "winograd": 78.8},
         ("float32", 4, 2, 8, 128): {"direct": 125.5, "winograd": 77.2},
         ("float32", 4, 2, 16, 64): {"direct": 124.9, "winograd": 117.8},
+        ("float32", 4, 2, 16, 128): {"direct": 475.6, "winograd": 296.3},
+        ("float32", 4, 2, 24, 64): {"direct": 273.3, "winograd": 239.1},
         ("bfloat16", 3, 1, 4, 512): {"direct": 98.1, "winograd": 55.1, "patches": 89.3},
         ("bfloat16", 3, 1, 8, 128): {"direct": 19.5, "winograd": 19.6, "patches": 28.7},
         ("bfloat16", 3, 1, 8, 256): {"direct": 70.4, "winograd": 38.2, "patches": 85.2},
@@ -57,6 +59,8 @@ MEASURED: dict[str, Sizes] = {
         ("bfloat16", 4, 2, 4, 256): {"direct": 145.8, "winograd": 67.7, "patches": 156.8},
         ("bfloat16", 4, 2, 8, 128): {"direct": 80.5, "winograd": 56.2, "patches": 202.9},
         ("bfloat16", 4, 2, 16, 64): {"direct": 71.4, "winograd": 96.1, "patches": 323.0},
+        ("bfloat16", 4, 2, 16, 128): {"direct": 266.2, "winograd": 226.1, "patches": 768.0},
+        ("bfloat16", 4, 2, 24, 64): {"direct": 149.7, "winograd": 190.9, "patches": 681.1},
     },
     "": {  # any other CPU: Intel Xeon (Emerald Rapids, without its AMX), batch 64
         ("float32", 3, 1, 4, 512): {"direct": 152.0, "winograd": 61.0},
