@@ -234,7 +234,9 @@ def test_every_public_name_has_an_entry(generated):
         assert len(re.findall(r"^::: |\nThe same as ", page, flags=re.MULTILINE)) == len(own), face
     assert "heading: mmdgan.tf1.import_checkpoint" in generated["reference/api/tf1.md"]
     assert "heading: mmdgan.sampling.slerp" in generated["reference/api/sampling.md"]
-    assert "members: ['__call__', 'least_batch', 'initial_state'" in generated["reference/api/losses.md"]
+    assert re.search(
+        r"toc_label: Loss\n      members: \['__call__', .*'initial_state'", generated["reference/api/losses.md"]
+    )
 
 
 @pytest.mark.slow
