@@ -203,6 +203,15 @@ def test_the_classes_asked_for_are_looked_for():
     assert "least for blue (90.9%)" in record["note"]
 
 
+def test_shares_of_none_of_the_images_have_an_interval():
+    """A precision of 0 of 30 images: Wilson's upper end, 1.96^2 / (30 + 1.96^2)."""
+    records = metrics.evaluate_images(
+        _images(30, 0) // 4, 255 - _images(40, 1) // 4, MeanColours(), ("prdc",), seed=0, step=0
+    )
+    precision = records[0]
+    assert precision["value"] == 0 and precision["interval"] == pytest.approx([0, 3.8415 / 33.8415], abs=1e-4)
+
+
 def test_too_few_images():
     few = _images(6, 0)
     with pytest.raises(MetricError, match="at least 7 images"):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np
 from mmdgan.metrics.context import Context, Facts
-from mmdgan.metrics.intervals import around
+from mmdgan.metrics.intervals import around, of_share
 from mmdgan.metrics.neighbours import own_squares, tiles, within
 from mmdgan.metrics.records import make_record
 from mmdgan.metrics.registry import HIGHER, Metric, Score, register
@@ -48,6 +48,8 @@ class PrecisionRecall(Metric):
         for score, value, error in zip(self.scores, values, errors, strict=True):
             most = math.inf if score.judge == "density" else 1.0
             interval = around(value, error, "infinitesimal jackknife over images, radii fixed", least=0.0, most=most)
+            if error == 0 and score.judge != "density":  # none or all of the images
+                interval = of_share(value, real.count if score.judge in ("recall", "coverage") else generated.count)
             yield make_record(score.of(context.label), value, generated.count, real.count, interval=interval, k=k)
 
 
