@@ -80,7 +80,7 @@ def test_every_command_of_the_tutorial(tmp_path):
     assert len(list((tmp_path / "pictures_real").glob("[0-9]/*.png"))) == 2000
     assert "<html" in (tmp_path / "own.html").read_text(encoding="utf-8")
     assert (tmp_path / "compare" / "compare.txt").is_file() and (tmp_path / "exported" / "generator.keras").is_file()
-    assert "GANLoss/gen" in printed and "(48, 16, 16)" in printed
+    assert "loss/generator" in printed and "(48, 16, 16)" in printed
 
 
 @pytest.mark.slow

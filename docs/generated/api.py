@@ -29,7 +29,7 @@ experiment = mmdgan.Experiment(
 run = experiment.run()
 run = mmdgan.open_run(run.folder)  # later, or elsewhere
 images = run.sample(64)  # uint8 (64, 32, 32, 3)
-losses = run.curves["GANLoss/gen"]  # losses.steps, losses.values
+losses = run.curves["loss/generator"]  # losses.steps, losses.values
 generator = mmdgan.load_pretrained("sample/rep_b")  # a keras.Model
 ```
 

@@ -152,12 +152,20 @@ def _evaluate_run(folder: RunFolder, options: EvaluateFlags) -> None:
             print(f"{heading}{format_table(records)}")
             _write(options.out, records)
         if written is not None:
+            _show_scores(folder, experiment.tags)
             print(f"written to {written}")
         if options.save_statistics is not None:
             from mmdgan.metrics.sets import DataSet
 
             real = DataSet(scorer.data, scorer.count, scorer.seed)
             _save_statistics(options.save_statistics, real, scorer.extractor, cache)
+
+
+def _show_scores(folder: RunFolder, naming: str) -> None:
+    """Gives TensorBoard the run's scores by `evaluate`, as curves next to those of its rounds."""
+    from mmdgan.training.tensorboard import write_scores
+
+    write_scores(folder.logs / "evaluate", [r for r in folder.records() if r["by"] == "evaluate"], naming)
 
 
 def _evaluate_images(options: EvaluateFlags) -> None:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _COLUMNS = 5
 """Scores in a row; more go into another table below."""
 
-_LOSSES = {"GANLoss/gen": "generator's loss", "GANLoss/dis": "critic's loss"}
+_LOSSES = {"loss/generator": "generator's loss", "loss/critic": "critic's loss"}
 _MOST_SCORES = 6
 _CSS_LINES = {"-": "solid", "--": "dashed", "-.": "double", ":": "dotted"}
 

@@ -18,7 +18,7 @@ from mmdgan.runs.experiment import Experiment, placed
 from mmdgan.runs.folder import RunFolder
 from mmdgan.runs.published import Wanted
 from mmdgan.training import divergence
-from mmdgan.training.event_files import Scalars, read_scalars
+from mmdgan.training.event_files import Curves, Scalars, read_scalars
 
 _PLACES = frozenset(fields_with(Experiment, scope="place") + fields_with(Experiment, scope="call"))
 """Fields that say where things are, or how to begin, and nothing of what is trained."""
@@ -141,7 +141,7 @@ def differing_fields(facts: list[RunFacts]) -> dict[str, list[Any]]:
 def logged_scalars(folder: RunFolder) -> dict[str, Scalars]:
     """Every scalar that a run has logged, by tag; {} for a run without event files."""
     has_files = folder.logs.is_dir() and any(folder.logs.glob("*tfevents*"))
-    return read_scalars(folder.path) if has_files else {}
+    return read_scalars(folder.path) if has_files else Curves()
 
 
 def spread_out(items: Sequence[Item], most: int) -> list[Item]:

@@ -260,7 +260,7 @@ def write_all(
 
     def losses() -> Figure:
         curves = read_scalars(folder.path)
-        return plot_curves({tag: c for tag, c in curves.items() if tag.startswith("GANLoss/")}, "losses")
+        return plot_curves({tag: c for tag, c in curves.items() if tag.startswith("loss/")}, "losses")
 
     def spectra() -> Figure:
         # Exact norms of wide layers take their time.

@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     from mmdgan.training.event_files import Scalars
 
 _WORSE, _RARE, _COPIES, _OUTLIER, _LOW_RECALL = 1.25, 0.1, 0.05, 100.0, 0.05
-_LOSSES = ("GANLoss/gen", "GANLoss/dis")
-_OWN_SECTIONS = ("scores/", "scores_spread/", "scores_interval/", "learning_rate/", "images_per_second")
+_LOSSES = ("loss/generator", "loss/critic")
+_OWN_SECTIONS = ("score/", "score_spread/", "score_interval/", "learning_rate/", "images_per_second")
 _MOST_CURVES = 14
 _FIRST = ("Losses of both players", "Parts of the losses")
-_PLAYERS = {"gen": "generator", "dis": "critic"}
 
 
 def health(run: ReportedRun) -> Iterator[Block]:
@@ -63,7 +62,7 @@ def _groups(scalars: dict[str, Scalars]) -> dict[str, dict[str, Scalars]]:
             groups.setdefault(title, {})[name] = curve
     rates = {tag.partition("/")[2]: curve for tag, curve in scalars.items() if tag.startswith("learning_rate/")}
     if any(len(set(curve.values.tolist())) > 1 for curve in rates.values()):
-        groups["Learning rates"] = {_PLAYERS.get(name, name): curve for name, curve in rates.items()}
+        groups["Learning rates"] = rates
     order = sorted(groups, key=lambda title: [title != first for first in _FIRST])
     return {title: dict(list(groups[title].items())[:_MOST_CURVES]) for title in order}
 
@@ -71,16 +70,13 @@ def _groups(scalars: dict[str, Scalars]) -> dict[str, dict[str, Scalars]]:
 def _panel(tag: str) -> tuple[str, str]:
     """The title of the panel that shows a scalar, and the scalar's name there."""
     beginning, _, rest = tag.partition("/")
-    if tag in _LOSSES:
-        return "Losses of both players", _PLAYERS[rest]
-    if beginning == "GANLoss":
-        return "Parts of the losses", rest
-    if beginning == "kernel_norm":
+    if beginning == "loss":
+        return ("Losses of both players" if tag in _LOSSES else "Parts of the losses"), rest
+    if beginning == "spectral":
         player, _, name = rest.partition("/")
-        whose = "critic" if player == "dis" else "generator"
-        return f"Spectral norms of the {whose}'s kernels, in training", name.removesuffix("/kernel")
-    if rest.startswith("k"):
-        return f"Of the loss {beginning} (kernel means of real yy, generated xx and mixed xy pairs)", rest
+        return f"Spectral norms of the {player}'s kernels, in training", name
+    if beginning == "mmd":
+        return "Kernel means of real (yy), generated (xx) and mixed (xy) pairs", rest
     return (f"Of {beginning}", rest) if rest else ("Other curves", tag)
 
 

@@ -298,6 +298,11 @@ class Experiment:
         (), "instead, the steps after which to make samples and scores, such as 500,1000"
     )
     query_step: int = _run(1000, "steps between TensorBoard summaries", least=1)
+    tags: str = _run(
+        "readable",
+        "names of TensorBoard's curves: readable, the same for every loss (loss/critic), or original (GANLoss/dis)",
+        choices=("readable", "original"),
+    )
     save_every: int | None = _run(1000, "steps between checkpoints", least=1, also="snap")
     save_secs: float | None = _run(300.0, "seconds between checkpoints", positive=True)
     keep: int = _run(2, "number of newest checkpoints to keep", least=1)

@@ -2,7 +2,7 @@
 
 run = mmdgan.open_run("Results/sample/my_run")
 images = run.sample(64)
-plt.plot(*run.curves["GANLoss/gen"][:2])
+plt.plot(*run.curves["loss/generator"][:2])
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from mmdgan.training.signals import raising_worker_lost
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
     from mmdgan.data import ImageData
     from mmdgan.data.dataset import StoredImages
@@ -75,7 +76,7 @@ class TrainingRun:
             self._on_chief(lambda: self._take_lock(held))
         from mmdgan.training import Monitor
 
-        self.monitor = Monitor(self.folder.logs, writes=self.replicas.is_chief)
+        self.monitor = Monitor(self.folder.logs, self.replicas.is_chief, self.experiment.tags)
         self.data = self._open_data()
         fresh = self.experiment.restart or not self.folder.steps()
         self.critic_weights = self._read_critic_weights() if fresh else {}
@@ -224,6 +225,8 @@ class TrainingRun:
         else:
             self.say(f"Training {self.folder.path}.")
         self.say(self._header())
+        if e.tags == "readable":
+            self.monitor.samples = lambda: self._samples(8, 8)
         self.monitor.text("configuration", "    " + self.plan.describe().replace("\n", "\n    "))
         self._write_hparams()
         called = self._callbacks(callbacks)
@@ -391,16 +394,21 @@ class TrainingRun:
         if best is not None:
             self.checkpoints.keep_best(best.step)
 
+    def _samples(self, rows: int, columns: int) -> np.ndarray:
+        """Images of the first of the run's fixed codes, uint8 (rows * columns, H, W, C)."""
+        from mmdgan import sampling
+
+        codes = sampling.grid_codes(rows * columns, self.gan.code_size, self.experiment.seed)
+        labels = sampling.cycled_labels(rows * columns, self.experiment.num_class, columns)
+        return sampling.generate(self.gan.sampling_generator, codes, labels)
+
     def _make_grid(self, step: int) -> Path:
         """Writes the grid of samples of the run's fixed codes."""
-        from mmdgan import sampling
         from mmdgan.pictures import grid as pictures
         from mmdgan.pictures.files import write_errors
 
         rows, columns = self.experiment.grid
-        codes = sampling.grid_codes(rows * columns, self.gan.code_size, self.experiment.seed)
-        labels = sampling.cycled_labels(rows * columns, self.experiment.num_class, columns)
-        images = sampling.generate(self.gan.sampling_generator, codes, labels)
+        images = self._samples(rows, columns)
         file = self.folder.grid_file(step)
         with write_errors(file):
             return pictures.save_png(file, pictures.image_grid(images, columns))

@@ -95,14 +95,18 @@ def write_hparams(sweep: SweepFolder) -> None:
 
     from mmdgan.training import tensorboard
 
-    values: dict[str, list[Any]] = {}
+    naming, values = "readable", dict[str, list[Any]]()
     metrics: dict[str, None] = {}  # of all runs so far: one that diverged has none
     for point, outcome in sweep.states():
         for name, value in point.values.items():
             values.setdefault(name, []).append(value)
         metrics |= dict.fromkeys(score["metric"] for score in outcome.scores)
+        naming = point.experiment.tags
+    tags = [*(f"scores/{name}" for name in metrics), *tensorboard.LOSSES]
+    if naming == "readable":
+        tags = [tensorboard.readable(tag) for tag in tags]
     with contextlib.suppress(OSError, tf.errors.OpError):  # the runs and their scores are what matters
-        tensorboard.write_sweep(sweep.path, values, [*(f"scores/{name}" for name in metrics), *tensorboard.LOSSES])
+        tensorboard.write_sweep(sweep.path, values, tags)
 
 
 def check_job(experiment: Experiment) -> None:

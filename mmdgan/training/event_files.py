@@ -1,6 +1,6 @@
 """Reads the scalars of a run's event files as arrays; the successor of the original's read_event_file.
 
-    losses = read_scalars("Results/cifar10/sngan_rep_5e-04_2e-04_k1.68_0.0_-1.0", "GANLoss/gen")
+    losses = read_scalars("Results/cifar10/sngan_rep_5e-04_2e-04_k1.68_0.0_-1.0", "loss/generator")
     plt.plot(losses.steps, losses.values)
 
 An event file has the frames of a TFRecord file; the data of each is one serialized tensorboard.Event. This module does
@@ -10,6 +10,7 @@ not import TensorFlow.
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import struct
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,50 @@ import numpy as np
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.text import listed, nearest
 from mmdgan.data.records.framing import RecordError, payloads
+
+_PLAYERS = {"gen": "generator", "dis": "critic"}
+_RENAMED = tuple(
+    (re.compile(pattern), name)
+    for pattern, name in (
+        (r"GANLoss/(gen|dis)", "loss/{}"),
+        (r"GANLoss/(.+)", "loss/{}"),
+        (r"[^/]+/(k(?:xx|xy|yy).*)", "mmd/{}"),
+        (r"kernel_norm/(gen|dis)/(.+?)(?:/kernel)?", "spectral/{}/{}"),
+        (r"learning_rate/(gen|dis)", "learning_rate/{}"),
+        (r"scores/(.+)", "score/{}"),
+        (r"scores_(spread|interval)/(.+)", "score_{}/{}"),
+        (r"x/sx", "critic/scores_real"),
+        (r"x/sg", "critic/scores_generated"),
+        (r"x/g_x_norm", "critic/gradient_norm_real"),
+        (r"x/g_gen_norm", "critic/gradient_norm_generated"),
+        (r"x/x_gen", "images/pixels_generated"),
+        (r"Ir", "images/real"),
+        (r"Ig", "images/generated"),
+        (r"grad_(gen|dis)/(.+)", "gradients/{}/{}"),
+        (r"(gen|dis)/(.+)", "weights/{}/{}"),
+    )
+)
+"""The original's tags (original.md E.7) and ours of the same kind in its manner, and what a newcomer reads."""
+
+DESCRIPTIONS = {
+    "loss/generator": "What the generator minimises.",
+    "loss/critic": "What the critic minimises, penalties included.",
+    "loss/": "A part of the losses.",
+    "mmd/kxx": "Mean kernel between the critic's scores of pairs of generated images.",
+    "mmd/kxy": "Mean kernel between the scores of generated and real images.",
+    "mmd/kyy": "Mean kernel between the scores of pairs of real images.",
+    "spectral/": "Spectral norm of a layer's kernel before it is divided by it: one power iteration a step.",
+    "learning_rate/": "Learning rate of this network's optimiser.",
+    "score/": "A score after a round, or by `evaluate`; metrics.jsonl has its protocol.",
+    "score_spread/": "How far this score would scatter, in its units; metrics.jsonl says of what.",
+    "score_interval/": "An end of this score's 95% interval.",
+    "images_per_second": "Real images that training takes a second.",
+    "images/real": "Real images of this step's batch.",
+    "images/samples": "Images of the run's fixed codes, the same at each step.",
+    "critic/scores_": "The critic's scores of a batch.",
+    "critic/gradient_norm_": "Norm of the critic's gradient at each image.",
+}
+"""What TensorBoard says of a tag, or of all that begin so."""
 
 _FLOAT = struct.Struct("<f")
 _PLUGIN = "scalars"
@@ -42,11 +87,40 @@ class Scalars(NamedTuple):
     times: np.ndarray
 
 
+@functools.lru_cache(4096)
+def readable(tag: str) -> str:
+    """The name that a newcomer reads of a tag, the same for every loss: "loss/generator" of "GANLoss/gen".
+
+    Tags that are readable already, and those that nobody has named, stay as they are.
+    """
+    for pattern, name in _RENAMED:
+        if found := pattern.fullmatch(tag):
+            return name.format(*(_PLAYERS.get(part, part) for part in found.groups()))
+    return tag
+
+
+def describe(tag: str) -> str | None:
+    """What TensorBoard says of a readable tag; None for others."""
+    return next((text for name, text in DESCRIPTIONS.items() if tag.startswith(name)), None)
+
+
+class Curves(dict[str, Scalars]):
+    """Curves by their readable tags, which are found under the original's tags too."""
+
+    def __missing__(self, tag: str) -> Scalars:
+        if super().__contains__(name := readable(tag)):
+            return self[name]
+        raise KeyError(tag)
+
+    def __contains__(self, tag: object) -> bool:
+        return super().__contains__(tag) or (isinstance(tag, str) and super().__contains__(readable(tag)))
+
+
 @overload
 def read_scalars(run: str | Path, tags: str) -> Scalars: ...  # type: ignore[overload-overlap]  # str is an Iterable
 @overload
-def read_scalars(run: str | Path, tags: Iterable[str] | None = None) -> dict[str, Scalars]: ...
-def read_scalars(run: str | Path, tags: str | Iterable[str] | None = None) -> Scalars | dict[str, Scalars]:
+def read_scalars(run: str | Path, tags: Iterable[str] | None = None) -> Curves: ...
+def read_scalars(run: str | Path, tags: str | Iterable[str] | None = None) -> Scalars | Curves:
     """Reads the scalars that a run has written for TensorBoard.
 
     A resumed run writes a new event file. As in TensorBoard, a later point of a tag replaces all earlier ones of the
@@ -55,25 +129,26 @@ def read_scalars(run: str | Path, tags: str | Iterable[str] | None = None) -> Sc
 
     Args:
         run: A run directory, its folder logs/ (or any other folder of event files), or a single event file.
-        tags: One tag, several, or None for all.
+        tags: One tag, several, or None for all; readable ones or the original's, whichever the run has written.
 
     Returns:
-        The points of the tag; or a dictionary of the tags, in the order of `tags` (in alphabetical order for None).
+        The points of the tag; or a dictionary of the tags, in the order of `tags` (for None of the readable names of
+        all, in alphabetical order). Either name of a tag finds its curve.
 
     Raises:
         ConfigError: There are no event files, or none has a tag; the message names the nearest tag.
     """
     files = _event_files(Path(run))
     asked = [tags] if isinstance(tags, str) else None if tags is None else list(tags)
-    curves = _curves(files, None if asked is None else frozenset(asked))
+    curves = _curves(files, None if asked is None else frozenset(map(readable, asked)))
     if asked is None:
-        return {tag: _in_order(curves[tag]) for tag in sorted(curves)}
+        return Curves({tag: _in_order(curves[tag]) for tag in sorted(curves)})
     for tag in asked:
-        if tag not in curves:
+        if readable(tag) not in curves:
             known = sorted(_curves(files, None))
             choice = f"it has {listed(known)}" if known else "it has none"
             raise ConfigError(f"{run} has no scalars with the tag {tag!r}{nearest(tag, known)}; {choice}.")
-    found = {tag: _in_order(curves[tag]) for tag in asked}
+    found = Curves({tag: _in_order(curves[readable(tag)]) for tag in asked})
     return found[tags] if isinstance(tags, str) else found
 
 
@@ -112,7 +187,7 @@ def date_back(folder: Path, now: int) -> None:
 
 
 def _curves(files: Iterable[Path], wanted: frozenset[str] | None) -> dict[str, list[tuple[int, float, float]]]:
-    """(step, value, time) of every point, in the order of writing, by tag.
+    """(step, value, time) of every point, in the order of writing, by readable tag.
 
     A tag's first event may be the only one that says that it is a scalar, so this is remembered.
     """
@@ -121,7 +196,7 @@ def _curves(files: Iterable[Path], wanted: frozenset[str] | None) -> dict[str, l
     for path in files:
         for event in _events(path):
             for summary in event.summary.value:
-                tag = summary.tag
+                tag = readable(summary.tag)
                 if wanted is not None and tag not in wanted:
                     continue
                 kind = summary.WhichOneof("value")

@@ -1,4 +1,4 @@
-"""TensorBoard's files of a run, written through tf.summary under the original's tags (original.md E.7).
+"""TensorBoard's files of a run, written through tf.summary under readable tags or the original's (original.md E.7).
 
 A resumed run writes a new event file. Of the steps that a killed run had written after its last checkpoint, TensorBoard
 shows only the new ones; so does `read_scalars`, which returns the scalars as arrays.
@@ -10,9 +10,10 @@ which is replaced when they change, because TensorBoard takes the first message 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import tensorflow as tf
 from mmdgan.core.errors import ConfigError
 from mmdgan.pictures.grid import image_grid
 from mmdgan.sampling import to_uint8
-from mmdgan.training.event_files import Scalars, date_back, read_scalars
+from mmdgan.training.event_files import Scalars, date_back, describe, read_scalars, readable
 
 __all__ = ["Monitor", "Scalars", "read_scalars"]
 
@@ -40,45 +41,66 @@ class Monitor:
     Every method that writes raises a ConfigError when the folder cannot be written (disk full, read-only).
     """
 
-    def __init__(self, log_dir: str | os.PathLike, writes: bool = True) -> None:
+    def __init__(self, log_dir: str | os.PathLike, writes: bool = True, naming: str = "original") -> None:
         """Nothing is written before the first call.
 
         Args:
             log_dir: Folder of the event files; made if missing, and existing files stay.
             writes: False drops everything, as on workers that are not the chief.
+            naming: "original": tags are written as they are given; "readable": under their readable names, with
+                descriptions, and in grids without empty cells.
+
+        Attributes:
+            samples: If it is set, what makes the sheet of samples that `write` shows instead of inspected ones.
         """
         self.log_dir = Path(log_dir)
-        self.writes = writes
+        self.writes, self.naming = writes, naming
+        self.samples: Callable[[], np.ndarray] | None = None
         self._writer: tf.summary.SummaryWriter | None = None
 
     def write(self, step: int, inspected: Mapping[str, Mapping[str, Any]]) -> None:
         """Writes what `GanStep.inspect` returns: its scalars, histograms and images."""
         self.scalars(step, inspected.get("scalars", {}))
         self.histograms(step, inspected.get("histograms", {}))
-        self.images(step, inspected.get("images", {}))
+        images = dict(inspected.get("images", {}))
+        if self.samples is not None and self.writes and images.pop("Ig", None) is not None:
+            images["images/samples"] = self.samples()
+        self.images(step, images)
+
+    def name(self, tag: str) -> str:
+        """The name under which a tag is written."""
+        return readable(tag) if self.naming == "readable" else tag
+
+    def _described(self, tag: str) -> tuple[str, str | None]:
+        """A tag's name, and what TensorBoard says of it."""
+        return (name := self.name(tag)), describe(name) if self.naming == "readable" else None
 
     def scalars(self, step: int, values: Mapping[str, Any]) -> None:
         """Writes single numbers by tag."""
         with self._writing():
             for tag, value in values.items():
-                tf.summary.scalar(tag, value, step=step)
+                name, description = self._described(tag)
+                tf.summary.scalar(name, value, step=step, description=description)
 
     def histograms(self, step: int, values: Mapping[str, Any]) -> None:
         """Writes the distributions of arrays of any shape by tag; NaN and infinities in them are left out."""
         from tensorboard.plugins.histogram.metadata import create_summary_metadata
 
-        metadata = create_summary_metadata(display_name=None, description=None)
         with self._writing():
             for tag, value in values.items():
-                tf.summary.write(tag, _buckets(tf.cast(value, tf.float32).numpy()), step=step, metadata=metadata)
+                name, description = self._described(tag)
+                metadata = create_summary_metadata(display_name=None, description=description)
+                tf.summary.write(name, _buckets(tf.cast(value, tf.float32).numpy()), step=step, metadata=metadata)
 
     def images(self, step: int, values: Mapping[str, Any]) -> None:
         """Writes each batch of images, float (n, H, W, C) in [-1, 1] or uint8, as one grid by tag."""
         with self._writing():
             for tag, value in values.items():
                 images = tf.convert_to_tensor(value).numpy()
-                grid = image_grid(images if images.dtype == np.uint8 else to_uint8(images))
-                tf.summary.image(tag, grid[None], step=step)
+                name, description = self._described(tag)
+                columns = _columns(len(images)) if self.naming == "readable" else None
+                grid = image_grid(images if images.dtype == np.uint8 else to_uint8(images), columns)
+                tf.summary.image(name, grid[None], step=step, description=description)
 
     def text(self, tag: str, markdown: str, step: int = 0) -> None:
         """Writes a text, which TensorBoard reads as Markdown."""
@@ -89,7 +111,7 @@ class Monitor:
         """Writes the run's row of the HParams tab, as `write_run`."""
         with self._naming_errors():
             if self.writes:
-                write_run(self.log_dir, values, metrics, **options)
+                write_run(self.log_dir, values, [*map(self.name, metrics)], **options)
 
     def close(self) -> None:
         """Ends the event file; a later call begins a new one."""
@@ -121,6 +143,29 @@ class Monitor:
                 f"what TensorBoard shows cannot be written to {self.log_dir} ({reason}); make room or the folder "
                 "writable, then run the same command again."
             ) from error
+
+
+def _columns(count: int) -> int:
+    """Columns of a grid of so many images without an empty cell, as nearly square as that allows."""
+    return next(columns for columns in range(math.isqrt(count - 1) + 1, count + 1) if count % columns == 0)
+
+
+def write_scores(folder: str | os.PathLike, records: Iterable[Mapping[str, Any]], naming: str) -> None:
+    """Replaces a folder's event file by scores, the newest of each step: in the order of steps, as readers want them.
+
+    Args:
+        folder: A folder for this alone, so that TensorBoard shows these scores as curves of their own.
+        records: Lines of metrics.jsonl, oldest first.
+        naming: As of `Monitor`.
+    """
+    newest = {(r["step"], r["metric"]): r["value"] for r in records if r["value"] is not None}
+    old = list(Path(folder).glob("*tfevents*"))
+    monitor = Monitor(folder, naming=naming)
+    for step in sorted({step for step, _ in newest}):
+        monitor.scalars(step, {f"scores/{name}": value for (at, name), value in newest.items() if at == step})
+    monitor.close()
+    for file in old:
+        file.unlink(missing_ok=True)
 
 
 def _buckets(values: np.ndarray) -> np.ndarray:

@@ -52,7 +52,7 @@ def like(tiny_run):
 
 
 def test_no_sign_of_trouble(tiny_run):
-    run = reported(RunFolder(tiny_run[1]), {"GANLoss/gen": [0.1, 0.2], "GANLoss/dis": [0.3, 0.1]})
+    run = reported(RunFolder(tiny_run[1]), {"loss/generator": [0.1, 0.2], "loss/critic": [0.3, 0.1]})
     assert signs(run) == []
     [block] = section_training.health(run)
     assert block.kind == "good"
@@ -65,19 +65,19 @@ def test_curves_that_diverge(tiny_run):
         reported(
             RunFolder(tiny_run[1]),
             {
-                "GANLoss/gen": [*usual, 40_000.0],
-                "GANLoss/dis": [*usual, 150.0],
-                "rmb/kxx": [0.5, float("nan"), float("inf")],
+                "loss/generator": [*usual, 40_000.0],
+                "loss/critic": [*usual, 150.0],
+                "mmd/kxx": [0.5, float("nan"), float("inf")],
                 "other": [1.0, 1e9],
             },
         )
     )
     assert found == [
-        "GANLoss/gen exploded: 4e+04 in absolute value at step 50; usual is 1.5.",
-        "rmb/kxx is not finite at 2 of 3 points, first at step 20.",
+        "loss/generator exploded: 4e+04 in absolute value at step 50; usual is 1.5.",
+        "mmd/kxx is not finite at 2 of 3 points, first at step 20.",
     ]
-    small = reported(RunFolder(tiny_run[1]), {"GANLoss/gen": [*usual * 3, -200.0]})
-    assert signs(small) == ["GANLoss/gen exploded: 200 in absolute value at step 130; usual is 1.5."]
+    small = reported(RunFolder(tiny_run[1]), {"loss/generator": [*usual * 3, -200.0]})
+    assert signs(small) == ["loss/generator exploded: 200 in absolute value at step 130; usual is 1.5."]
 
 
 def test_diverged_and_unfinished_runs(tmp_path, like):

@@ -81,13 +81,13 @@ def test_tensorboard_compares_runs(experiment, tmp_path):
     leading, others = set(columns[: columns.index("seed")]), set(columns[columns.index("seed") :])
     assert {"architecture", "batch_size", "data", "loss", "lr_dis", "lr_gen"} <= leading
     assert {"spectral", "max_step", "precision", "flip"} <= others  # as by default
-    assert "scores/SWD mean" in metrics and metrics[-2:] == ["GANLoss/gen", "GANLoss/dis"]
+    assert "score/SWD mean" in metrics and metrics[-2:] == ["loss/generator", "loss/critic"]
     assert len(rows) == 2 and all(status == 1 for status, _, _ in rows)  # success
     by_loss = {values["loss"]: (values, found) for _, values, found in rows}
     values, found = by_loss["rep_b"]
     assert values["max_step"] == 6 and values["lr_dis"] == experiment.lr_dis
     assert by_loss["hinge"][0]["lr_dis"] == pytest.approx(1e-3)
-    assert found["scores/SWD mean"] == pytest.approx(swd(first, 6), rel=1e-6)
+    assert found["score/SWD mean"] == pytest.approx(swd(first, 6), rel=1e-6)
 
 
 def test_weights_and_biases(experiment, tmp_path, monkeypatch):

@@ -277,8 +277,8 @@ def test_scores_are_written_after_each_round(tiny_run, tmp_path, block_means, ca
     assert result["scores"] == {r["metric"]: r["value"] for r in folder.latest_scores()}
     assert block_means["data"] == "sample" and "FD[classifier]" in capsys.readouterr().out
     written = b"".join(event_file.read_bytes() for event_file in folder.logs.glob("events*"))
-    assert b"scores/FD[classifier]" in written and b"scores_spread/CS[classifier] (10 splits)" in written
-    assert b"scores_interval/CS[classifier]/low" in written and b"scores_interval/CS[classifier]/high" in written
+    assert b"score/FD[classifier]" in written and b"score_spread/CS[classifier] (10 splits)" in written
+    assert b"score_interval/CS[classifier]/low" in written and b"score_interval/CS[classifier]/high" in written
     experiment.run()
     assert len(folder.records()) == len(records), "a finished round is scored again"
 

@@ -25,7 +25,8 @@ def test_an_opened_run_reads_the_directory(tiny_run):
     assert run["best"] is None and dict(run)["step"] == 4
     with pytest.raises(KeyError):
         run["loss"]
-    loss = run.curves["GANLoss/gen"]
+    loss = run.curves["loss/generator"]
+    np.testing.assert_array_equal(run.curves["GANLoss/gen"].values, loss.values)  # the original's name of it
     assert loss.steps[-1] == 4 and np.isfinite(loss.values).all() and run.critic.name and run.generator is run.generator
     assert dataclasses.replace(experiment).run().step == 4  # nothing is left to do
 

@@ -71,9 +71,9 @@ def test_each_run_is_a_result_and_an_ordinary_run(done):
 def test_tensorboard_has_a_row_for_each_run(done):
     _, folder, _ = done
     columns, metrics, rows = hparams_table(folder.path)
-    assert columns == ["divergence_limit", "lr_dis"] and metrics == ["GANLoss/gen", "GANLoss/dis"]
+    assert columns == ["divergence_limit", "lr_dis"] and metrics == ["loss/generator", "loss/critic"]
     assert sorted((values["lr_dis"], status) for status, values, _ in rows) == [(1e-4, 1), (1e-3, 1), (1e-2, 2)]
-    assert all(found["GANLoss/gen"] == found["GANLoss/gen"] for status, _, found in rows if status == 1)
+    assert all(found["loss/generator"] == found["loss/generator"] for status, _, found in rows if status == 1)
 
 
 def test_a_run_without_scores_takes_no_column_from_the_others(tiny_architecture, tmp_path):
@@ -84,7 +84,7 @@ def test_a_run_without_scores_takes_no_column_from_the_others(tiny_architecture,
     folder.write(Outcome(first.run, "finished", 4, ({"metric": "SWD mean", "value": 0.5, "spread": None},)))
     folder.write(Outcome(second.run, "diverged", 1))
     write_hparams(folder)
-    assert hparams_table(folder.path)[:2] == (["lr_dis"], ["scores/SWD mean", "GANLoss/gen", "GANLoss/dis"])
+    assert hparams_table(folder.path)[:2] == (["lr_dis"], ["score/SWD mean", "loss/generator", "loss/critic"])
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from tensorflow.core.util.event_pb2 import Event
 from mmdgan.core.crc import masked_crc
 from mmdgan.core.errors import ConfigError
 from mmdgan.training import tensorboard as monitor_module
-from mmdgan.training.event_files import read_scalars
+from mmdgan.training.event_files import read_scalars, readable
 from mmdgan.training.tensorboard import Monitor
 
 
@@ -56,7 +56,7 @@ def test_a_monitors_scalars(tmp_path):
     monitor.scalars(2**40, {"GANLoss/gen": float("nan")})
     monitor.close()
     found = read_scalars(tmp_path)
-    assert list(found) == ["GANLoss/gen", "count", "lr"]
+    assert list(found) == ["count", "loss/generator", "lr"]
     assert [array.dtype for array in found["lr"]] == [np.int64, np.float64, np.float64]
     np.testing.assert_array_equal(found["GANLoss/gen"].steps, [3, 2**40])
     np.testing.assert_array_equal(found["GANLoss/gen"].values, [np.float32(0.1), np.nan])
@@ -83,7 +83,7 @@ def test_a_run_as_tensorboard_reads_it(tiny_run):
     events = EventAccumulator(str(folder / "logs"), size_guidance={"tensors": 0}).Reload()
     found = read_scalars(folder)
     plugins = {tag: events.SummaryMetadata(tag).plugin_data.plugin_name for tag in events.Tags()["tensors"]}
-    assert set(found) == {tag for tag, plugin in plugins.items() if plugin == "scalars"} > {"GANLoss/gen"}
+    assert set(found) == {tag for tag, plugin in plugins.items() if plugin == "scalars"} > {"loss/generator"}
     for tag, scalars in found.items():
         expected = [(e.step, float(tf.make_ndarray(e.tensor_proto)), e.wall_time) for e in events.Tensors(tag)]
         assert [tuple(point) for point in zip(*scalars, strict=True)] == expected
@@ -140,10 +140,10 @@ def test_numbers_in_every_form_that_writers_use(tmp_path):
         (".", None, "logs holds no event files; give a run directory"),
         (
             "full",
-            "GANLoss/dis_",
-            r"no scalars with the tag 'GANLoss/dis_' \(did you mean GANLoss/dis\?\); it has 'GANLoss/d",
+            "loss/critic_",
+            r"no scalars with the tag 'loss/critic_' \(did you mean loss/critic\?\); it has 'loss/c",
         ),
-        ("full", ["GANLoss/gen", "Ig"], "no scalars with the tag 'Ig'; it has 'GANLoss/dis', 'GANLoss/gen'"),
+        ("full", ["GANLoss/gen", "Ig"], "no scalars with the tag 'Ig'; it has 'loss/critic', 'loss/generator'"),
         ("empty", "x", "no scalars with the tag 'x'; it has none"),
     ],
 )
@@ -200,3 +200,49 @@ def test_declared_lengths_are_not_believed(ten_points):
     length = (2**62).to_bytes(8, "little")
     path.write_bytes(content + length + masked_crc(length).to_bytes(4, "little") + b"the end")
     assert len(read_scalars(path, "loss").steps) == 10
+
+
+def test_either_name_finds_a_curve_of_either_naming(tmp_path):
+    """A run that was begun under the original's tags, and went on under readable ones, has one curve of both."""
+    write(tmp_path, {"GANLoss/gen": [(1, 2.0), (2, 3.0)], "rmb/kxx": [(1, 5.0)]}, "x.tfevents.1", began=1e9)
+    write(tmp_path, {"loss/generator": [(3, 4.0)], "new": [(3, 1.0)]}, "x.tfevents.2", began=2e9)
+    everything = read_scalars(tmp_path)
+    assert list(everything) == ["loss/generator", "mmd/kxx", "new"]
+    for name in ("loss/generator", "GANLoss/gen"):
+        assert name in everything
+        assert points(everything[name]) == points(read_scalars(tmp_path, name)) == [(1, 2.0), (2, 3.0), (3, 4.0)]
+    assert points(read_scalars(tmp_path, ["rep/kxx"])["rep/kxx"]) == [(1, 5.0)]
+    assert "GANLoss/dis" not in everything
+    with pytest.raises(KeyError, match="GANLoss/dis"):
+        everything["GANLoss/dis"]
+
+
+@pytest.mark.parametrize(
+    ("original", "name"),
+    [
+        ("GANLoss/dis", "loss/critic"),
+        ("GANLoss/gp", "loss/gp"),
+        ("rand_g/kxy_mix/d0", "mmd/kxy_mix/d0"),
+        ("kernel_norm/dis/l1_f32/kernel", "spectral/critic/l1_f32"),
+        ("kernel_norm/gen/l2/kernel_0", "spectral/generator/l2/kernel_0"),
+        ("scores/FD[classifier]", "score/FD[classifier]"),
+        ("Ir", "images/real"),
+        ("grad_dis/l1/kernel/kernel", "gradients/critic/l1/kernel/kernel"),
+        ("my/own", "my/own"),
+    ],
+)
+def test_names_that_a_newcomer_reads(original, name):
+    assert readable(original) == readable(name) == name
+
+
+def test_no_loss_has_two_curves_of_one_name():
+    from mmdgan import losses
+
+    scores = tf.random.stateless_normal((2, 6, 4), (0, 1))
+    for name in losses.names():
+        if name.endswith(("_gp", "_ds")):  # their penalty is computed elsewhere, and the tags are the other loss's
+            continue
+        loss = losses.get(name)
+        sets = scores[..., : min(4, losses.score_size(name))]
+        tags = [*loss(sets[0], sets[1], seed=(0, 1), state=loss.initial_state()).logs, "GANLoss/gen", "GANLoss/dis"]
+        assert len({readable(tag) for tag in tags}) == len(set(tags)), name

@@ -10,7 +10,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mmdgan.training.checkpoints import Checkpoints
-from mmdgan.training.tensorboard import Monitor, _buckets, read_scalars
+from mmdgan.training.tensorboard import Monitor, _buckets, read_scalars, write_scores
 from mmdgan.training.trainer import Progress, Trainer
 from tests.helpers.fake_gan import FakeGan, small_pipeline
 
@@ -153,3 +153,28 @@ def test_files_are_in_the_order_of_writing_though_the_clock_was_set_back(tmp_pat
             file.rename(file.with_name(f"{first}tfevents.{int(seconds) + ahead}.{rest}"))
     assert [float(value) for _, value in read(tmp_path)["loss"]] == [1, 1, 1, 2, 2, 3]  # TensorBoard's order
     assert read_scalars(tmp_path, "loss").values.tolist() == [1, 2, 3]
+
+
+def test_readable_names_have_descriptions_and_sheets_no_holes(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3), dtype=np.uint8)
+    monitor = Monitor(tmp_path, naming="readable")
+    monitor.samples = lambda: images[:4]
+    monitor.write(3, {"scalars": {"GANLoss/dis": 1.0, "rep_b/kxx": 2.0}, "images": {"Ir": images, "Ig": images[:1]}})
+    monitor.close()
+    found = read(tmp_path)
+    assert list(found) == ["loss/critic", "mmd/kxx", "images/real", "images/samples"]
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert "pairs of generated images" in events.SummaryMetadata("mmd/kxx").summary_description
+    assert "fixed codes" in events.SummaryMetadata("images/samples").summary_description
+    for tag, size in (("images/real", (4, 2)), ("images/samples", (2, 2))):
+        ((_, (width, height, _)),) = found[tag]
+        assert (int(width), int(height)) == (4 * size[0], 4 * size[1])
+
+
+def test_scores_of_evaluate_are_in_the_order_of_steps(tmp_path):
+    lines = [(4, "FD[c]", 1.0), (2, "FD[c]", 5.0), (4, "FD[c]", 3.0), (4, "CS[c]", None)]
+    records = [{"step": step, "metric": name, "value": value} for step, name, value in lines]
+    for _ in range(2):
+        write_scores(tmp_path / "evaluate", records, "readable")
+    assert read(tmp_path / "evaluate") == {"score/FD[c]": [(2, 5.0), (4, 3.0)]}
+    assert len(list((tmp_path / "evaluate").iterdir())) == 1
