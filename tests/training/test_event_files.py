@@ -238,11 +238,15 @@ def test_names_that_a_newcomer_reads(original, name):
 def test_no_loss_has_two_curves_of_one_name():
     from mmdgan import losses
 
-    scores = tf.random.stateless_normal((2, 6, 4), (0, 1))
+    scores, checked = tf.random.stateless_normal((2, 6, 4), (0, 1)), 0
     for name in losses.names():
-        if name.endswith(("_gp", "_ds")):  # their penalty is computed elsewhere, and the tags are the other loss's
-            continue
         loss = losses.get(name)
         sets = scores[..., : min(4, losses.score_size(name))]
-        tags = [*loss(sets[0], sets[1], seed=(0, 1), state=loss.initial_state()).logs, "GANLoss/gen", "GANLoss/dis"]
-        assert len({readable(tag) for tag in tags}) == len(set(tags)), name
+        try:
+            logs = loss(sets[0], sets[1], seed=(0, 1), state=loss.initial_state()).logs
+        except ConfigError:  # of losses with a penalty, which is computed elsewhere
+            continue
+        tags = {*logs, "GANLoss/gen", "GANLoss/dis"}
+        assert len({readable(tag) for tag in tags}) == len(tags), name
+        checked += 1
+    assert checked >= 20
