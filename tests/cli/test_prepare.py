@@ -95,7 +95,7 @@ def test_every_flag_is_passed_on(monkeypatch):
     monkeypatch.setattr(prepare_module, "prepare", record)
     given = {"source": "a", "download": True, "split": "test", "checksum": True, "size": 9, "crop": "none"}
     given |= {"skip_broken": True, "labels": "source", "attributes": ("x", "y"), "mapping": "m", "name": "n"}
-    given |= {"data_root": "d", "workers": 3}
+    given |= {"data_root": "d", "workers": 3, "channels": 1}
     with pytest.raises(Stop):
         prepare.prepare(["celeba", *(f"--{name}={format_value(value)}" for name, value in given.items())])
     assert seen == {"what": "celeba", "verify": None, **given}

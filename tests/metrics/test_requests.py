@@ -46,7 +46,7 @@ REFUSED = {
     "uneven": (("kid",), _set(9, 0), _set(990, 1), {}, "9 and 990 images in 10 blocks of up to 100"),
     "k": (("prdc",), _set(5, 0), _set(50, 1), {}, r"k = 5 need more than that many images on each side and have 5"),
     "pairs": (("ms_ssim",), _set(2, 0), _set(50, 1), {}, "at least 3 on each side"),
-    "sizes": (("swd",), _set(9, 0), _set(9, 1, side=32), {}, "the images are 16x16x3 and the real ones 32x32x3"),
+    "sizes": (("swd",), _set(9, 0), _set(9, 1, side=32), {}, "the images are 16x16 and the real ones 32x32"),
     "small": (("swd",), _set(9, 0, side=4), _set(9, 1, side=4), {}, "swd cannot be computed of 4x4 pixels"),
     "nn": (("nn",), _set(9, 0), _set(9, 1, side=32), {}, "nn compares pixels.*leave nn out"),
     "classes": (("intra_fid",), _set(9, 0), _set(9, 1), {}, "the generated ones have no classes"),

@@ -91,7 +91,10 @@ def test_gain_spreads_over_the_critics_layers():
         ({"features": "keras:"}, "features is keras:; the valid values"),
         ({"resize": "linear"}, "resize is linear; the valid values are legacy, tfgan, clean, none"),
         ({"feature_cache": ""}, "feature_cache is empty; give a folder, off"),
-        ({"metrics": ("fdi",)}, r"metrics has 'fdi' \(did you mean fid\?\); the valid values are fid, is, kid, prdc"),
+        (
+            {"metrics": ("fdi",)},
+            r"metrics has 'fdi' \(did you mean fid\?\); the valid values are fid, .*is, kid, .*prdc",
+        ),
         ({"metrics": ("fid", "intra_fid")}, "intra_fid.*unconditional.*train a conditional run"),
         ({"keep_best": "ms_ssim"}, "keep_best is ms_ssim; the valid values are auto, none, fid"),
         ({"keep_best": "precision"}, "keep_best is precision, but metrics is fid,is,kid; add prdc.* or kid or none"),
@@ -285,7 +288,7 @@ def test_scores_are_written_after_each_round(tiny_run, tmp_path, block_means, ca
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
-    [({"metrics": ("fidd",)}, "fidd.*fid, is, kid"), ({"score_count": 12, "metrics": ("fid",)}, "at least 13")],
+    [({"metrics": ("fidd",)}, "fidd.*fid, .*is, kid"), ({"score_count": 12, "metrics": ("fid",)}, "at least 13")],
 )
 def test_scores_that_cannot_be_made_stop_the_run_before_training(tiny_run, tmp_path, block_means, changes, sentence):
     experiment = dataclasses.replace(tiny_run[0], results=str(tmp_path), **changes)

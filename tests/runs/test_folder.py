@@ -141,12 +141,13 @@ def test_every_judge_finds_its_score_among_those_of_an_evaluation():
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (2, 60, 16, 16, 3), np.uint8), np.arange(60) % 2
     records = {}
-    for metric in ("fid", "is", "kid", "prdc", "swd"):
+    for metric in ("fid", "is", "kid", "mind", "prdc", "swd"):
         records[metric] = evaluate_images(*images, Means(), (metric,), seed=0, step=3, labels=labels)
     names = {
         "fid": "FD[means]",
         "is": "CS[means]",
         "kid": "KD[means]",
+        "mind": "MD[means]",
         "swd": "SWD mean",
         **{name: f"{name}[means]" for name in ("precision", "recall", "density", "coverage")},
     }
