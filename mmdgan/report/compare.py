@@ -275,7 +275,7 @@ def _verdicts(chosen: list[list[Record]]) -> list[str]:
         if best is None or is_of_real(name):
             continue
         winner = next(i for i, row in alike.items() if row is best)
-        verdicts = {i: exceeds(row, alike[winner]) for i, row in alike.items() if row["value"] != best}
+        verdicts = {i: exceeds(row, alike[winner]) for i, row in alike.items() if row["value"] != best["value"]}
         words = {True: "more than their 95% intervals allow", False: "no more than their 95% intervals allow"}
         for verdict, text in words.items():
             members = [
