@@ -31,7 +31,9 @@ class FrechetInfinity(Metric):
     """Fréchet distance extrapolated to infinitely many generated images; the real ones are taken as they are."""
 
     identifier = "fid_infinity"
-    scores = (Score("FID infinity", LOWER, other="FD[{}] infinity"),)
+    scores = (
+        Score("FID infinity", LOWER, other="FD[{}] infinity", words="Fréchet distance, extrapolated to endless images"),
+    )
     place = 1
     statistics = True
     slow = True

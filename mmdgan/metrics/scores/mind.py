@@ -26,7 +26,9 @@ class MongeDistance(Metric):
     """Sliced Wasserstein distance between the features of both sets."""
 
     identifier = "mind"
-    scores = (Score("MIND", LOWER, other="MD[{}]", judge="mind"),)
+    scores = (
+        Score("MIND", LOWER, other="MD[{}]", judge="mind", words="squared sliced Wasserstein distance of features"),
+    )
     place = 3
 
     def compute(self, context: Context) -> Iterator[dict]:
