@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmdgan.core.errors import DataError
-from mmdgan.core.text import nearest
+from mmdgan.core.text import command, nearest
 from mmdgan.data.sidecar import Sidecar, read_sidecar, sidecar_path
 
 
@@ -169,8 +169,8 @@ def info(name: str, data_root: str | Path = "Data") -> DataInfo:
     name = str(name)
     if ":" in name:
         raise DataError(
-            f"{name} must be converted before it can be used: python -m mmdgan prepare {name} --name NAME --size SIZE, "
-            "then --data NAME."
+            f"{name} must be converted before it can be used: "
+            f"{command('prepare', name, '--name', 'NAME', '--size', 'SIZE')}, then --data NAME."
         )
     sidecar = read_sidecar(Path(data_root) / name, name) if _is_file_name(name) and name != "sample" else None
     if sidecar is not None:
@@ -184,7 +184,7 @@ def info(name: str, data_root: str | Path = "Data") -> DataInfo:
         known = names(data_root)
         raise DataError(
             f"There is no data set named {name!r}{nearest(name, known)}. The names are {', '.join(known)}; your own "
-            "images become one by python -m mmdgan prepare folder:PATH --name NAME --size SIZE."
+            f"images become one by {command('prepare', 'folder:PATH', '--name', 'NAME', '--size', 'SIZE')}."
         )
     return CATALOG[name]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError, DataError
 from mmdgan.core.progress import Say, log
+from mmdgan.core.text import command
 from mmdgan.data.catalog import DataInfo, info, loose_records, unfinished
 from mmdgan.data.memory import CACHES, choose_cache
 from mmdgan.data.sidecar import Shard, Sidecar, read_sidecar
@@ -124,7 +125,7 @@ def _open_loose(entry: DataInfo, files: list[Path], cache: str, say: Say) -> Ima
     if labelled and not entry.num_class:
         raise DataError(
             f"The records in {files[0].parent} hold labels, but {entry.name} has no names of classes: convert it again "
-            f"with python -m mmdgan prepare {entry.name} --labels source."
+            f"with {command('prepare', entry.name, '--labels', 'source')}."
         )
     data = _read(
         files,

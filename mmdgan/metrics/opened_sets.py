@@ -10,6 +10,7 @@ import numpy as np
 
 from mmdgan.core.errors import DataError
 from mmdgan.core.progress import Say, counter, log
+from mmdgan.core.text import command
 from mmdgan.data.catalog import DataInfo
 from mmdgan.data.preparation.geometry import BrokenImage, Geometry, declared, load_image
 from mmdgan.data.sources.archives import holds_arrays, recognise
@@ -74,7 +75,7 @@ class FolderSet(ImageSet):
                 raise DataError(
                     f"{self._files.where(index)} is {found[0]}x{found[1]} pixels where those before it are "
                     f"{size[0]}x{size[1]}: scores need pictures of one size, so resize them alike, as "
-                    "python -m mmdgan prepare folder:PATH --name NAME --size SIZE does."
+                    f"{command('prepare', 'folder:PATH', '--name', 'NAME', '--size', 'SIZE')} does."
                 )
             size, grey = found, grey and is_grey
             assert isinstance(content, bytes)  # what is broken was refused

@@ -163,7 +163,7 @@ def _curves(records: Sequence[Record]) -> Iterator[Block]:
     steps = {metric: len({record["step"] for record in curve}) for metric, curve in found.items()}
     shown = sorted((m for m in found if direction(m) and steps[m] > 1), key=lambda metric: -steps[metric])
     if not shown:
-        yield missing("curves of scores, for which it takes two steps: `python -m mmdgan evaluate RUN --steps=all`.")
+        yield missing(f"curves of scores, for which it takes two steps: `{command('evaluate', 'RUN', '--steps=all')}`.")
         return
     chosen, others = shown[:_PANELS], shown[_PANELS:]
     drawings = [

@@ -151,7 +151,7 @@ class Experiment:
     loss: str = _loss(
         "rep",
         "rep, rep_b, mmd_g, hinge, logistic, wasserstein, ..., many also with a gradient penalty as rep_gp; "
-        "`python -m mmdgan losses` lists them all",
+        "the verb losses lists them all",
         short=2,
         hparams="first",
     )
@@ -509,7 +509,7 @@ class Experiment:
                 training (`mmdgan.training.callbacks`); of several workers the chief's are called. When one stops the
                 training, samples and scores are made of that step.
             say: Takes each sentence about the run; by default they go to the logger "mmdgan", and there is no progress
-                line on standard error.
+                line outside of a notebook.
 
         Returns:
             The run, with its samples, curves, scores and networks. As a mapping it has the keys "folder", "step",

@@ -15,7 +15,7 @@ from mmdgan.core.devices import check_batch, check_towers
 from mmdgan.core.errors import CheckpointError, ConfigError, DataError
 from mmdgan.core.lock import FolderLock
 from mmdgan.core.options import defaults, fields_with
-from mmdgan.core.progress import Say, log
+from mmdgan.core.progress import Say, in_notebook, log
 from mmdgan.core.startup import prepare_tensorflow
 from mmdgan.core.text import command
 from mmdgan.core.workers import available_cores
@@ -184,6 +184,7 @@ class TrainingRun:
 
         e, replicas = self.experiment, self.replicas
         seed = divergence.attempt_seed(e.seed, self.attempt)
+        shows = replicas.is_chief and (self.say is not log or in_notebook())
         self.gan = make_gan(self.plan, replicas, seed)
         if self.critic_weights:
             from mmdgan.networks import weights
@@ -208,7 +209,7 @@ class TrainingRun:
             pipeline,
             checkpoints=self.checkpoints,
             monitor=self.monitor,
-            progress=Progress(total=e.max_step, stream="stderr" if replicas.is_chief and self.say is not log else None),
+            progress=Progress(total=e.max_step, stream="stderr" if shows else None),
             save_every=e.save_every,
             save_secs=e.save_secs,
             query_step=e.query_step,

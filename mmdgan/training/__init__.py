@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names load on first u
     from mmdgan.training.checkpoints import Checkpoints as Checkpoints
     from mmdgan.training.divergence import Diverged as Diverged
     from mmdgan.training.optimizers import make_optimizer as make_optimizer
+    from mmdgan.training.preview import Preview as Preview
     from mmdgan.training.signals import Interrupted as Interrupted, WorkerLost as WorkerLost
     from mmdgan.training.step import GanStep as GanStep
     from mmdgan.training.tensorboard import Monitor as Monitor
