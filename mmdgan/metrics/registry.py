@@ -211,9 +211,12 @@ def _ordered() -> list[Metric]:
 
 
 def _find(name: str) -> tuple[Metric, Score] | None:
-    """The metric and the score that a name in a record stands for."""
-    for metric in _ordered():
-        for score in metric.scores:
-            if any(known and f"{kind(name)} ".startswith(f"{kind(known)} ") for known in (score.name, score.other)):
-                return metric, score
-    return None
+    """The metric and the score that a name in a record stands for: of several the one of the longest name."""
+    matching = [
+        (len(kind(known)), metric, score)
+        for metric in _ordered()
+        for score in metric.scores
+        for known in (score.name, score.other)
+        if known and f"{kind(name)} ".startswith(f"{kind(known)} ")
+    ]
+    return max(matching, key=lambda found: found[0])[1:] if matching else None

@@ -23,7 +23,7 @@ class ClipMMD(Metric):
     """Squared MMD of CLIP features with the published kernel width."""
 
     identifier = "cmmd"
-    scores = (Score("CMMD", LOWER, judge="cmmd"),)
+    scores = (Score("CMMD", LOWER, words="squared MMD of CLIP features", judge="cmmd"),)
     place = 3
     slow = True
 
