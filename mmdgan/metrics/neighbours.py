@@ -9,6 +9,7 @@ first, for which distances below about 1e-7 of the samples' norm are 0.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
 from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np
@@ -141,7 +142,7 @@ class Samples:
         return len(self.exact)
 
 
-Tile = tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]
+Tile: TypeAlias = "tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]"
 
 
 def _distances(x: Samples, y: Samples) -> Tile:
