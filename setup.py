@@ -13,6 +13,7 @@ from setuptools import find_packages, setup
 HERE = pathlib.Path(__file__).resolve().parent
 VERSION = re.search(r'VERSION = "(.+)"', (HERE / "mmdgan/core/versions.py").read_text(encoding="utf-8")).group(1)
 DOCS = ["latex2mathml", "mkdocs", "mkdocs-material", "mkdocstrings[python]", "ruff"]  # ruff wraps signatures
+HUB = ["keras-hub>=0.32; python_version>='3.11'"]  # `--features dinov2|clip|hub:PRESET`
 ONNX = ["onnx", "onnxruntime", "tf2onnx>=1.17"]  # `export --format onnx`
 VIDEO = ["imageio-ffmpeg"]  # MP4 files of `interpolate`
 
@@ -67,7 +68,7 @@ setup(
         "docs": DOCS,
         # TensorFlow 2.21's CUDA wheel is reported not to work; Keras pins 2.20 for its own.
         "gpu": ["tensorflow[and-cuda]>=2.18,<2.21"],
-        "hub": ["keras-hub>=0.32; python_version>='3.11'"],  # `--features dinov2|clip|hub:PRESET`
+        "hub": HUB,
         "onnx": ONNX,
         "ray": ["ray[tune]"],  # `sweep --engine ray`
         "video": VIDEO,
@@ -76,6 +77,7 @@ setup(
             *("hypothesis", "lmdb", "mypy>=1.15", "pytest", "pytest-xdist", "pyyaml", "ruff", "scikit-image"),
             *("mlflow-skinny", "ray[tune]", "wandb"),
             *DOCS,
+            *HUB,
             *ONNX,
             *VIDEO,
         ],
