@@ -69,9 +69,11 @@ setup(
         # TensorFlow 2.21's CUDA wheel is reported not to work; Keras pins 2.20 for its own.
         "gpu": ["tensorflow[and-cuda]>=2.18,<2.21"],
         "hub": HUB,
+        "mlflow": ["mlflow-skinny"],  # `--log mlflow`
         "onnx": ONNX,
         "ray": ["ray[tune]"],  # `sweep --engine ray`
         "video": VIDEO,
+        "wandb": ["wandb"],  # `--log wandb`
         # scikit-image is a yardstick for MS-SSIM; wandb and mlflow bring Keras callbacks that are tried.
         "test": [
             *("hypothesis", "lmdb", "mypy>=1.15", "pytest", "pytest-xdist", "pyyaml", "ruff", "scikit-image"),

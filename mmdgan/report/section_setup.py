@@ -18,6 +18,7 @@ from mmdgan.report.facts import RunFacts
 from mmdgan.report.reported_run import ReportedRun
 from mmdgan.report.scores import Record, identifier
 from mmdgan.runs.experiment import Experiment
+from mmdgan.training.trackers import addresses
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Experiment)}
 
@@ -119,4 +120,5 @@ def _facts(facts: RunFacts) -> tuple[tuple[str, str], ...]:
         ("networks", f"{generator.parameters:,} parameters in the generator, {critic.parameters:,} in the critic"),
         ("spectral norm", f"{e['spectral'].upper()}, gain K = {facts.gain:.3g}; {facts.score_size} outputs"),
         ("seed", str(e["seed"])),
+        *((name, place["address"]) for name, place in addresses(facts.folder.path).items()),
     )

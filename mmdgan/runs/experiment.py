@@ -23,7 +23,7 @@ from mmdgan.core.devices import REPLICA_LOSSES, STRATEGIES
 from mmdgan.core.errors import ConfigError, MmdGanError
 from mmdgan.core.files import read_text
 from mmdgan.core.options import check_limits, defaults, fields_with, option, plain, rebased
-from mmdgan.core.progress import Say, log
+from mmdgan.core.progress import Say, log as to_logger
 from mmdgan.core.text import nearest
 from mmdgan.data.memory import CACHES
 from mmdgan.losses import registry as losses
@@ -32,6 +32,7 @@ from mmdgan.runs.folder import RunFolder
 from mmdgan.runs.plan import FEATURES, Load, Plan, folder_of, make_plan, networks_of, run_folder
 from mmdgan.runs.scores import JUDGES
 from mmdgan.training.aids.settings import FALLING, KINDS, SCHEDULES, Aids
+from mmdgan.training.trackers import TRACKERS
 
 if TYPE_CHECKING:
     from mmdgan.runs.run import Run
@@ -303,6 +304,12 @@ class Experiment:
         "names of TensorBoard's curves: readable, the same for every loss (loss/critic), or original (GANLoss/dis)",
         choices=("readable", "original"),
     )
+    log: tuple[str, ...] = _run(
+        (),
+        "also track the run by wandb or mlflow (extras of these names): settings, losses, scores, samples",
+        choices=tuple(TRACKERS),
+        scope="machine",
+    )
     save_every: int | None = _run(1000, "steps between checkpoints", least=1, also="snap")
     save_secs: float | None = _run(300.0, "seconds between checkpoints", positive=True)
     keep: int = _run(2, "number of newest checkpoints to keep", least=1)
@@ -498,7 +505,7 @@ class Experiment:
         """What `run` would do: configuration and networks; without TensorFlow, without writing."""
         return self.plan().dry_run()
 
-    def run(self, callbacks: CallbacksLike = (), say: Say = log) -> Run:
+    def run(self, callbacks: CallbacksLike = (), say: Say = to_logger) -> Run:
         """Trains up to `max_step`, from the run's newest checkpoint if there is one.
 
         Everything that can be wrong is found before the first step: the configuration, the data, the features

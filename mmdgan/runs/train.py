@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shlex
+import sys
 import textwrap
 import zlib
 from collections.abc import Callable, Sequence
@@ -25,6 +27,7 @@ from mmdgan.runs.scores import Best, best_of, newest
 from mmdgan.runs.scoring import Scorer, of_weights
 from mmdgan.training import divergence, signals
 from mmdgan.training.signals import raising_worker_lost
+from mmdgan.training.trackers import addresses, open_trackers
 
 if TYPE_CHECKING:
     import keras
@@ -226,6 +229,10 @@ class TrainingRun:
         else:
             self.say(f"Training {self.folder.path}.")
         self.say(self._header())
+        if replicas.is_chief and e.log:
+            self.monitor.trackers = open_trackers(e.log, self.folder.path, dataclasses.asdict(e))
+            for name, place in addresses(self.folder.path).items():
+                self.say(f"{name}: {place['address']}")
         if e.tags == "readable":
             self.monitor.samples = lambda: self._samples(8, 8)
         self.monitor.text("configuration", "    " + self.plan.describe().replace("\n", "\n    "))
@@ -248,7 +255,7 @@ class TrainingRun:
             raise
         finally:
             called.close()
-            self.monitor.close()
+            self.monitor.close(succeeded=sys.exc_info()[0] is None)
         if not replicas.is_chief:
             return {"folder": self.folder.path, "step": self.step, "grid": None, "scores": {}, "best": None}
         return self._report()

@@ -25,6 +25,7 @@ from mmdgan.core.errors import ConfigError
 from mmdgan.pictures.grid import image_grid
 from mmdgan.sampling import to_uint8
 from mmdgan.training.event_files import Scalars, date_back, describe, read_scalars, readable
+from mmdgan.training.trackers import Tracker
 
 __all__ = ["Monitor", "Scalars", "read_scalars"]
 
@@ -51,11 +52,13 @@ class Monitor:
                 descriptions, and in grids without empty cells.
 
         Attributes:
+            trackers: What scalars and images are passed on to (`mmdgan.training.trackers`).
             samples: If it is set, what makes the sheet of samples that `write` shows instead of inspected ones.
         """
         self.log_dir = Path(log_dir)
         self.writes, self.naming = writes, naming
         self.samples: Callable[[], np.ndarray] | None = None
+        self.trackers: list[Tracker] = []
         self._writer: tf.summary.SummaryWriter | None = None
 
     def write(self, step: int, inspected: Mapping[str, Mapping[str, Any]]) -> None:
@@ -81,6 +84,8 @@ class Monitor:
             for tag, value in values.items():
                 name, description = self._described(tag)
                 tf.summary.scalar(name, value, step=step, description=description)
+        for tracker in self.trackers:
+            tracker.scalars(step, {self.name(tag): float(value) for tag, value in values.items()})
 
     def histograms(self, step: int, values: Mapping[str, Any]) -> None:
         """Writes the distributions of arrays of any shape by tag; NaN and infinities in them are left out."""
@@ -101,6 +106,8 @@ class Monitor:
                 columns = _columns(len(images)) if self.naming == "readable" else None
                 grid = image_grid(images if images.dtype == np.uint8 else to_uint8(images), columns)
                 tf.summary.image(name, grid[None], step=step, description=description)
+                for tracker in self.trackers:
+                    tracker.image(step, name, grid)
 
     def text(self, tag: str, markdown: str, step: int = 0) -> None:
         """Writes a text, which TensorBoard reads as Markdown."""
@@ -113,8 +120,11 @@ class Monitor:
             if self.writes:
                 write_run(self.log_dir, values, [*map(self.name, metrics)], **options)
 
-    def close(self) -> None:
-        """Ends the event file; a later call begins a new one."""
+    def close(self, succeeded: bool = True) -> None:
+        """Ends the event file, and what the trackers track as a success or not; a later call begins a new file."""
+        for tracker in self.trackers:
+            tracker.close(succeeded)
+        self.trackers = []
         if self._writer is not None:
             with contextlib.suppress(tf.errors.OpError):
                 self._writer.close()
