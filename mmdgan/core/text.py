@@ -135,6 +135,8 @@ def called_with() -> tuple[str, list[str]]:
     words = sys.orig_argv[1:]
     if words[:1] == ["-m"]:
         return installed_name() if words[1] == "mmdgan" else f"python -m {words[1]}", words[2:]
+    if "-c" in words:  # another program's code, such as a notebook's or a pool's
+        return installed_name(), []
     place = next((place for place, word in enumerate(words) if not word.startswith("-")), len(words))
     script = "".join(words[place : place + 1])
     called = f"python {shlex.quote(script)}" if script.endswith(".py") else os.path.basename(script) or "mmdgan"

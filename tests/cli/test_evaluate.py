@@ -177,7 +177,7 @@ def test_saved_statistics_are_a_reference(block_means, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        ([], "a RUN to score, or --images PATH"),
+        ([], "the command takes a RUN, the directory of a training"),
         (["--images={a}"], "reference is none; give with --reference"),
         (["--images={a}", "--reference={a}", "--steps=all"], "steps is for a run's generator"),
         (["--images={a}", "--reference={a}", "--repeats=3"], "repeats is for a run's generator"),

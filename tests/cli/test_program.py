@@ -17,7 +17,7 @@ import pytest
 from mmdgan.cli import program
 from mmdgan.cli.flags import parse
 from mmdgan.core.errors import DataError
-from mmdgan.core.text import command, installed_name
+from mmdgan.core.text import command, installed_name, program as called
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
 from tests.conftest import PROJECT, script_environment
@@ -238,7 +238,7 @@ def test_signals_outside_the_steps_say_how_to_go_on_too(capsys, sent, status):
     with signals.handled(sent, signals.default_handler(sent)), pytest.raises(SystemExit) as stop:
         program.run_main(scoring, [])
     assert stop.value.code == status
-    assert "interrupted; to go on: python" in capsys.readouterr().err
+    assert f"interrupted; to go on: {called()}" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is former
 
 

@@ -42,10 +42,10 @@ def test_compare(tiny_run, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["compare"], "the command takes RUN..."),
+        (["compare"], "the command takes a RUN"),
         (["compare", "nowhere"], "nowhere does not exist; give run directories"),
         (["compare", "x", "--by=late"], "by is 'late'; give a step, such as by=4000, or best"),
-        (["report"], "the command takes RUN"),
+        (["report"], "the command takes a RUN"),
         (["report", "nowhere"], "nowhere is no run directory, it does not exist"),
         (["report", "x", "--count=3"], "count is 3; give a whole number of at least 4"),
         (["report", "x", "--step=-1"], "step is '-1'; give a step"),

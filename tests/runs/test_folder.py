@@ -155,7 +155,7 @@ def test_every_judge_finds_its_score_among_those_of_an_evaluation():
         found = best_of(records[JUDGES[judge].metric], judge, [3])
         [record] = [record for record in records[JUDGES[judge].metric] if record["metric"] == name]
         assert found == (3, name, record["value"]), judge
-    assert set(JUDGES) == {*names, "intra_fid"}
+    assert set(JUDGES) == {*names, "intra_fid", "cmmd"}
 
 
 @pytest.fixture

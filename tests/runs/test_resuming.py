@@ -14,6 +14,7 @@ import pytest
 from mmdgan.cli import program as cli
 from mmdgan.core.errors import CheckpointError, ConfigError, DesignError
 from mmdgan.core.lock import FILE, FolderLock
+from mmdgan.core.text import program
 from mmdgan.design import load_architecture
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
@@ -126,7 +127,7 @@ def test_a_full_disk_in_any_verb_is_one_sentence(capsys):
     assert _status(write) == cli.BAD_USE
     said = capsys.readouterr().err
     assert said.startswith(
-        "mmdgan: metrics.jsonl cannot be written or read (No space left on device); fix that, then python"
+        f"mmdgan: metrics.jsonl cannot be written or read (No space left on device); fix that, then {program()}"
     )
     assert said.count("\n") == 1
 
