@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NETWORKS = ("generator", "critic")
 """Networks that can be exported."""
-TOLERANCE = 1e-5
+TOLERANCE = 3e-5  # convolutions by Winograd round images of 32x32 pixels by up to 1.6e-5
 """Largest difference between an exported network and the run's, as a share of the largest output (or of 1)."""
 
 _CARD, _SAMPLES = "README.md", "samples.png"

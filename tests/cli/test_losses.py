@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mmdgan.core.text import installed_name
 from tests.helpers.command_line import status
 
 
@@ -16,4 +15,4 @@ def test_losses_lists_every_loss_without_tensorflow(run_script, capsys):
     code = "import sys, mmdgan.cli as cli; cli.main(['losses']); print({'tensorflow', 'numpy'} & set(sys.modules))"
     assert run_script("-c", code).stdout.endswith("\nset()\n")
     assert status("train", "--help") == 0
-    assert f"{installed_name()} losses" in capsys.readouterr().out
+    assert "the verb losses lists them all" in capsys.readouterr().out

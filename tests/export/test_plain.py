@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import mmdgan
 from mmdgan.core.errors import ConfigError
+from mmdgan.export.exporter import TOLERANCE
 from mmdgan.export.formats import InferenceNetwork, run_onnx, write_onnx
 from mmdgan.export.plain import float32_network, plain_model
 from tests.conformance.descriptions import NETWORKS, PRESETS
@@ -61,7 +62,7 @@ def assert_equal(found, expected):
         y = np.asarray(y)
         assert np.std(y) > 1e-3, "outputs that are all alike prove nothing"
         assert np.shape(found[name]) == y.shape
-        np.testing.assert_allclose(found[name], y, rtol=0, atol=1e-5 * max(1.0, np.abs(y).max()), err_msg=name)
+        np.testing.assert_allclose(found[name], y, rtol=0, atol=TOLERANCE * max(1.0, np.abs(y).max()), err_msg=name)
 
 
 def check(net, anew=False):

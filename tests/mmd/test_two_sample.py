@@ -351,4 +351,4 @@ def test_the_example_of_the_page_prints_what_the_page_says(capsys):
     page = PROJECT / "docs" / "howto" / "two_samples.md"
     exec(blocks(page)[0].text, {})
     printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == 4 and all(f"    {line}\n" in page.read_text(encoding="utf-8") for line in printed)
+    assert len(printed) == 4 and all(f"\n{line}\n" in page.read_text(encoding="utf-8") for line in printed)

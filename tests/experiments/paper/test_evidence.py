@@ -47,9 +47,9 @@ def test_the_newest_score_of_each_step_is_shown(scored, tmp_path):
     kept = [tmp_path / "kept" / name for name in ("one", "two")]
     with open(kept[0] / "curves.csv", newline="") as file:
         points = [
-            (int(row["step"]), float(row["value"])) for row in csv.DictReader(file) if row["tag"] == "GANLoss/gen"
+            (int(row["step"]), float(row["value"])) for row in csv.DictReader(file) if row["tag"] == "loss/generator"
         ]
-    curve = read_scalars(scored[0].path, "GANLoss/gen")
+    curve = read_scalars(scored[0].path, "loss/generator")
     np.testing.assert_allclose(np.transpose(points), [curve.steps, curve.values], rtol=1e-5)
     again = EvidenceOptions(out=str(tmp_path / "again"), runs=tuple(map(str, kept)), keep=str(tmp_path / "kept2"))
     make(again)
