@@ -237,11 +237,11 @@ def test_a_model_that_differs_is_not_written(tiny, tmp_path, monkeypatch):
     right = formats.FORMATS["keras"]
 
     def run(*arguments):
-        return right.run(*arguments) + np.float32(2e-5)
+        return right.run(*arguments) + np.float32(5e-5)
 
     monkeypatch.setitem(formats.FORMATS, "keras", right._replace(run=run))
-    with pytest.raises(RuntimeError, match="differs from the run's by 2e-05"):
+    with pytest.raises(RuntimeError, match="differs from the run's by 5e-05"):
         export_network(tiny, out=tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
-    monkeypatch.setattr(exporter, "TOLERANCE", 3e-5)
-    assert export_network(tiny, out=tmp_path / "out").difference == pytest.approx(2e-5, rel=0.1)
+    monkeypatch.setattr(exporter, "TOLERANCE", 6e-5)
+    assert export_network(tiny, out=tmp_path / "out").difference == pytest.approx(5e-5, rel=0.1)
