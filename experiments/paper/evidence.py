@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
-from mmdgan.report.facts import RunFacts, logged_scalars, run_folders
+from mmdgan.report.facts import RunFacts, run_folders
+from mmdgan.runs import published
 from paper.output import FigureOptions, Output, markdown, new_figure, tidy
 from paper.trained import METHODS, title_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-PAPER_FID = {"rep_b": 16.2, "rep": 16.7, "mmd_g": 28.4, "hinge": 23.5}
-"""The paper's Table 1, CIFAR-10: FID with the 2015 Inception graph at full width, best of 16 pairs of rates."""
 
 COLUMNS = ("method", "run", "seed", "step", "metric", "value", "low", "high", "images", "weights")
 
@@ -78,7 +76,7 @@ def keep(run: RunFacts, folder: Path) -> None:
     for file in (run.folder.config_file, run.folder.metrics_file):
         if file.is_file():
             shutil.copyfile(file, folder / file.name)
-    curves = logged_scalars(run.folder)
+    curves = run.folder.curves()
     if not curves:  # it is what an earlier call kept
         return
     with open(folder / "curves.csv", "w", newline="", encoding="utf-8") as stream:
@@ -157,8 +155,15 @@ def table(rows: Sequence[Row]) -> str:
     for run, method, seed in dict.fromkeys((row.run, row.method, row.seed) for row in of_distance):
         loss = next((loss for loss, title in METHODS.items() if title == method), "")
         cells = [_cell(found.get((run, step))) for step in steps]
-        lines.append([method, str(seed), *cells, str(PAPER_FID.get(loss, "-"))])
+        lines.append([method, str(seed), *cells, paper_fid(loss)])
     return f"{name} after so many steps:\n\n{markdown(lines)}"
+
+
+def paper_fid(loss: str) -> str:
+    """FID in the paper's Table 1 on CIFAR-10: the 2015 Inception graph, full width, the best of 16 pairs of rates."""
+    rows = published.find("cifar10", loss) if loss else []
+    found = [row for row in rows if row.loss and row.table == "Table 1" and row.metric == "FID"]
+    return found[0].text if found else "-"
 
 
 def _cell(row: Row | None) -> str:

@@ -39,30 +39,35 @@ def drift(
     score_gen, score_data = as_floats(score_gen, score_data)
     scale = tf.stop_gradient(tf.reduce_mean(root(squared_distances(score_gen, score_data))))
     generated, data = score_gen / scale, tf.stop_gradient(score_data / scale)
-    fields = [field(tf.stop_gradient(generated), data, each) for each in temperature]
+    fields = drifts(tf.stop_gradient(generated), data, temperature)
     target = tf.stop_gradient(generated + tf.add_n(fields))
     loss_gen = tf.reduce_mean(tf.reduce_sum(tf.square(generated - target), axis=1))
     logs = {f"{inputs.scope}/field_{each:g}": tf.norm(found) for each, found in zip(temperature, fields, strict=True)}
     return GanLosses(loss_gen, tf.zeros_like(loss_gen), logs, inputs.state)
 
 
-def field(generated: tf.Tensor, data: tf.Tensor, temperature: float) -> tf.Tensor:
+def drifts(generated: tf.Tensor, data: tf.Tensor, temperatures: Sequence[float]) -> list[tf.Tensor]:
     """The field V at each generated score: attraction by data minus repulsion by the other generated scores.
 
     Args:
         generated: (B, d).
         data: (N, d).
-        temperature: T of the kernel ``exp(-|a - b| / T)``.
+        temperatures: T of the kernels ``exp(-|a - b| / T)``.
 
     Returns:
-        (B, d).
+        (B, d) for each temperature.
     """
     count = tf.shape(generated)[0]
     to_data = root(squared_distances(generated, data))
     to_generated = root(squared_distances(generated, generated)) + _FAR * tf.eye(count, dtype=generated.dtype)
-    logits = -tf.concat([to_data, to_generated], axis=1) / temperature
-    weights = tf.sqrt(tf.nn.softmax(logits, axis=1) * tf.nn.softmax(logits, axis=0))
-    of_data, of_generated = tf.split(weights, [tf.shape(data)[0], count], axis=1)
-    attraction = tf.matmul(of_data * tf.reduce_sum(of_generated, 1, keepdims=True), data)
-    repulsion = tf.matmul(of_generated * tf.reduce_sum(of_data, 1, keepdims=True), generated)
-    return attraction - repulsion
+    distances = tf.concat([to_data, to_generated], axis=1)
+
+    def field(temperature: float) -> tf.Tensor:
+        logits = -distances / temperature
+        weights = tf.sqrt(tf.nn.softmax(logits, axis=1) * tf.nn.softmax(logits, axis=0))
+        of_data, of_generated = tf.split(weights, [tf.shape(data)[0], count], axis=1)
+        attraction = tf.matmul(of_data * tf.reduce_sum(of_generated, 1, keepdims=True), data)
+        repulsion = tf.matmul(of_generated * tf.reduce_sum(of_data, 1, keepdims=True), generated)
+        return attraction - repulsion
+
+    return [field(each) for each in temperatures]

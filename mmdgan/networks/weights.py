@@ -16,7 +16,6 @@ from mmdgan.core.files import atomic
 from mmdgan.design.spec import NetworkSpec
 
 if TYPE_CHECKING:
-    import keras
     import numpy as np
 
     from mmdgan.networks.network import Network
@@ -52,7 +51,7 @@ def read(path: str | os.PathLike, spec: NetworkSpec) -> dict[str, np.ndarray]:
         CheckpointError: No such file, or none of that kind; no layer in common; a layer of the same name with a
             variable missing or of another shape. It names them.
     """
-    found = _arrays(Path(path))
+    found = read_all(path)
     stored = {name.split("/")[0] for name in found}
     layers = [layer for layer in spec.layers if layer.name in stored and (layer.parameters or layer.state)]
     if not layers:
@@ -78,11 +77,24 @@ def read(path: str | os.PathLike, spec: NetworkSpec) -> dict[str, np.ndarray]:
 
 def read_all(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Every array of a file that `save` wrote; CheckpointError if it is none."""
-    return _arrays(Path(path))
+    import zipfile
+
+    import numpy as np
+
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no file of weights {path}.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path} is not a file of weights as mmdgan writes them (.npz): {error}.") from error
 
 
 def assign(network: Network, arrays: Mapping[str, np.ndarray]) -> list[str]:
     """Gives a network's variables the values of the same names; returns the names of its layers that got any.
+
+    Vectors of spectral norms that belong to images of another size are left out: training finds its own.
 
     Raises:
         CheckpointError: An array of another shape than the variable's.
@@ -90,7 +102,7 @@ def assign(network: Network, arrays: Mapping[str, np.ndarray]) -> list[str]:
     layers: dict[str, None] = {}
     for variable in network.variables:
         array = arrays.get(_local(variable.path))
-        if array is None:
+        if array is None or (variable.path.endswith("/in_rand") and array.shape != tuple(variable.shape)):
             continue
         if array.shape != tuple(variable.shape):
             raise CheckpointError(
@@ -101,52 +113,38 @@ def assign(network: Network, arrays: Mapping[str, np.ndarray]) -> list[str]:
     return list(layers)
 
 
-def adopt(network: Network, found: Mapping[str, np.ndarray]) -> tuple[list[str], dict[str, str]]:
-    """Gives each layer the values of its name if all of them fit, and leaves the others as they are.
+def fitting(spec: NetworkSpec, found: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays of the layers of a network that fit as a whole.
 
     Args:
-        network: A built network.
-        found: Arrays by "layer/slot/variable", as `arrays` and files of `save` have them.
+        spec: The network.
+        found: Arrays by "layer/slot/variable", as `arrays` and `read_all` return them.
 
     Returns:
-        The layers that got values; and those left as they were, each with the reason.
+        The arrays, for `assign`, vectors of spectral norms among them; and the layers that do not fit, each with the
+        reason.
     """
-    wanted: dict[str, dict[str, keras.Variable]] = {}
-    for variable in network.variables:
-        name = _local(variable.path)
-        wanted.setdefault(name.split("/")[0], {})[name] = variable
-    fitting: list[str] = []
+    taken: dict[str, np.ndarray] = {}
     left: dict[str, str] = {}
-    for layer, variables in wanted.items():
-        missing = [name for name in variables if name not in found]
-        differing = [n for n, v in variables.items() if n in found and found[n].shape != tuple(v.shape)]
-        if len(missing) == len(variables):
-            left[layer] = "not there"
+    for layer in spec.layers:
+        shapes = {
+            f"{layer.name}/{part.slot}/{name}": tuple(shape)
+            for part in layer.parts
+            for name, shape in (part.variables | part.state).items()
+        }
+        missing = [name for name in shapes if name not in found]
+        differing = [name for name, shape in shapes.items() if name in found and found[name].shape != shape]
+        if shapes and len(missing) == len(shapes):
+            left[layer.name] = "not there"
         elif missing:
-            left[layer] = f"without {missing[0]} there"
+            left[layer.name] = f"without {missing[0]} there"
         elif differing:
-            left[layer] = f"{found[differing[0]].shape} there, {tuple(variables[differing[0]].shape)} here"
+            left[layer.name] = f"{found[differing[0]].shape} there, {shapes[differing[0]]} here"
         else:
-            for name, variable in variables.items():
-                variable.assign(found[name])
-            fitting.append(layer)
-    return fitting, left
+            taken |= {name: array for name, array in found.items() if name.split("/")[0] == layer.name}
+    return taken, left
 
 
 def _local(path: str) -> str:
     """A variable's path without the network's name."""
     return path.partition("/")[2]
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    import zipfile
-
-    import numpy as np
-
-    if not path.is_file():
-        raise CheckpointError(f"There is no file of weights {path}.")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is not a file of weights as mmdgan writes them (.npz): {error}.") from error

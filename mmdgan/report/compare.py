@@ -29,7 +29,7 @@ from mmdgan.pictures.grid import png_bytes, save_png
 from mmdgan.report import plots, protocol
 from mmdgan.report.blocks import Block, Cell, Code, Legend, Page, Picture, Section, SideBySide, Table, Text, missing
 from mmdgan.report.evolution import evolution_frames
-from mmdgan.report.facts import RunFacts, differing_fields, logged_scalars, run_folders
+from mmdgan.report.facts import RunFacts, differing_fields, run_folders
 from mmdgan.report.html import render
 from mmdgan.report.plots import plot_curves, to_png, to_svg
 from mmdgan.report.scores import Record, choose, differences, identifier, of_real
@@ -200,7 +200,7 @@ def loss_curves(names: Sequence[str], facts: Sequence[RunFacts]) -> dict[str, di
     """The losses of both players, for each run that has logged them; of different losses in panels of their own."""
     found: dict[str, dict[str, Scalars]] = {}
     several = len({run.experiment["loss"] for run in facts}) > 1
-    logged = [logged_scalars(run.folder) for run in facts]
+    logged = [run.folder.curves() for run in facts]
     for tag, title in _LOSSES.items():
         for name, run, curves in zip(names, facts, logged, strict=True):
             if tag in curves:
@@ -242,7 +242,7 @@ def _letter(index: int) -> str:
 
 def _scores_text(facts: list[RunFacts], chosen: list[list[Record]]) -> str:
     labels = _labels(facts)
-    names, cells, notes = mark_cells(chosen, [run.diverged is not None for run in facts])
+    names, cells, notes = mark_cells(chosen, [run.folder.diverged() is not None for run in facts])
     if not names:
         return "\n".join([*labels, "No scores of this choice in any run; `evaluate RUN` makes them."])
     steps = [f"{records[0]['step']:,}" if records else "-" for records in chosen]
@@ -256,8 +256,8 @@ def _scores_text(facts: list[RunFacts], chosen: list[list[Record]]) -> str:
     if any(cell.best for row in cells for cell in row.values()):
         lines.append("*  the best of its column, among scores of one protocol")
     lines += [f"{sign}  {text}" for sign, text in legend(r for records in chosen for r in records).items()]
-    lines += [f"[{i + 1}] {_left_out(run)}" for i, run in enumerate(facts) if run.diverged is not None]
-    running = [records if run.diverged is None else [] for run, records in zip(facts, chosen, strict=True)]
+    lines += [f"[{i + 1}] {_left_out(run)}" for i, run in enumerate(facts) if run.folder.diverged() is not None]
+    running = [records if run.folder.diverged() is None else [] for run, records in zip(facts, chosen, strict=True)]
     return "\n".join([*lines, *notes, *_counts(chosen), *_verdicts(running)])
 
 
@@ -289,7 +289,7 @@ def _verdicts(chosen: list[list[Record]]) -> list[str]:
 
 
 def _left_out(run: RunFacts) -> str:
-    return f"diverged at step {run.diverged:,}: its scores are out of the running"
+    return f"diverged at step {run.folder.diverged():,}: its scores are out of the running"
 
 
 def _counts(chosen: list[list[Record]]) -> list[str]:
@@ -382,7 +382,7 @@ def _grids(labels: list[str], facts: list[RunFacts]) -> Iterator[Block]:
         except DataError as error:
             pictures.append(missing(f"{label}: {error}"))
             continue
-        words = [label, *([f"diverged at step {run.diverged:,}"] if run.diverged is not None else [])]
+        words = [label, *([f"diverged at step {run.folder.diverged():,}"] if run.folder.diverged() is not None else [])]
         words += ["other codes than the first run's"] if own != codes[0] else []
         alt = f"Images of the fixed codes of {label} after step {steps[-1]:,}"
         pictures.append(Picture(png_bytes(frames[-1]), "png", alt, "; ".join(words)))
@@ -391,13 +391,13 @@ def _grids(labels: list[str], facts: list[RunFacts]) -> Iterator[Block]:
 
 def _score_blocks(labels: list[str], facts: list[RunFacts], chosen: list[list[Record]]) -> Iterator[Block]:
     """One table of the scores of all runs, and what its marks mean."""
-    names, cells, notes = mark_cells(chosen, [run.diverged is not None for run in facts])
+    names, cells, notes = mark_cells(chosen, [run.folder.diverged() is not None for run in facts])
     if not names:
         yield missing("scores: no run has any of this choice; `evaluate RUN` makes them.")
         return
     steps = [f"{records[0]['step']:,}" if records else "-" for records in chosen]
     heads: list[tuple[Cell, str]] = [
-        (Cell(label, *(("", "") if run.diverged is None else ("warning", _left_out(run)))), step)
+        (Cell(label, *(("", "") if run.folder.diverged() is None else ("warning", _left_out(run)))), step)
         for label, run, step in zip(labels, facts, steps, strict=True)
     ]
     heads += [(Cell("real images"), "")] if cells[-1] else []

@@ -17,8 +17,6 @@ from mmdgan.core.options import defaults, fields_with
 from mmdgan.runs.experiment import Experiment, placed
 from mmdgan.runs.folder import RunFolder
 from mmdgan.runs.published import Wanted
-from mmdgan.training import divergence
-from mmdgan.training.event_files import Curves, Scalars, read_scalars
 
 _PLACES = frozenset(fields_with(Experiment, scope="place") + fields_with(Experiment, scope="call"))
 """Fields that say where things are, or how to begin, and nothing of what is trained."""
@@ -84,12 +82,6 @@ class RunFacts:
         channels, height, width = self.networks[0].output_shape
         return height, width, channels
 
-    @property
-    def diverged(self) -> int | None:
-        """The step at which training diverged and stopped; None if it did not, or went on beyond that later."""
-        steps = [line["step"] for line in divergence.records(self.folder.path)[-1:] if line["action"] == "stop"]
-        return next((step for step in steps if step > max(self.folder.steps(), default=0)), None)
-
     def wanted(self) -> Wanted:
         """What published scores are looked up by."""
         return Wanted.of(self.experiment, self.networks[1])
@@ -136,12 +128,6 @@ def differing_fields(facts: list[RunFacts]) -> dict[str, list[Any]]:
         rows[library] = [f.versions.get(library, "unknown") for f in facts]
     always = {"networks"}  # equal counts of parameters do not mean equal networks
     return {name: row for name, row in rows.items() if name in always or any(value != row[0] for value in row)}
-
-
-def logged_scalars(folder: RunFolder) -> dict[str, Scalars]:
-    """Every scalar that a run has logged, by tag; {} for a run without event files."""
-    has_files = folder.logs.is_dir() and any(folder.logs.glob("*tfevents*"))
-    return read_scalars(folder.path) if has_files else Curves()
 
 
 def spread_out(items: Sequence[Item], most: int) -> list[Item]:

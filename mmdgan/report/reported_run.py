@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import DataError
 from mmdgan.core.progress import Say, log
-from mmdgan.report.facts import RunFacts, logged_scalars
+from mmdgan.report.facts import RunFacts
 from mmdgan.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class ReportedRun:
     @cached_property
     def scalars(self) -> dict[str, Scalars]:
         """Every scalar that was logged."""
-        return logged_scalars(self.folder)
+        return self.folder.curves()
 
     @cached_property
     def saved(self) -> list[int]:

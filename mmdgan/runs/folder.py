@@ -28,6 +28,8 @@ from mmdgan.training import divergence
 if TYPE_CHECKING:
     import keras
 
+    from mmdgan.training.event_files import Curves
+
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
@@ -228,13 +230,25 @@ class RunFolder:
         records = [record for record in self.records() if record["by"] == "train"]
         return best_of(records, judge if judge in JUDGES else "fid", [record["step"] for record in records])
 
+    def curves(self) -> Curves:
+        """Every scalar that the run has logged, by tag; none for a run without event files."""
+        from mmdgan.training.event_files import Curves, read_scalars
+
+        has_files = self.logs.is_dir() and any(self.logs.glob("*tfevents*"))
+        return read_scalars(self.path) if has_files else Curves()
+
+    def diverged(self) -> int | None:
+        """The step at which training diverged and stopped; None if it did not, or went on beyond that later."""
+        steps = [line["step"] for line in divergence.records(self.path)[-1:] if line["action"] == "stop"]
+        return next((step for step in steps if step > max(self.steps(), default=0)), None)
+
     def state(self) -> str:
         """What became of the training: "running", "finished", "diverged" or "stopped" (it can go on)."""
         if is_locked(self.path):
             return RUNNING
-        step, divergences = max(self.steps(), default=0), divergence.records(self.path)
-        if divergences and divergences[-1]["action"] == "stop" and divergences[-1]["step"] > step:
+        if self.diverged() is not None:
             return "diverged"
+        step = max(self.steps(), default=0)
         return "finished" if step >= self.read_config()["experiment"].get("max_step", step + 1) else "stopped"
 
     def written(self) -> float:

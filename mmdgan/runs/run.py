@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-    from mmdgan.training.event_files import Scalars
+    from mmdgan.training.event_files import Curves
 
 _KEYS = ("folder", "step", "grid", "scores", "best")
 
@@ -81,14 +81,9 @@ class Run(Mapping[str, Any]):
         return self.files.records()
 
     @property
-    def curves(self) -> dict[str, Scalars]:
+    def curves(self) -> Curves:
         """The scalars that were written for TensorBoard, by tag: arrays `steps`, `values` and `times`; {} before."""
-        from mmdgan.training.event_files import read_scalars
-
-        try:
-            return read_scalars(self.files.path)
-        except ConfigError:
-            return {}
+        return self.files.curves()
 
     @functools.cached_property
     def generator(self) -> keras.Model:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shlex
-import sys
 import textwrap
 import zlib
 from collections.abc import Callable, Sequence
@@ -27,7 +26,7 @@ from mmdgan.runs.scores import Best, best_of, newest
 from mmdgan.runs.scoring import Scorer, of_weights
 from mmdgan.training import divergence, signals
 from mmdgan.training.signals import raising_worker_lost
-from mmdgan.training.trackers import addresses, open_trackers
+from mmdgan.training.trackers import open_trackers
 
 if TYPE_CHECKING:
     import keras
@@ -82,10 +81,8 @@ class TrainingRun:
         self.monitor = Monitor(self.folder.logs, self.replicas.is_chief, self.experiment.tags)
         self.data = self._open_data()
         fresh = self.experiment.restart or not self.folder.steps()
-        self.critic_weights = self._read_critic_weights() if fresh else {}
-        self.initial_weights = {}
-        if fresh and self.experiment.init is not None:
-            self.initial_weights = initial_weights(self.experiment.init, self.experiment.init_parts)
+        self.critic_weights = self.replicas.all_succeed(self._read_critic_weights) if fresh else {}
+        self.initial_weights = self.replicas.all_succeed(self._read_initial_weights) if fresh else {}
         self.scorer: Scorer | None = None
         self.replicas.all_succeed(self._check_labels)
         self._on_chief(self._prepare)
@@ -164,20 +161,38 @@ class TrainingRun:
 
         return weights.read(e.critic_weights, self.plan.critic)
 
-    def _begin_with_others(self) -> None:
-        """Gives the layers that fit the weights of `init`; a run that is resumed has its own."""
+    def _read_initial_weights(self) -> dict[str, dict[str, np.ndarray]]:
+        """The weights of `init` for the layers that fit, by part; ConfigError if no layer of a part does."""
+        e = self.experiment
+        found: dict[str, dict[str, np.ndarray]] = {}
+        if e.init is None:
+            return found
         from mmdgan.networks import weights
 
-        for part, arrays in self.initial_weights.items():
-            network = self.gan.generator if part == "generator" else self.gan.discriminator
-            fitting, left = weights.adopt(network, arrays)
-            if not fitting:
+        specs = {"generator": self.plan.generator, "critic": self.plan.critic}
+        for part, arrays in initial_weights(e.init, e.init_parts).items():
+            found[part], left = weights.fitting(specs[part], arrays)
+            reasons = [f"{name} ({why})" for name, why in left.items()]
+            if not found[part]:
                 raise ConfigError(
-                    f"init is {self.experiment.init}, but no layer of the {part} is as one there: "
-                    f"{'; '.join(f'{name} {why}' for name, why in left.items())}. Leave the {part} out of --init_parts."
+                    f"init is {e.init}, but no layer of the {part} fits: {', '.join(reasons)}. Leave the {part} out "
+                    "of --init_parts."
                 )
-            rest = f"; fresh are {', '.join(f'{name} ({why})' for name, why in left.items())}" if left else ""
-            self.say(f"Of the {part}, {len(fitting)} layers begin with the weights of {self.experiment.init}{rest}.")
+            rest = f"; fresh are {', '.join(reasons)}" if left else ""
+            count = len(specs[part].layers) - len(left)
+            self.say(f"Of the {part}, {count} layers begin with the weights of {e.init}{rest}.")
+        return found
+
+    def _begin_with_weights(self) -> None:
+        """Gives layers the weights of `critic_weights` and `init`; a run that is resumed gets its own afterwards."""
+        from mmdgan.networks import weights
+
+        if self.critic_weights:
+            layers = weights.assign(self.gan.discriminator, self.critic_weights)
+            self.say(f"The critic's {', '.join(layers)} begin with the weights of {self.experiment.critic_weights}.")
+        players = {"generator": self.gan.generator, "critic": self.gan.discriminator}
+        for part, arrays in self.initial_weights.items():
+            weights.assign(players[part], arrays)
         if self.gan.average is not None:
             self.gan.average.reset()
 
@@ -189,12 +204,8 @@ class TrainingRun:
         seed = divergence.attempt_seed(e.seed, self.attempt)
         shows = replicas.is_chief and (self.say is not log or in_notebook())
         self.gan = make_gan(self.plan, replicas, seed)
-        if self.critic_weights:
-            from mmdgan.networks import weights
-
-            layers = weights.assign(self.gan.discriminator, self.critic_weights)
-            self.say(f"The critic's {', '.join(layers)} begin with the weights of {e.critic_weights}.")
-        self._begin_with_others()
+        if self.critic_weights or self.initial_weights:
+            self._begin_with_weights()
         state = self.gan.state()
         self.checkpoints = Checkpoints(self.folder.checkpoints, state, keep=e.keep, writes=replicas.is_chief)
         pipeline = Pipeline(
@@ -229,15 +240,12 @@ class TrainingRun:
         else:
             self.say(f"Training {self.folder.path}.")
         self.say(self._header())
-        if replicas.is_chief and e.log:
-            self.monitor.trackers = open_trackers(e.log, self.folder.path, dataclasses.asdict(e))
-            for name, place in addresses(self.folder.path).items():
-                self.say(f"{name}: {place['address']}")
+        self._on_chief(self._open_trackers)
         if e.tags == "readable":
             self.monitor.samples = lambda: self._samples(8, 8)
         self.monitor.text("configuration", "    " + self.plan.describe().replace("\n", "\n    "))
         self._write_hparams()
-        called = self._callbacks(callbacks)
+        called, succeeded = self._callbacks(callbacks), False
         try:
             for stop in e.stops():
                 self._train(stop, called)
@@ -249,16 +257,24 @@ class TrainingRun:
                     break
             replicas.agree(0)  # barrier: a worker that leaves before the chief has finished would count as lost
             self._write_hparams(succeeded=True)
+            succeeded = True
         except divergence.Diverged:
             with contextlib.suppress(ConfigError):  # report the divergence even if the disk is full
                 self._write_hparams(succeeded=False)
             raise
         finally:
             called.close()
-            self.monitor.close(succeeded=sys.exc_info()[0] is None)
+            self.monitor.close(succeeded)
         if not replicas.is_chief:
             return {"folder": self.folder.path, "step": self.step, "grid": None, "scores": {}, "best": None}
         return self._report()
+
+    def _open_trackers(self) -> None:
+        """Begins what `log` asks for, and says where it is."""
+        e = self.experiment
+        self.monitor.trackers = open_trackers(e.log, self.folder.path, dataclasses.asdict(e))
+        for name, tracker in zip(e.log, self.monitor.trackers, strict=True):
+            self.say(f"{name}: {tracker.address}")
 
     def _header(self) -> str:
         """What trains on what, how long, and the command that shows it."""

@@ -11,6 +11,8 @@ import json
 import logging
 import os
 import re
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +63,7 @@ def open_trackers(names: Sequence[str], run: Path, config: Mapping[str, Any]) ->
     return opened
 
 
-class Tracker:
+class Tracker(ABC):
     """A tracked run.
 
     Attributes:
@@ -89,14 +91,14 @@ class Tracker:
         """Ends the tracked run."""
         self._try(lambda: self._close(succeeded))
 
-    def _scalars(self, step: int, values: Mapping[str, float]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _scalars(self, step: int, values: Mapping[str, float]) -> None: ...
 
-    def _image(self, step: int, name: str, picture: np.ndarray) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _image(self, step: int, name: str, picture: np.ndarray) -> None: ...
 
-    def _close(self, succeeded: bool) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _close(self, succeeded: bool) -> None: ...
 
     def _try(self, task: Callable[[], object]) -> None:
         if not self._works:
@@ -136,6 +138,7 @@ class Mlflow(Tracker):
 
     def __init__(self, run: Path, config: Mapping[str, Any], known: str | None) -> None:
         import mlflow
+        from mlflow.entities import Param
 
         super().__init__(run, config, known)
         self._client = client = mlflow.MlflowClient()
@@ -143,16 +146,18 @@ class Mlflow(Tracker):
             experiment = client.get_experiment_by_name(_PROJECT)
             number = client.create_experiment(_PROJECT) if experiment is None else experiment.experiment_id
             self.id = client.create_run(number, run_name=run.name).info.run_id
-            for name, value in config.items():
-                client.log_param(self.id, name, value)
+            client.log_batch(self.id, params=[Param(name, str(value)) for name, value in config.items()])
         else:
             self.id = client.get_run(known).info.run_id
             client.update_run(self.id, status="RUNNING")
         self.address = f"{mlflow.get_tracking_uri()} run {self.id}"
 
     def _scalars(self, step: int, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            self._client.log_metric(self.id, _plain(name), value, step=step)
+        from mlflow.entities import Metric
+
+        now = int(1000 * time.time())
+        metrics = [Metric(_plain(name), value, now, step) for name, value in values.items()]
+        self._client.log_batch(self.id, metrics=metrics)  # one request
 
     def _image(self, step: int, name: str, picture: np.ndarray) -> None:
         self._client.log_image(self.id, picture, artifact_file=f"{_plain(name)}/{step}.png")

@@ -200,7 +200,7 @@ def test_diverged_runs_are_out_of_the_running(runs):
 
     error = divergence.Diverged(3, "loss_gen", float("nan"))
     divergence.record(runs[0].path, error, 2, 1)
-    assert RunFacts.of(runs[0]).diverged is None  # it went back, and on
+    assert RunFacts.of(runs[0]).folder.diverged() is None  # it went back, and on
     divergence.record(runs[0].path, error, None, 1)
     text = compare_runs([runs[0].path, runs[1].path]).text
     assert (rows_of(text)["a"], rows_of(text)["b"]) == (["4", "12", "4"], ["4", "14.5 ± 0.25", "5"])
@@ -208,7 +208,7 @@ def test_diverged_runs_are_out_of_the_running(runs):
     runs[0].checkpoints.mkdir()
     for ending in (".index", ".data-00000-of-00001"):  # resumed, and trained beyond that step
         (runs[0].checkpoints / f"ckpt-4{ending}").write_text("")
-    assert RunFacts.of(runs[0]).diverged is None
+    assert RunFacts.of(runs[0]).folder.diverged() is None
 
 
 def test_the_page(runs, tiny_run, tmp_path):

@@ -79,7 +79,10 @@ def test_a_training_begins_with_the_weights_of_another(made, tiny_run, tmp_path)
     assert "critic" not in said[-1]
     with pytest.raises(ConfigError, match="no pretrained generator"):
         dataclasses.replace(experiment, init="pretrained:x", run_name="c").run()
-    assert not (tmp_path / "sample" / "c").exists()
+    np.savez(tmp_path / "other.npz", **{"elsewhere/kernel/kernel": np.zeros(3)})
+    with pytest.raises(ConfigError, match="no layer of the generator fits: l1 .not there."):
+        dataclasses.replace(experiment, init=str(tmp_path / "other.npz"), run_name="c").run()
+    assert not (tmp_path / "sample" / "c").exists()  # so that the mended command is not another configuration
 
 
 def test_layers_that_do_not_fit_begin_fresh(tiny_run):
@@ -88,8 +91,9 @@ def test_layers_that_do_not_fit_begin_fresh(tiny_run):
         for n in (2, 5)
     )
     before = weights.arrays(other)
-    fitting, left = weights.adopt(other, {**weights.arrays(one), "c/kernel": np.zeros(3)})
-    assert fitting == ["a"] and list(left) == ["b"] and "(4, 2) there, (4, 5) here" in left["b"]
+    found, left = weights.fitting(other.spec, {**weights.arrays(one), "c/kernel": np.zeros(3)})
+    assert list(left) == ["b"] and "(4, 2) there, (4, 5) here" in left["b"]
+    assert weights.assign(other, found) == ["a"]
     after = weights.arrays(other)
     for name in after:
         expected = weights.arrays(one)[name] if name.startswith("a/") else before[name]
@@ -105,3 +109,14 @@ def test_frozen_layers_stay(tiny_run, tmp_path):
     ended = weights.arrays(run.critic)
     changed = {name.split("/")[0] for name in ended if not np.array_equal(ended[name], begun[name])}
     assert changed and not changed & {"l1", "l2"}
+
+
+def test_images_of_another_size_keep_kernels_and_find_their_own_vectors():
+    layers = [{"name": "a", "out": 4, "kernel": 3, "w_nm": "s"}]
+    one, other = (mmdgan.build_network(layers, (3, side, side)) for side in (8, 16))
+    before = weights.arrays(other)
+    found, left = weights.fitting(other.spec, weights.arrays(one))
+    assert not left and weights.assign(other, found) == ["a"]
+    after = weights.arrays(other)
+    np.testing.assert_array_equal(after["a/kernel/kernel"], weights.arrays(one)["a/kernel/kernel"])
+    np.testing.assert_array_equal(after["a/kernel/in_rand"], before["a/kernel/in_rand"])

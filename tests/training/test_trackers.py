@@ -97,6 +97,8 @@ def test_what_is_not_installed_or_fails_is_said(experiment, tmp_path, monkeypatc
         def _scalars(self, step, values):
             raise OSError("no network")
 
+        _image = _close = _scalars
+
     monkeypatch.setitem(trackers.TRACKERS, "mlflow", Failing)
     with caplog.at_level(logging.WARNING, "mmdgan"):
         assert dataclasses.replace(experiment, log=("mlflow",), run_name="failing").run().step == 2

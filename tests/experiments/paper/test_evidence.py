@@ -42,7 +42,7 @@ def test_the_newest_score_of_each_step_is_shown(scored, tmp_path):
     runs = tuple(str(folder.path) for folder in scored)
     output = make(EvidenceOptions(out=str(tmp_path / "out"), runs=runs, keep=str(tmp_path / "kept")))
     text = (tmp_path / "out" / "evidence.md").read_text()
-    assert "| MMD-rep-b | 0 | 50 [49, 52] | 20 [19, 22] | 16.2 |" in text and "21 [20, 23]" in text
+    assert "| MMD-rep-b | 0 | 50 [49, 52] | 20 [19, 22] | 16.21 |" in text and "21 [20, 23]" in text
     assert {path.suffix for path in output.files} == {".png", ".pdf", ".csv", ".md"}
     kept = [tmp_path / "kept" / name for name in ("one", "two")]
     with open(kept[0] / "curves.csv", newline="") as file:
