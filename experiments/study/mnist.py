@@ -5,7 +5,8 @@ same command goes on where a study was stopped and repeats no finished run. Each
 time compares rows on any number of cores. Imports neither TensorFlow nor NumPy.
 
 Source: Benaziza, Baranova, Meziane, a student study of MMD as a GAN's loss, 2024; the repulsive and bounded losses are
-those of Wang, Sun, Halgamuge, ICLR 2019.
+those of Wang, Sun, Halgamuge, ICLR 2019, and the drift is that of Deng et al. 2026. Three rows run on the embedded
+colour images of `--data sample` too.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ def _row(title: str, features: str, architecture: str, penalty: str = "none", **
 
 _PENALTY: dict[str, Any] = {"penalty_weight": 0.1}
 _FIXED: dict[str, Any] = {"fixed_critic": True}
+_DRIFT: dict[str, Any] = {"loss": "drift", **_FIXED}
+_LARGE: dict[str, Any] = {"batch_size": 256, "micro_batch": 64}
 
 ROWS = {
     "pixels": _row("fixed kernel on pixels", "pixels", "PIXELS"),
@@ -99,8 +102,22 @@ ROWS = {
     "attractive_sn": _row("attractive loss, spectral norm", _WIDE_SN, "DCGAN_SN"),
     "repulsive": _row("repulsive loss", _WIDE_SN, "DCGAN_SN", loss="rep"),
     "bounded": _row("bounded repulsive loss", _WIDE_SN, "DCGAN_SN", loss="rep_b"),
+    "drift_pixels": _row("drift of pixels", "pixels", "PIXELS", **_DRIFT),
+    "drift_large": _row("drift of pixels, batch 256", "pixels", "PIXELS", **_DRIFT, **_LARGE),
+    "drift": _row("drift of random features", "random convolutions, fixed", "RANDOM_FEATURES", **_DRIFT),
 }
 """The rows by their names, in the order of the study. That of "lenet" wants `with_lenet`."""
+
+ON_SAMPLE = {"random_features": "RANDOM_FEATURES", "drift": "RANDOM_FEATURES", "bounded": "DCGAN_SMALL"}
+"""The rows that --data sample has, and their networks there; rates are 1e-3, as in experiments/my_test_sample.py."""
+
+_SCRIPTS = {
+    "attractive_sn": "mnist_dcgan.py --architecture mnist/DCGAN_SN",
+    "drift_pixels": "mnist_pixels.py --loss drift --variance none --fixed_critic",
+    "drift_large": "mnist_pixels.py --loss drift --variance none --fixed_critic --batch_size 256 --micro_batch 64",
+    "drift": "mnist_random_features.py --loss drift --variance none",
+}
+"""How rows that share a script of another are called."""
 
 
 POINT_SETS = ("ring", "grid")
@@ -108,6 +125,8 @@ POINT_SETS = ("ring", "grid")
 
 BUDGET_MINUTES = 50.0
 """The budget of a study that is given neither a budget nor steps."""
+
+_SAMPLE_RATE = 1e-3
 
 _LAST_STEP = 1_000_000
 """`max_step` of runs that their processor time ends."""
@@ -120,13 +139,21 @@ class Study:
     out: str = option("Results/mmd_study", "folder of the study", "the study")
     rows: tuple[str, ...] = option(tuple(ROWS), "rows to train", "the study")
     seeds: tuple[int, ...] = option((0, 1), "seeds; each is a run of every row", "the study")
-    data: str = option("fashion_mnist", "data set: mnist, fashion_mnist, or another one of 1x28x28 images", "the study")
+    data: str = option(
+        "fashion_mnist", "data set: mnist, fashion_mnist, another one of 1x28x28 images, or sample", "the study"
+    )
     data_root: str = option("Data", "folder of the data sets", "the study")
     source: str | None = option(None, "copy of the data set to convert, as `prepare --source` takes it", "the study")
     points: tuple[str, ...] = option(
         ("ring",),
         "distributions of the runs on points in the plane, ring and grid, some 10 s each run; none: no such runs",
         "the study",
+    )
+    points_rows: tuple[str, ...] = option(
+        (), "those of these runs whose names have such a part; none: all", "the study"
+    )
+    points_seconds: float | None = option(
+        None, "train each of these runs for so much processor time, instead of 8,000 steps", "cost"
     )
     budget_minutes: float | None = option(
         None,
@@ -151,6 +178,8 @@ class Study:
                 raise ConfigError(f"rows has {row!r}{nearest(row, list(ROWS))}; the rows are {', '.join(ROWS)}.")
         if unknown := sorted(set(self.points) - set(POINT_SETS)):
             raise ConfigError(f"points has {unknown[0]!r}; the study has runs on {' and '.join(POINT_SETS)}.")
+        if self.data == "sample" and (missing := [row for row in self.rows if row not in ON_SAMPLE]):
+            raise ConfigError(f"The row {missing[0]} is not for --data sample; give --rows {','.join(ON_SAMPLE)}.")
         for name in ("rows", "seeds"):
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
@@ -159,6 +188,8 @@ class Study:
             raise ConfigError("Give either --budget_minutes or --steps: a budget says how long each run trains.")
         if self.budget_minutes is not None and self.budget_minutes <= 0:
             raise ConfigError(f"budget_minutes is {self.budget_minutes}; give a positive number.")
+        if self.points_seconds is not None and self.points_seconds <= 0:
+            raise ConfigError(f"points_seconds is {self.points_seconds}; give a positive number.")
         if (self.steps is not None and self.steps < 1) or self.jobs < 1:
             raise ConfigError("steps and jobs must be whole numbers of at least 1.")
         self.experiment(self.rows[0], self.seeds[0]).resolved()
@@ -188,6 +219,10 @@ class Study:
         )
         if row == "lenet":
             experiment = with_lenet(experiment)
+        if self.data == "sample":
+            return dataclasses.replace(
+                experiment, architecture=f"sample/{ON_SAMPLE[row]}", lr_dis=_SAMPLE_RATE, lr_gen=_SAMPLE_RATE
+            )
         if self.half and experiment.architecture in ("mnist/DCGAN", "mnist/DCGAN_SN"):
             experiment = dataclasses.replace(experiment, architecture=f"{experiment.architecture}_HALF")
         return experiment
@@ -268,7 +303,17 @@ def budgets(study: Study) -> dict[str, float]:
         ConfigError: The folder holds another study.
     """
     plan = {**dataclasses.asdict(study), "budget_minutes": study.budget()}
-    for name in ("out", "jobs", "report_only", "source", "rows", "seeds", "points"):  # of one call, or may grow
+    for name in (
+        "out",
+        "jobs",
+        "report_only",
+        "source",
+        "rows",
+        "seeds",
+        "points",
+        "points_rows",
+        "points_seconds",
+    ):  # of one call, or may grow
         del plan[name]
     kept = keep_plan(Path(study.out) / "study.json", plan, "--out", check=not study.report_only)
     if study.steps is not None:
@@ -290,8 +335,8 @@ def main(words: Sequence[str], usage: str = "") -> int:
     return 0
 
 
-def script(row: str) -> str:
-    """The script of a row, with its flags where it shares one."""
-    if row == "attractive_sn":
-        return "experiments/mnist_dcgan.py --architecture mnist/DCGAN_SN"
-    return f"experiments/mnist_{row}.py"
+def script(row: str, data: str) -> str:
+    """The command of a row alone."""
+    if data == "sample":
+        return f"experiments/mmd_study.py --data sample --rows {row}"
+    return f"experiments/{_SCRIPTS.get(row, f'mnist_{row}.py')} --data {data}"

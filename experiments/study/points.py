@@ -156,6 +156,8 @@ def describe_kernel(loss: Any) -> str:
         words = [f"rational quadratic, alpha {_numbers(options['alpha'])}"]
     elif "sigma" in options:
         words = [f"Gaussian, sigma {_numbers(options['sigma'])}"]
+    elif "temperature" in options:
+        words = [f"Laplacian, {_numbers(options['temperature'])} mean distances"]
     elif "omega" in options:
         words = ["Gaussian, random sigma"]
     else:

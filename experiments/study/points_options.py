@@ -17,6 +17,9 @@ POINTS = tuple("ring grid rings star shell shell2 swiss_roll two_moons circles n
 KERNELS = {"gaussian": "mmd_g", "rational_quadratic": "mmd_t"}
 """The loss that is the MMD^2 of each kernel function."""
 
+MANY_STEPS = 10_000_000
+"""Steps of a run that its processor time ends."""
+
 _DATA, _KERNEL, _TRAINING = "points", "kernel", "training"
 
 
@@ -32,9 +35,10 @@ class PointsSettings:
         learned: Whether a critic is trained (architectures/points.py: MLP); else the loss sees the points themselves
             (IDENTITY).
         steps: Steps of training.
+        seconds: Processor time after which training ends, if the steps do not end it before; None for no such limit.
         batch_size: Points of each kind in a step, fresh ones each time.
         lr_dis, lr_gen: Learning rates of Adam.
-        decay: Whether they fall linearly to 0 at the last step, so that the points come to rest.
+        decay: Whether they fall linearly to 0 at the end, so that the points come to rest.
         spectral: Whether the critic's layers are divided by their spectral norms.
         gain: Product of the critic's multipliers where they are.
         penalty_weight: Weight of a gradient penalty or scale; None for the loss's own.
@@ -50,6 +54,7 @@ class PointsSettings:
     loss_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     learned: bool = False
     steps: int = 8000
+    seconds: float | None = None
     batch_size: int = 128
     lr_dis: float = 3e-3
     lr_gen: float = 3e-3
@@ -68,7 +73,7 @@ class PointsSettings:
         for name, least in (("steps", 1), ("batch_size", 2), ("snapshots", 2), ("samples", 4), ("permutations", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}; give at least {least}.")
-        for name in ("lr_dis", "lr_gen", "gain"):
+        for name in ("lr_dis", "lr_gen", "gain", *(["seconds"] if self.seconds is not None else [])):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}; give a positive number.")
         check_seed(self.seed)
@@ -88,16 +93,19 @@ class PointsOptions(FigureOptions):
     biased: bool = option(False, "count the pairs of a sample with itself too: the V-statistic", _KERNEL)
     add_dot: float | None = option(None, "weight of a linear term <x, y> added to the kernel", _KERNEL)
     steps: int = option(8000, "steps of training", _TRAINING)
+    seconds: float | None = option(None, "train for so much processor time instead of --steps", _TRAINING)
     batch_size: int = option(128, "points of each kind in a step, fresh ones each time", _TRAINING)
     lr_gen: float = option(3e-3, "learning rate of the generator (Adam)", _TRAINING)
-    decay: bool = option(True, "let the learning rates fall linearly to 0 at the last step", _TRAINING)
+    decay: bool = option(True, "let the learning rates fall linearly to 0 at the end", _TRAINING)
     snapshots: int = option(25, "moments of the training to keep, the frames of the GIF", _TRAINING)
 
     def common(self) -> dict[str, Any]:
         """The fields of `PointsSettings` that these flags say; with --quick few steps, and few points to compare."""
         fewer = {"steps": 300, "snapshots": 5, "samples": 500, "permutations": 99} if self.quick else {}
-        names = ("points", "steps", "batch_size", "lr_gen", "decay", "snapshots", "seed")
+        names = ("points", "steps", "seconds", "batch_size", "lr_gen", "decay", "snapshots", "seed")
         given = {name: getattr(self, name) for name in names}
+        if self.seconds is not None:
+            given["steps"] = MANY_STEPS
         return {**given, **{name: min(value, given.get(name, value)) for name, value in fewer.items()}}
 
     def kernel_options(self) -> dict[str, Any]:
@@ -189,7 +197,7 @@ def learned_settings(options: LearnedOptions) -> list[PointsSettings]:
                 name=name,
                 loss=name,
                 loss_options=fitting,
-                learned=True,
+                learned=not loss.frozen,  # critic-free: of the points themselves
                 lr_dis=options.lr_dis,
                 spectral=loss.score_size > 1 if options.spectral == "auto" else options.spectral == "on",
                 gain=options.gain,

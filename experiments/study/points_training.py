@@ -96,19 +96,23 @@ def train(settings: PointsSettings) -> Trained:
     result = Trained(settings, distribution, gan, [], [], 0.0)
     moments = set(spread(settings.steps, settings.snapshots, STEPS_PER_CALL))
     result.snapshots.append(_snapshot(result, 0))
-    step = 0
-    while step < settings.steps and result.diverged is None:
+    step, done = 0, 0.0
+    while done < 1.0 and result.diverged is None:
         count = min(STEPS_PER_CALL, settings.steps - step)
         if settings.decay:
-            _set_rates(gan, settings, 1.0 - step / settings.steps)
+            _set_rates(gan, settings, 1.0 - done)
         points = distribution.sample(count * settings.batch_size, _seed(settings, _BATCHES + step))
         losses = gan.steps(points.reshape(count, settings.batch_size, 2).astype(np.float32))
         step += count
         row = {name: float(np.mean(losses[name])) for name in ("loss_gen", "loss_dis")}
         result.curves.append({"step": step, **row})
+        done, due = step / settings.steps, step in moments
+        if settings.seconds is not None:
+            done = max(done, (time.process_time() - start) / settings.seconds)
+            due = done >= (len(result.snapshots) / (settings.snapshots - 1)) ** 2
         if not np.isfinite(list(row.values())).all():
             result.diverged = step
-        elif step in moments:
+        elif due:
             result.snapshots.append(_snapshot(result, step))
     result.seconds = time.process_time() - start
     return result
@@ -168,8 +172,9 @@ def height(gan: Any, points: np.ndarray, data: np.ndarray, generated: np.ndarray
     """What the critic makes of points of the plane: higher where it takes them for data.
 
     For an MMD loss this is its kernel's witness function, ``mean k(s, s_data) - mean k(s, s_gen)``, of the scores s of
-    the points; for the others the score itself: of hinge, logistic and minimax 0 lies between data and generated;
-    of wasserstein, whose scores have no origin, the middle of the two mean scores is taken off.
+    the points; for drift that of its kernels, of the points themselves; for the others the score itself: of hinge,
+    logistic and minimax 0 lies between data and generated; of wasserstein, whose scores have no origin, the middle of
+    the two mean scores is taken off.
 
     Points are (N, 2), data (M, 2), generated (L, 2); the result is float32 (N,).
     """
@@ -182,6 +187,8 @@ def height(gan: Any, points: np.ndarray, data: np.ndarray, generated: np.ndarray
 
     score_data, score_gen = score(data), score(generated)
     kernel = kernel_options(gan, score_gen, score_data)
+    if gan.loss.canonical == "drift":
+        return _laplace_witness(points, data, generated, gan.loss.options["temperature"])
     if kernel is None:
         middle = 0.0
         if gan.loss.canonical == "wasserstein":
@@ -189,6 +196,16 @@ def height(gan: Any, points: np.ndarray, data: np.ndarray, generated: np.ndarray
         return np.mean(score(points), axis=1) - middle
     parts = np.array_split(np.asarray(points, np.float32), max(1, len(points) // 2048))
     return np.concatenate([witness(score(part), score_data, score_gen, **kernel).numpy() for part in parts])
+
+
+def _laplace_witness(points: np.ndarray, data: np.ndarray, generated: np.ndarray, temperatures: Any) -> np.ndarray:
+    """``mean k(z, data) - mean k(z, generated)``, k the sum of exp(-D / T), T in mean distances of both sets."""
+    from scipy.spatial.distance import cdist
+
+    unit = cdist(generated, data).mean()
+    to_data, to_generated = cdist(points, data) / unit, cdist(points, generated) / unit
+    found = sum(np.exp(-to_data / t).mean(1) - np.exp(-to_generated / t).mean(1) for t in temperatures)
+    return found.astype(np.float32)
 
 
 def kernel_options(gan: Any, score_gen: tf.Tensor, score_data: tf.Tensor) -> dict[str, Any] | None:

@@ -172,11 +172,13 @@ def _extremes(run: StudyRun, out: Path) -> Picture:
 def _protocol(study: Study, runs: Sequence[StudyRun], given: str) -> list[Block]:
     if study.steps is None:
         given += ", the same for all rows, which differ in their steps"
+    rate = study.experiment(study.rows[0], study.seeds[0]).lr_gen
     widths = "DCGANs are of half the study's width, the features 32-64-128. " if study.half else ""
     blocks: list[Block] = [
         Text(
-            "Every run: Adam at 2e-4 (beta1 0.5) for both networks, batch 64, one critic step per generator step where "
-            f"the critic learns and nothing else is said, no class labels. {widths}Budget: {given}."
+            f"Every run: Adam at {rate:g} (beta1 0.5) for both networks, batch 64 unless the row says another, one "
+            "critic step per generator step where the critic learns and nothing else is said, no class labels. "
+            f"{widths}Budget: {given}."
         )
     ]
     finished = [run for run in runs if run.finished]
@@ -199,5 +201,5 @@ def _protocol(study: Study, runs: Sequence[StudyRun], given: str) -> list[Block]
     ]
     if costs:
         blocks.append(Table(("row", "processor ms per step", "steps of a run"), tuple(costs)))
-    commands = "\n".join(f"python {script(name)} --data {study.data}" for name in names)
+    commands = "\n".join(f"python {script(name, study.data)}" for name in names)
     return [*blocks, Text("Each row alone, at its own length:"), Code(commands)]

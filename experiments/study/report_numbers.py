@@ -135,6 +135,10 @@ _PAIRS = (
     ("attractive_sn", "dcgan", "spectral instead of batch normalisation in the critic"),
     ("repulsive", "attractive_sn", "the repulsive instead of the attractive loss, same networks"),
     ("bounded", "repulsive", "bounds in the repulsive loss"),
+    ("drift_pixels", "pixels", "drift instead of the MMD of pixels"),
+    ("drift_large", "drift_pixels", "drift of 256 images at a time instead of 64"),
+    ("drift", "random_features", "drift instead of the MMD of random features"),
+    ("drift", "bounded", "drift in fixed features instead of trained ones with the bounded loss"),
 )
 """The questions of the study: a row, what it is held against, and what differs."""
 

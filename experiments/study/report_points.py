@@ -17,7 +17,7 @@ from mmdgan.report.blocks import Picture, Section, SideBySide, Table, Text
 from paper.output import Output
 from study.mnist import Study
 from study.points import COLUMNS, file_name, run, table_cells
-from study.points_options import PointsSettings
+from study.points_options import MANY_STEPS, PointsSettings
 
 _WIDTHS = {"ring": (0.05, 0.2, 1.0), "grid": (0.2, 1.0, 4.0)}
 """Bandwidths for each: too narrow, about right, too wide. The modes' distances are 0.77 and 2."""
@@ -38,6 +38,7 @@ def study_rows(quick: bool = False, seed: int = 0) -> list[PointsSettings]:
         for sigma in ((widths[0],), (widths[1],), (widths[2],), widths):
             name = f"{'sum of ' if len(sigma) > 1 else ''}sigma {', '.join(f'{width:g}' for width in sigma)}"
             rows.append(PointsSettings(f"{points}, fixed, {name}", points, "mmd_g", {"sigma": sigma}))
+        rows.append(PointsSettings(f"{points}, fixed, drift", points, "drift"))
         rows += [learned_row(points, loss) for loss in _LOSSES]
     few: dict[str, Any] = {"steps": 300, "snapshots": 5, "samples": 500, "permutations": 99} if quick else {}
     return [dataclasses.replace(row, seed=seed, **{"snapshots": 2, **few}) for row in rows]
@@ -66,7 +67,10 @@ def points_sections(study: Study) -> list[Section]:
 def settings_of(study: Study, points: str) -> list[PointsSettings]:
     """The runs on one distribution, with all seeds of one run in a row."""
     by_seed = [[row for row in study_rows(seed=seed) if row.points == points] for seed in study.seeds]
-    rows = [row for same in zip(*by_seed, strict=True) for row in same]
+    parts = study.points_rows or ("",)
+    rows = [row for same in zip(*by_seed, strict=True) for row in same if any(part in row.name for part in parts)]
+    if study.points_seconds is not None:
+        return [dataclasses.replace(row, steps=MANY_STEPS, seconds=study.points_seconds) for row in rows]
     return [row if study.steps is None else dataclasses.replace(row, steps=study.steps) for row in rows]
 
 
@@ -89,6 +93,8 @@ def _result(settings: PointsSettings, folder: Path, may_train: bool) -> dict[str
     """The kept numbers of a run, after training it if need be."""
     file = folder / f"{file_name(settings)}.json"
     identity = json.loads(json.dumps(dataclasses.asdict(settings)))
+    if settings.seconds is None:
+        del identity["seconds"]  # as in studies that were made before there was such a limit
     if file.is_file():
         kept = json.loads(file.read_text(encoding="utf-8"))
         if kept.pop("settings") == identity or not may_train:
@@ -113,8 +119,9 @@ def _table(results: Sequence[dict[str, Any]]) -> Table:
 
 
 def _explanation(settings: PointsSettings) -> str:
+    length = f"{settings.steps:,} steps" if settings.seconds is None else f"Steps for {settings.seconds:g} s"
     return (
-        f"{settings.steps:,} steps of {settings.batch_size} points; values of the seeds are separated by a semicolon, "
+        f"{length} of {settings.batch_size} points; values of the seeds are separated by a semicolon, "
         f"and stand once where they are equal. {settings.samples:,} generated points: a mode is covered if one lies "
         "within three standard deviations of it, and high quality is the share of points that lie so near to a mode. "
         "p (MMD): a permutation test against held-out points; below 0.05 the two sets differ."

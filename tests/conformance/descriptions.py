@@ -382,6 +382,7 @@ PRESETS = (
     *_residual("sagan/RESNET_64"),
     Preset("sample/DCGAN_SMALL"),
     Preset("sample/PROJECTION_SMALL", loss="hinge", num_class=10),
+    Preset("sample/RANDOM_FEATURES", loss="hinge"),
     *_residual("sngan/PROJECTION_128", 10),
     *_residual("sngan/PROJECTION_32", 10, slow=False),
     *_residual("sngan/PROJECTION_48", 10),

@@ -10,7 +10,7 @@ import scipy.stats
 from mmdgan.metrics import intervals
 from mmdgan.metrics.moments import Moments
 from mmdgan.metrics.records import format_table, format_value, make_record, merge_repeats
-from mmdgan.metrics.scores import fid, inception_score, kid, ms_ssim, prdc, swd
+from mmdgan.metrics.scores import fid, inception_score, kid, mind, ms_ssim, prdc, swd
 
 
 def correlated(rng, count, size, scale=1.0, shift=0.0):
@@ -117,8 +117,8 @@ def of_logits(rng, _):
 
 
 def of_kernel(rng, _):
-    a, b = rng.standard_normal((500, 8)), rng.standard_normal((500, 8)) + 0.2
-    value, error = kid.kernel_distance_error(a, b, block_size=100)
+    a, b = rng.standard_normal((250, 8)), rng.standard_normal((250, 8)) + 0.3
+    value, error = kid.kernel_distance_error(a, b, block_size=50)
     return value, intervals.around(value, error, "", freedom=4)
 
 
@@ -145,8 +145,29 @@ def of_pairs(rng, seed):
     return value, intervals.around(value, error, "", freedom=39)
 
 
+def of_random_pairs(rng, seed):
+    """As `of_pairs`, of 1,000 random pairs of 300 images: each is in six or seven."""
+    drawn, (first, shift) = rng.standard_normal(300), rng.integers(0, [[300], [299]], (2, 1000))
+    second = (first + 1 + shift) % 300
+    values = np.exp(-np.square(drawn[first] - drawn[second]))
+    return values.mean(), intervals.around(values.mean(), ms_ssim.error_of_pairs(values, first, second), "")
+
+
+def of_splits(rng, _):
+    value, spread = inception_score.classifier_score_spread(
+        rng.standard_normal((500, 10)) * 2 + np.linspace(0, 2, 10), 10
+    )
+    return value, intervals.around(value, spread / math.sqrt(9), "", freedom=9)
+
+
+def of_directions(rng, seed):
+    a, b = rng.standard_normal((300, 8)) + 0.3, rng.standard_normal((250, 8)) * 0.8
+    value, error = mind.monge_distance_error(a, b, directions=200, seed=seed)
+    return value, intervals.around(value, error, "", least=0.0)
+
+
 def of_patches(rng, seed):
-    values, without, scatter = swd.sliced_wasserstein_without(images(rng, 150, 0.0), images(rng, 150, 0.5), seed=seed)
+    values, without, scatter = swd.sliced_wasserstein_without(images(rng, 60, 0.0), images(rng, 60, 0.5), seed=seed)
     return float(values[0]), intervals.around(
         float(values[0]), math.hypot(intervals.jackknife(without[0]), scatter[0]), "", swd.GROUPS - 1
     )
@@ -155,6 +176,7 @@ def of_patches(rng, seed):
 COVERED = {
     "fid": of_frechet,
     "is": of_logits,
+    "is_of_splits": of_splits,
     "kid": of_kernel,
     "kid_of_few": of_few_kernel_values,
     "precision": of_neighbours("precision"),
@@ -162,6 +184,8 @@ COVERED = {
     "density": of_neighbours("density"),
     "coverage": of_neighbours("coverage"),
     "ms_ssim": of_pairs,
+    "ms_ssim_random": of_random_pairs,
+    "mind": of_directions,
     "swd": of_patches,
 }
 

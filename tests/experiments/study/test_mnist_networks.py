@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mmdgan.cli.flags import parse
 from mmdgan.design import load_architecture, parse_architecture, parse_network
 from mmdgan.design.files import load_dictionary
 from study.lenet import with_lenet
@@ -73,27 +74,34 @@ def test_sides_of_the_dcgan():
 def test_every_row_is_an_experiment(name):
     row = ROWS[name]
     resolved = row.experiment.resolved()
-    assert (resolved.lr_dis, resolved.lr_gen, resolved.batch_size, resolved.optimizer) == (2e-4, 2e-4, 64, "adam")
+    drifts = name.startswith("drift")
+    assert (resolved.lr_dis, resolved.lr_gen, resolved.optimizer) == (2e-4, 2e-4, "adam")
+    assert (resolved.batch_size, resolved.micro_batch) == ((256, 64) if name == "drift_large" else (64, None))
     assert resolved.data == "fashion_mnist"
     loss = resolved.loss_function()
     if loss.canonical == "fixed_g" and name != "random_features":
         assert loss.options["sigma"] == pytest.approx([a**0.5 for a in VARIANCES])
-    width = {"pixels": 784, "random_features": 3136, "lenet": 400, "wgan_gp": 1}
+    width = {
+        "pixels": 784,
+        "drift_pixels": 784,
+        "drift_large": 784,
+        "random_features": 3136,
+        "drift": 3136,
+        "lenet": 400,
+        "wgan_gp": 1,
+    }
     assert resolved.score_size == width.get(name, 16)
     assert (row.penalty == "none") == (resolved.penalty_weight is None)
-    assert resolved.fixed_critic == (name in ("random_features", "lenet"))
+    assert resolved.fixed_critic == (drifts or name in ("random_features", "lenet"))
     assert resolved.imbalanced_update == ((500, 1) if name == "rare" else None)
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_every_row_is_a_command(name):
-    file, *flags = script(name).split()
+    file, *flags = script(name, "fashion_mnist").split()
     preset = runpy.run_path(str(ROOT / file))["PRESET"]
-    if flags == ["--architecture", "mnist/DCGAN_SN"]:
-        assert preset == ROWS["dcgan"].experiment
-        assert ROWS[name].experiment.architecture == flags[1]
-    else:
-        assert not flags and preset == ROWS[name].experiment
+    assert parse(preset, flags, usage="").options == ROWS[name].experiment
+    if flags == ["--data", "fashion_mnist"]:
         assert f"python {file} --data fashion_mnist" in (ROOT / file).read_text(encoding="utf-8")
 
 

@@ -85,6 +85,10 @@ def test_a_run_is_the_row_with_the_studys_settings(study):
     run = study.runs()[3]
     assert (run.name, run.row, run.seed) == ("dcgan_seed1", "dcgan", 1) and not run.finished and not run.records()
     assert run.folder.path == Path(study.out) / "runs" / "fashion_mnist" / "dcgan_seed1"
+    colour = dataclasses.replace(study, data="sample", rows=("drift",))
+    colour.check()
+    found = colour.experiment("drift", 0)
+    assert (found.architecture, found.loss, found.lr_gen) == ("sample/RANDOM_FEATURES", "drift", 1e-3)
     half = dataclasses.replace(study, half=True)
     for row in ROWS:
         whole, thin = (s.experiment(row, 0).architecture for s in (study, half))
@@ -101,6 +105,8 @@ def test_a_run_is_the_row_with_the_studys_settings(study):
         ({"steps": 5}, "either --budget_minutes or --steps"),
         ({"budget_minutes": -1.0}, "budget_minutes is -1.0"),
         ({"jobs": 0}, "at least 1"),
+        ({"points_seconds": 0.0}, "points_seconds is 0.0"),
+        ({"data": "sample"}, "The row pixels is not for --data sample; give --rows random_features,drift,bounded"),
         ({"data": "cifar10"}, "makes images of"),
     ],
 )

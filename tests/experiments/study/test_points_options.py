@@ -10,6 +10,7 @@ from mmdgan.cli.flags import parse
 from mmdgan.core.errors import ConfigError
 from mmdgan.data import synthetic
 from study.points_options import (
+    MANY_STEPS,
     POINTS,
     FixedOptions,
     LearnedOptions,
@@ -73,6 +74,19 @@ def test_a_penaltys_weight_goes_to_the_losses_that_have_one():
     assert [run.penalty_weight for run in runs] == [0.7, 0.7, None, None]
 
 
+def test_a_loss_without_a_critic_sees_the_points_themselves():
+    assert [(run.learned, run.spectral) for run in learned("--loss=drift,rep_b", "--spectral=on")] == [
+        (False, True),
+        (True, True),
+    ]
+
+
+def test_seconds_instead_of_steps():
+    [run] = learned("--loss=rep", "--seconds=2.5")
+    assert run.seconds == 2.5 and run.steps == MANY_STEPS
+    assert learned("--loss=rep")[0].seconds is None
+
+
 def test_quick_is_small():
     [run] = learned("--quick", "--loss=rep")
     assert (run.steps, run.snapshots, run.samples, run.permutations) == (300, 5, 500, 99)
@@ -88,6 +102,7 @@ def test_quick_is_small():
         (fixed, ["--sigma=1", "--variance=1"], "keep one of them"),
         (fixed, ["--points=square"], "the valid values are ring, grid"),
         (fixed, ["--steps=0"], "steps is 0"),
+        (fixed, ["--seconds=0"], "seconds is 0"),
         (fixed, ["--lr_gen=-1"], "lr_gen is -1"),
         (fixed, ["--seed=-1"], "seed is -1"),
         (fixed, ["--batch_size=1"], "batch_size is 1"),

@@ -44,6 +44,17 @@ def test_each_row_is_trained_once_with_each_seed(study, trained):
     assert len(trained) == 2 * len(rows)
 
 
+def test_some_rows_for_so_many_seconds(study, trained):
+    chosen = dataclasses.replace(study, points_rows=("sum", "drift", "rep_b"), points_seconds=20.0)
+    rows = report_points.settings_of(chosen, "ring")
+    assert {row.name.partition(", ")[2] for row in rows} == {
+        "fixed, sum of sigma 0.05, 0.2, 1", "fixed, drift", "learned, rep_b"
+    }  # fmt: skip
+    assert len(rows) == 6 and {row.seconds for row in rows} == {20.0}
+    [section] = report_points.points_sections(chosen)
+    assert section.blocks[1].text.startswith("Steps for 20 s of 128 points")
+
+
 def test_other_settings_are_trained_anew(study, trained):
     report_points.points_sections(study)
     before = len(trained)

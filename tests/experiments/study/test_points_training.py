@@ -65,6 +65,18 @@ def test_a_run_is_a_function_of_its_settings(trained):
     assert float(trained.gan.optimizer_gen.learning_rate) == pytest.approx(3e-3 * 10 / 60)
 
 
+def test_a_run_ends_when_its_time_is_used_up(monkeypatch):
+    """By a clock of one second a look: one before the first step, one after each call of 25."""
+    clock = iter(range(100))
+    monkeypatch.setattr(points_training.time, "process_time", lambda: float(next(clock)))
+    rates = []
+    monkeypatch.setattr(points_training, "_set_rates", lambda gan, settings, share: rates.append(share))
+    result = points_training.train(dataclasses.replace(QUICK, steps=10_000, seconds=4.0))
+    assert int(result.gan.iterations) == 100 and rates == [1.0, 0.75, 0.5, 0.25]
+    # Three snapshots: at the start, from a quarter of the time on, at the end.
+    assert [snapshot.step for snapshot in result.snapshots] == [0, 25, 100]
+
+
 def test_points_of_steps_are_neither_held_out_nor_those_of_other_steps(trained, monkeypatch):
     drawn = []
     sample = synthetic.GaussianMixture.sample
@@ -153,6 +165,21 @@ def test_the_linear_term_is_part_of_the_height():
     )
     np.testing.assert_allclose(with_term - without, 0.3 * z @ (data.mean(0) - generated.mean(0)), atol=1e-6)
     np.testing.assert_allclose(without, witness(z, data, generated, 0.6), atol=1e-6)
+
+
+def test_the_height_of_drift_is_a_difference_of_its_kernels():
+    gan = points_training.build(dataclasses.replace(QUICK, loss="drift", loss_options={"temperature": (0.5, 2.0)}))
+    z, x, y = (np.random.default_rng(seed).standard_normal((5, 2)) for seed in range(3))
+    unit = np.mean([math.dist(a, b) for a in x for b in y])
+    expected = [
+        sum(
+            np.mean([math.exp(-math.dist(point, a) / unit / t) for a in x])
+            - np.mean([math.exp(-math.dist(point, b) / unit / t) for b in y])
+            for t in (0.5, 2.0)
+        )
+        for point in z
+    ]
+    np.testing.assert_allclose(points_training.height(gan, z, x, y), expected, rtol=1e-5)
 
 
 def test_heights_of_losses_without_a_kernel():
