@@ -32,7 +32,7 @@ def main() -> None:
     if options.one:
         print(measure(options.names[0], options.batch_size, options.steps, options.precision))
         return
-    from mmdgan.design.presets import presets
+    from mmdgan.design.files import presets
 
     families = dict.fromkeys(name.partition("/")[0] for name in options.names)
     found = [one.name for one in presets(families) if {one.name, one.name.partition("/")[0]} & set(options.names)]
@@ -48,7 +48,7 @@ def measure(name: str, batch_size: int, steps: int, precision: str) -> str:
     """Trains a preset for some steps; the median of their seconds, and the process's peak memory."""
     from mmdgan import design, losses
     from mmdgan.core.startup import prepare_tensorflow
-    from mmdgan.design.presets import presets
+    from mmdgan.design.files import presets
 
     prepare_tensorflow()
     import numpy as np

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from mmdgan.cli import program
-from mmdgan.design import presets
+from mmdgan.design import files as presets
 from tests.conftest import PROJECT, script_environment
 from tests.helpers.document_blocks import blocks, shell_blocks
 

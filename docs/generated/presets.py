@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from mmdgan.design.presets import Preset, presets
+from mmdgan.design.files import Preset, presets
 
 _FOLDER = Path(__file__).resolve().parents[2] / "architectures"
 _INTRODUCTION = """# Presets

@@ -70,8 +70,8 @@ class Output:
         return self._write(f"{suffix}.csv", buffer.getvalue().encode())
 
     def animation(self, frames: np.ndarray, suffix: str = "", seconds: float | list[float] = 0.1) -> Path:
-        """Writes `<name><suffix>.gif` of frames (T, H, W, 3) in uint8; see `mmdgan.pictures.animations.gif_bytes`."""
-        from mmdgan.pictures.animations import gif_bytes
+        """Writes `<name><suffix>.gif` of frames (T, H, W, 3) in uint8; see `mmdgan.pictures.files.gif_bytes`."""
+        from mmdgan.pictures.files import gif_bytes
 
         return self._write(f"{suffix}.gif", gif_bytes(frames, seconds))
 

@@ -106,10 +106,11 @@ def make_figure(options: SweepFigureOptions, sweeps: Sequence[str] = ()) -> Outp
 def sweep_dots(sweeps: Sequence[str], options: SweepFigureOptions) -> list[Dot]:
     """The results of sweeps, as far as they are there: arguments as of `make_figure`."""
     from mmdgan.losses import canonical_name
-    from mmdgan.sweeps.folder import DIVERGED, FINISHED, SweepFolder
+    from mmdgan.sweeps.folder import DIVERGED, FINISHED
+    from mmdgan.sweeps.spec import find_folder
     from mmdgan.sweeps.table import score_names
 
-    states = [one for word in sweeps for one in SweepFolder.find(word, options.results).states()]
+    states = [one for word in sweeps for one in find_folder(word, options.results).states()]
     names = score_names((outcome for _, outcome in states), options.metric)
     if len(names) > 1:
         raise ConfigError(f"metric: the runs have {', '.join(names)}; give one of them.")

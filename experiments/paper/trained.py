@@ -13,9 +13,8 @@ from mmdgan.core.startup import prepare_tensorflow
 from mmdgan.losses import registry as losses
 from mmdgan.report.facts import RunFacts, run_folders
 from mmdgan.runs.experiment import LOSS_OPTIONS, Experiment
-from mmdgan.sweeps.folder import DIVERGED, Outcome
+from mmdgan.sweeps.folder import DIVERGED, Outcome, Point, sweep_folder
 from mmdgan.sweeps.run import EngineOptions, train_missing
-from mmdgan.sweeps.spec import Point, sweep_folder
 from paper.output import FigureOptions
 
 METHODS = {

@@ -24,9 +24,8 @@ from mmdgan.core.files import write_text
 from mmdgan.core.options import option
 from mmdgan.core.text import format_value, nearest
 from mmdgan.runs.experiment import Experiment
-from mmdgan.sweeps.folder import FINISHED, Outcome, SweepFolder
+from mmdgan.sweeps.folder import FINISHED, Outcome, Point, SweepFolder
 from mmdgan.sweeps.run import EngineOptions, train_missing
-from mmdgan.sweeps.spec import Point
 from paper.output import FigureOptions, Output, new_figure
 from study.plan import keep_plan
 

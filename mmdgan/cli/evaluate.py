@@ -147,10 +147,10 @@ def _evaluate_run(folder: RunFolder, options: EvaluateFlags) -> None:
         for step in steps:
             generator, _ = folder.load_generator(step, options.ema)
             records = of_weights(scorer.score(generator, step, options.repeats), weights)
+            written = folder.append(step, "evaluate", records)
             heading = f"After step {step:,}:\n" if len(steps) > 1 else ""
             print(f"{heading}{format_table(records)}")
             _write(options.out, records)
-            written = _recorded(folder, step, records, options.out)
         if written is not None:
             _show_scores(folder, experiment.tags)
             print(f"written to {written}")
@@ -172,9 +172,9 @@ def _evaluate_images(options: EvaluateFlags) -> None:
     """Scores any images against any others, or against stored statistics."""
     from mmdgan.core.startup import prepare_tensorflow
     from mmdgan.metrics import format_table, open_images
+    from mmdgan.metrics.comparison import check_named
     from mmdgan.metrics.evaluate import check_sets, evaluate_sets
     from mmdgan.metrics.moments import Moments
-    from mmdgan.metrics.opened_sets import check_named
     from mmdgan.metrics.registry import needs_features
     from mmdgan.runs.scoring import feature_cache
 
@@ -308,20 +308,6 @@ def _write(path: str | None, records: Sequence[dict]) -> None:
     with _writing(path):
         append_jsonl(path, records)
     print(f"written to {path}")
-
-
-def _recorded(folder: RunFolder, step: int, records: list[dict[str, Any]], out: str | None) -> Path | None:
-    """Appends scores to the run's; of a run that cannot be written they are kept in `out`."""
-    try:
-        return folder.append(step, "evaluate", records)
-    except OSError as error:
-        reason = f"{folder.metrics_file} cannot be written ({error.strerror or error})"
-        if out is None:
-            raise ConfigError(
-                f"{reason}, so the scores above are not recorded; --out FILE.jsonl keeps them."
-            ) from error
-        print(f"not written to the run: {reason}")
-        return None
 
 
 @contextlib.contextmanager

@@ -87,7 +87,7 @@ def _endings(out: str | None) -> tuple[str, ...]:
     """The endings of the files to write."""
     ending = Path(out or "").suffix.lower()
     if ending == ".mp4":
-        from mmdgan.pictures.animations import find_ffmpeg
+        from mmdgan.pictures.files import find_ffmpeg
 
         find_ffmpeg()
     if ending in (".png", ".gif", ".mp4"):
@@ -119,7 +119,7 @@ def _write_paths(path: Path, images: np.ndarray, seconds: float) -> None:
     """Writes paths, uint8 (R, F, H, W, C): as rows of a .png, or side by side in a .gif or .mp4."""
     import numpy as np
 
-    from mmdgan.pictures import animations, grid
+    from mmdgan.pictures import files, grid
     from mmdgan.pictures.files import write_errors
 
     rows, frames, height, width, _ = images.shape
@@ -133,6 +133,6 @@ def _write_paths(path: Path, images: np.ndarray, seconds: float) -> None:
         film = np.stack([grid.image_grid(images[:, frame], columns) for frame in range(frames)])
         film = grid.enlarge(film, max(1, -(-_SMALLEST_SHOWN // min(height, width))))
         if ending == ".gif":
-            animations.save_gif(path, film, seconds)
+            files.save_gif(path, film, seconds)
         else:
-            animations.save_mp4(path, film, 1 / seconds)
+            files.save_mp4(path, film, 1 / seconds)

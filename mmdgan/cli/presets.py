@@ -13,7 +13,7 @@ from mmdgan.core.options import option
 from mmdgan.core.text import program, table as aligned
 
 if TYPE_CHECKING:
-    from mmdgan.design.presets import Preset
+    from mmdgan.design.files import Preset
 
 _HEADER = (
     *("preset", "image", "code", "classes"),
@@ -43,7 +43,7 @@ def presets(argv: Sequence[str]) -> int:
     options: PresetsOptions = flags.parse(PresetsOptions(), argv, usage=usage).options
     if options.num_class and options.num_class < 2:
         raise ConfigError(f"num_class is {options.num_class}; give at least 2 classes, or 0.")
-    from mmdgan.design import presets as catalog
+    from mmdgan.design import files as catalog
 
     print(table(catalog.presets(options.family, options.num_class)))
     print(f"\nDetails: {program()} summary NAME; published scores and the command: in the preset's module.")

@@ -270,8 +270,7 @@ def _real_images(folder: RunFolder, count: int, labels: np.ndarray | None, seed:
 
 
 def _write_projector(folder: RunFolder, step: int, seed: int) -> None:
-    from mmdgan.report.critic_view import view_critic
-    from mmdgan.report.projector import write_projector
+    from mmdgan.report.critic_view import view_critic, write_projector
 
     view = view_critic(folder, step, seed=seed)
     print(

@@ -13,9 +13,9 @@ from mmdgan.cli import flags
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import changed_flags, option
 from mmdgan.core.text import command, format_value, nearest, table as aligned
-from mmdgan.sweeps.folder import DIVERGED, FAILED, RUNNING, SweepFolder, counts
+from mmdgan.sweeps.folder import DIVERGED, FAILED, RUNNING, Point, SweepFolder, counts
 from mmdgan.sweeps.run import EngineOptions, run_sweep
-from mmdgan.sweeps.spec import Point, Sweep, expand, load, shown
+from mmdgan.sweeps.spec import Sweep, expand, find_folder, load, shown
 
 SWITCHES = {"dry_run": "list the runs, with the flags of each, and exit"}
 
@@ -111,8 +111,7 @@ def status(argv: Sequence[str]) -> int:
 def table(argv: Sequence[str]) -> int:
     """Print the scores of a sweep, and the authors' for the same settings where they published some."""
     folder, options = _opened("table", table, argv)
-    from mmdgan.sweeps.published_table import published_text
-    from mmdgan.sweeps.table import csv_text, pivot, table_rows
+    from mmdgan.sweeps.table import csv_text, pivot, published_text, table_rows
 
     states, metric = folder.states(), options.metric or folder.read()["metric"]
     found = pivot(states, metric, options.rows, options.columns)
@@ -150,7 +149,7 @@ def _opened(name: str, function: Callable[..., Any], argv: Sequence[str]) -> tup
     """The sweep that a command line names, and its flags."""
     usage = flags.usage(f"sweep {name} NAME|FOLDER|FILE.py [--flag=value ...]", function)
     parsed = flags.parse(ReadOptions(), argv, usage=usage, arguments=("NAME",))
-    return SweepFolder.find(parsed.arguments[0], parsed.options.results), parsed.options
+    return find_folder(parsed.arguments[0], parsed.options.results), parsed.options
 
 
 def _write(path: str, text: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.processes import environment
+from mmdgan.core.workers import environment
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 REPLICA_LOSSES = ("gathered", "local")

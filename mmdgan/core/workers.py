@@ -1,4 +1,4 @@
-"""A pool of worker processes that import only what a job needs, and end with their parent.
+"""Worker processes that import only what a job needs, and end with their parent; a pool of them.
 
 The workers of `multiprocessing` import the caller's main script again, which may import TensorFlow, or start the
 conversion a second time where it has no `if __name__ == "__main__"`. A worker reads jobs from its standard input; when
@@ -17,11 +17,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, TypeVar
 
 from mmdgan.core.errors import DataError
-from mmdgan.core.processes import end_workers, start_worker
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -29,6 +28,14 @@ Report = Callable[[int], object]
 
 REPORT_SECONDS = 0.25
 _HEADER = struct.Struct("<Q")
+
+THREAD_VARIABLES = (
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+)
 
 
 class _EndedError(Exception):
@@ -197,3 +204,37 @@ def _done(content: bytes, output: BinaryIO) -> tuple[str, Any]:
         return "fault", str(error)
     except Exception:
         return "crash", traceback.format_exc()
+
+
+def environment(threads: int) -> dict[str, str]:
+    """The environment of a child that has so many threads; sums of floats may depend on their number."""
+    return {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+
+
+def start_worker(function: str, **options: Any) -> subprocess.Popen:
+    """Starts a Python process that calls a function, with unbuffered pipes to its standard input and output.
+
+    It imports what this process can import, and not its main script. Ctrl-C at the terminal does not reach it: the
+    parent ends it (`end_workers`). The function must return when standard input ends: its parent is gone then, be it by
+    kill -9.
+
+    Args:
+        function: "module:name".
+        options: Further arguments of `subprocess.Popen`.
+    """
+    module, _, name = function.partition(":")
+    code = f"import sys; sys.path[:] = {sys.path!r}; from {module} import {name}; {name}()"
+    options |= {"bufsize": 0, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "start_new_session": True}
+    return subprocess.Popen([sys.executable, "-c", code], **options)
+
+
+def end_workers(processes: Iterable[subprocess.Popen]) -> None:
+    """Kills workers, waits for them, and closes their pipes."""
+    processes = list(processes)
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()

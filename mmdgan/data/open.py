@@ -61,7 +61,7 @@ def open_data(
     sidecar = read_sidecar(folder, name)
     if sidecar is not None:
         if source is not None:
-            from mmdgan.data.preparation.matching import check_origin
+            from mmdgan.data.preparation.prepare import check_origin
 
             check_origin(source, sidecar, folder)
         return _open_prepared(sidecar, folder, cache, say)

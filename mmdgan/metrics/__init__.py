@@ -16,12 +16,11 @@ from mmdgan.metrics.registry import identifiers
 
 if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
     from mmdgan.core.files import append_jsonl as append_jsonl
-    from mmdgan.metrics.comparison import Scores as Scores, score as score
+    from mmdgan.metrics.comparison import Scores as Scores, open_images as open_images, score as score
     from mmdgan.metrics.evaluate import evaluate_images as evaluate_images, evaluate_sets as evaluate_sets
     from mmdgan.metrics.features.resolve import resolve as resolve
     from mmdgan.metrics.moments import Moments as Moments, read_moments as read_moments
     from mmdgan.metrics.neighbours import nearest_neighbours as nearest_neighbours
-    from mmdgan.metrics.opened_sets import open_images as open_images
     from mmdgan.metrics.records import format_table as format_table
     from mmdgan.metrics.scores.fid import frechet_distance as frechet_distance
     from mmdgan.metrics.scores.fid_infinity import frechet_infinity as frechet_infinity

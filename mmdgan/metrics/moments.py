@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mmdgan.core.errors import MetricError
 from mmdgan.core.files import atomic
 from mmdgan.core.lazy import np
-from mmdgan.metrics.memmap import release
+from mmdgan.metrics.features.cache import release
 
 if TYPE_CHECKING:
     from mmdgan.metrics.features.extractor import Extractor

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np
-from mmdgan.metrics.memmap import release
+from mmdgan.metrics.features.cache import release
 
 ROWS, COLUMNS = 2048, 2048
 """Pairs in a tile: 16 MB of float32."""

@@ -1,4 +1,4 @@
-"""Sets of images to score: arrays, data sets and generators behind one interface (`opened_sets`: files too).
+"""Sets of images to score: arrays, data sets and generators behind one interface (`comparison`: files too).
 
 Metrics ask for batches or for single images, so that only what is being looked at is in memory.
 """

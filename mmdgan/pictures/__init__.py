@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 from mmdgan.core import lazy
 
 if TYPE_CHECKING:  # for checkers and editors; at run time names load on first use
-    from mmdgan.pictures.animations import gif_bytes as gif_bytes, save_gif as save_gif, save_mp4 as save_mp4
-    from mmdgan.pictures.files import save_batches as save_batches
+    from mmdgan.pictures.files import (
+        gif_bytes as gif_bytes,
+        save_batches as save_batches,
+        save_gif as save_gif,
+        save_mp4 as save_mp4,
+    )
     from mmdgan.pictures.grid import (
         enlarge as enlarge,
         image_grid as image_grid,

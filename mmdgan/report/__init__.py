@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names load on first u
         extremes as extremes,
         view_critic as view_critic,
         witness_values as witness_values,
+        write_projector as write_projector,
     )
     from mmdgan.report.evolution import evolution_frames as evolution_frames
     from mmdgan.report.page import write_report as write_report
@@ -33,7 +34,6 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names load on first u
         to_svg as to_svg,
         write_all as write_all,
     )
-    from mmdgan.report.projector import write_projector as write_projector
     from mmdgan.report.spectra import LayerNorm as LayerNorm, spectral_history as spectral_history
 
 __getattr__, __dir__, __all__ = lazy.attach(__name__)

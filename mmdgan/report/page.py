@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from mmdgan.core.errors import ConfigError
@@ -15,13 +17,24 @@ from mmdgan.core.files import write_text
 from mmdgan.core.progress import Say, log
 from mmdgan.core.versions import VERSION
 from mmdgan.report import section_critic, section_images, section_scores, section_setup, section_training
-from mmdgan.report.blocks import Page, Section
+from mmdgan.report.blocks import Block, Page, Section, missing, or_missing
 from mmdgan.report.facts import RunFacts
 from mmdgan.report.html import render
 from mmdgan.report.reported_run import ReportedRun
 
+
+def _overview(run: ReportedRun) -> Iterator[Block]:
+    """Renders the section "At a glance": signs of trouble, the best score, samples beside real images."""
+    yield from section_training.health(run)
+    yield section_scores.headline(run)
+    if run.pictures:
+        yield from or_missing(partial(section_images.samples, run))
+    else:
+        yield missing("new samples beside real images (--nopictures).")
+
+
 _SECTIONS = {
-    "overview": ("At a glance", section_images.overview),
+    "overview": ("At a glance", _overview),
     "scores": ("Scores", section_scores.scores),
     "curves": ("Losses and norms in training", section_training.curves),
     "pictures": ("Images of the fixed codes", section_images.images),

@@ -254,7 +254,7 @@ def write_all(
     Raises:
         ConfigError: The folder cannot be written.
     """
-    from mmdgan.pictures.animations import gif_bytes
+    from mmdgan.pictures.files import gif_bytes
 
     view = functools.cache(functools.partial(view_critic, folder, step, count, seed))
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from mmdgan.core.text import command
 from mmdgan.pictures import grid
-from mmdgan.report import section_scores, section_training
 from mmdgan.report.blocks import Block, Picture, SideBySide, missing, or_missing
 from mmdgan.report.evolution import cell_shape, evolution_frames
 from mmdgan.report.facts import spread_out
@@ -21,16 +20,6 @@ _GRIDS = 6
 _FRAMES = 24
 _PIXELS = 288
 _NEAREST = 8
-
-
-def overview(run: ReportedRun) -> Iterator[Block]:
-    """Renders the section "At a glance": signs of trouble, the best score, samples beside real images."""
-    yield from section_training.health(run)
-    yield section_scores.headline(run)
-    if run.pictures:
-        yield from or_missing(partial(_samples, run))
-    else:
-        yield missing("new samples beside real images (--nopictures).")
 
 
 def images(run: ReportedRun) -> Iterator[Block]:
@@ -60,7 +49,7 @@ def animate(frames: np.ndarray) -> tuple[int, bytes]:
     Returns:
         The number of frames, and the file.
     """
-    from mmdgan.pictures.animations import gif_bytes
+    from mmdgan.pictures.files import gif_bytes
 
     frames = frames[spread_out(range(len(frames)), _FRAMES)]
     while True:
@@ -86,8 +75,8 @@ def _evolution(run: ReportedRun) -> Iterator[Block]:
         yield Picture(content, "gif", text, text)
 
 
-def _samples(run: ReportedRun) -> Iterator[Block]:
-    """Generated and real images."""
+def samples(run: ReportedRun) -> Iterator[Block]:
+    """Renders new samples beside real images."""
     view = run.view
     edge = _edge(view.images_gen.shape[1])
     captions = {

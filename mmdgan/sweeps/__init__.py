@@ -5,7 +5,7 @@
 
     SWEEP = Sweep(name="rates", base=Experiment(data="sample"), space={"lr_dis": loguniform(1e-4, 1e-2)}, trials=20)
 
-A file with such a `SWEEP` is what `python -m mmdgan sweep FILE` runs. spec.py says what a sweep is, points.py makes
+A file with such a `SWEEP` is what `python -m mmdgan sweep FILE` runs. spec.py says what a sweep is and makes
 and checks its runs, folder.py keeps what came of them, worker.py does one of them, local.py and ray_engine.py do them
 all, table.py shows them. Nothing here imports TensorFlow or NumPy before a run begins.
 """

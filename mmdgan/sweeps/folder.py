@@ -14,23 +14,39 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.files import write_text
 from mmdgan.core.lock import is_locked
+from mmdgan.core.options import fields_with, replace_from_text
+from mmdgan.core.text import format_value
 from mmdgan.runs.experiment import IDENTITY, Experiment
-from mmdgan.sweeps.spec import Point, identity, normalised, sweep_folder
 from mmdgan.training import signals
-
-if TYPE_CHECKING:
-    pass
 
 FINISHED, DIVERGED, STOPPED = "finished", "diverged", "stopped"
 FAILED, INTERRUPTED = "failed", "interrupted"
 RUNNING, WAITING = "running", "waiting"
 STATES = (FINISHED, DIVERGED, STOPPED, FAILED, INTERRUPTED, RUNNING, WAITING)
 _FORMAT = 1
+
+
+class Point(NamedTuple):
+    """One run of a sweep.
+
+    Attributes:
+        run: Name of the run and of its directory.
+        values: The fields in which it differs from the base.
+        experiment: All fields, with `results` and `run_name` set.
+        networks: Digest of the dictionaries of its networks.
+        seconds: Processor time for its training; None: `max_step` alone ends it.
+    """
+
+    run: str
+    values: dict[str, Any]
+    experiment: Experiment
+    networks: str
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -76,32 +92,16 @@ class Outcome:
         return next((score["value"] for score in self.scores if score["metric"] == metric), None)
 
 
+def sweep_folder(name: str, results: str) -> Path:
+    """The folder of a sweep's runs and outcomes."""
+    return Path(results) / "sweeps" / name
+
+
 @dataclass(frozen=True)
 class SweepFolder:
     """The files of one sweep."""
 
     path: Path
-
-    @classmethod
-    def find(cls, word: str, results: str = "Results") -> SweepFolder:
-        """The folder that a word of the command line means: itself, a sweep's name, or a sweep's Python file.
-
-        Raises:
-            ConfigError: There is no such sweep; the existing ones are named.
-        """
-        path = Path(word)
-        if word.endswith(".py"):
-            from mmdgan.sweeps.spec import load
-
-            sweep = load(word)
-            path = sweep_folder(sweep.name, results if results != "Results" else sweep.base.results)
-        elif not (path / "sweep.json").is_file() and (sweep_folder(word, results) / "sweep.json").is_file():
-            path = sweep_folder(word, results)
-        if (path / "sweep.json").is_file():
-            return cls(path)
-        there = sorted(file.parent.name for file in sweep_folder("*", results).parent.glob("*/sweep.json"))
-        known = f"in {sweep_folder('', results)} there are {', '.join(there)}" if there else "none has been started"
-        raise ConfigError(f"there is no sweep {word}: {known}; give its name, its folder, or --results.")
 
     def log(self, run: str) -> Path:
         """The file of a run's output."""
@@ -239,6 +239,19 @@ class SweepFolder:
     def states(self, points: Sequence[Point] | None = None) -> list[tuple[Point, Outcome]]:
         """All runs and what is known of them, in order."""
         return [(point, self.state(point)) for point in (self.points() if points is None else points)]
+
+
+def normalised(base: Experiment) -> Experiment:
+    """An experiment with each value as its flag would give it: 1.0 for 1 where a number is wanted, None for "none"."""
+    if not isinstance(base.architecture, str):
+        raise ConfigError("architecture is a dictionary; a sweep takes the name of a preset, or FILE.py:NAME.")
+    return replace_from_text(base, {name: format_value(value) for name, value in vars(base).items()})
+
+
+def identity(experiment: Experiment) -> dict[str, Any]:
+    """What makes two runs of a sweep the same run, as JSON holds it: all fields but places and those of one call."""
+    held = json.loads(json.dumps(dataclasses.asdict(experiment)))
+    return {name: held[name] for name in fields_with(Experiment, scope="run")}
 
 
 def counts(outcomes: Iterable[Outcome]) -> str:

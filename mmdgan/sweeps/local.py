@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import fields_with
-from mmdgan.core.processes import end_workers, environment, start_worker
+from mmdgan.core.workers import end_workers, environment, start_worker
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps import worker
-from mmdgan.sweeps.folder import FAILED, INTERRUPTED, Outcome, SweepFolder, SweepInterrupted
-from mmdgan.sweeps.spec import Point
+from mmdgan.sweeps.folder import FAILED, INTERRUPTED, Outcome, Point, SweepFolder, SweepInterrupted
 from mmdgan.training import signals
 
 if TYPE_CHECKING:

@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.processes import end_workers, environment, start_worker
+from mmdgan.core.workers import end_workers, environment, start_worker
 from mmdgan.metrics.registry import lower_is_better
 from mmdgan.sweeps import worker
-from mmdgan.sweeps.folder import FAILED, INTERRUPTED, RUNNING, STOPPED, Outcome, SweepFolder, SweepInterrupted
-from mmdgan.sweeps.spec import Point
+from mmdgan.sweeps.folder import FAILED, INTERRUPTED, RUNNING, STOPPED, Outcome, Point, SweepFolder, SweepInterrupted
 from mmdgan.sweeps.table import is_score
 from mmdgan.training import signals
 

@@ -20,8 +20,8 @@ from mmdgan.core.progress import Say, log
 from mmdgan.core.text import duration
 from mmdgan.core.workers import available_cores
 from mmdgan.runs.experiment import Experiment
-from mmdgan.sweeps.folder import DIVERGED, FINISHED, INTERRUPTED, STOPPED, Outcome, SweepFolder, counts
-from mmdgan.sweeps.spec import Point, Sweep, expand, named
+from mmdgan.sweeps.folder import DIVERGED, FINISHED, INTERRUPTED, STOPPED, Outcome, Point, SweepFolder, counts
+from mmdgan.sweeps.spec import Sweep, expand, named
 from mmdgan.sweeps.table import find_score
 
 

@@ -28,13 +28,14 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mmdgan.core.errors import ConfigError, MmdGanError
 from mmdgan.core.options import fields_with, replace_from_text
 from mmdgan.core.text import format_value, nearest
 from mmdgan.design.files import load_architecture
 from mmdgan.runs.experiment import Experiment
+from mmdgan.sweeps.folder import Point, SweepFolder, normalised, sweep_folder
 
 DIGITS = 4
 """Significant digits of a drawn number, so that a run's name tells all of it."""
@@ -201,6 +202,25 @@ def load(path: str | os.PathLike) -> Sweep:
     return found
 
 
+def find_folder(word: str, results: str = "Results") -> SweepFolder:
+    """The folder that a word of the command line means: itself, a sweep's name, or a sweep's Python file.
+
+    Raises:
+        ConfigError: There is no such sweep; the existing ones are named.
+    """
+    path = Path(word)
+    if word.endswith(".py"):
+        sweep = load(word)
+        path = sweep_folder(sweep.name, results if results != "Results" else sweep.base.results)
+    elif not (path / "sweep.json").is_file() and (sweep_folder(word, results) / "sweep.json").is_file():
+        path = sweep_folder(word, results)
+    if (path / "sweep.json").is_file():
+        return SweepFolder(path)
+    there = sorted(file.parent.name for file in sweep_folder("*", results).parent.glob("*/sweep.json"))
+    known = f"in {sweep_folder('', results)} there are {', '.join(there)}" if there else "none has been started"
+    raise ConfigError(f"there is no sweep {word}: {known}; give its name, its folder, or --results.")
+
+
 def _rounded(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
@@ -214,29 +234,6 @@ _OWN = frozenset(("results", "run_name", "run_dir", *fields_with(Experiment, sco
 """Fields that the sweep sets itself."""
 
 _LONGEST_NAME = 180
-
-
-class Point(NamedTuple):
-    """One run of a sweep.
-
-    Attributes:
-        run: Name of the run and of its directory.
-        values: The fields in which it differs from the base.
-        experiment: All fields, with `results` and `run_name` set.
-        networks: Digest of the dictionaries of its networks.
-        seconds: Processor time for its training; None: `max_step` alone ends it.
-    """
-
-    run: str
-    values: dict[str, Any]
-    experiment: Experiment
-    networks: str
-    seconds: float | None = None
-
-
-def sweep_folder(name: str, results: str) -> Path:
-    """The folder of a sweep's runs and outcomes."""
-    return Path(results) / "sweeps" / name
 
 
 def expand(sweep: Sweep, results: str | None = None, data_root: str | None = None) -> list[Point]:
@@ -297,13 +294,6 @@ def named(
     return points
 
 
-def normalised(base: Experiment) -> Experiment:
-    """An experiment with each value as its flag would give it: 1.0 for 1 where a number is wanted, None for "none"."""
-    if not isinstance(base.architecture, str):
-        raise ConfigError("architecture is a dictionary; a sweep takes the name of a preset, or FILE.py:NAME.")
-    return replace_from_text(base, {name: format_value(value) for name, value in vars(base).items()})
-
-
 def run_name(values: Mapping[str, Any]) -> str:
     """A folder's name that tells the fields of a point: "rep_lambda=-1,lr_dis=0.0001"."""
     parts = [f"{name}={re.sub(r'[^A-Za-z0-9.+-]+', '_', format_value(_plain(v)))}" for name, v in values.items()]
@@ -316,12 +306,6 @@ def run_name(values: Mapping[str, Any]) -> str:
 def shown(values: Mapping[str, Any]) -> str:
     """A point in a message: "rep_lambda=-1, lr_dis=0.0001"."""
     return ", ".join(f"{name}={format_value(_plain(value))}" for name, value in values.items())
-
-
-def identity(experiment: Experiment) -> dict[str, Any]:
-    """What makes two runs of a sweep the same run, as JSON holds it: all fields but places and those of one call."""
-    held = json.loads(json.dumps(dataclasses.asdict(experiment)))
-    return {name: held[name] for name in fields_with(Experiment, scope="run")}
 
 
 def _point(

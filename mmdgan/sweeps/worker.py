@@ -28,8 +28,7 @@ from typing import Any, NoReturn
 
 from mmdgan.core.errors import MmdGanError
 from mmdgan.runs.experiment import Experiment
-from mmdgan.sweeps.folder import DIVERGED, FAILED, FINISHED, INTERRUPTED, Outcome, SweepFolder
-from mmdgan.sweeps.spec import Point
+from mmdgan.sweeps.folder import DIVERGED, FAILED, FINISHED, INTERRUPTED, Outcome, Point, SweepFolder
 
 _POLL_SECONDS = 0.1
 

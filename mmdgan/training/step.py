@@ -40,7 +40,7 @@ from mmdgan.losses.penalties import jacobian_squared_norms
 from mmdgan.losses.registry import Loss
 from mmdgan.networks.blocks import batch_shape
 from mmdgan.networks.network import Network, check_labels
-from mmdgan.training.aids import ada
+from mmdgan.training.aids import augment
 from mmdgan.training.aids.augment import GENERATED, REAL, CriticInput
 from mmdgan.training.aids.ema import WeightAverage
 from mmdgan.training.aids.settings import Aids
@@ -183,7 +183,7 @@ class GanStep(tf.Module):
         self.loss_scale = LossScale() if "fp16" in (generator.precision, discriminator.precision) else None
         self.iterations = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_step")
         self.aids = aids = aids or Aids()
-        self.ada = None if aids.ada is None else ada.AdaptiveProbability(aids.ada, aids.ada_images)
+        self.ada = None if aids.ada is None else augment.AdaptiveProbability(aids.ada, aids.ada_images)
         self._critic_input = self._make_critic_input()
         self.loss_state = {
             name: tf.Variable(value, trainable=False, name=name) for name, value in loss.initial_state().items()
@@ -340,7 +340,7 @@ class GanStep(tf.Module):
         computed = {"loss_gen": forward.losses.gen, "loss_dis": forward.loss_dis}
         if self.ada is not None:
             scores = forward.score_gen, forward.score_data
-            computed["ada_r"] = ada.overfitting(self.loss, *scores, self._seed(LOSS), forward.state)
+            computed["ada_r"] = augment.overfitting(self.loss, *scores, self._seed(LOSS), forward.state)
             computed["ada_p"] = tf.convert_to_tensor(self.ada.probability)
         pairs = forward.updates
         if self._substep:  # the generator stays as it is

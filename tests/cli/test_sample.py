@@ -241,7 +241,7 @@ def test_the_best_checkpoint_is_asked_for_by_name(tiny_run, monkeypatch, capsys,
 
 
 def test_the_projector_gets_the_critics_view(tiny_run, monkeypatch, capsys, tmp_path):
-    from mmdgan.report import critic_view, projector
+    from mmdgan.report import critic_view
 
     asked = []
 
@@ -251,7 +251,7 @@ def test_the_projector_gets_the_critics_view(tiny_run, monkeypatch, capsys, tmp_
     monkeypatch.setattr(
         critic_view, "view_critic", lambda folder, step, seed: asked.append((folder, step, seed)) or View
     )
-    monkeypatch.setattr(projector, "write_projector", lambda folder, view: tmp_path / "written")
+    monkeypatch.setattr(critic_view, "write_projector", lambda folder, view: tmp_path / "written")
     sample([str(tiny_run[1]), "--count=2", "--step=2", "--seed=5", "--projector", f"--out={tmp_path}/a.png"])
     assert asked == [(RunFolder(tiny_run[1]), 2, 5)]
     text = capsys.readouterr().out

@@ -20,7 +20,7 @@ from PIL import Image
 from mmdgan.core.errors import DataError
 from mmdgan.data.open import open_data
 from mmdgan.data.preparation.prepare import prepare
-from mmdgan.metrics.opened_sets import FolderSet
+from mmdgan.metrics.comparison import FolderSet
 
 CASES = int(os.environ.get("MMDGAN_FUZZ", "100"))
 BUNCH = 20

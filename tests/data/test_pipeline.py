@@ -14,8 +14,7 @@ from mmdgan.core.errors import ConfigError, DataError
 from mmdgan.core.shuffling import permutation
 from mmdgan.data import ImageData, Pipeline
 from mmdgan.data.dataset import StoredImages
-from mmdgan.data.pipeline import channels_last
-from mmdgan.data.readahead import ReadAhead
+from mmdgan.data.pipeline import ReadAhead, channels_last
 from mmdgan.data.records.reader import RecordFile
 from tests.helpers import handmade
 
@@ -311,7 +310,7 @@ def test_reading_ends_within_a_window(disk, monkeypatch):
         return original(self, numbers, *rest)
 
     monkeypatch.setattr(StoredImages, "read", slow)
-    monkeypatch.setattr("mmdgan.data.readahead._BLOCK_BYTES", 4 * 60)
+    monkeypatch.setattr("mmdgan.data.pipeline._READ_BYTES", 4 * 60)
     with ReadAhead(disk, Pipeline(disk, 8).order, 0):
         assert reached.wait(10)
         threading.Timer(0.2, closed.set).start()

@@ -12,7 +12,7 @@ import pytest
 
 from mmdgan.core.errors import DesignError
 from mmdgan.design import load_architecture, parse_architecture
-from mmdgan.design.presets import documentation
+from mmdgan.design.files import documentation
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,7 +12,7 @@ import pytest
 from mmdgan.cli import flags, train
 from mmdgan.core.errors import ConfigError, DesignError
 from mmdgan.design import load_architecture, parse_architecture
-from mmdgan.design.presets import documentation, presets
+from mmdgan.design.files import documentation, presets
 from mmdgan.runs.experiment import Experiment
 from tests.conformance.descriptions import PRESETS
 

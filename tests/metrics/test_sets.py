@@ -10,7 +10,7 @@ from mmdgan import sampling
 from mmdgan.core.errors import DataError
 from mmdgan.data import ImageData, Pipeline
 from mmdgan.metrics import sets
-from mmdgan.metrics.opened_sets import FolderSet, open_images
+from mmdgan.metrics.comparison import FolderSet, open_images
 from mmdgan.metrics.sets import ArraySet, DataSet, GeneratedSet
 
 pytestmark = pytest.mark.filterwarnings("error::DeprecationWarning:mmdgan")

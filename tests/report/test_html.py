@@ -145,7 +145,7 @@ def test_pictures_are_in_the_page():
 
 
 def test_size_of_a_gif():
-    from mmdgan.pictures.animations import gif_bytes
+    from mmdgan.pictures.files import gif_bytes
 
     content = gif_bytes(np.random.default_rng(0).integers(0, 255, (2, 30, 40, 3), dtype=np.uint8))
     page = check_page(render(page_of(Picture(content, "gif", "what"))))

@@ -15,7 +15,7 @@ import pytest
 from mmdgan.cli import program
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import changed_flags
-from mmdgan.core.processes import THREAD_VARIABLES, environment
+from mmdgan.core.workers import THREAD_VARIABLES, environment
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps.folder import Outcome, SweepFolder
 from mmdgan.sweeps.spec import Sweep, expand, load

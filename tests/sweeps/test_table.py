@@ -13,9 +13,8 @@ import pytest
 from mmdgan.core.errors import ConfigError
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps.folder import Outcome
-from mmdgan.sweeps.published_table import own_cells, published_text
 from mmdgan.sweeps.spec import Sweep, expand
-from mmdgan.sweeps.table import best, csv_text, pivot, table_rows
+from mmdgan.sweeps.table import best, csv_text, own_cells, pivot, published_text, table_rows
 from tests.helpers.command_line import status
 
 

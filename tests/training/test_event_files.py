@@ -10,8 +10,8 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorflow.core.util.event_pb2 import Event
 
-from mmdgan.core.crc import masked_crc
 from mmdgan.core.errors import ConfigError
+from mmdgan.data.records.framing import masked_crc
 from mmdgan.training import tensorboard as monitor_module
 from mmdgan.training.event_files import read_scalars, readable
 from mmdgan.training.tensorboard import Monitor

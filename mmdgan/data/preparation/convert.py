@@ -1,26 +1,43 @@
-"""Converts any source of images to TFRecords with their sidecar: on all cores, restartable, deterministic."""
+"""Converts any source of images to TFRecords with their sidecar: on all cores, restartable, deterministic.
+
+A conversion keeps its files in `.partial` of the data set's folder until all are finished:
+
+    <folder>/.partial/.lock                                     held while a conversion runs
+    <folder>/.partial/<name>-00000-of-00005.tfrecords           finished
+    <folder>/.partial/<name>-00000-of-00005.tfrecords.json      its receipt, written after it
+    <folder>/.partial/.<name>-00001-of-00005.<...>.partial.tfrecords    being written
+
+At the end the files move to the folder, then the sidecar is written there, then `.partial` is removed. Wherever this
+is interrupted, the same conversion continues from there.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
 import math
+import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mmdgan.core.errors import DataError
+from mmdgan.core.files import atomic, sync, write_text
+from mmdgan.core.lock import FolderLock
 from mmdgan.core.progress import Say, Ticker, log
 from mmdgan.core.text import duration, readable_bytes
 from mmdgan.core.versions import VERSION
 from mmdgan.core.workers import available_cores, run_jobs
 from mmdgan.data.catalog import DataInfo
-from mmdgan.data.preparation.geometry import Geometry
-from mmdgan.data.preparation.shards import Receipt, ShardJob, join_pieces, kept_receipt, make_shard
-from mmdgan.data.preparation.staging import Staging
-from mmdgan.data.sidecar import Sidecar, sidecar_path
-from mmdgan.data.sources.base import ImageSource
+from mmdgan.data.preparation.geometry import BrokenImage, Geometry, load_image
+from mmdgan.data.sidecar import Shard, Sidecar, Skipped, sidecar_path
+from mmdgan.data.sources.base import ImageSource, Item, Part
 
 SHARD_BYTES = 32 * 2**20  # of images in a file, approximately; the number of files does not depend on the machine
 JOBS = 128  # at least, in a long conversion, so that all cores have work to the end
@@ -32,6 +49,15 @@ _WORKER_KILLED = (
     "happens again"
 )
 _RECORD_OVERHEAD = 64  # bytes of a record around its image, at most
+RECEIPT_FORMAT = 2
+_BLOCK = 2**20
+_AGAIN = "fix that and run the same command again; it continues from there"
+_REMEDY = "fix it or take it out, or have all broken images left out and listed with --skip_broken"
+FOLDER = ".partial"
+_BEING_WRITTEN = (".*.partial.*", "*.part")  # the second one by version 0.1
+_OWN = (".tfrecords", ".json")
+# Workers whose parent was killed hold the lock until they have noticed it.
+_PATIENCE_SECONDS = 3.0
 
 
 def convert(
@@ -248,3 +274,246 @@ class _Meter:
         rate = (self._done - self._before) / max(self._ticker.elapsed, 1e-9)
         left = f"{duration((self._total - self._done) / rate)} left" if rate else "time left unknown"
         self._say(f"{self._name}: {self._done:,} of {self._total:,} images, {rate:,.0f} images/s, {left}")
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """What it takes to make one file of records; it can be pickled."""
+
+    file: Path  # the file to write, next to which its receipt is written
+    part: Part  # the images
+    shape: tuple[int, int, int]  # (C, H, W) of each
+    geometry: Geometry  # how they are resized and cropped
+    size: tuple[int, int] | None  # (width, height) that each has before; None for any
+    num_class: int  # 0 without labels
+    options: dict[str, Any]  # how the data set is made, as its sidecar will say
+    skip_broken: bool  # leave broken images out
+
+    def key(self) -> str:
+        """A hexadecimal digest of everything that the file's content depends on."""
+        fields = [RECEIPT_FORMAT, importlib.metadata.version("pillow"), self.part.state(), len(self.part)]
+        fields += [self.shape, dataclasses.astuple(self.geometry), self.size, self.num_class]
+        fields.append(json.dumps(self.options, sort_keys=True))
+        return hashlib.sha256(repr(fields).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A finished file: what it is, what it was made from (`ShardJob.key`), and which images are not in it."""
+
+    key: str
+    shard: Shard
+    skipped: tuple[Skipped, ...] = ()
+
+
+def receipt_path(file: Path) -> Path:
+    """Where the receipt of a file of records is."""
+    return file.with_name(f"{file.name}.json")
+
+
+def make_shard(job: ShardJob, report: Callable[[int], object] = lambda images: None) -> Receipt:
+    """Writes one file of records and its receipt; neither has its name before it is complete and on the disk.
+
+    Args:
+        job: What to do.
+        report: Called with 1 after each image.
+
+    Raises:
+        DataError: An image is broken and not to be skipped, or a file cannot be read or written.
+    """
+    from mmdgan.data.records.writer import ShardWriter
+
+    skipped, count = [], 0
+    try:
+        key = job.key()
+        with atomic(job.file) as partial, ShardWriter(partial) as writer:
+            for item in job.part.items():
+                count += 1
+                if count > len(job.part):
+                    break
+                try:
+                    writer.write(load_image(item, job.geometry, job.shape, job.size), _label(item, job.num_class))
+                except BrokenImage as error:
+                    if not job.skip_broken:
+                        raise DataError(f"{item.name} {error.reason}; {_REMEDY}.") from error
+                    skipped.append(Skipped(item.name, error.reason))
+                report(1)
+            if count != len(job.part):
+                raise DataError(f"The source gave another number of images than the {len(job.part)} that it announced.")
+        return _written(job.file, Receipt(key, writer.shard(job.file.name), tuple(skipped)))
+    except OSError as error:
+        raise DataError(f"The images for {job.file} cannot be read or written ({error}); {_AGAIN}.") from error
+
+
+def join_pieces(job: ShardJob, pieces: Sequence[ShardJob], receipts: Sequence[Receipt]) -> Receipt:
+    """Joins the files of other jobs, and removes them: makes the same file as its own job would.
+
+    Args:
+        job: The job whose file is to be made.
+        pieces: The jobs that were done instead, in the order of their images.
+        receipts: Their receipts.
+
+    Raises:
+        DataError: A file cannot be read or written.
+    """
+    digest, size = hashlib.sha256(), 0
+    try:
+        with atomic(job.file) as partial, open(partial, "wb") as stream:
+            for piece in pieces:
+                for block in _blocks(piece.file):
+                    digest.update(block)
+                    size += stream.write(block)
+        shard = Shard(job.file.name, sum(receipt.shard.count for receipt in receipts), size, digest.hexdigest())
+        skipped = tuple(image for receipt in receipts for image in receipt.skipped)
+        receipt = _written(job.file, Receipt(job.key(), shard, skipped))
+        for piece in pieces:
+            receipt_path(piece.file).unlink()
+            piece.file.unlink()
+    except OSError as error:
+        raise DataError(f"{job.file} cannot be written ({error}); {_AGAIN}.") from error
+    return receipt
+
+
+def kept_receipt(job: ShardJob, folder: Path) -> Receipt | None:
+    """The receipt of a file that need not be made again, because it is what `make_shard` would make.
+
+    Args:
+        job: The job whose file is to be made.
+        folder: Where files go at the end: an interrupted conversion may have moved this one already.
+
+    Returns:
+        None if there is no receipt, or the file is not as it says, or was made from something else.
+    """
+    try:
+        content = json.loads(receipt_path(job.file).read_text(encoding="utf-8"))
+        skipped = tuple(Skipped(**entry) for entry in content["skipped"])
+        receipt = Receipt(content["key"], Shard(**content["shard"]), skipped)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if receipt.key != job.key() or (receipt.skipped and not job.skip_broken):
+        return None
+    file = job.file if job.file.is_file() else folder / job.file.name
+    return receipt if _is_whole(file, receipt.shard) else None
+
+
+def _written(file: Path, receipt: Receipt) -> Receipt:
+    write_text(receipt_path(file), json.dumps(dataclasses.asdict(receipt), indent=1) + "\n")
+    return receipt
+
+
+def _blocks(file: Path) -> Iterator[bytes]:
+    with open(file, "rb") as stream:
+        while block := stream.read(_BLOCK):
+            yield block
+
+
+def _label(item: Item, num_class: int) -> int | None:
+    if num_class == 0 and item.label is None:
+        return None
+    if item.label is None or not 0 <= item.label < num_class:
+        raise BrokenImage(f"has label {item.label} where there are {num_class or 'no'} classes")
+    return int(item.label)
+
+
+def _is_whole(file: Path, shard: Shard) -> bool:
+    try:
+        if file.stat().st_size != shard.bytes:
+            return False
+        digest = hashlib.sha256()
+        for block in _blocks(file):
+            digest.update(block)
+        return digest.hexdigest() == shard.sha256
+    except OSError:
+        return False
+
+
+class Staging(FolderLock):
+    """The folder `.partial`, locked within a `with` block.
+
+    When the block ends, files that are being written are removed; finished files and their receipts stay, if there
+    are any.
+
+    Attributes:
+        folder: Where the files go at the end.
+        path: Where they are until then.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing is touched yet."""
+        self.folder = folder
+        done = "written" if folder.exists() else "made"
+        super().__init__(
+            folder / FOLDER,
+            busy="Another process{holder} is converting a data set into {path.parent}: wait until it ends.",
+            unwritable=f"The folder {{path.parent}} cannot be {done} ({{reason}}): name another one with --data_root.",
+            error=DataError,
+            patience=_PATIENCE_SECONDS,
+        )
+
+    def __enter__(self) -> Staging:
+        """Takes the lock; DataError if the folder cannot be written, or another process is converting into it."""
+        super().__enter__()
+        self._remove_unfinished()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.path.is_dir():
+            self._remove_unfinished()
+            if not any(self.path.glob("*.json")):
+                self.remove()
+        super().__exit__(*error)
+        for folder in (self.path, self.folder):
+            with contextlib.suppress(OSError):  # it holds something
+                folder.rmdir()
+
+    def finish(self, sidecar: Sidecar) -> None:
+        """Moves the files of a sidecar to the folder and writes it there; files in their way are kept.
+
+        Raises:
+            DataError: The folder cannot be written.
+        """
+        try:
+            _keep_old(sidecar_path(self.folder, sidecar.name))
+            for shard in sidecar.shards:
+                finished = self.path / shard.file
+                if finished.exists():  # else an earlier attempt has moved it
+                    _keep_old(self.folder / shard.file)
+                    finished.replace(self.folder / shard.file)
+            sync(self.folder)
+            sidecar.write(self.folder)
+            self.remove()
+        except OSError as error:
+            raise DataError(
+                f"The folder {self.folder} cannot be written ({error}): fix that and run the same command again; it "
+                "continues from there."
+            ) from error
+
+    def remove(self) -> None:
+        """Removes all files of conversions; other files that are there stay."""
+        for path in self.path.iterdir():
+            if path.name.endswith(_OWN):
+                path.unlink()
+        (self.path / "lock").unlink(missing_ok=True)  # of version 0.1
+
+    def _remove_unfinished(self) -> None:
+        for pattern in _BEING_WRITTEN:
+            for path in self.path.glob(pattern):
+                path.unlink(missing_ok=True)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Removes `.partial` of a finished data set, which a conversion killed in its last moment leaves behind."""
+    if (folder / FOLDER).is_dir() and os.access(folder, os.W_OK):
+        with Staging(folder) as staging:
+            staging.remove()
+
+
+def _keep_old(path: Path) -> None:
+    """Renames a file that is in the way to a free name: `<name>.old`, or `<name>.old2` and so on."""
+    if not path.exists():
+        return
+    number, old = 1, path.with_name(f"{path.name}.old")
+    while old.exists():
+        number += 1
+        old = path.with_name(f"{path.name}.old{number}")
+    path.rename(old)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,8 @@ from mmdgan.core.errors import ConfigError, DataError
 from mmdgan.core.progress import Say, log
 from mmdgan.data import sources
 from mmdgan.data.catalog import CATALOG, DataInfo, info, unfinished
-from mmdgan.data.preparation import matching
 from mmdgan.data.preparation.geometry import BrokenImage, Geometry, is_grey, shape_of
-from mmdgan.data.sidecar import Sidecar, read_sidecar
+from mmdgan.data.sidecar import Origin, Sidecar, read_sidecar
 from mmdgan.data.sources.base import ImageSource, Item, PrepareOptions, Request
 
 _OWN = ("folder", "tfds")
@@ -127,7 +127,7 @@ def _request(what: str, options: PrepareOptions) -> Request:
     name, split = options.name, options.split
     kind, _, place = what.rpartition(":") if ":" not in what else what.partition(":")
     if kind == "tfds":
-        place = matching.tfds_name(place)
+        place = tfds_name(place)
     if kind == "folder" and name is None:
         proposal = _as_name(Path(place).expanduser().absolute().name) or "mine"
         raise ConfigError(f"a folder's images need a name of their own; give --name, such as --name={proposal}.")
@@ -226,10 +226,10 @@ def _check_only_named(what: str, options: PrepareOptions) -> None:
 
 def _already(sidecar: Sidecar, data_root: Path, say: Say) -> Sidecar:
     """The data set that is there, once its files are found complete."""
-    from mmdgan.data.preparation.staging import clear_leftovers
+    from mmdgan.data.preparation.convert import clear_leftovers
 
     folder = data_root / sidecar.name
-    matching.check_files(sidecar, folder)
+    check_files(sidecar, folder)
     clear_leftovers(folder)
     images = f"{sidecar.count:,} image{'s' * (sidecar.count != 1)}"
     say(f"{sidecar.name} is in {folder} already: {images}, made from {sidecar.origin}")
@@ -239,11 +239,11 @@ def _already(sidecar: Sidecar, data_root: Path, say: Say) -> Sidecar:
 def _check_same(request: Request, geometry: Geometry, channels: int, sidecar: Sidecar, folder: Path) -> None:
     """Raises a DataError when the data set that is there was made from something else, or otherwise."""
     wanted = _made(request, geometry, request.labels) | ({"channels": channels} if channels else {})
-    matching.check_options(wanted, sidecar, folder)
+    check_options(wanted, sidecar, folder)
     if request.source is not None:
-        same = matching.is_from(sidecar, Path(request.source), request)
+        same = is_from(sidecar, Path(request.source), request)
     else:  # any origin will do for a catalogue set without --source
-        same = not _is_own(request) or matching.is_from_tfds(sidecar.origin, request.info.tfds)
+        same = not _is_own(request) or is_from_tfds(sidecar.origin, request.info.tfds)
     if not same:
         raise DataError(
             f"The records in {folder} were made from {sidecar.origin} ({sidecar.origin.files:,} files, "
@@ -301,3 +301,80 @@ def _spread(source: ImageSource) -> Iterator[Item]:
     for look in range(looks):
         start = look * source.count // looks
         yield from source.part(start, start + 1).items()
+
+
+def check_files(sidecar: Sidecar, folder: Path) -> None:
+    """Raises a DataError when a file of a data set is missing or has another size; no file is read."""
+    for shard in sidecar.shards:
+        file = folder / shard.file
+        size = file.stat().st_size if file.is_file() else None
+        if size is None or shard.bytes not in (None, size):
+            fault = "is missing" if size is None else f"has {size:,} bytes where {shard.bytes:,} are expected"
+            raise DataError(f"{file} {fault}: move {folder} aside and make the data set again.")
+
+
+def check_options(wanted: Mapping[str, Any], sidecar: Sidecar, folder: Path) -> None:
+    """Raises a DataError when a data set was made otherwise.
+
+    Args:
+        wanted: The options that its sidecar should have; "labels" may be "auto", which matches any.
+        sidecar: The data set's sidecar.
+        folder: The data set's folder.
+    """
+    labels = "source" if sidecar.labels else "none"
+    made = {**wanted, "labels": labels, "channels": sidecar.shape[0], **sidecar.options}
+    for option, value in wanted.items():
+        if made[option] != value and (option, value) != ("labels", "auto"):
+            raise DataError(
+                f"The records in {folder} have {option} {_text(made[option])}, not {_text(value)}: move {folder} aside "
+                "to make it again, or give this one another --name."
+            )
+
+
+def is_from(sidecar: Sidecar, path: Path, request: Request) -> bool:
+    """Whether a data set was made from the source at a path, as it is now; if it is gone, whether it was there."""
+    path = path.expanduser()
+    if str(path.resolve()) != sidecar.origin.path:
+        return False
+    if not path.exists():
+        return True
+    found = sources.find(path, request).origin
+    return (found.files, found.bytes) == (sidecar.origin.files, sidecar.origin.bytes)
+
+
+def is_from_tfds(origin: Origin, name: str) -> bool:
+    """Whether a data set was made from NAME[/CONFIG][:VERSION] of TensorFlow Datasets."""
+    parts: Any = re.fullmatch(r"(.*?)(?::([\d.*]+))?", tfds_name(name))  # which every name matches
+    made, _, version = origin.path.rpartition("/")
+    wanted = parts[1].split("/")
+    return made.split("/")[: len(wanted)] == wanted and fnmatch.fnmatch(version, parts[2] or "*")
+
+
+def tfds_name(text: str) -> str:
+    """A name as TensorFlow Datasets spells it: it takes `OxfordFlowers102` for `oxford_flowers102`."""
+    name = re.split("[/:]", text, maxsplit=1)[0]
+    snake = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)).lower()
+    return snake + text[len(name) :]
+
+
+def check_origin(source: str | Path, sidecar: Sidecar, folder: Path) -> None:
+    """Raises a DataError when records were made from another source than the one that is named now."""
+    origin, options = sidecar.origin, sidecar.options
+    request = Request(
+        CATALOG.get(options.get("data", sidecar.name)) or DataInfo(sidecar.name, sidecar.shape),
+        split=options.get("split", "train"),
+        labels=options.get("labels", "auto"),
+        attributes=tuple(options.get("attributes", ())),
+        mapping=Path(options["mapping"]) if "mapping" in options else None,
+    )
+    if not is_from(sidecar, Path(source), request):
+        raise DataError(
+            f"The records in {folder} were made from {origin} ({origin.files:,} files, {origin.bytes:,} bytes), not "
+            f"from {source} as it is now: leave the source out to use them, or move {folder} aside to convert again."
+        )
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return (" x " if all(isinstance(part, int) for part in value) else ", ").join(map(str, value))
+    return "none" if value is None else str(value)

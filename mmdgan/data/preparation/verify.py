@@ -17,7 +17,7 @@ import numpy as np
 from mmdgan.core.errors import DataError
 from mmdgan.core.progress import Say, Ticker, log
 from mmdgan.core.text import duration
-from mmdgan.data.preparation.staging import FOLDER
+from mmdgan.data.preparation.convert import FOLDER
 from mmdgan.data.records.example import Layout
 from mmdgan.data.records.framing import (
     REMEDY,

@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 
-from mmdgan.core.crc import masked_crc
 from mmdgan.core.errors import DataError
 
 HEAD = 12  # bytes of a frame before the data
@@ -26,6 +26,8 @@ REMEDY = "get the file again or convert the data set again"
 _SPAN = 2**20  # bytes that are read at once, unless one record is longer
 _GAP = 2**16  # unwanted bytes between two records that are read rather than skipped
 _PROBES = 64
+
+_MASK_DELTA = 0xA282EAD8
 
 
 class RecordError(DataError):
@@ -278,3 +280,15 @@ def _read(file: int, start: int, stop: int) -> bytes:
             break
         found += more
     return found
+
+
+def masked_crc(data: bytes | np.ndarray) -> int:
+    """The checksum of the TFRecord format: CRC-32C (RFC 3720), rotated by 15 bits, plus a constant."""
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
+
+
+def masked_crcs(rows: Iterable[np.ndarray], count: int) -> np.ndarray:
+    """The checksums uint32 (count,) of as many rows of bytes."""
+    crcs = np.fromiter(map(google_crc32c.value, rows), np.uint32, count)
+    return (crcs >> np.uint32(15) | crcs << np.uint32(17)) + np.uint32(_MASK_DELTA)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mmdgan.core.crc import masked_crcs
 from mmdgan.core.errors import DataError
 from mmdgan.core.progress import Say, Ticker, log
 from mmdgan.data.records.example import Layout
@@ -26,6 +25,7 @@ from mmdgan.data.records.framing import (
     corrupt,
     guess,
     head,
+    masked_crcs,
     read_pieces,
     read_record,
     read_rows,

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import io
 import json
+import mmap
 import os
 import shutil
 import time
@@ -20,10 +21,9 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from mmdgan.core.lazy import np
 from mmdgan.core.progress import Say, Ticker, log
 
 if TYPE_CHECKING:
@@ -280,3 +280,21 @@ def _cache_errors() -> Iterator[None]:
         yield
     except OSError as error:
         raise _CacheError(error.strerror or str(error)) from error
+
+
+def release(array: np.ndarray) -> None:
+    """Gives the pages of a memory-mapped array back to the system, which reads them again when they are needed.
+
+    Without it, a pass over a file of features leaves all of it in memory. Does nothing to other arrays, to those that
+    may be written to (whose changes may be nowhere else), and where the system has no such call.
+
+    Args:
+        array: A `numpy.memmap` of mode "r", a part or a view of one, or any array.
+    """
+    if array.flags.writeable:
+        return
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)

@@ -19,8 +19,7 @@ import tensorflow as tf
 from mmdgan.core.errors import MetricError
 from mmdgan.core.files import atomic
 from mmdgan.core.progress import Say, Ticker, log
-from mmdgan.metrics.features.extractor import Extractor, digest_arrays
-from mmdgan.metrics.features.resizing import METHODS, check_method, resize_images
+from mmdgan.metrics.features.extractor import METHODS, Extractor, check_method, digest_arrays, resize_images
 
 if TYPE_CHECKING:
     import keras
@@ -68,7 +67,7 @@ class ClassifierFeatures(Extractor):
             data: Labelled images.
             folder: Where the trained weights are stored.
             label: As above.
-            resize: A method of `resizing` for the images that are scored; None for antialiased bilinear, which the
+            resize: One of `METHODS` for the images that are scored; None for antialiased bilinear, which the
                 classifier is trained with in any case.
             say: Takes one sentence at a time.
         """

@@ -28,8 +28,7 @@ from mmdgan.core.errors import MetricError
 from mmdgan.core.files import literal
 from mmdgan.core.progress import Say
 from mmdgan.core.text import first_line
-from mmdgan.metrics.features.extractor import Extractor
-from mmdgan.metrics.features.resizing import METHODS, check_method, resize_images
+from mmdgan.metrics.features.extractor import METHODS, Extractor, check_method, resize_images
 
 SIDE = 299
 INPUT, LOGITS, POOL = "Mul", "logits", "pool_3"
@@ -51,7 +50,7 @@ class InceptionFeatures(Extractor):
 
         Args:
             path: A frozen graph (.pb), an archive of one or of a SavedModel (.tar.gz), or a SavedModel folder.
-            resize: The method of `resizing` that brings images to 299x299; None for "legacy".
+            resize: One of `METHODS`, which brings images to 299x299; None for "legacy".
 
         Raises:
             MetricError: The file is not such a graph, or there is no such method.

@@ -25,8 +25,14 @@ import tensorflow as tf
 
 from mmdgan.core.errors import MetricError
 from mmdgan.core.text import closest, first_line
-from mmdgan.metrics.features.extractor import Extractor, digest_arrays, download_timeout
-from mmdgan.metrics.features.resizing import METHODS, check_method, resize_images
+from mmdgan.metrics.features.extractor import (
+    METHODS,
+    Extractor,
+    check_method,
+    digest_arrays,
+    download_timeout,
+    resize_images,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -47,7 +53,7 @@ class KerasFeatures(Extractor):
 
         Args:
             what: "keras:NAME", "keras:PATH", "dinov2", "clip" or "hub:PRESET", as above.
-            resize: The method of `resizing` that brings images to the network's size; None for "clean".
+            resize: One of `METHODS`, which brings images to the network's size; None for "clean".
 
         Raises:
             MetricError: There is no such network, or its inputs or outputs have another form.

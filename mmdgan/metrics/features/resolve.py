@@ -38,7 +38,7 @@ def resolve(
             looked for in `data_root`/inception, then at tensorflow-gan's own address.
         classifier_data: Name of a labelled data set to train the classifier on; None for `data` itself.
         data_root: Folder of all data sets.
-        resize: A method of `resizing`: "legacy", "tfgan" or "clean". None for the usual one: "legacy" for inception,
+        resize: "legacy", "tfgan" or "clean". None for the usual one: "legacy" for inception,
             "clean" for Keras networks, antialiased bilinear for the classifier.
         say: Takes one sentence at a time.
 
@@ -49,7 +49,7 @@ def resolve(
         MetricError: The choice is unknown, a network is missing or broken, or the data have no labels.
     """
     if resize is not None:
-        from mmdgan.metrics.features.resizing import check_method
+        from mmdgan.metrics.features.extractor import check_method
 
         check_method(resize)
     kind, _, network = features.partition(":")

@@ -13,8 +13,8 @@ from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np, tf
 from mmdgan.metrics.context import Context, Facts, Side
 from mmdgan.metrics.features import tfgan
+from mmdgan.metrics.features.cache import release
 from mmdgan.metrics.intervals import Interval, around
-from mmdgan.metrics.memmap import release
 from mmdgan.metrics.moments import BLOCK_ROWS, Moments, unknown_of_statistics
 from mmdgan.metrics.records import make_record
 from mmdgan.metrics.registry import LOWER, Metric, Score, register

@@ -31,7 +31,7 @@ class Aids:
         ema: Decay of the average of the generator's weights (`mmdgan.training.aids.ema`), in (0, 1); None: no average.
         augment: Random changes of the images that the critic sees: some of `KINDS`.
         ada: Target of the overfitting measure that adapts the probability of these changes
-            (`mmdgan.training.aids.ada`), in (0, 1); None: each change always applies.
+            (`mmdgan.training.aids.augment`), in (0, 1); None: each change always applies.
         ada_images: Number of real images over which that probability can go from 0 to 1.
         instance_noise: (sigma, steps): Gaussian noise on the images that the critic sees, whose standard deviation
             falls linearly from sigma to 0 over so many steps; None: no noise.

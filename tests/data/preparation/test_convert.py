@@ -18,7 +18,7 @@ from mmdgan.core.files import write_text
 from mmdgan.data import sidecar as sidecar_module
 from mmdgan.data.catalog import DataInfo
 from mmdgan.data.open import open_data
-from mmdgan.data.preparation import convert as convert_module, shards, staging
+from mmdgan.data.preparation import convert as convert_module, convert as shards, convert as staging
 from mmdgan.data.preparation.convert import convert
 from mmdgan.data.preparation.geometry import Geometry
 from mmdgan.data.preparation.verify import verify

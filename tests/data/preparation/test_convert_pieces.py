@@ -9,9 +9,8 @@ import pytest
 from mmdgan.core.errors import DataError
 from mmdgan.data.catalog import DataInfo
 from mmdgan.data.preparation import convert as convert_module
-from mmdgan.data.preparation.convert import convert
+from mmdgan.data.preparation.convert import convert, join_pieces
 from mmdgan.data.preparation.geometry import Geometry
-from mmdgan.data.preparation.shards import join_pieces
 from mmdgan.data.sidecar import Skipped
 from mmdgan.data.sources.base import Request
 from mmdgan.data.sources.folders import find

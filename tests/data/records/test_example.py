@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from mmdgan.core.crc import masked_crc, masked_crcs
 from mmdgan.data.records.example import Layout, encode
-from mmdgan.data.records.framing import FRAME, HEAD, framed, head
+from mmdgan.data.records.framing import FRAME, HEAD, framed, head, masked_crc, masked_crcs
 from tests.helpers import handmade
 
 LABELS = [None, 0, 1, 127, 128, 300, 2**31, 2**63 - 1, -1, -128, -(2**63)]

@@ -17,7 +17,7 @@ from mmdgan.core.errors import DataError
 from mmdgan.core.files import decoded
 from mmdgan.data.sources import folders
 from mmdgan.data.sources.archives import recognise
-from mmdgan.metrics.opened_sets import FolderSet
+from mmdgan.metrics.comparison import FolderSet
 from tests.helpers import handmade, handmade_archives as made
 
 PICTURES = handmade.images(6, shape=(3, 8, 8))

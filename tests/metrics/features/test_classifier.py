@@ -12,7 +12,7 @@ from mmdgan.core.errors import MetricError
 from mmdgan.data import ImageData
 from mmdgan.metrics.features import classifier
 from mmdgan.metrics.features.classifier import ClassifierFeatures
-from mmdgan.metrics.features.resizing import resize_images
+from mmdgan.metrics.features.extractor import resize_images
 
 
 def make_data(count=240, side=8, name="stripes", groups=None):

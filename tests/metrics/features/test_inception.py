@@ -14,8 +14,8 @@ import tensorflow as tf
 from mmdgan.core import progress
 from mmdgan.core.errors import MetricError
 from mmdgan.metrics.features import inception
+from mmdgan.metrics.features.extractor import resize_images
 from mmdgan.metrics.features.inception import InceptionFeatures, fetch_graph, find_graph
-from mmdgan.metrics.features.resizing import resize_images
 
 WEIGHTS = np.random.default_rng(3).normal(size=(12, 5)).astype(np.float32)
 

@@ -14,8 +14,8 @@ from mmdgan.core.errors import MetricError
 from mmdgan.metrics.context import EvaluateOptions, Facts
 from mmdgan.metrics.evaluate import check
 from mmdgan.metrics.features import keras as keras_features
+from mmdgan.metrics.features.extractor import resize_images
 from mmdgan.metrics.features.keras import KerasFeatures
-from mmdgan.metrics.features.resizing import resize_images
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 12, 12, 3), dtype=np.uint8)
 

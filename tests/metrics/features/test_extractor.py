@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from mmdgan.core.errors import MetricError
-from mmdgan.metrics.features.resizing import METHODS, check_method, resize_images
+from mmdgan.metrics.features.extractor import METHODS, check_method, resize_images
 
 
 def _images(height=11, width=17, channels=3, count=2):
