@@ -147,10 +147,10 @@ def _evaluate_run(folder: RunFolder, options: EvaluateFlags) -> None:
         for step in steps:
             generator, _ = folder.load_generator(step, options.ema)
             records = of_weights(scorer.score(generator, step, options.repeats), weights)
-            written = folder.append(step, "evaluate", records)
             heading = f"After step {step:,}:\n" if len(steps) > 1 else ""
             print(f"{heading}{format_table(records)}")
             _write(options.out, records)
+            written = _recorded(folder, step, records, options.out)
         if written is not None:
             _show_scores(folder, experiment.tags)
             print(f"written to {written}")
@@ -308,6 +308,20 @@ def _write(path: str | None, records: Sequence[dict]) -> None:
     with _writing(path):
         append_jsonl(path, records)
     print(f"written to {path}")
+
+
+def _recorded(folder: RunFolder, step: int, records: list[dict[str, Any]], out: str | None) -> Path | None:
+    """Appends scores to the run's; of a run that cannot be written they are kept in `out`."""
+    try:
+        return folder.append(step, "evaluate", records)
+    except OSError as error:
+        reason = f"{folder.metrics_file} cannot be written ({error.strerror or error})"
+        if out is None:
+            raise ConfigError(
+                f"{reason}, so the scores above are not recorded; --out FILE.jsonl keeps them."
+            ) from error
+        print(f"not written to the run: {reason}")
+        return None
 
 
 @contextlib.contextmanager

@@ -44,7 +44,12 @@ from mmdgan.training.signals import WorkerLost
 
 BAD_USE, DIVERGED, LOST, SIGNALLED = 2, 3, 75, 128
 
-_STORAGE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG))
+_STORAGE = frozenset(
+    (
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG),
+        *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR),
+    )
+)
 """Operating system errors reported without a traceback."""
 
 
@@ -173,8 +178,8 @@ def _status(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) ->
             return BAD_USE
         if error.errno not in _STORAGE:
             raise
-        where = f" {error.filename}" if error.filename else ""
-        _explain(f"mmdgan:{where} cannot be written or read ({error.strerror}); fix that, then {_same_command()}")
+        where = error.filename or "the output"
+        _explain(f"mmdgan: {where} cannot be written or read ({error.strerror}); fix that, then {_same_command()}")
         return BAD_USE
     except Exception as error:
         status = _training_status(error)

@@ -150,6 +150,11 @@ def is_named_as_file(path: str | os.PathLike) -> bool:
     return bool(re.fullmatch(r"\.(?!v?\d+$)\w{1,12}", path.suffix)) and not path.is_dir()
 
 
+def is_name(text: str) -> bool:
+    """Whether a file or folder may be called so: no slashes, not dots alone, with room for endings (200 bytes)."""
+    return 0 < len(text.encode(errors="replace")) < 200 and not set(text) & set("/\\\0") and text.strip(" .") != ""
+
+
 def sync(path: Path) -> None:
     """Makes the content of a file, or the names of a folder's files, durable."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmdgan.core.errors import DataError
+from mmdgan.core.files import is_name
 from mmdgan.core.text import command, nearest
 from mmdgan.data.sidecar import Sidecar, read_sidecar, sidecar_path
 
@@ -172,7 +173,7 @@ def info(name: str, data_root: str | Path = "Data") -> DataInfo:
             f"{name} must be converted before it can be used: "
             f"{command('prepare', name, '--name', 'NAME', '--size', 'SIZE')}, then --data NAME."
         )
-    sidecar = read_sidecar(Path(data_root) / name, name) if _is_file_name(name) and name != "sample" else None
+    sidecar = read_sidecar(Path(data_root) / name, name) if is_name(name) and name != "sample" else None
     if sidecar is not None:
         return _described(sidecar)
     if name not in CATALOG:
@@ -192,7 +193,7 @@ def info(name: str, data_root: str | Path = "Data") -> DataInfo:
 def unfinished(name: str, data_root: str | Path = "Data") -> bool:
     """Whether a conversion of this data set was interrupted or is running."""
     folder = Path(data_root) / name
-    return _is_file_name(name) and (folder / ".partial").is_dir() and not sidecar_path(folder, name).is_file()
+    return is_name(name) and (folder / ".partial").is_dir() and not sidecar_path(folder, name).is_file()
 
 
 def loose_records(entry: DataInfo, data_root: str | Path) -> list[Path]:
@@ -206,10 +207,6 @@ def loose_records(entry: DataInfo, data_root: str | Path) -> list[Path]:
     for pattern in entry.legacy:
         files = files or sorted(root.glob(pattern))
     return files
-
-
-def _is_file_name(name: str) -> bool:
-    return 0 < len(name.encode(errors="replace")) < 200 and not set(name) & set("/\\\0") and name not in (".", "..")
 
 
 def _described(sidecar: Sidecar) -> DataInfo:

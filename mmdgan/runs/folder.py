@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import tempfile
@@ -149,6 +150,13 @@ class RunFolder:
                 "to start from scratch (the earlier run is moved aside), or another --run_name."
             )
 
+    def check_writable(self) -> None:
+        """Checks, without writing, that the directory could be made or written; ConfigError if not."""
+        place = next(place for place in (self.path, *self.path.absolute().parents) if place.exists())
+        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+            reason = os.strerror(errno.EACCES if place.is_dir() else errno.ENOTDIR)
+            raise self._unwritable("the run directory", self.path, reason)
+
     def prepare(self, config: Mapping[str, Any], restart: bool, say: Say = log) -> None:
         """Makes the directory and config.json; `restart` first moves an existing one to `<path>-old-<n>`."""
         if restart and self.path.exists() and any(file.name != LOCK for file in self.path.iterdir()):
@@ -165,10 +173,7 @@ class RunFolder:
                 place.open("ab").close()
         except OSError as error:
             what = "the run directory" if place == self.path else "a part of the run directory,"
-            raise ConfigError(
-                f"{what} {place} cannot be written ({error.strerror or error}); give another "
-                "--results, or train a copy of the run."
-            ) from error
+            raise self._unwritable(what, place, error.strerror or str(error)) from error
 
     def forget_after(self, step: int) -> None:
         """Removes the grids of later rounds and marks their scores as abandoned, because training goes back to a step.
@@ -182,10 +187,12 @@ class RunFolder:
                 if grid.stem.isdecimal() and int(grid.stem) > step:
                     grid.unlink()
         except OSError as error:
-            raise ConfigError(
-                f"the run directory {self.path} cannot be written ({error.strerror or error}); give another "
-                "--results, or train a copy of the run."
-            ) from error
+            raise self._unwritable("the run directory", self.path, error.strerror or str(error)) from error
+
+    @staticmethod
+    def _unwritable(what: str, place: Path, reason: str) -> ConfigError:
+        remedy = "give another --results, or train a copy of the run."
+        return ConfigError(f"{what} {place} cannot be written ({reason}); {remedy}")
 
     def _move_aside(self) -> Path:
         number = 1

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from mmdgan import data, design
 from mmdgan.core.devices import check_batch, check_devices, visible_devices
-from mmdgan.core.errors import ConfigError, DesignError
+from mmdgan.core.errors import CheckpointError, ConfigError, DesignError
+from mmdgan.core.files import is_name
 from mmdgan.core.lock import is_locked
 from mmdgan.core.options import check_limits, defaults, rebased
 from mmdgan.core.text import format_value, nearest
@@ -126,14 +127,30 @@ class Plan:
         return mode
 
     def refusal(self) -> str | None:
-        """Why training would be refused because of what is in the folder; None if it would start."""
+        """Why training would be refused because of what is in the folder, or of weights; None if it would start."""
         try:
             self.check_folder()
             self.cache_mode()
-        except ConfigError as error:
+            if self.experiment.restart or not self.folder.steps():
+                self._check_weights()
+            self.folder.check_writable()
+        except (CheckpointError, ConfigError) as error:
             return str(error)
         path = self.folder.path
         return f"another process is training in {path}; wait until it ends." if is_locked(path) else None
+
+    def _check_weights(self) -> None:
+        """Checks that the weights to begin with are there; which layers they fit is seen when TensorFlow is there."""
+        from mmdgan.networks import weights
+        from mmdgan.runs.pretrained import open_folder
+
+        e = self.experiment
+        if e.critic_weights is not None:
+            weights.read(e.critic_weights, self.critic)
+        if e.init is not None and e.init.lower().endswith(".npz"):
+            weights.read_all(e.init)
+        elif e.init is not None:
+            open_folder(e.init).find_step(None)
 
     def describe(self) -> str:
         """The resolved configuration, one field per line, as flags take the values."""
@@ -173,10 +190,10 @@ class Plan:
         }
 
     def _what_becomes_of_the_folder(self, refusal: str | None) -> str:
+        if not self.folder.config_file.is_file():
+            return "new" if refusal is None else "new: the run would be refused"
         if refusal is not None:
             return "exists: the run would be refused"
-        if not self.folder.config_file.is_file():
-            return "new"
         return "exists: it would be moved aside" if self.experiment.restart else "exists: the run would be resumed"
 
     def _where_data(self) -> str:
@@ -381,8 +398,10 @@ def _check_fields(e: Experiment) -> None:
         raise ConfigError(f"seed is {e.seed}; give a whole number from 0 to {2**32 - 1}.")
     if min(e.grid) < 1:
         raise ConfigError(f"grid is {format_value(e.grid)}; give rows,columns of at least 1 each.")
-    if e.run_name is not None and (e.run_name.strip(" .") == "" or set(e.run_name) & set("/\\\0")):
-        raise ConfigError(f"run_name is {e.run_name!r}; give a folder's name without slashes, not dots alone.")
+    if e.run_name is not None and not is_name(e.run_name):
+        raise ConfigError(
+            f"run_name is {e.run_name!r}; give a folder's name without slashes, not dots alone, under 200 bytes."
+        )
     periods = e.imbalanced_update
     if periods not in (None, "dynamic") and (isinstance(periods, str) or len(periods) != 2 or min(periods) != 1):
         raise ConfigError(f"imbalanced_update is {format_value(periods)}; give p_dis,p_gen, one of them 1, or dynamic.")

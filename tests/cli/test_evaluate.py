@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 import shutil
 
 import numpy as np
@@ -226,3 +228,19 @@ def test_evaluate_prints_a_table_and_adds_lines(tiny_run, tmp_path, block_means,
     assert (record["metric"], record["count"], record["seed"]) == ("FD[classifier]", 26, 3)
     text = capsys.readouterr().out
     assert "FD[classifier]" in text and "CS[classifier]" in text and "metrics.jsonl" in text
+
+
+def test_scores_of_a_run_that_cannot_be_written_are_shown(tiny_run, tmp_path, block_means, capsys, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(RunFolder, "append", refuse)
+    argv = ["evaluate", str(tiny_run[1]), "--metrics=fid", "--count=26", "--features=classifier"]
+    assert status(*argv) == program.BAD_USE
+    said = capsys.readouterr()
+    assert "FD[classifier]" in said.out
+    assert "metrics.jsonl cannot be written (Permission denied), so the scores above are not recorded" in said.err
+    assert status(*argv, f"--out={tmp_path / 'scores.jsonl'}") == 0
+    assert "not written to the run" in capsys.readouterr().out
+    record, *_ = map(json.loads, (tmp_path / "scores.jsonl").read_text().splitlines())
+    assert record["metric"] == "FD[classifier]"

@@ -58,6 +58,7 @@ def test_gain_spreads_over_the_critics_layers():
         ({"run_name": ".."}, "run_name is '..'; give a folder's name"),
         ({"run_name": "."}, "run_name is '.'; give a folder's name"),
         ({"run_name": "a/b"}, "run_name is 'a/b'; give a folder's name"),
+        ({"run_name": "é" * 100}, "give a folder's name without slashes, not dots alone, under 200 bytes"),
         ({"grid": (1_000_000, 1_000_000)}, "grid is 1000000,1000000, a picture of .* pixels"),
         ({"grid": (296, 296)}, "grid is 296,296, a picture of 89,718,784 pixels"),
         ({"strategy": "multi_worker", "workers": ("a:1", "b:65536"), "worker_index": 0}, "workers has 'b:65536'"),

@@ -41,7 +41,9 @@ def original(experiment, prefix, score_size=None):
 
 
 def test_the_originals_networks_do_what_they_did(tmp_path):
-    """Images and scores of the golden checkpoint, through a run directory; no images are at hand."""
+    """Images and scores of the golden checkpoint, through a run directory at an odd path; no images are at hand."""
+    tmp_path = tmp_path / "a [b] *c? 50% é"
+    tmp_path.mkdir()
     probe, prefix = golden_data.tf1_probe(), tmp_path / "cifar.ckpt-60"
     write_checkpoint(prefix, golden_data.tf1_checkpoint())
     dictionary = tmp_path / "probe.py"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 
 import pytest
 
 from mmdgan.cli import program
-from mmdgan.core.errors import ConfigError
+from mmdgan.core.errors import CheckpointError, ConfigError
 from mmdgan.core.lock import FolderLock
 from mmdgan.core.options import changed_flags
 from mmdgan.runs.experiment import Experiment
@@ -68,6 +69,29 @@ def test_a_dry_run_refuses_what_the_run_refuses(tiny_run, capsys):
     assert "would be resumed" in longer.dry_run(), "adam has no use for end_lr"
     with FolderLock(path):
         assert f"refused           another process is training in {path}" in experiment.dry_run()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"init": "nowhere"}, "nowhere is no run directory"),
+        ({"init": "nowhere.npz"}, "There is no file of weights nowhere.npz"),
+        ({"init": "pretrained:nothing"}, "there is no pretrained generator 'nothing'"),
+        ({"critic_weights": "nowhere.npz"}, "There is no file of weights nowhere.npz"),
+        ({"results": "file/Results"}, r"the run directory .* cannot be written \(Not a directory\)"),
+    ],
+)
+def test_a_dry_run_looks_for_weights_and_the_right_to_write(tiny_architecture, tmp_path, monkeypatch, changes, reason):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    experiment = Experiment(architecture=tiny_architecture, data="sample", batch_size=8, max_step=1, metrics=())
+    assert experiment.plan().refusal() is None
+    experiment = dataclasses.replace(experiment, **changes)
+    assert re.search(reason, experiment.plan().refusal())
+    assert "(new: the run would be refused)" in experiment.dry_run()
+    with pytest.raises((CheckpointError, ConfigError), match=reason):
+        experiment.run()
+    assert not (tmp_path / "Results").exists()
 
 
 def test_a_run_is_quiet_but_for_the_logger(tiny_run, capfd, caplog):

@@ -120,6 +120,13 @@ def _status(main) -> int:
     return stop.value.code
 
 
+@pytest.mark.parametrize("verb", ["train", "sample", "evaluate", "report", "compare", "export", "interpolate"])
+def test_a_name_too_long_for_the_file_system_is_one_sentence(capsys, verb):
+    assert _status(lambda _: cli.main([verb, "é" * 200])) == cli.BAD_USE
+    said = capsys.readouterr().err
+    assert "(File name too long); fix that" in said and said.count("\n") == 1
+
+
 def test_a_full_disk_in_any_verb_is_one_sentence(capsys):
     def write(_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "metrics.jsonl")
@@ -131,7 +138,7 @@ def test_a_full_disk_in_any_verb_is_one_sentence(capsys):
     )
     assert said.count("\n") == 1
 
-    def defect(_):
+    def defect(_):  # no fault of the user's: with its traceback
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "forgotten")
 
     with pytest.raises(FileNotFoundError):
