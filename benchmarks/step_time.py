@@ -2,6 +2,7 @@
 
     python benchmarks/step_time.py --architecture cifar10/DCGAN --batch_size 64 --steps 20 --peer
     python benchmarks/step_time.py --peers        (our step and PyTorch's loops, in float32 and in bfloat16)
+    python benchmarks/step_time.py --preset wgan_gp/RESNET_32 --loss wasserstein --peers --tasks ours,usual
     python benchmarks/step_time.py --losses rep,fixed_g        (our step with several losses)
     python benchmarks/step_time.py --preset sngan/RESNET_32 --operations        (each convolution by every algorithm)
     python benchmarks/step_time.py --batch_sizes 64,512,2048 --micro_batch 32 --threads 1        (time and memory)
@@ -30,6 +31,16 @@ from machine import describe_machine
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout needs no installation
 
 PARTS = ("forward", "critic backward", "generator backward", "updates")
+GOALS = {
+    "cifar10/DCGAN": 2.2,
+    "stl10/DCGAN": 1.8,
+    "celeba/DCGAN": 1.8,
+    "sngan/RESNET_32": 1.6,
+    "wgan_gp/RESNET_32": 1.6,
+}
+"""Our float32 step over PyTorch's usual loop."""
+GOAL_BF16 = 1.3
+"""Our bfloat16 step over our float32 step, on a CPU with AVX512-BF16."""
 
 
 def main() -> None:
@@ -85,7 +96,7 @@ def run(options: argparse.Namespace) -> None:
         print_several(*measure(tasks, *rounds(options)))
         return
     if options.peers:
-        print_peers(*measure(all_tasks(gen, dis, options, real), *rounds(options)))
+        print_peers(*measure(all_tasks(gen, dis, options, real), *rounds(options)), GOALS.get(options.architecture))
         return
     tasks = our_tasks(architecture, options, real)
     if options.peer:
@@ -114,7 +125,7 @@ def our_step(loss: str, precision: str, options: argparse.Namespace, real) -> Ca
     architecture = design.load_architecture(options.architecture)
     architecture = design.with_score_size(architecture, losses.score_size(loss))
     builders = networks.build_generator, networks.build_discriminator
-    players = [build(architecture, precision=precision) for build in builders]
+    players = [build(architecture, precision=precision, spectral=options.spectral) for build in builders]
     micro_batch = options.micro_batch if options.batch_size > (options.micro_batch or 0) else None
     gan = GanStep(*players, losses.get(loss), 5e-4, 2e-4, micro_batch=micro_batch)
     real = tf.constant(real.transpose(0, 2, 3, 1) if players[1].data_format == "channels_last" else real)
@@ -130,16 +141,27 @@ def all_tasks(gen, dis, options: argparse.Namespace, real) -> dict[str, Callable
 
     torch.set_num_threads(options.threads)
     images = torch.from_numpy(real).float() / 127.5 - 1
-    loss = losses.canonical_name(options.loss)
+    networks = gen, dis, losses.canonical_name(options.loss)
     tasks: dict[str, Callable[[], object]] = {}
     for precision in options.precisions.split(","):
-        more = {"tuned": options.peer_tuned, "bfloat16": precision == "bf16"}
-        usual, simultaneous = Peer(gen, dis, loss, **more), SimultaneousPeer(gen, dis, loss, **more)
-        tasks |= {
-            f"ours, {precision}": our_step(options.loss, precision, options, real),
-            f"PyTorch usual, {precision}": lambda p=usual: (p.critic_step(images), p.generator_step(images)),
-            f"PyTorch simultaneous, {precision}": lambda p=simultaneous: p.step(images),
+        more = {"tuned": options.peer_tuned, "bfloat16": precision == "bf16", "spectral": options.spectral}
+
+        def usual(more=more):
+            peer = Peer(*networks, **more)
+            return lambda: (peer.critic_step(images), peer.generator_step(images))
+
+        def simultaneous(more=more):
+            peer = SimultaneousPeer(*networks, **more)
+            return lambda: peer.step(images)
+
+        makers = {
+            "ours": lambda precision=precision: our_step(options.loss, precision, options, real),
+            "PyTorch usual": usual,
+            "PyTorch simultaneous": simultaneous,
         }
+        for name, make in makers.items():
+            if any(word in f"{name} {precision}" for word in options.tasks.split(",")):
+                tasks[f"{name} {precision}"] = make()
     return tasks
 
 
@@ -153,27 +175,28 @@ def print_several(seconds: Seconds, processor: Seconds) -> None:
         print(f"{name:34}{median:9.4f}{low:9.4f}{high:9.4f}{share:14.3f}{statistics.median(processor[name]):11.4f}")
 
 
-def print_peers(seconds: Seconds, processor: Seconds) -> None:
+def print_peers(seconds: Seconds, processor: Seconds, goal: float | None) -> None:
     """The times, and the speeds that are goals: theirs divided by ours, within a round.
 
     The last column is the ratio of the processor's times, which other programs on the machine disturb less.
     """
     print_several(seconds, processor)
-    goals = [
-        ("float32", "usual, float32", 1.5),
-        ("float32", "simultaneous, float32", 1.25),
-        ("bf16", "usual, float32", 3.5),
-        ("bf16", "usual, bf16", 2.0),
-        ("bf16", "simultaneous, bf16", None),
+    print(f"largest memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+    pairs = [
+        ("ours float32", "PyTorch usual float32", goal),
+        ("ours float32", "PyTorch simultaneous float32", None),
+        ("ours bf16", "ours float32", GOAL_BF16),
+        ("ours bf16", "PyTorch usual float32", None),
+        ("ours bf16", "PyTorch usual bf16", None),
+        ("ours bf16", "PyTorch simultaneous bf16", None),
     ]
     print(f"\n{'our speed over theirs':48}{'median':>9}{'quartiles':>18}{'goal':>7}{'processor':>11}")
-    for ours, theirs, goal in goals:
-        names = f"PyTorch {theirs}", f"ours, {ours}"
-        if not seconds.keys() >= set(names):
+    for ours, theirs, wanted in pairs:
+        if not seconds.keys() >= {ours, theirs}:
             continue
-        low, median, high = _quartiles([a / b for a, b in zip(*(seconds[name] for name in names), strict=True)])
-        used = statistics.median(a / b for a, b in zip(*(processor[name] for name in names), strict=True))
-        print(f"{f'{ours} / PyTorch {theirs}':48}{median:9.2f}{low:9.2f}{high:9.2f}{goal or '':>7}{used:11.2f}")
+        low, median, high = _quartiles([a / b for a, b in zip(seconds[theirs], seconds[ours], strict=True)])
+        used = statistics.median(a / b for a, b in zip(processor[theirs], processor[ours], strict=True))
+        print(f"{f'{ours} / {theirs}':48}{median:9.2f}{low:9.2f}{high:9.2f}{wanted or '':>7}{used:11.2f}")
 
 
 def our_tasks(architecture: dict, options: argparse.Namespace, real) -> dict[str, Callable[[], object]]:
@@ -184,7 +207,7 @@ def our_tasks(architecture: dict, options: argparse.Namespace, real) -> dict[str
     from mmdgan.layers import scope
     from mmdgan.training import GanStep
 
-    build = {"precision": options.precision}
+    build = {"precision": options.precision, "spectral": options.spectral}
     generator = networks.build_generator(architecture, **build)
     critic = networks.build_discriminator(architecture, **build)
     gan = GanStep(generator, critic, losses.get(options.loss), 5e-4, 2e-4)
@@ -224,7 +247,7 @@ def peer_tasks(gen, dis, options: argparse.Namespace, real) -> dict[str, Callabl
 
     torch.set_num_threads(options.threads)
     loss = losses.canonical_name(options.loss)
-    peer = Peer(gen, dis, loss, tuned=options.peer_tuned)
+    peer = Peer(gen, dis, loss, tuned=options.peer_tuned, spectral=options.spectral)
     images = torch.from_numpy(real).float() / 127.5 - 1
     return {
         "peer critic": lambda: peer.critic_step(images),
@@ -320,6 +343,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--peer", action="store_true", help="also a plain PyTorch step")
     parser.add_argument("--peers", action="store_true", help="our step and PyTorch's loops, float32 and bfloat16")
+    parser.add_argument("--tasks", default="ours,PyTorch", help="of --peers: those whose names hold one of these words")
+    parser.add_argument("--spectral", default="pico", choices=("pico", "pim"), help="of both libraries' networks")
     parser.add_argument("--precisions", default="float32,bf16", help="of --peers: float32, or both")
     parser.add_argument("--losses", help="our step with these losses, separated by commas")
     parser.add_argument("--operations", action="store_true", help="each layer's forward and gradients, alone")

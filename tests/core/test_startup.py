@@ -154,3 +154,16 @@ def test_a_library_in_a_process_without_standard_error_is_quiet():
     words = ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, code]
     done = subprocess.run(words, env=script_environment(), capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "works\n"), done.stderr
+
+
+@pytest.mark.slow
+def test_keras_starts_without_packages_that_only_others_use_through_it():
+    code = (
+        "import sys; from mmdgan.core import startup; startup.skip_extras(); startup.prepare_tensorflow(); "
+        "print(sorted({'sklearn', 'matplotlib', 'pandas'} & sys.modules.keys())); "
+        "import sklearn.utils, matplotlib; print(sklearn.__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=script_environment(), capture_output=True, text=True, timeout=100
+    )
+    assert done.stdout.split() == ["[]", "sklearn"], done.stderr

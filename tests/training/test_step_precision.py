@@ -1,10 +1,12 @@
-"""Dynamic loss scaling of float16 networks."""
+"""Dynamic loss scaling of float16 networks, and half-precision losses next to float32's."""
 
 import keras
 import numpy as np
 import pytest
 
 import mmdgan
+from mmdgan import design
+from mmdgan.data.sample import make_sample
 from mmdgan.training import Checkpoints, GanStep, optimizers
 from tests.helpers.networks import SMALL
 from tests.helpers.shared import Shared
@@ -116,3 +118,30 @@ def test_a_checkpoint_from_before_loss_scaling_is_restored(tmp_path, real):
     gan.loss_scale.scale.assign(4.0)
     Checkpoints(tmp_path / "newer", state).restore()
     assert float(gan.loss_scale.scale) == 8.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["cifar10/DCGAN", "sngan/RESNET_32"])
+def test_bfloat16_steps_follow_float32_from_the_same_states_at_full_width(preset):
+    """The paper's settings on images of `sample`: 20 steps in pairs, each pair begun from the float32 run's state.
+
+    The first step of a pair compares forward passes, the second the first one's update too. A longer common way would
+    compare chaos: two float32 runs that begin 0.1% apart lose each other as well (docs/speed.md).
+    """
+    images = make_sample().images[: 20 * 64].reshape(20, 64, 3, 32, 32).transpose(0, 1, 3, 4, 2)
+    keras.utils.set_random_seed(1)
+    architecture = design.with_score_size(design.load_architecture(preset), 16)
+    build = (mmdgan.build_generator, mmdgan.build_discriminator)
+    wide, half = (
+        GanStep(*(b(architecture, precision=kind, data_format="channels_last") for b in build), "rep_b", 5e-4, 2e-4)
+        for kind in ("float32", "bf16")
+    )
+    for index, real in enumerate(images):
+        if index % 2 == 0:
+            state = wide.state()
+            for name, variable in half.state().items():
+                variable.assign(state[name])
+        codes = np.random.default_rng(index).normal(size=(64, 128)).astype(np.float32)
+        losses = [{k: float(v) for k, v in gan.step(real, codes).items()} for gan in (wide, half)]
+        for name in ("loss_gen", "loss_dis"):
+            assert losses[1][name] == pytest.approx(losses[0][name], rel=0.05, abs=2e-3), (index, name)
