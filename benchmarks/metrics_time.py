@@ -1,11 +1,14 @@
-"""Seconds and memory of the scores that are made of features: FID, KID, MIND, precision/recall/density/coverage.
+"""Seconds and memory of every score with its interval, by the clock and of the processors.
 
     python benchmarks/metrics_time.py --counts 10000,50000 --features 2048
+    python benchmarks/metrics_time.py --counts 10000 --parts prdc,ms_ssim --threads 1
 
 FID's parts are timed apart: the moments of both sets, and the matrix roots, by tensorflow-gan and by a symmetric
 eigendecomposition; then tensorflow-gan's whole function, which takes float64 copies of both sets. Features are
-random, non-negative and correlated, as an Inception network's are, and mapped from files. Memory is what a score takes
-in addition to them: the largest growth of the process's own (anonymous) memory, looked at every few milliseconds.
+random, non-negative and correlated, as an Inception network's are, and mapped from files; images are 32x32 noise in
+colour. MS-SSIM takes 1,000 pairs of 2,000 images, sliced Wasserstein at most 8,192, as `evaluate`. Memory is what a
+score takes in addition to them: the largest growth of the process's own (anonymous) memory, looked at every few
+milliseconds.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ BOUND = 30.0
 """Seconds that the matrix part of an FID of 2,048 features may take on two cores."""
 RANK = 256
 ROWS = 2048
-ALL = ("moments", "roots", "tfgan", "fid_error", "fid_infinity", "kid", "mind", "prdc")
+ALL = tuple("moments roots tfgan fid_error fid_infinity is kid cmmd mind nn swd prdc ms_ssim".split())
 
 
 class Measured(NamedTuple):
@@ -80,16 +83,22 @@ def run(options: argparse.Namespace) -> None:
 
 
 def tasks(a, b, options: argparse.Namespace) -> dict[str, Callable[[], object]]:
-    """What is measured of features a and b, (N, F) float32 each."""
+    """What is measured of features a and b, (N, F) float32 each, and of N images."""
     import numpy as np
     import tensorflow as tf
 
-    from mmdgan.metrics import Moments, prdc
+    from mmdgan.metrics import Moments
     from mmdgan.metrics.features import tfgan
+    from mmdgan.metrics.neighbours import nearest_neighbours
+    from mmdgan.metrics.scores.cmmd import clip_mmd
     from mmdgan.metrics.scores.fid import frechet_error, trace_of_root_by_eigenvalues
     from mmdgan.metrics.scores.fid_infinity import frechet_infinity
+    from mmdgan.metrics.scores.inception_score import classifier_score_error
     from mmdgan.metrics.scores.kid import kernel_distance_error
     from mmdgan.metrics.scores.mind import monge_distance_error
+    from mmdgan.metrics.scores.ms_ssim import ms_ssim_all_pairs, ms_ssim_random_pairs
+    from mmdgan.metrics.scores.prdc import prdc_errors
+    from mmdgan.metrics.scores.swd import sliced_wasserstein_without
 
     found: dict[str, Callable[[], object]] = {}
     module = tfgan.load()
@@ -111,12 +120,22 @@ def tasks(a, b, options: argparse.Namespace) -> dict[str, Callable[[], object]]:
         found["FID's interval"] = lambda: frechet_error(moments, [a, b])
     if "fid_infinity" in options.parts:
         found["FID infinity with its interval"] = lambda: frechet_infinity(a, b)
-    if "kid" in options.parts:
-        found["KID with its error, blocks of 1,024"] = lambda: kernel_distance_error(a, b)
-    if "mind" in options.parts:
-        found["MIND with its interval, 1,000 directions"] = lambda: monge_distance_error(a, b)
-    if "prdc" in options.parts:
-        found["precision, recall, density, coverage"] = lambda: prdc(a, b)
+    images = np.random.default_rng(2).integers(0, 256, (2, min(len(a), 8192), 32, 32, 3), np.uint8)
+    blocks = [b[start : start + ROWS] for start in range(0, len(b), ROWS)]
+    others: dict[str, tuple[str, Callable[[], object]]] = {
+        "is": ("IS with its interval", lambda: classifier_score_error(a[:, :10])),
+        "kid": ("KID with its interval, blocks of 1,024", lambda: kernel_distance_error(a, b)),
+        "cmmd": ("CMMD with its interval", lambda: clip_mmd(a, b)),
+        "mind": ("MIND with its interval, 1,000 directions", lambda: monge_distance_error(a, b)),
+        "nn": ("near copies, of features", lambda: nearest_neighbours(np.concatenate([a[:1000], b[:1000]]), blocks)),
+        "swd": ("sliced Wasserstein with its interval", lambda: sliced_wasserstein_without(*images, seed=0)),
+        "prdc": ("precision, recall, density, coverage with their intervals", lambda: prdc_errors(a, b)),
+        "ms_ssim": (
+            "MS-SSIM, of random pairs and of all pairs of 50 images",
+            lambda: (ms_ssim_random_pairs(images[0, :2000]), ms_ssim_all_pairs(images[0, :50])),
+        ),
+    }
+    found |= dict(task for part, task in others.items() if part in options.parts)
     return found
 
 

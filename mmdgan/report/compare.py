@@ -31,7 +31,7 @@ from mmdgan.report.blocks import Block, Cell, Code, Legend, Page, Picture, Secti
 from mmdgan.report.evolution import evolution_frames
 from mmdgan.report.facts import RunFacts, differing_fields, run_folders
 from mmdgan.report.html import render
-from mmdgan.report.plots import plot_curves, to_png, to_svg
+from mmdgan.report.plots import ScoreCurve, plot_curves, to_png, to_svg
 from mmdgan.report.scores import Record, choose, differences, identifier, of_real
 from mmdgan.runs import published
 from mmdgan.runs.folder import RunFolder
@@ -100,7 +100,7 @@ def compare_runs(
     """
     facts = [RunFacts.of(folder) for folder in run_folders([str(run) for run in runs])]
     chosen = [choose(run.folder, by, metrics) for run in facts]
-    published_texts = list(_published_texts(facts, chosen, published))
+    published_texts = list(dict.fromkeys(_published_texts(facts, chosen, published)))
     text = "\n\n".join(filter(None, [_scores_text(facts, chosen), _differences_text(facts), *published_texts]))
 
     def page() -> str:
@@ -167,8 +167,8 @@ def published_table(rows: Sequence[published.Published]) -> str:
 
 def score_curves(
     names: Sequence[str], folders: Sequence[RunFolder], metrics: Sequence[str] | None = None
-) -> dict[str, dict[str, Scalars]]:
-    """The values over steps of each score that has a better and a worse, for each run that has any.
+) -> dict[str, dict[str, ScoreCurve]]:
+    """The values and intervals over steps of each score that has a better and a worse, for each run that has any.
 
     Of several values at a step the newest counts. Values of another protocol than the first one's are curves of
     their own, whose names say what differs.
@@ -178,7 +178,7 @@ def score_curves(
         folders: The runs.
         metrics: Identifiers of metrics; all by default.
     """
-    found: dict[str, dict[str, dict[int, float]]] = {}
+    found: dict[str, dict[str, dict[int, Record]]] = {}
     references: dict[str, Record] = {}
     for name, folder in zip(names, folders, strict=True):
         for record in folder.records():
@@ -187,10 +187,10 @@ def score_curves(
                 reference = references.setdefault(record["metric"], record)
                 differing = "; ".join(differences(record, reference))
                 curve = f"{name} ({differing})" if differing else name
-                found.setdefault(record["metric"], {}).setdefault(curve, {})[record["step"]] = record["value"]
+                found.setdefault(record["metric"], {}).setdefault(curve, {})[record["step"]] = record
     longest = sorted(found, key=lambda metric: -max(map(len, found[metric].values())))[:_MOST_SCORES]
     return {
-        metric: {name: _scalars(points) for name, points in curves.items()}
+        metric: {name: _score_curve(points) for name, points in curves.items()}
         for metric, curves in found.items()
         if metric in longest
     }
@@ -275,16 +275,19 @@ def _verdicts(chosen: list[list[Record]]) -> list[str]:
         if best is None or is_of_real(name):
             continue
         winner = next(i for i, row in alike.items() if row is best)
-        verdicts = {i: exceeds(row, alike[winner]) for i, row in alike.items() if row["value"] != best["value"]}
-        words = {True: "more than their 95% intervals allow", False: "no more than their 95% intervals allow"}
-        for verdict, text in words.items():
+        differing = {True: "worse by more than the 95% intervals allow", False: "no clear difference"}
+        parts = [f"{name}: best [{winner}]"]
+        for verdict, words in differing.items():
             members = [
-                f"[{i}] by {abs(alike[i]['value'] - best['value']):.3g}"
-                for i, found in verdicts.items()
-                if found is verdict
+                f"[{i}] by {abs(row['value'] - best['value']):.3g}"
+                for i, row in alike.items()
+                if row["value"] != best["value"] and exceeds(row, best) is verdict
             ]
-            if members:
-                lines.append(f"{name}: {', '.join(members)} from the best, [{winner}]: {text}.")
+            parts += [f"{words}: {', '.join(members)}"] * bool(members)
+        if len(parts) > 1:
+            lines.append("; ".join(parts) + ".")
+    if lines:
+        lines.append("Intervals are over images. Runs of other seeds may differ by more: train several.")
     return lines
 
 
@@ -442,12 +445,13 @@ def _write(
     return out / "compare.html", out / "compare.txt", *files
 
 
-def _scalars(points: Mapping[int, float]) -> Scalars:
-    steps = np.array(sorted(points), np.int64)
-    return Scalars(steps, np.array([points[step] for step in steps.tolist()]), np.full(len(steps), math.nan))
+def _score_curve(records: Mapping[int, Record]) -> ScoreCurve:
+    rows = [(step, r["value"], *(r.get("interval") or (math.nan, math.nan))) for step, r in sorted(records.items())]
+    steps, *numbers = np.array(rows, np.float64).T
+    return ScoreCurve(steps.astype(np.int64), *numbers)
 
 
-def _plot(curves: dict[str, Scalars], title: str) -> Figure:
+def _plot(curves: dict[str, Scalars] | dict[str, ScoreCurve], title: str) -> Figure:
     # A single curve has no legend, which would say whose it is.
     return plot_curves(curves, f"{title}, {next(iter(curves))}" if len(curves) == 1 else title)
 

@@ -14,7 +14,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -46,10 +46,22 @@ _LETTERS = 52  # letters of a legend that is as wide as a figure
 _CHECKPOINTS = 6  # checkpoints in spectra.png
 
 
-def plot_curves(curves: Mapping[str, Scalars], title: str = "", styles: Sequence[int] | None = None) -> Figure:
+class ScoreCurve(NamedTuple):
+    """A score over steps, with its 95% intervals: (n,) each; ends are NaN where there is no interval."""
+
+    steps: np.ndarray
+    values: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def plot_curves(
+    curves: Mapping[str, Scalars] | Mapping[str, ScoreCurve], title: str = "", styles: Sequence[int] | None = None
+) -> Figure:
     """Plots scalars over steps in one panel; long curves as the mean of each of 200 bins, with a band of the range.
 
-    The vertical axis is logarithmic where all values are positive and span more than a factor of 20.
+    Scores have their intervals as a band, or as a bar of a single step. The vertical axis is logarithmic where all
+    values are positive and span more than a factor of 20.
 
     Args:
         curves: Scalars by name; values that are not finite leave gaps.
@@ -70,6 +82,8 @@ def plot_curves(curves: Mapping[str, Scalars], title: str = "", styles: Sequence
         axes.plot(steps, mean, label=label, **style, marker="o" if len(steps) == 1 else None, markersize=4)
         if len(steps) < len(curve.steps):
             axes.fill_between(steps, low, high, color=style["color"], alpha=0.18, linewidth=0)
+        elif isinstance(curve, ScoreCurve):
+            _between(axes, curve, style["color"])
     _step_axis(axes)
     if styles is None:
         _legend(axes, columns)
@@ -376,15 +390,19 @@ def line_style(index: int) -> dict[str, Any]:
 
 def _score_line(axes: Axes, steps: list[int], ends: np.ndarray, index: int, count: int | None) -> None:
     """One score over steps, (3, steps): values, and low and high ends as a band, or as a bar of a single step."""
-    value, low, high = ends
     style = {**line_style(index), "marker": _MARKERS[index % len(_MARKERS)], "markersize": 4}
-    axes.plot(steps, value, label=f"{count:,} images" if count else "unknown count", **style)
+    axes.plot(steps, ends[0], label=f"{count:,} images" if count else "unknown count", **style)
+    _between(axes, ScoreCurve(np.array(steps), *ends), style["color"])
+
+
+def _between(axes: Axes, curve: ScoreCurve, colour: str) -> None:
+    """The intervals of a score as a band, or as a bar of a single step."""
+    steps, value, low, high = curve
     if len(steps) > 1:
-        axes.fill_between(steps, low, high, color=style["color"], alpha=0.2, linewidth=0)
+        axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
     elif np.isfinite(low).all():
         # An interval cut at a bound may leave the value out by rounding.
-        lengths = np.maximum([value - low, high - value], 0.0)
-        axes.errorbar(steps, value, lengths, color=style["color"], capsize=4)
+        axes.errorbar(steps, value, np.maximum([value - low, high - value], 0.0), color=colour, capsize=4)
 
 
 def _thinned(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, ...]:

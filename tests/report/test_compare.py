@@ -180,8 +180,10 @@ def test_differences_are_held_against_the_intervals(tmp_path, tiny_run):
         for name, (value, ends) in zip("abc", intervals.items(), strict=True)
     ]
     text = compare_runs([run.path for run in runs]).text
-    assert "FD[c]: [3] by 6 from the best, [1]: more than their 95% intervals allow." in text
-    assert "FD[c]: [2] by 2 from the best, [1]: no more than their 95% intervals allow." in text
+    verdict = "FD[c]: best [1]; worse by more than the 95% intervals allow: [3] by 6; no clear difference: [2] by 2."
+    assert verdict in text and "train several" in text
+    curves = compare.score_curves(["a", "b"], runs[:2])["FD[c]"]
+    assert [(curve.low.tolist(), curve.high.tolist()) for curve in curves.values()] == [([11.5], [13]), ([12], [15])]
     assert "14 [12, 15]" in text and "[low, high]  95% interval; x" in text
 
 

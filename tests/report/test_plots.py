@@ -133,6 +133,16 @@ def test_scores_without_a_spread_beside_others_are_drawn():
     assert segment[:, 1].tolist() == [2.75, 3.25]
 
 
+def test_scores_of_several_runs_have_their_intervals():
+    one = plots.ScoreCurve(np.array([4]), np.array([3.0]), np.array([2.5]), np.array([4.0]))
+    two = plots.ScoreCurve(np.array([2, 4]), np.array([5.0, 3.0]), np.array([4.5, 2.0]), np.array([6.0, 3.5]))
+    [axes] = all_axes(plots.plot_curves({"one": one, "two": two, "none": one._replace(low=np.array([np.nan]))}))
+    [bar] = axes.containers
+    assert bar.lines[2][0].get_segments()[0][:, 1].tolist() == [2.5, 4.0]
+    corners = np.round(axes.collections[-1].get_paths()[0].vertices, 6)
+    assert {tuple(point) for point in corners} == {(2, 4.5), (2, 6), (4, 2), (4, 3.5)}
+
+
 def test_points_of_tsne_have_their_class(view):
     points = np.random.default_rng(0).normal(size=(120, 2))
     both, classes = all_axes(report.plot_tsne(view, points))
