@@ -5,6 +5,7 @@ What is measured is in the runs' own `metrics.jsonl`; what the numbers support i
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from mmdgan.core.files import write_text
 from mmdgan.report.blocks import Block, Code, Details, Page, Picture, Section, SideBySide, Table, Text
 from mmdgan.report.html import render
-from study.mnist import ROWS, Study, StudyRun, budgets, script
+from study.mnist import ON_SAMPLE, ROWS, Study, StudyRun, budgets, script
 from study.report_numbers import HEADER, MEASURES, RowNumbers, as_csv, as_markdown, supported, table
 
 
@@ -30,6 +31,8 @@ def write_report(study: Study, runs: Sequence[StudyRun], extra: Sequence[Section
         The page.
     """
     out, rows = Path(study.out), numbers(runs)
+    if study.data == "sample":
+        rows = [dataclasses.replace(row, features=f"{row.features} (sample/{ON_SAMPLE[row.name]})") for row in rows]
     write_text(out / "table.csv", as_csv(rows))
     write_text(out / "table.md", as_markdown(rows))
     write_text(out / "report.html", render(_page(study, runs, rows, extra, witness)))

@@ -351,10 +351,11 @@ def _page(
     labels = _labels(facts)
     scored = score_curves(labels, [run.folder for run in facts], metrics)
     drawings = []
-    for curves, title in [
+    panels: list[tuple[Mapping[str, Scalars | ScoreCurve], str]] = [
         *((curves, f"{name} {arrow(name)}".strip()) for name, curves in scored.items()),
         *((curves, title.capitalize()) for title, curves in loss_curves(labels, facts).items()),
-    ]:
+    ]
+    for curves, title in panels:
         styles = [next(i for i, label in enumerate(labels) if name.startswith(label)) for name in curves]
         svg = to_svg(plot_curves(curves, title, styles))
         drawings.append(Picture(svg, "svg", f"{title} over steps: {', '.join(curves)}"))
@@ -451,7 +452,7 @@ def _score_curve(records: Mapping[int, Record]) -> ScoreCurve:
     return ScoreCurve(steps.astype(np.int64), *numbers)
 
 
-def _plot(curves: dict[str, Scalars] | dict[str, ScoreCurve], title: str) -> Figure:
+def _plot(curves: Mapping[str, Scalars | ScoreCurve], title: str) -> Figure:
     # A single curve has no legend, which would say whose it is.
     return plot_curves(curves, f"{title}, {next(iter(curves))}" if len(curves) == 1 else title)
 

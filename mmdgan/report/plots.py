@@ -56,7 +56,7 @@ class ScoreCurve(NamedTuple):
 
 
 def plot_curves(
-    curves: Mapping[str, Scalars] | Mapping[str, ScoreCurve], title: str = "", styles: Sequence[int] | None = None
+    curves: Mapping[str, Scalars | ScoreCurve], title: str = "", styles: Sequence[int] | None = None
 ) -> Figure:
     """Plots scalars over steps in one panel; long curves as the mean of each of 200 bins, with a band of the range.
 
