@@ -109,7 +109,7 @@ ROWS = {
 """The rows by their names, in the order of the study. That of "lenet" wants `with_lenet`."""
 
 ON_SAMPLE = {"random_features": "RANDOM_FEATURES", "drift": "RANDOM_FEATURES", "bounded": "DCGAN_SMALL"}
-"""The rows that --data sample has, and their networks of sample/; rates are 1e-3, as in experiments/my_test_sample.py."""
+"""The rows that --data sample has, and their networks of sample/; rates are those of experiments/my_test_sample.py."""
 
 _SCRIPTS = {
     "attractive_sn": "mnist_dcgan.py --architecture mnist/DCGAN_SN",
