@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 FAULTY = 2
 
-_PRESETS = {
-    (1, 28, 28): ("mnist/DCGAN", None),
-    (3, 32, 32): ("", "sample/PROJECTION_SMALL"),
-    (3, 48, 48): ("stl10/DCGAN", "sngan/PROJECTION_48_QUARTER"),
-    (3, 64, 64): ("celeba/DCGAN", "sngan/PROJECTION_64_QUARTER"),
-    (3, 128, 128): ("imagenet/DCGAN", "sngan/PROJECTION_128_QUARTER"),
+_PRESETS: dict[tuple[int, ...], tuple[str, str, str | None]] = {
+    (1, 28, 28): ("mnist/DCGAN", "mnist/DCGAN_HALF", None),
+    (3, 32, 32): ("cifar10/DCGAN", "sample/DCGAN_SMALL", "sample/PROJECTION_SMALL"),
+    (3, 48, 48): ("stl10/DCGAN", "stl10/DCGAN_QUARTER", "sngan/PROJECTION_48_QUARTER"),
+    (3, 64, 64): ("celeba/DCGAN", "celeba/DCGAN_QUARTER", "sngan/PROJECTION_64_QUARTER"),
+    (3, 128, 128): ("imagenet/DCGAN", "imagenet/DCGAN_QUARTER", "sngan/PROJECTION_128_QUARTER"),
 }
-"""By shape of the images: an architecture (the default one: ""), and a class-conditional one."""
+"""By shape of the images: an architecture, a small one to begin with, and a class-conditional one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +100,12 @@ def _closing(sidecar: Sidecar, data_root: str) -> str:
     command = f"{program()} " + shlex.join(
         ["train", "--data", sidecar.name, *(["--data_root", data_root] if data_root != "Data" else [])]
     )
-    preset, conditional = _PRESETS.get(sidecar.shape, (None, None))
-    architecture = f" --architecture {preset or 'FILE:NAME'}" if preset != "" else ""
+    preset, small, conditional = _PRESETS.get(sidecar.shape, ("FILE:NAME", None, None))
     scores = "" if sidecar.labels else " --classifier_data sample"  # scores need labels of some set
-    remark = "" if preset is not None else f"   (whose images are {channels},{height},{width})"
-    lines.append(f"Train on it:  {command}{architecture}{scores}{remark}")
+    if small:
+        lines.append(f"First try:    {command} --architecture {small} --max_step 2000{scores}")
+    remark = "days without a GPU" if small else f"whose images are {channels},{height},{width}"
+    lines.append(f"Train on it:  {command} --architecture {preset}{scores}   # {remark}")
     if sidecar.labels and conditional and len(sidecar.class_names) > 1:
         network = f"--architecture {conditional} --num_class {len(sidecar.class_names)} --loss hinge"
         lines.append(f"By classes:   {command} {network}")

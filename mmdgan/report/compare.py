@@ -230,9 +230,10 @@ def _reference(records: Sequence[Record]) -> Record:
 
 
 def _best(name: str, records: Sequence[Record]) -> Record | None:
-    """The best of at least two records with a value; None if no value is better than another."""
+    """The best of several records; None if no value is better than another."""
     sign, valued = direction(name), [record for record in records if record["value"] is not None]
-    return max(valued, key=lambda record: sign * record["value"]) if sign and len(valued) > 1 else None
+    several = len({record["value"] for record in valued}) > 1
+    return max(valued, key=lambda record: sign * record["value"]) if sign and several else None
 
 
 def _letter(index: int) -> str:
@@ -330,10 +331,11 @@ def _published_texts(facts: list[RunFacts], chosen: list[list[Record]], csv: str
     groups: dict[tuple[str, str], list[int]] = {}
     for index, run in enumerate(facts):
         groups.setdefault((run.experiment["data"], run.experiment["loss"]), []).append(index)
+    reasons = []
     for (data, loss), members in groups.items():
         found = dict.fromkeys(row for i in members for row in published.find(data, loss, csv, wanted=facts[i].wanted()))
         if reason := published.explain(data, loss, found, csv):
-            yield reason
+            reasons.append(reason)
             continue
         lines = [f"Published for {loss} on {data}:", published_table(list(found))]
         for index in members:
@@ -342,6 +344,8 @@ def _published_texts(facts: list[RunFacts], chosen: list[list[Record]], csv: str
             says = f"differs from that protocol: {differing}" if differing else "has the same protocol"
             lines.append(f"[{index + 1}] {says}.")
         yield "\n".join(lines)
+    if reasons:
+        yield "\n".join(dict.fromkeys(reasons))
 
 
 def _page(
@@ -382,11 +386,14 @@ def _grids(labels: list[str], facts: list[RunFacts]) -> Iterator[Block]:
     codes = [(run.experiment["seed"], run.experiment["grid"][1], run.architecture["code"]) for run in facts]
     for label, run, own in zip(labels, facts, codes, strict=True):
         try:
-            steps, frames = evolution_frames(run.folder)
+            steps, frames = evolution_frames(run.folder, strip=False)
         except DataError as error:
             pictures.append(missing(f"{label}: {error}"))
             continue
-        words = [label, *([f"diverged at step {run.folder.diverged():,}"] if run.folder.diverged() is not None else [])]
+        words = [
+            f"{label}, step {steps[-1]:,}",
+            *([f"diverged at step {run.folder.diverged():,}"] if run.folder.diverged() is not None else []),
+        ]
         words += ["other codes than the first run's"] if own != codes[0] else []
         alt = f"Images of the fixed codes of {label} after step {steps[-1]:,}"
         pictures.append(Picture(png_bytes(frames[-1]), "png", alt, "; ".join(words)))
@@ -409,7 +416,7 @@ def _score_blocks(labels: list[str], facts: list[RunFacts], chosen: list[list[Re
         (*head, *(_html_cell(row.get(name, ScoreCell("-"))) for name in names))
         for head, row in zip(heads, cells, strict=False)
     )
-    yield Table(("run", "step", *(f"{name} {arrow(name)}".strip() for name in names)), rows)
+    yield Table(("run", "step", *(f"{name}\N{NO-BREAK SPACE}{arrow(name)}".strip() for name in names)), rows)
     said = {registry_words(name): name for name in reversed(names) if registry_words(name)}
     meanings = "; ".join(f"{name}: {words}" for words, name in reversed(said.items()))
     yield Text(f"{meanings}. ↓: lower is better; ↑: higher is better.")
@@ -422,8 +429,9 @@ def _score_blocks(labels: list[str], facts: list[RunFacts], chosen: list[list[Re
 
 
 def _html_cell(cell: ScoreCell) -> Cell:
-    text = f"{'≈ ' if cell.near else ''}{cell.text}{' ' + cell.marks if cell.marks else ''}"
-    return Cell(text, "best" if cell.best else "differs" if cell.marks else "")
+    value, bracket, interval = cell.text.partition(" [")
+    text = f"{'≈ ' if cell.near else ''}{value}{' ' + cell.marks if cell.marks else ''}"
+    return Cell(text, "best" if cell.best else "differs" if cell.marks else "", (bracket + interval).strip())
 
 
 def _write(

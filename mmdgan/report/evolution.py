@@ -10,7 +10,9 @@ from mmdgan.core.errors import DataError
 from mmdgan.runs.folder import RunFolder
 
 
-def evolution_frames(folder: RunFolder, rows: int = 8, columns: int = 8) -> tuple[list[int], np.ndarray]:
+def evolution_frames(
+    folder: RunFolder, rows: int = 8, columns: int = 8, strip: bool = True
+) -> tuple[list[int], np.ndarray]:
     """One frame per grid of pictures: its upper left cells, under a strip that names the step.
 
     A run that was resumed with another number of columns (`--grid`) shows other codes in the same place: grids that
@@ -20,6 +22,7 @@ def evolution_frames(folder: RunFolder, rows: int = 8, columns: int = 8) -> tupl
         folder: The run.
         rows: Rows of cells; fewer if a grid has fewer.
         columns: Columns of cells; fewer if the grids have fewer.
+        strip: Whether a strip above each frame names its step.
 
     Returns:
         The steps, ascending, and frames, uint8 (T, strip + rows H, columns W, C), C = 1 or 3.
@@ -38,8 +41,9 @@ def evolution_frames(folder: RunFolder, rows: int = 8, columns: int = 8) -> tupl
     rows = min(rows, *(grid.shape[0] // height for grid in grids.values()))
     columns = min(columns, newest.shape[1] // width)
     cells = [grid[: rows * height, : columns * width] for grid in grids.values()]
-    frames = [np.concatenate([_strip(step, cell), cell]) for step, cell in zip(grids, cells, strict=True)]
-    return list(grids), np.stack(frames)
+    if strip:
+        cells = [np.concatenate([_strip(step, cell), cell]) for step, cell in zip(grids, cells, strict=True)]
+    return list(grids), np.stack(cells)
 
 
 def cell_shape(folder: RunFolder) -> tuple[int, int]:

@@ -122,7 +122,7 @@ def _when(run: ReportedRun) -> str:
     day = time.strftime("%Y-%m-%d %H:%M", time.localtime(begun))
     minutes = (ended - begun) / 60
     took = f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
-    speed = run.scalars.get("images_per_second")
+    speed = run.scalars.get("training/images_per_second")
     fast = f" at {sorted(speed.values)[len(speed.values) // 2]:,.0f} images/s" if speed is not None else ""
     return f"begun {day}, last summary {took} later{fast}"
 

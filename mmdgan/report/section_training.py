@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _WORSE, _RARE, _COPIES, _OUTLIER, _LOW_RECALL = 1.25, 0.1, 0.05, 100.0, 0.05
 _LOSSES = ("loss/generator", "loss/critic")
-_OWN_SECTIONS = ("score/", "score_spread/", "score_interval/", "learning_rate/", "images_per_second")
+_OWN_SECTIONS = ("score/", "score_spread/", "score_interval/", "training/")
 _MOST_CURVES = 14
 _FIRST = ("Losses of both players", "Parts of the losses")
 
@@ -47,7 +47,7 @@ def curves(run: ReportedRun) -> Iterator[Block]:
         alt = f"Curves over training steps: {', '.join(group)}"
         drawings.append(Picture(plots.to_svg(plots.plot_curves(group)), "svg", alt, caption))
     yield SideBySide(tuple(drawings))
-    speed = run.scalars.get("images_per_second")
+    speed = run.scalars.get("training/images_per_second")
     if speed is not None:
         low, middle, high = np.nanpercentile(speed.values, [5, 50, 95])
         yield Text(f"Images per second: {middle:,.0f}, nine out of ten times between {low:,.0f} and {high:,.0f}.")
@@ -60,7 +60,9 @@ def _groups(scalars: dict[str, Scalars]) -> dict[str, dict[str, Scalars]]:
         if not tag.startswith(_OWN_SECTIONS) and len(curve.steps):
             title, name = _panel(tag)
             groups.setdefault(title, {})[name] = curve
-    rates = {tag.partition("/")[2]: curve for tag, curve in scalars.items() if tag.startswith("learning_rate/")}
+    rates = {
+        tag.rpartition("_")[2]: curve for tag, curve in scalars.items() if tag.startswith("training/learning_rate_")
+    }
     if any(len(set(curve.values.tolist())) > 1 for curve in rates.values()):
         groups["Learning rates"] = rates
     order = sorted(groups, key=lambda title: [title != first for first in _FIRST])

@@ -21,6 +21,7 @@ from mmdgan.core.startup import prepare_tensorflow
 from mmdgan.core.text import command
 from mmdgan.core.workers import available_cores
 from mmdgan.data import memory
+from mmdgan.runs.folder import newest_runs
 from mmdgan.runs.pretrained import initial_weights
 from mmdgan.runs.scores import Best, best_of, newest
 from mmdgan.runs.scoring import Scorer, of_weights
@@ -291,7 +292,7 @@ class TrainingRun:
             "networks": f"{e.architecture}: generator {plan.generator.parameters:,} parameters, "
             f"critic {plan.critic.parameters:,}",
             "plan": f"steps {step + 1:,} to {e.max_step:,} of {e.batch_size} images; {scores} after {', '.join(after)}",
-            "watch": f"tensorboard --logdir {shlex.quote(str(self.folder.logs))}",
+            "watch": f"tensorboard --logdir {shlex.quote(str(self.folder.path.parent))}",
         }
         if not stops:
             facts["plan"] = f"nothing left to train: {step:,} steps of {e.max_step:,} are done"
@@ -476,11 +477,14 @@ class TrainingRun:
         which = ["--step", "best"] if best is not None and best.step != step else []
         metrics = [] if self.experiment.metrics else ["--metrics=fid,is,kid"]
         lines += [
-            f"TensorBoard:  tensorboard --logdir {shlex.quote(str(folder.logs))}",
+            f"TensorBoard:  tensorboard --logdir {shlex.quote(str(folder.path.parent))}",
             f"Report:       {command('report', folder.path)}",
             f"More samples: {command('sample', folder.path, *which, '--count', 5000, '--out', 'samples.npz')}",
             f"More scores:  {command('evaluate', folder.path, *metrics)}",
         ]
+        others = [run.path for run in newest_runs(folder.path.parent) if run.path != folder.path and run.best_score()]
+        if scores and others:
+            lines.append(f"Comparison:   {command('compare', others[0], folder.path, '--out', 'compare')}")
         self.say("\n".join(lines))
         return {
             "folder": folder.path,

@@ -31,7 +31,8 @@ _RENAMED = tuple(
         (r"GANLoss/(.+)", "loss/{}"),
         (r"[^/]+/(k(?:xx|xy|yy).*)", "mmd/{}"),
         (r"kernel_norm/(gen|dis)/(.+?)(?:/kernel)?", "spectral/{}/{}"),
-        (r"learning_rate/(gen|dis)", "learning_rate/{}"),
+        (r"learning_rate/(gen|dis|generator|critic)", "training/learning_rate_{}"),
+        (r"images_per_second", "training/images_per_second"),
         (r"scores/(.+)", "score/{}"),
         (r"scores_(spread|interval)/(.+)", "score_{}/{}"),
         (r"x/sx", "critic/scores_real"),
@@ -51,15 +52,15 @@ DESCRIPTIONS = {
     "loss/generator": "What the generator minimises.",
     "loss/critic": "What the critic minimises, penalties included.",
     "loss/": "A part of the losses.",
-    "mmd/kxx": "Mean kernel between the critic's scores of pairs of generated images.",
-    "mmd/kxy": "Mean kernel between the scores of generated and real images.",
-    "mmd/kyy": "Mean kernel between the scores of pairs of real images.",
+    "mmd/kxx": "Mean kernel between the critic's scores of pairs of generated images; `_b`: bounded.",
+    "mmd/kxy": "Mean kernel between the scores of generated and real images; `_b`: bounded.",
+    "mmd/kyy": "Mean kernel between the scores of pairs of real images; `_b`: bounded.",
     "spectral/": "Spectral norm of a layer's kernel before it is divided by it: one power iteration a step.",
-    "learning_rate/": "Learning rate of this network's optimiser.",
+    "training/learning_rate_": "Learning rate of this network's optimiser.",
     "score/": "A score after a round, or by `evaluate`; metrics.jsonl has its protocol.",
     "score_spread/": "How far this score would scatter, in its units; metrics.jsonl says of what.",
     "score_interval/": "An end of this score's 95% interval.",
-    "images_per_second": "Real images that training takes a second.",
+    "training/images_per_second": "Real images that training takes a second.",
     "images/real": "Real images of this step's batch.",
     "images/samples": "Images of the run's fixed codes, the same at each step.",
     "critic/scores_": "The critic's scores of a batch.",
@@ -67,6 +68,7 @@ DESCRIPTIONS = {
 }
 """What TensorBoard says of a tag, or of all that begin so."""
 
+_TWICE = re.compile(r"(/[^/]+)\1$")  # Keras weights that are named as their layer, such as "kernel/kernel"
 _FLOAT = struct.Struct("<f")
 _PLUGIN = "scalars"
 _NAME = re.compile(r"(.*tfevents\.)(\d+)(\..*)")
@@ -95,7 +97,8 @@ def readable(tag: str) -> str:
     """
     for pattern, name in _RENAMED:
         if found := pattern.fullmatch(tag):
-            return name.format(*(_PLAYERS.get(part, part) for part in found.groups()))
+            made = name.format(*(_PLAYERS.get(part, part) for part in found.groups()))
+            return _TWICE.sub(r"\1", made)
     return tag
 
 

@@ -12,7 +12,6 @@ import mmdgan
 from mmdgan.cli import prepare, program
 from mmdgan.core.text import format_value
 from mmdgan.data.preparation import prepare as prepare_module
-from mmdgan.runs.experiment import Experiment
 from tests.helpers.command_line import status
 
 
@@ -38,7 +37,7 @@ def test_from_images_to_a_data_set(photos, tmp_path, capsys):
     size = (tmp_path / "Data" / "mine" / "mine-00000-of-00001.tfrecords").stat().st_size
     assert f"mine: 4 RGB images of 8x8 pixels, 2 classes; {size} bytes in {tmp_path}/Data/mine\n" in text
     assert "1 broken image left out: " in text and "3.png" in text
-    assert f"train --data mine --data_root {tmp_path}/Data --architecture FILE:NAME   (whose images are 3,8,8)" in text
+    assert f"train --data mine --data_root {tmp_path}/Data --architecture FILE:NAME   # whose images are 3,8,8" in text
     sidecar = json.loads((tmp_path / "Data" / "mine" / "mine.json").read_text())
     assert sidecar["class_names"] == ["cats", "dogs"] and sidecar["count"] == 4
     assert status(*words, "--skip_broken") == 0
@@ -114,8 +113,8 @@ def test_help_and_preparing_need_no_tensorflow(run_script, photos):
 
 
 def test_the_architectures_that_are_proposed_are_of_the_images_shape():
-    for shape, (plain, conditional) in prepare._PRESETS.items():
-        for preset in (plain or Experiment().architecture, conditional):
+    for shape, presets in prepare._PRESETS.items():
+        for preset in presets:
             assert preset is None or mmdgan.load_architecture(preset)["input"] == [shape]
 
 
@@ -123,10 +122,12 @@ def test_what_to_train_is_told(photos, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(prepare, "program", lambda: "mmdgan")
     words = ["prepare", f"folder:{photos}", "--size=32", "--skip_broken", f"--data_root={tmp_path}"]
     assert status(*words, "--name=kinds") == 0
-    told = capsys.readouterr().out.splitlines()[-2:]
+    told = capsys.readouterr().out.splitlines()[-3:]
     train = f"train --data kinds --data_root {tmp_path}"
-    assert told[0].endswith(f"Train on it:  mmdgan {train}")
-    assert told[1] == f"By classes:   mmdgan {train} --architecture sample/PROJECTION_SMALL --num_class 2 --loss hinge"
+    assert told[0] == f"First try:    mmdgan {train} --architecture sample/DCGAN_SMALL --max_step 2000"
+    assert told[1] == f"Train on it:  mmdgan {train} --architecture cifar10/DCGAN   # days without a GPU"
+    assert told[2] == f"By classes:   mmdgan {train} --architecture sample/PROJECTION_SMALL --num_class 2 --loss hinge"
     assert status(*words, "--name=plain", "--labels=none") == 0
     told = capsys.readouterr().out.splitlines()[-1]
-    assert told == f"Train on it:  mmdgan train --data plain --data_root {tmp_path} --classifier_data sample"
+    train = f"train --data plain --data_root {tmp_path} --architecture cifar10/DCGAN --classifier_data sample"
+    assert told == f"Train on it:  mmdgan {train}   # days without a GPU"

@@ -203,6 +203,12 @@ def test_the_classes_asked_for_are_looked_for():
     assert "least for blue (90.9%)" in record["note"]
 
 
+def test_a_classifier_of_another_data_set_has_other_classes():
+    extractor = MeanColours()
+    extractor.label = "classifier:other"
+    assert not metrics.evaluate_images(_images(90, 0), _images(60, 1), extractor, (), seed=0, step=0)
+
+
 def test_shares_of_none_of_the_images_have_an_interval():
     """A precision of 0 of 30 images: Wilson's upper end, 1.96^2 / (30 + 1.96^2)."""
     records = metrics.evaluate_images(

@@ -30,7 +30,7 @@ sys.path.insert(0, str(PROJECT))
 from tests.conftest import TINY  # noqa: E402
 
 STEPS = 240
-_TIMED = "images_per_second"  # the only curve that tells of the clock
+_TIMED = "training/images_per_second"  # the only curve that tells of the clock
 _FLAGS = (
     "--data=sample --loss=rand_g_mix --batch_size=8 --rounds=3 --grid=2,3 --metrics= --save_every=7 --query_step=16 "
     "--keep=2 --save_secs=none --deterministic --run_name=run"

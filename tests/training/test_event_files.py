@@ -227,7 +227,8 @@ def test_either_name_finds_a_curve_of_either_naming(tmp_path):
         ("kernel_norm/gen/l2/kernel_0", "spectral/generator/l2/kernel_0"),
         ("scores/FD[classifier]", "score/FD[classifier]"),
         ("Ir", "images/real"),
-        ("grad_dis/l1/kernel/kernel", "gradients/critic/l1/kernel/kernel"),
+        ("grad_dis/l1/kernel/kernel", "gradients/critic/l1/kernel"),
+        ("learning_rate/gen", "training/learning_rate_generator"),
         ("my/own", "my/own"),
     ],
 )

@@ -170,7 +170,7 @@ def train_classifier(model: keras.Model, data: ImageData | StoredImages, say: Sa
     step = _training_step(model, steps)
     order = np.random.default_rng((SEED, 1))
     queue = np.empty(0, np.int64)
-    task = f"Training the classifier that scores {data.name}"
+    task = f"Training the scores' classifier on {data.name}"
     say(f"{task}, once: {len(train):,} images, {steps:,} steps.")
     ticker = Ticker()
     for number in range(1, steps + 1):

@@ -118,8 +118,8 @@ def fetch_graph(data_root: str | Path, say: Say, seconds: float = 5.0) -> Path:
         _download(f"{ADDRESS}?{_COMPRESSED}", found)
     except (OSError, http.client.HTTPException, tarfile.TarError, EOFError, zlib.error) as error:
         raise MetricError(
-            f"The 2015 Inception graph is not on this machine, and {ADDRESS} cannot be reached: {place}, "
-            f"or connect to the network ({first_line(error) or type(error).__name__})."
+            f"The 2015 Inception graph is not on this machine, and {ADDRESS} cannot be reached "
+            f"({first_line(error) or type(error).__name__}): {place}, or connect to the network."
         ) from error
     return found
 

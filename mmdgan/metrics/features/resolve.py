@@ -76,7 +76,8 @@ def resolve(
                 classifier = _classifier(data, classifier_data, data_root, resize, say)
             except MetricError as error:
                 raise MetricError(f"{error} ({missing})") from missing
-            say(f"Scores use the features of the {classifier.label}, so they are not FID and IS. {missing}")
+            what = "a small classifier trained on " + (classifier_data or "the images themselves")
+            say(f"Scores use {what}, and are named FD[{classifier.label}] and so on, not FID. {missing}")
             return classifier
     inception_features = InceptionFeatures(path, resize)
     say(f"Scores use the 2015 Inception graph {path}.")

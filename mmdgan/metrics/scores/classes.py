@@ -59,8 +59,7 @@ class AskedClass(Metric):
 
     def compute(self, context: Context) -> Iterator[dict]:
         asked = context.generated.labels
-        # A classifier of another data set has other classes.
-        if asked is None or context.label != "classifier" or not _has_classes(context):
+        if asked is None or not _has_classes(context):
             return
         names = context.extractor.class_names
         asked, _ = pair_classes(asked, context.generated.images.class_names, names)
@@ -82,7 +81,12 @@ class AskedClass(Metric):
 
 
 def _has_classes(context: Context) -> bool:
-    return hasattr(context.extractor, "class_names") and context.generated.logits.shape[1] > 0
+    """Whether the features come with the classes of the images; a classifier of another data set has other classes."""
+    return (
+        context.label == "classifier"
+        and hasattr(context.extractor, "class_names")
+        and context.generated.logits.shape[1] > 0
+    )
 
 
 def _shares(side: Side, classes: int) -> np.ndarray:
