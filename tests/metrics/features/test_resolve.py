@@ -47,7 +47,8 @@ def test_auto_takes_the_classifier_and_says_why(tmp_path):
     extractor = metrics.resolve("auto", _data(), data_root=tmp_path, say=said.append)
     assert extractor.label == "classifier" and extractor.feature_count == 128
     assert said == [
-        "Scores use a small classifier trained on the images themselves, and are named FD[classifier] and so on, not FID. "
+        "Scores use a small classifier trained on the images themselves, and are named FD[classifier] and so on, "
+        "not FID. "
         "The graph cannot be fetched: give its path with --inception, or connect to the network."
     ]
     assert not list(tmp_path.iterdir())  # trained on first use only
