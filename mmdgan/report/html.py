@@ -93,7 +93,7 @@ def _(block: Details) -> str:
 @_html.register
 def _(block: Table) -> str:
     caption = f"<caption>{escape(block.caption)}</caption>" if block.caption else ""
-    header = "".join(f'<th scope="col">{escape(text)}</th>' for text in block.header)
+    header = "".join(f'<th scope="col">{escape(text).replace("[", "<wbr>[")}</th>' for text in block.header)
     rows = "\n".join(f"<tr>{_row(row, block)}</tr>" for row in block.rows)
     kind = ("numbers" if block.numbers else "words") + (" stack" if len(block.header) > 2 else "")
     return (
@@ -223,8 +223,10 @@ footer { margin-top: 3rem; border-top: 1px solid var(--line); color: var(--soft)
   .stack thead, .stack td.empty { display: none; }
   .stack tr { padding: .4rem 0; border-bottom: 1px solid var(--line); }
   .stack th, .stack td { padding: .1rem 0; border: 0; }
-  .stack td { display: flex; gap: 1rem; justify-content: space-between; white-space: normal; text-align: right; }
-  .stack td::before { content: attr(data-head); color: var(--soft); text-align: left; flex: 0 1 auto; }
+  .stack td { display: flex; flex-wrap: wrap; gap: 0 .5rem; justify-content: flex-end; white-space: normal;
+    text-align: right; }
+  .stack td::before { content: attr(data-head); color: var(--soft); text-align: left; flex: 0 1 auto;
+    margin-right: auto; }
   .stack small { max-width: none; }
 }
 @media print {
@@ -235,14 +237,15 @@ footer { margin-top: 3rem; border-top: 1px solid var(--line); color: var(--soft)
   nav { display: none; }
   summary { list-style: none; color: var(--ink); font-weight: 600; }
   summary::-webkit-details-marker { display: none; }
-  h2, summary { break-after: avoid; }
+  h2, summary, .legend { break-after: avoid; }
   figure, tr, p { break-inside: avoid; }
   .scroll { overflow: visible; }
   .numbers td { white-space: normal; }
   pre { white-space: pre-wrap; font-size: 6.5pt; }
   details::details-content { content-visibility: visible; block-size: auto; }
   details.screen { display: none; }
-  .plots, .thumbs { display: block; }  /* rows of a grid would leave what does not fit a page empty */
+  /* Rows of a grid, or lines kept together, would leave the end of a page empty. */
+  .plots, .thumbs { display: block; orphans: 1; widows: 1; }
   .plots figure, .thumbs figure { display: inline-block; vertical-align: top; width: 48%; margin: .2rem .5% .4rem; }
   .thumbs figure { width: 31%; }
   figure { max-width: 9cm; }
