@@ -41,7 +41,7 @@ class ConditionalDense(_ClassKernels, SpectralDense):
 
     Args:
         units: Output features.
-        num_class: Number of classes. Further arguments: `SpectralLayer`.
+        num_class: Number of classes.
     """
 
     op = "dcd"
@@ -104,7 +104,7 @@ class ScaledDense(_ScaledOutputs, SpectralDense):
 
     Args:
         units: Output features.
-        num_class: Number of classes. Further arguments: `SpectralLayer`.
+        num_class: Number of classes.
     """
 
     op = "dck"
@@ -117,7 +117,7 @@ class ScaledConv2D(_ScaledOutputs, SpectralConv2D):
 
     Args:
         filters: Output channels.
-        num_class: Number of classes. Further arguments: `SpectralConv2D`.
+        num_class: Number of classes.
     """
 
     op = "cck"
@@ -129,7 +129,7 @@ class ScaledConv2DTranspose(_ScaledOutputs, SpectralConv2DTranspose):
 
     Args:
         filters: Output channels.
-        num_class: Number of classes. Further arguments: `SpectralConv2D`.
+        num_class: Number of classes.
     """
 
     op = "tcck"
@@ -149,11 +149,11 @@ class LabelProjection(SpectralLayer):
     Args:
         num_class: Number of classes.
         legacy: Keep the spectral norm's vector up to date but do not divide by the norm, as the released code does.
-        **kwargs: Arguments of `SpectralLayer`, without those of the bias.
     """
 
     op = "project"
     conditional = True
+    fixed_arguments = ("use_bias", "bias_initializer", "bias_regularizer", "bias_constraint")
 
     def __init__(self, num_class: int, *, legacy: bool = False, **kwargs: Any) -> None:
         super().__init__(use_bias=False, **kwargs)
@@ -174,7 +174,7 @@ class LabelProjection(SpectralLayer):
 
     def get_config(self) -> dict:
         config = {**super().get_config(), "num_class": self.num_class, "legacy": self.legacy}
-        return {key: value for key, value in config.items() if key not in ("use_bias", "bias_initializer")}
+        return {key: value for key, value in config.items() if key not in self.fixed_arguments}
 
     def _effective(self, kernels: Kernels, multiplier: float | tf.Tensor) -> tf.Tensor | Kernels:
         return kernels[0] * (self.gain if self.legacy else multiplier)
@@ -187,7 +187,6 @@ class ConditionalBias(ChannelwiseLayer):
     Args:
         num_class: Number of classes.
         common: Whether a bias of all classes is added too ('bcb'); those of the classes then start at zero.
-        data_format: As in `ChannelwiseLayer`.
     """
 
     conditional = True

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mmdgan.core.signatures import AllArguments, with_all_arguments
 from mmdgan.core.types import StaticShape
 
 
@@ -22,6 +23,11 @@ class ChannelwiseLayer(keras.layers.Layer):
     """
 
     conditional = False
+    __signature__ = AllArguments(keras.layers.Layer)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.__doc__ = with_all_arguments(cls.__doc__, cls)
 
     def __init__(self, data_format: str = "channels_last", **kwargs: Any) -> None:
         super().__init__(**kwargs)

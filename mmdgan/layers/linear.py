@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.signatures import AllArguments, with_all_arguments
 from mmdgan.core.types import StaticShape
 from mmdgan.layers import initializers, scope
 from mmdgan.layers.convolution import convolve, convolve_depthwise, convolve_transposed
@@ -60,6 +61,12 @@ class SpectralLayer(keras.layers.Layer):
     kernel_names: tuple[str, ...] = ("kernel",)
     data_format = "channels_last"
     input_ranks: dict = {"ndim": 2}
+    fixed_arguments: tuple[str, ...] = ()
+    __signature__ = AllArguments(keras.layers.Layer)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.__doc__ = with_all_arguments(cls.__doc__, cls)
 
     def __init__(
         self,
@@ -238,7 +245,7 @@ class SpectralDense(SpectralLayer):
 
     Args:
         units: Output features.
-        activation: Any Keras activation. Further arguments: `SpectralLayer`.
+        activation: Any Keras activation, applied after the bias; default: none.
     """
 
     op = "d"
@@ -404,7 +411,7 @@ class SpatialLayer(SpectralLayer):
 
 @keras.saving.register_keras_serializable(package="mmdgan")
 class SpectralConv2D(SpatialLayer):
-    """Convolution with spectral norm; kernel (k, k, in, out). Arguments: `SpatialLayer`, `SpectralLayer`."""
+    """Convolution with spectral norm; kernel (k, k, in, out)."""
 
     op = "c"
 
@@ -418,7 +425,7 @@ class SpectralConv2D(SpatialLayer):
 
 @keras.saving.register_keras_serializable(package="mmdgan")
 class SpectralConv2DTranspose(SpatialLayer):
-    """Transposed convolution with spectral norm; kernel (k, k, out, in). Arguments: as `SpectralConv2D`.
+    """Transposed convolution with spectral norm; kernel (k, k, out, in).
 
     A side of n pixels becomes n strides with the padding 'same', and n strides + (k - 1) dilation with 'valid': the
     result of Keras's Conv2DTranspose with ``output_padding=strides - 1``.
@@ -447,8 +454,7 @@ class SpectralSeparableConv2D(SpatialLayer):
     """Depthwise convolution, then 1x1 convolution, divided by the spectral norm of the two as one convolution.
 
     Kernels: depthwise_kernel (k, k, in, 1) and pointwise_kernel (1, 1, in, out); their composite, the kernel
-    (k, k, in, out) of the equal plain convolution, is what `spectral_norm` iterates with. Arguments: as
-    `SpectralConv2D`.
+    (k, k, in, out) of the equal plain convolution, is what `spectral_norm` iterates with.
     """
 
     op = "c"

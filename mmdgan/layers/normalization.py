@@ -160,10 +160,10 @@ class ConditionalBatchNorm(BatchNorm):
 
     Args:
         num_class: Number of classes.
-        data_format: As in `BatchNorm`.
     """
 
     conditional = True
+    fixed_arguments = ("center", "scale")
 
     def __init__(self, num_class: int, data_format: str = "channels_last", **kwargs: Any) -> None:
         super().__init__(data_format, center=False, scale=False, **kwargs)
@@ -186,7 +186,7 @@ class ConditionalBatchNorm(BatchNorm):
 
     def get_config(self) -> dict:
         config = {**super().get_config(), "num_class": self.num_class}
-        return {key: value for key, value in config.items() if key not in ("center", "scale")}
+        return {key: value for key, value in config.items() if key not in self.fixed_arguments}
 
 
 @keras.saving.register_keras_serializable(package="mmdgan")

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from mmdgan.core.errors import ConfigError, DataError
+from mmdgan.core.signatures import takes_options_of
 from mmdgan.core.startup import check_tensorflow
 from mmdgan.core.types import TensorLike
 from mmdgan.design import NetworkSpec, Route, parse_architecture, parse_network
@@ -216,6 +217,7 @@ class Network(keras.Model):
         return x if route.pieces == 1 else tf.split(x, route.pieces, axis)[route.piece]
 
 
+@takes_options_of(Network)
 def build_network(
     layer_dicts: Sequence[dict] | Mapping,
     input_shape: Sequence[int],
@@ -227,6 +229,7 @@ def build_network(
     return Network(layer_dicts, input_shape, name=name, num_class=num_class, **options)
 
 
+@takes_options_of(Network, "name")
 def build_generator(architecture: dict, num_class: int = 0, **options: Any) -> Network:
     """Builds the generator 'gen' of an architecture: codes (N, code) -> images in [-1, 1], float32.
 
@@ -238,6 +241,7 @@ def build_generator(architecture: dict, num_class: int = 0, **options: Any) -> N
     return _build_player(parse_architecture(architecture, num_class)[0], options)
 
 
+@takes_options_of(Network, "name")
 def build_discriminator(architecture: dict, num_class: int = 0, **options: Any) -> Network:
     """Builds the critic 'dis' of an architecture: images -> scores (N, d), float32.
 
