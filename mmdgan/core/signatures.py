@@ -32,7 +32,7 @@ def takes_options_of(other: Callable, *but: str) -> Callable[[F], F]:
 
 
 class AllArguments:
-    """The signature of a class, as its attribute `__signature__`; for `*args` and `**kwargs` it has the base's arguments.
+    """A class's `__signature__`, in which `*args` and `**kwargs` stand for the arguments of its base classes.
 
     A class names in `fixed_arguments` those of its base classes that it chooses itself.
 
