@@ -171,7 +171,12 @@ def _named(switch: str) -> str:
 _NOT_HERE = {
     "resume": "the same command resumes a run, as does `train RUN`",
     "epochs": "training is counted in steps, images of an epoch divided by --batch_size",
+    "kimg": "training is counted in steps, of --batch_size images each",
     "num_workers": "images are read ahead without being asked for",
+    "cuda": "a GPU that TensorFlow sees is used; `train --dry_run` lists them",
+    "image_size": "images have the size that `prepare --size` gave them",
+    **dict.fromkeys(("beta1", "beta2", "betas"), "those of Adam are 0.5 and 0.999"),
+    **dict.fromkeys(("z_dim", "latent_dim", "nz"), "the architecture's `code` is the size of its codes"),
 }
 """Flags of other programs that have no counterpart: name -> what is done instead."""
 

@@ -91,6 +91,7 @@ class Experiment:
         "begin with the networks of another run (a RUN or pretrained:NAME) or of a weight file (.npz): layers of the "
         "same names and shapes, the generator's averaged weights where there are any; no optimiser is taken over",
         path="(?!pretrained:)(.+)",
+        also="checkpoint ckpt weights pretrained load",
     )
     init_parts: tuple[str, ...] = _network(
         ("generator", "critic"), "networks that begin so", choices=("generator", "critic")
@@ -112,6 +113,7 @@ class Experiment:
         "precision of the convolutions; weights and losses stay in float32",
         choices=("float32", "bf16", "fp16", "float64"),
         short=9,
+        also="amp fp16 bf16 half mixed_precision dtype",
     )
     data_format: str | None = _network(
         None,
@@ -256,7 +258,9 @@ class Experiment:
         "SIGMA,STEPS: add Gaussian noise to the images that the critic sees; its standard deviation falls linearly "
         "from SIGMA to 0 over STEPS steps",
     )
-    critic_steps: int = _aid(1, "critic updates per generator update, each on a batch of its own")
+    critic_steps: int = _aid(
+        1, "critic updates per generator update, each on a batch of its own", also="n_critic num_critic n_dis d_steps"
+    )
     r1: float | None = _aid(
         None, "gamma of the R1 penalty: gamma/2 times the mean squared Jacobian of the scores at real images"
     )
@@ -292,7 +296,7 @@ class Experiment:
         least=1,
         short=5,
         hparams="shown",
-        also="steps iterations iters niter max_steps epochs",
+        also="steps iterations iters niter max_steps epochs kimg",
     )
     rounds: int = _run(8, "number of rounds of equal length; samples and scores follow each", least=1)
     score_steps: tuple[int, ...] = _run(
@@ -335,7 +339,7 @@ class Experiment:
         short=11,
         scope="place",
         path="(.+)",
-        also="outdir out_dir output_dir out logdir",
+        also="outdir out_dir output_dir output out logdir log_dir save_dir checkpoint_dir ckpt_dir",
     )
     run_name: str | None = _run(
         None,
