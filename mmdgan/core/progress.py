@@ -12,8 +12,12 @@ Say = Callable[[str], object]
 
 
 def log(sentence: str) -> None:
-    """Passes a sentence to the logger "mmdgan", which shows nothing unless the program configures logging."""
-    logging.getLogger("mmdgan").info(sentence)
+    """Passes a sentence to the logger "mmdgan"; in a notebook that does not log at its level, prints it in the cell."""
+    logger = logging.getLogger("mmdgan")
+    if in_notebook() and not logger.isEnabledFor(logging.INFO):
+        sys.stdout.write(f"{sentence}\n")
+    else:
+        logger.info(sentence)
 
 
 def in_notebook() -> bool:

@@ -206,7 +206,10 @@ def test_the_classes_asked_for_are_looked_for():
 def test_a_classifier_of_another_data_set_has_other_classes():
     extractor = MeanColours()
     extractor.label = "classifier:other"
-    assert not metrics.evaluate_images(_images(90, 0), _images(60, 1), extractor, (), seed=0, step=0)
+    images, alike = _images(90, 0), _images(60, 1)
+    [record] = metrics.evaluate_images(images, alike, extractor, (), seed=0, step=0)
+    assert record["metric"] == "classes[classifier:other]" and record["value"] > 0
+    assert not metrics.evaluate_images(images, _images(60, 1, colours=(0, 0, 2)), extractor, (), seed=0, step=0)
 
 
 def test_shares_of_none_of_the_images_have_an_interval():

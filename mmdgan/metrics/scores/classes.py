@@ -34,6 +34,8 @@ class ClassShares(Metric):
         details: dict[str, Any] = {}
         if isinstance(real, Side):
             shares_real = _shares(real, len(names))
+            if context.label != "classifier" and not shares_real.all():
+                return  # the images do not have the classes of this other data set
             note += f" ({shares_real[rarest]:.1%} of the real images)"
             details = {"shares_real": dict(zip(names, shares_real.tolist(), strict=True))}
         yield make_record(
@@ -59,7 +61,8 @@ class AskedClass(Metric):
 
     def compute(self, context: Context) -> Iterator[dict]:
         asked = context.generated.labels
-        if asked is None or not _has_classes(context):
+        # A classifier of another data set has other classes.
+        if asked is None or context.label != "classifier" or not _has_classes(context):
             return
         names = context.extractor.class_names
         asked, _ = pair_classes(asked, context.generated.images.class_names, names)
@@ -81,12 +84,7 @@ class AskedClass(Metric):
 
 
 def _has_classes(context: Context) -> bool:
-    """Whether the features come with the classes of the images; a classifier of another data set has other classes."""
-    return (
-        context.label == "classifier"
-        and hasattr(context.extractor, "class_names")
-        and context.generated.logits.shape[1] > 0
-    )
+    return hasattr(context.extractor, "class_names") and context.generated.logits.shape[1] > 0
 
 
 def _shares(side: Side, classes: int) -> np.ndarray:
