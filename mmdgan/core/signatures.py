@@ -49,14 +49,18 @@ class AllArguments:
         return _of_class(kind, self.last)
 
 
-def with_all_arguments(text: str | None, kind: type) -> str:
+def with_all_arguments(text: str | None, kind: type) -> str | None:
     """A class's docstring, whose section "Args:" has an entry for each argument that a base class describes."""
-    text = inspect.cleandoc(text or "")
+    if text is None:
+        return None
+    text = inspect.cleandoc(text)
     described: dict[str, str] = {}
     for base in kind.__mro__:
         for name, entry in _entries(text if base is kind else inspect.getdoc(base) or "").items():
             described.setdefault(name, entry)
     known = [described[name] for name in inspect.signature(kind).parameters if name in described]
+    if not known:
+        return text
     section = "Args:\n" + "\n".join(known) + "\n"
     return _ARGS.sub(lambda _: section, text, count=1) if _ARGS.search(text) else f"{text}\n\n{section}"
 
@@ -93,4 +97,9 @@ def _merged(own: Signature, others: dict[str, Parameter]) -> Signature:
     elif Parameter.VAR_POSITIONAL not in kinds:
         theirs = {name: parameter.replace(kind=Parameter.KEYWORD_ONLY) for name, parameter in theirs.items()}
     found = sorted([*mine.values(), *theirs.values()], key=lambda parameter: parameter.kind)
-    return own.replace(parameters=found)
+    optional = False  # what must be given after an argument that need not be is named
+    for place, parameter in enumerate(found):
+        optional = optional or (parameter.kind != Parameter.KEYWORD_ONLY and parameter.default is not parameter.empty)
+        if optional and parameter.name in theirs and theirs[parameter.name].default is Parameter.empty:
+            found[place] = parameter.replace(kind=Parameter.KEYWORD_ONLY)
+    return own.replace(parameters=sorted(found, key=lambda parameter: parameter.kind))

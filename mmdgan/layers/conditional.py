@@ -39,6 +39,8 @@ class _ClassKernels(SpectralLayer):
 class ConditionalDense(_ClassKernels, SpectralDense):
     """Dense layer x (K + C[y]), the op 'dcd'; weights kernel (in, units) and c_kernel (classes, in, units).
 
+    Further arguments: `SpectralLayer`.
+
     Args:
         units: Output features.
         num_class: Number of classes.
@@ -102,6 +104,8 @@ class _ScaledOutputs(_ClassKernels):
 class ScaledDense(_ScaledOutputs, SpectralDense):
     """Dense layer (x K) (1 + c[y]), the op 'dck'; weights kernel (in, units) and c_kernel (classes, units).
 
+    Further arguments: `SpectralLayer`.
+
     Args:
         units: Output features.
         num_class: Number of classes.
@@ -115,6 +119,8 @@ class ScaledDense(_ScaledOutputs, SpectralDense):
 class ScaledConv2D(_ScaledOutputs, SpectralConv2D):
     """Convolution times 1 + c[y], the op 'cck'; weights kernel (k, k, in, out), c_kernel (classes, 1, 1, out).
 
+    Further arguments: `SpectralConv2D`.
+
     Args:
         filters: Output channels.
         num_class: Number of classes.
@@ -126,6 +132,8 @@ class ScaledConv2D(_ScaledOutputs, SpectralConv2D):
 @keras.saving.register_keras_serializable(package="mmdgan")
 class ScaledConv2DTranspose(_ScaledOutputs, SpectralConv2DTranspose):
     """Transposed convolution times 1 + c[y], the op 'tcck'; weights kernel (k, k, out, in), c_kernel as `ScaledConv2D`.
+
+    Further arguments: `SpectralConv2D`.
 
     Args:
         filters: Output channels.

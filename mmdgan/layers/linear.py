@@ -411,7 +411,7 @@ class SpatialLayer(SpectralLayer):
 
 @keras.saving.register_keras_serializable(package="mmdgan")
 class SpectralConv2D(SpatialLayer):
-    """Convolution with spectral norm; kernel (k, k, in, out)."""
+    """Convolution with spectral norm; kernel (k, k, in, out). Arguments: `SpatialLayer`, `SpectralLayer`."""
 
     op = "c"
 
@@ -425,7 +425,7 @@ class SpectralConv2D(SpatialLayer):
 
 @keras.saving.register_keras_serializable(package="mmdgan")
 class SpectralConv2DTranspose(SpatialLayer):
-    """Transposed convolution with spectral norm; kernel (k, k, out, in).
+    """Transposed convolution with spectral norm; kernel (k, k, out, in). Arguments: as `SpectralConv2D`.
 
     A side of n pixels becomes n strides with the padding 'same', and n strides + (k - 1) dilation with 'valid': the
     result of Keras's Conv2DTranspose with ``output_padding=strides - 1``.
@@ -454,7 +454,8 @@ class SpectralSeparableConv2D(SpatialLayer):
     """Depthwise convolution, then 1x1 convolution, divided by the spectral norm of the two as one convolution.
 
     Kernels: depthwise_kernel (k, k, in, 1) and pointwise_kernel (1, 1, in, out); their composite, the kernel
-    (k, k, in, out) of the equal plain convolution, is what `spectral_norm` iterates with.
+    (k, k, in, out) of the equal plain convolution, is what `spectral_norm` iterates with. Arguments: as
+    `SpectralConv2D`.
     """
 
     op = "c"
