@@ -1,0 +1,43 @@
+"""Shows all arguments of the layers on their page, as `help` does (mmdgan.core.signatures)."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import griffe
+
+
+class AllArguments(griffe.Extension):
+    """Gives each public layer the docstring and the arguments that it has at run time."""
+
+    def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
+        try:
+            from mmdgan import layers
+
+            names = layers.__all__ if pkg.name == "mmdgan" else ()
+        except ImportError:  # with the docs extra alone, without TensorFlow
+            names = ()
+        for name in names:
+            if inspect.isclass(kind := getattr(layers, name)):
+                shown = pkg[f"{kind.__module__.partition('.')[2]}.{name}"]
+                shown.docstring.value = inspect.getdoc(kind)
+                found = inspect.signature(kind).parameters.values()
+                shown.set_member("__init__", griffe.Function("__init__", parameters=_parameters(found), parent=shown))
+
+
+def _parameters(found: Any) -> griffe.Parameters:
+    own = griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)
+    kinds = {kind: griffe.ParameterKind[kind.name.lower()] for kind in (p.kind for p in found)}
+    return griffe.Parameters(
+        own,
+        *(
+            griffe.Parameter(
+                p.name,
+                kind=kinds[p.kind],
+                default=None if p.default is p.empty else repr(p.default),
+                annotation=None if p.annotation is p.empty else str(p.annotation),
+            )
+            for p in found
+        ),
+    )
