@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from typing import Any
 
@@ -12,13 +13,14 @@ class AllArguments(griffe.Extension):
     """Gives each public layer the docstring and the arguments that it has at run time."""
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
-        try:
-            from mmdgan import layers
+        if pkg.name == "mmdgan":
+            with contextlib.suppress(ImportError):  # the docs extra alone: no TensorFlow
+                self._complete(pkg)
 
-            names = layers.__all__ if pkg.name == "mmdgan" else ()
-        except ImportError:  # with the docs extra alone, without TensorFlow
-            names = ()
-        for name in names:
+    def _complete(self, pkg: griffe.Module) -> None:
+        from mmdgan import layers
+
+        for name in layers.__all__:
             if inspect.isclass(kind := getattr(layers, name)):
                 shown = pkg[f"{kind.__module__.partition('.')[2]}.{name}"]
                 shown.docstring.value = inspect.getdoc(kind)
