@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import importlib.util
 import inspect
 import json
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
+from types import ModuleType
 
 from mmdgan.core.errors import ConfigError, DesignError
 from mmdgan.core.files import read_text
@@ -167,27 +169,10 @@ def _namespace(folder: str) -> Iterator[None]:
     So a file that changes an imported network in place finds the original one each time, another file's helper of the
     same name is not taken for this one's, and edits are seen.
     """
-
-    def is_apart(name: str) -> bool:
-        if (name + ".").startswith(("architectures.", "mmdgan.architectures.")):
-            return True
-        top = name.partition(".")[0]
-        if top in ("__main__", "mmdgan") or top in sys.stdlib_module_names:
-            return False
-        if top not in found:
-            spec = PathFinder.find_spec(top, [folder])
-            # A folder without __init__.py gives way to an installed package of its name.
-            file = getattr(sys.modules.get(top), "__file__", None)
-            found[top] = spec is not None and (spec.origin is not None or file is None)
-        return found[top]
-
-    found: dict[str, bool] = {}
     with _LOADING:
         before = (list(sys.path), sys.dont_write_bytecode)
         importlib.invalidate_caches()
-        aside = {name: module for name, module in list(sys.modules.items()) if is_apart(name)}
-        for name in aside:
-            del sys.modules[name]
+        aside = _take_out(folder)
         # Bytecode is looked up by whole seconds: it would hide an edit within the same one.
         sys.dont_write_bytecode = True
         sys.path.insert(0, folder)
@@ -196,11 +181,32 @@ def _namespace(folder: str) -> Iterator[None]:
             yield
         finally:
             sys.path[:], sys.dont_write_bytecode = before
-            found.clear()
-            for name in [name for name in list(sys.modules) if is_apart(name)]:
-                del sys.modules[name]
+            _take_out(folder)  # what the block has loaded
             vars(sys.modules["mmdgan"]).pop("architectures", None)  # `from mmdgan import architectures` asks here first
             sys.modules.update(aside)
+
+
+def _take_out(folder: str) -> dict[str, ModuleType]:
+    """Removes from `sys.modules`, and returns, what an `import` within the block must not find there.
+
+    These are the presets, and the modules whose names the folder has too; never `mmdgan`, the main script or the
+    standard library.
+    """
+
+    @functools.cache
+    def in_folder(top: str) -> bool:
+        spec = PathFinder.find_spec(top, [folder])
+        # A folder without __init__.py gives way to an installed package of its name.
+        installed = getattr(sys.modules.get(top), "__file__", None)
+        return spec is not None and (spec.origin is not None or installed is None)
+
+    def is_apart(name: str) -> bool:
+        if f"{name}.".startswith(("architectures.", "mmdgan.architectures.")):
+            return True
+        top = name.partition(".")[0]
+        return top not in ("__main__", "mmdgan") and top not in sys.stdlib_module_names and in_folder(top)
+
+    return {name: sys.modules.pop(name) for name in list(filter(is_apart, list(sys.modules)))}
 
 
 def _line(error: BaseException, path: Path) -> str:

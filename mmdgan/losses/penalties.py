@@ -1,4 +1,14 @@
-"""Gradient penalties and the Jacobian's scale: what is added to, or divides, a critic's loss to bound its slope.
+"""What is added to a critic's loss, or divides it, to bound its slope.
+
+Most people want `gradient_penalty`, which is added; `jacobian_scale` is the divisor of the scaled MMD:
+
+    penalty = 10.0 * mmdgan.losses.gradient_penalty("wasserstein", critic, real, generated)
+    losses = mmdgan.losses.get("wasserstein_gp")(score_gen, score_data, dis_penalty=penalty)
+
+    scale = mmdgan.losses.jacobian_scale(critic, real)
+    losses = mmdgan.losses.get("rep_ds")(score_gen, score_data, dis_scale=scale)
+
+`GanStep` does both by itself for losses whose names end in "_gp" and "_ds".
 
 Sources: Gulrajani et al. 2017 (Wasserstein), Binkowski et al. 2018 (the penalty on an MMD's witness function),
 Arbel et al. 2018 (the scaled MMD). The original defines them and never calls them (spec D.1). A critic here is

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,30 +21,16 @@ if TYPE_CHECKING:
 
 PACKAGE = "mmdgan"
 
-CLASSES = {
-    "mmdgan.layers.conditional": (
-        "ConditionalBias",
-        "ConditionalDense",
-        "LabelProjection",
-        "ScaledConv2D",
-        "ScaledConv2DTranspose",
-        "ScaledDense",
-    ),
-    "mmdgan.layers.initializers": ("ActivationInitializer",),
-    "mmdgan.layers.linear": (
-        "Bias",
-        "Bounded",
-        "Scalar",
-        "SpectralConv2D",
-        "SpectralConv2DTranspose",
-        "SpectralDense",
-        "SpectralSeparableConv2D",
-    ),
-    "mmdgan.layers.normalization": ("BatchNorm", "ConditionalBatchNorm", "LocalResponseNorm"),
-    "mmdgan.networks.network": ("Network",),
-    "mmdgan.training.optimizers": ("Adam", "HeavyBall", "RMSprop"),
-}
-"""What each module registers with Keras as "mmdgan>NAME"."""
+_ROOMS = ("layers", "networks", "training")
+_REGISTERED = re.compile(r'^@keras\.saving\.register_keras_serializable\(package="mmdgan"\)\nclass (\w+)', re.MULTILINE)
+
+
+def classes() -> dict[str, list[str]]:
+    """What each module registers with Keras as "mmdgan>NAME", read from the sources."""
+    root = Path(__file__).parents[1]
+    files = {f"{PACKAGE}.{room}.{file.stem}": file for room in _ROOMS for file in sorted((root / room).glob("*.py"))}
+    found = {module: _REGISTERED.findall(file.read_text(encoding="utf-8")) for module, file in files.items()}
+    return {module: names for module, names in found.items() if names}
 
 
 class StandIn:
@@ -84,7 +72,7 @@ def announce() -> None:
 def _add() -> None:
     from keras.saving import get_custom_objects
 
-    for module, names in CLASSES.items():
+    for module, names in classes().items():
         for name in names:
             get_custom_objects().setdefault(f"{PACKAGE}>{name}", StandIn(module, name))
 

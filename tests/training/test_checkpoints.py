@@ -248,6 +248,24 @@ class Crash(BaseException):
     """Stands for kill -9: no handler for errors sees it."""
 
 
+def crash_after(operations, patch, functions):
+    """Lets the functions (owner, name) raise `Crash` once so many operations are done."""
+    done = 0
+
+    def count(operation):
+        def counted(*args, **kwargs):
+            nonlocal done
+            done += 1
+            if done > operations:
+                raise Crash
+            return operation(*args, **kwargs)
+
+        return counted
+
+    for owner, name in functions:
+        patch.setattr(owner, name, count(getattr(owner, name)))
+
+
 @pytest.mark.parametrize("steps", [(1, 2), (1,)])
 def test_a_crash_before_any_file_operation_loses_nothing(tmp_path, monkeypatch, steps):
     """Each operation that `save` does on the file system in turn is the one that never happens."""
@@ -256,23 +274,9 @@ def test_a_crash_before_any_file_operation_loses_nothing(tmp_path, monkeypatch, 
         folder = tmp_path / str(crash_at)
         checkpoints, state = saved(folder, *steps)
         set_to(state, 3)
-        done = 0
-
-        def count(operation):
-            def counted(*args, **kwargs):
-                nonlocal done
-                done += 1
-                if done > crash_at:  # noqa: B023
-                    raise Crash
-                return operation(*args, **kwargs)
-
-            return counted
-
         with monkeypatch.context() as patch:
-            for owner, name in ((os, "replace"), (os, "fsync"), (os, "unlink"), (os, "rmdir")):
-                patch.setattr(owner, name, count(getattr(owner, name)))
-            for name in ("touch", "unlink", "mkdir", "rmdir"):
-                patch.setattr(Path, name, count(getattr(Path, name)))
+            of_os = [(os, name) for name in ("replace", "fsync", "unlink", "rmdir")]
+            crash_after(crash_at, patch, [*of_os, *((Path, name) for name in ("touch", "unlink", "mkdir", "rmdir"))])
             try:
                 checkpoints.save(3, permanent=True)
                 break
@@ -297,21 +301,8 @@ def test_a_crash_while_the_best_changes_leaves_one(tmp_path, monkeypatch):
         checkpoints, _ = saved(folder, 1, 2)
         checkpoints.keep_best(1)
         checkpoints.save(3)
-        done = 0
-
-        def count(operation):
-            def counted(*args, **kwargs):
-                nonlocal done
-                done += 1
-                if done > crash_at:  # noqa: B023
-                    raise Crash
-                return operation(*args, **kwargs)
-
-            return counted
-
         with monkeypatch.context() as patch:
-            for owner, name in ((os, "replace"), (os, "fsync"), (Path, "touch"), (Path, "unlink")):
-                patch.setattr(owner, name, count(getattr(owner, name)))
+            crash_after(crash_at, patch, [(os, "replace"), (os, "fsync"), (Path, "touch"), (Path, "unlink")])
             try:
                 checkpoints.keep_best(3)
                 break
