@@ -46,9 +46,9 @@ class Ticker:
         return time.monotonic() - self.begun
 
 
-def counter(what: str, say: Say = log, seconds: float = 10.0) -> Callable[[int, int], None]:
-    """A progress callback (done, total) that says "what: done of total", at most once in every `seconds`."""
-    ticker = Ticker(seconds)
+def counter(what: str, say: Say = log) -> Callable[[int, int], None]:
+    """A progress callback (done, total) that says "what: done of total", at most once in ten seconds."""
+    ticker = Ticker()
 
     def report(done: int, total: int) -> None:
         if done < total and ticker.due():

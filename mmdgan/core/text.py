@@ -79,9 +79,9 @@ def closest(word: object, known: Iterable[str], cutoff: float = 0.5) -> str | No
     return by_lower[found[0]] if found else None
 
 
-def nearest(word: object, known: Iterable[str], cutoff: float = 0.5) -> str:
+def nearest(word: object, known: Iterable[str]) -> str:
     """The end of an error sentence: " (did you mean X?)", or nothing if no known word is near."""
-    found = closest(word, known, cutoff)
+    found = closest(word, known)
     return f" (did you mean {found}?)" if found is not None else ""
 
 

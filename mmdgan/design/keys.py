@@ -112,10 +112,10 @@ def scaling(value: object) -> tuple[str, int | float] | None:
     return (method, int(factor) if factor.is_integer() else factor)
 
 
-def sizes(value: object, ranks: tuple[int, ...] = (1, 3)) -> tuple[int, ...]:
+def sizes(value: object) -> tuple[int, ...]:
     """Check of a shape without batch dimension: (features,) or (C, H, W)."""
-    forms = " or ".join({1: "[features]", 3: "[C, H, W]"}[rank] for rank in ranks)
-    if not isinstance(value, (list, tuple)) or len(value) not in ranks:
+    forms = "[features] or [C, H, W]"
+    if not isinstance(value, (list, tuple)) or len(value) not in (1, 3):
         raise ValueError(f"must be a list {forms}, not {shown(value)}")
     try:
         return tuple(positive_integer(size) for size in value)

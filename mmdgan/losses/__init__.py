@@ -8,7 +8,7 @@ Names, options and default score sizes are known without TensorFlow; what comput
 
 from __future__ import annotations
 
-from mmdgan.losses import classic, drift, mixing, mmd, random_width  # noqa: F401  # their losses are registered
+from mmdgan.losses import classic, mixing, mmd, random_width  # noqa: F401  # their losses are registered
 from mmdgan.losses.mmd import cramer, mmd2, mmd2_normal, witness
 from mmdgan.losses.penalties import gradient_penalty, jacobian_scale
 from mmdgan.losses.registry import (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mmdgan.core.errors import CheckpointError
 from mmdgan.core.files import atomic
-from mmdgan.design.spec import NetworkSpec
+from mmdgan.design.spec import LayerSpec, NetworkSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,18 +61,15 @@ def read(path: str | os.PathLike, spec: NetworkSpec) -> dict[str, np.ndarray]:
             "give the same names to layers that shall start from them."
         )
     for layer in layers:
-        for part in layer.parts:
-            for name, shape in (part.variables | part.state).items():
-                key = f"{layer.name}/{part.slot}/{name}"
-                if key not in found:
-                    raise CheckpointError(f"{path} has no {key}, which layer {layer.name!r} of {spec.name} needs.")
-                if found[key].shape != tuple(shape):
-                    raise CheckpointError(
-                        f"{key} is {found[key].shape} in {path}, but {tuple(shape)} in {spec.name}; give the layer "
-                        "another name, or the file's shape."
-                    )
-    wanted = {layer.name for layer in layers}
-    return {name: array for name, array in found.items() if name.split("/")[0] in wanted}
+        for key, shape in _shapes(layer).items():
+            if key not in found:
+                raise CheckpointError(f"{path} has no {key}, which layer {layer.name!r} of {spec.name} needs.")
+            if found[key].shape != shape:
+                raise CheckpointError(
+                    f"{key} is {found[key].shape} in {path}, but {shape} in {spec.name}; give the layer another name, "
+                    "or the file's shape."
+                )
+    return _of_layers(found, *(layer.name for layer in layers))
 
 
 def read_all(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -127,11 +124,7 @@ def fitting(spec: NetworkSpec, found: Mapping[str, np.ndarray]) -> tuple[dict[st
     taken: dict[str, np.ndarray] = {}
     left: dict[str, str] = {}
     for layer in spec.layers:
-        shapes = {
-            f"{layer.name}/{part.slot}/{name}": tuple(shape)
-            for part in layer.parts
-            for name, shape in (part.variables | part.state).items()
-        }
+        shapes = _shapes(layer)
         missing = [name for name in shapes if name not in found]
         differing = [name for name, shape in shapes.items() if name in found and found[name].shape != shape]
         if shapes and len(missing) == len(shapes):
@@ -141,8 +134,21 @@ def fitting(spec: NetworkSpec, found: Mapping[str, np.ndarray]) -> tuple[dict[st
         elif differing:
             left[layer.name] = f"{found[differing[0]].shape} there, {shapes[differing[0]]} here"
         else:
-            taken |= {name: array for name, array in found.items() if name.split("/")[0] == layer.name}
+            taken |= _of_layers(found, layer.name)
     return taken, left
+
+
+def _shapes(layer: LayerSpec) -> dict[str, tuple[int, ...]]:
+    """The variables of a layer by "layer/slot/variable", and their shapes."""
+    return {
+        f"{layer.name}/{part.slot}/{name}": tuple(shape)
+        for part in layer.parts
+        for name, shape in (part.variables | part.state).items()
+    }
+
+
+def _of_layers(found: Mapping[str, np.ndarray], *layers: str) -> dict[str, np.ndarray]:
+    return {name: array for name, array in found.items() if name.split("/")[0] in layers}
 
 
 def _local(path: str) -> str:

@@ -118,7 +118,7 @@ def test_every_layer_class():
 
 
 def test_every_loss():
-    assert {*LOSSES, "drift"} == set(losses.names())  # drift by loops of its own: tests/losses/test_drift.py
+    assert {*LOSSES, "drift"} == set(losses.names())  # drift by loops of its own: tests/losses/test_classic.py
     assert {option for name in LOSSES for option in losses.get(name).options} == set(OTHER_OPTIONS)
 
 

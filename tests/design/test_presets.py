@@ -84,7 +84,7 @@ def test_commands_are_understood(name):
     assert python == "python"
     if words[:3] == ["-m", "mmdgan", "train"]:
         options = flags.parse(Experiment(), words[3:], usage="", switches=train.SWITCHES).options
-    elif words[0].startswith("experiments/points"):
+    elif words[0].startswith(("experiments/points", "experiments/mmd_study")):
         assert (ROOT / words[0]).is_file()
         return
     else:

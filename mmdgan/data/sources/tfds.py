@@ -8,13 +8,9 @@ stored otherwise is read through the library, in the order of the files.
 
 from __future__ import annotations
 
-import http.client
 import logging
 import re
 import textwrap
-import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmdgan.core.errors import DataError
+from mmdgan.core.network import unreachable
 from mmdgan.core.progress import Say
 from mmdgan.core.text import nearest
 from mmdgan.data.catalog import DataInfo
@@ -37,7 +34,6 @@ from mmdgan.data.sources.byte_ranges import named_faults, stamp, whole_file
 if TYPE_CHECKING:
     import tensorflow as tf
 
-PATIENCE = 8.0  # seconds to wait for a first answer from the download's address
 LONGEST = 400  # characters of an exception that are quoted
 KIND = "TensorFlow Datasets"
 _BATCH = 64
@@ -122,29 +118,6 @@ def from_builder(builder: Any, request: Request) -> ImageSource:
         channels=channels and (1 if channels == 1 else 3) or 0,
         encoded=True,
     )
-
-
-def unreachable(address: str, seconds: float = PATIENCE) -> str | None:
-    """Why an address does not answer within some seconds, or None when it does.
-
-    The look-up of a name cannot be given a time limit, so it runs in a thread that is left behind if it hangs.
-    """
-    answer: list[str | None] = []
-
-    def request_head() -> None:
-        request = urllib.request.Request(address, method="HEAD")
-        try:
-            urllib.request.urlopen(request, timeout=seconds).close()
-            answer.append(None)
-        except urllib.error.HTTPError:
-            answer.append(None)
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            answer.append(str(getattr(error, "reason", error)))
-
-    thread = threading.Thread(target=request_head, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return answer[0] if answer else f"no answer within {seconds:g} seconds"
 
 
 def _download(builder: Any, address: str, say: Say, allowed: bool) -> None:

@@ -10,11 +10,9 @@ clean: antialiased bicubic as clean-fid's: Pillow's method on floating-point cha
 from __future__ import annotations
 
 import collections
-import contextlib
 import functools
 import hashlib
-import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -115,17 +113,6 @@ def digest_arrays(arrays: Iterable[np.ndarray]) -> str:
     for array in arrays:
         digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()[:16]
-
-
-@contextlib.contextmanager
-def download_timeout(seconds: float = 30) -> Iterator[None]:
-    """Lets a download fail that stalls for so many seconds."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def check_method(resize: str) -> str:

@@ -13,7 +13,6 @@ import http.client
 import os
 import tarfile
 import tempfile
-import threading
 import urllib.request
 import zlib
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from google.protobuf.message import DecodeError
 
 from mmdgan.core.errors import MetricError
 from mmdgan.core.files import literal
+from mmdgan.core.network import unreachable
 from mmdgan.core.progress import Say
 from mmdgan.core.text import first_line
 from mmdgan.metrics.features.extractor import METHODS, Extractor, check_method, resize_images
@@ -92,13 +92,12 @@ def find_graph(inception: str | Path | None, data_root: str | Path) -> Path | No
     return next((path for path in whole if _is_saved_model(path) or path.name.endswith((".pb", *ARCHIVES))), None)
 
 
-def fetch_graph(data_root: str | Path, say: Say, seconds: float = 5.0) -> Path:
+def fetch_graph(data_root: str | Path, say: Say) -> Path:
     """Fetches the graph from tensorflow-gan's own address into `data_root`/inception (or TFHUB_CACHE_DIR, if set).
 
     Args:
         data_root: Folder of all data sets.
         say: Takes one sentence.
-        seconds: How long to wait for an answer.
 
     Returns:
         The SavedModel folder.
@@ -113,7 +112,8 @@ def fetch_graph(data_root: str | Path, say: Say, seconds: float = 5.0) -> Path:
     if found.is_dir():
         return found
     try:
-        _require_answer(f"{ADDRESS}?{_COMPRESSED}", seconds)
+        if reason := unreachable(f"{ADDRESS}?{_COMPRESSED}"):
+            raise OSError(reason)
         say(f"Fetching the 2015 Inception graph from {ADDRESS} into {cache}.")
         _download(f"{ADDRESS}?{_COMPRESSED}", found)
     except (OSError, http.client.HTTPException, tarfile.TarError, EOFError, zlib.error) as error:
@@ -215,29 +215,6 @@ def _names(signature: Any) -> list[str]:
 
 def _is_saved_model(path: Path) -> bool:
     return (path / "saved_model.pb").exists()
-
-
-def _require_answer(address: str, seconds: float) -> None:
-    """Raises a network error unless the address answers in time.
-
-    A thread asks, because looking up a name has no time limit of its own.
-    """
-    outcome: list[Exception | None] = []
-
-    def ask() -> None:
-        try:
-            urllib.request.urlopen(address, timeout=seconds).close()
-            outcome.append(None)
-        except (OSError, http.client.HTTPException) as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not outcome:
-        raise TimeoutError(f"no answer in {seconds:g} seconds")
-    if outcome[0] is not None:
-        raise outcome[0]
 
 
 def _download(address: str, folder: Path) -> None:

@@ -24,13 +24,13 @@ import numpy as np
 import tensorflow as tf
 
 from mmdgan.core.errors import MetricError
+from mmdgan.core.network import download_timeout
 from mmdgan.core.text import closest, first_line
 from mmdgan.metrics.features.extractor import (
     METHODS,
     Extractor,
     check_method,
     digest_arrays,
-    download_timeout,
     resize_images,
 )
 
