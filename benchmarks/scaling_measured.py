@@ -4,7 +4,8 @@
 
 Two workers of one thread each. In turn, both time a step of their own (half of the batch, no messages, at the same
 time, so that the machine's load is the same), a step together, and all-reduces of several sizes, whose line gives
-latency and bandwidth. What a step together takes longer should be the sum of its messages.
+latency and bandwidth, also of the networks' gradients in one message, which gives the cost of packing tensors. A step
+together should take the time of the slower of the two alone, and that of its messages (`scaling_model.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import time
 from pathlib import Path
 
 from machine import describe_machine
-from scaling_model import FLOAT, load, step_messages
+from scaling_model import FLOAT, Machine, load, step_messages, wait_seconds
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout needs no installation
 
@@ -63,7 +64,8 @@ def work(options: argparse.Namespace) -> None:
 
     replicas = prepare_tensorflow(first=begin)
     tasks = {"alone": step_of(options, None), "together": step_of(options, replicas)}
-    tasks |= {size: all_reduce_of(size, replicas) for size in SIZES}
+    tasks |= {size: all_reduce_of([size], replicas) for size in SIZES}
+    tasks["gradients"] = all_reduce_of(gradient_sizes(options), replicas)
     for task in tasks.values():
         task()
     times = {name: [] for name in tasks}
@@ -99,19 +101,29 @@ def step_of(options: argparse.Namespace, replicas):
     return lambda: float(gan.step(real)["loss_gen"])
 
 
-def all_reduce_of(size: int, replicas):
-    """Sums over both workers of so many floats, one after the other."""
+def gradient_sizes(options: argparse.Namespace) -> list[int]:
+    """Floats of each of the networks' variables."""
+    import math
+
+    parts = [
+        part for net in load(options.architecture, options.loss)[:2] for layer in net.layers for part in layer.parts
+    ]
+    return [math.prod(shape) for part in parts for shape in part.variables.values()]
+
+
+def all_reduce_of(sizes: list[int], replicas):
+    """Sums over both workers of arrays of so many floats in one message, one message after the other."""
     import tensorflow as tf
 
     def reduce(values):
-        values = tf.identity(values)
+        values = [tf.identity(value) for value in values]
         for _ in range(IN_A_ROW):
             values = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
         return values
 
-    values = tf.random.stateless_normal((size,), (0, 0))
+    values = [tf.random.stateless_normal((size,), (0, 0)) for size in sizes]
     function = tf.function(lambda x: replicas.run(reduce, x), autograph=False)
-    return lambda: float(function(values)[0])
+    return lambda: float(function(values)[0][0])
 
 
 def report(options: argparse.Namespace, times: dict) -> None:
@@ -122,15 +134,28 @@ def report(options: argparse.Namespace, times: dict) -> None:
     print(describe_machine(1))
     told = f"{options.batch_size} images; {len(messages)} messages, {size / 1e6:.2f} MB"
     print(f"{options.architecture}, {options.loss}: {told}")
-    print(f"{'':32}{'median':>10}{'shortest':>10}")
+    print(f"{'':34}{'median':>10}{'shortest':>10}")
     found = [{name: choose(values) for name, values in times.items()} for choose in (statistics.median, min)]
     rows = {f"all-reduce of {n * FLOAT / 1e6:.3f} MB": [times[n] / IN_A_ROW for times in found] for n in SIZES}
     rows["step of half the batch, alone"] = [times["alone"] for times in found]
     rows["step of both together"] = [times["together"] for times in found]
     rows["difference"] = [times["together"] - times["alone"] for times in found]
+    sizes = gradient_sizes(options)
+    packed = [times["gradients"] / IN_A_ROW - _predicted(times, 1, sum(sizes) * FLOAT) for times in found]
+    rows[f"packing {len(sizes)} tensors of {sum(sizes) * FLOAT / 1e6:.1f} MB"] = packed
     rows["messages, by the model"] = [_predicted(times, len(messages), size) for times in found]
+    alone = times["alone"]
+    wait = wait_seconds(1.0, 2, Machine(spread=statistics.stdev(alone)))
+    rows["waiting for the slower one"] = [wait, 0.0]
+    whole = [
+        sum(rows[name][i] for name in ("messages, by the model", "waiting for the slower one")) + packed[i]
+        for i in (0, 1)
+    ]
+    rows["difference, by the model"] = whole
     for name, seconds in rows.items():
-        print(f"{name:32}" + "".join(f"{1e3 * value:7.2f} ms" for value in seconds))
+        print(f"{name:34}" + "".join(f"{1e3 * value:7.2f} ms" for value in seconds))
+    errors = (rows["difference"][i] / whole[i] for i in (0, 1))
+    print("measured difference over the model's: " + ", ".join(f"{error:.2f}" for error in errors))
 
 
 def _predicted(times: dict, count: int, size: int) -> float:

@@ -91,7 +91,7 @@ def test_the_model_of_many_devices_adds_up():
         check=True,
     )
     rows = [re.findall(r"[\d.]+", line) for line in done.stdout.splitlines()[2:]]
-    names = "replicas batch networks loss messages number size step efficiency".split()
+    names = "replicas batch networks loss messages number size wait step efficiency with_error".split()
     one, eight, many = (dict(zip(names, map(float, row), strict=True)) for row in rows)
     assert (one["number"], one["messages"], one["efficiency"]) == (0, 0, 100)
     # Scores forward and in two passes back, three batch norms forth and back, two networks' gradients.
@@ -101,7 +101,16 @@ def test_the_model_of_many_devices_adds_up():
     assert eight["size"] == pytest.approx((4 * parameters + 3 * 2 * 512 * 16 * 4 + norms) / 1e6, abs=0.06)
     assert one["efficiency"] > eight["efficiency"] > many["efficiency"] > 0
     for row in (one, eight, many):
-        assert row["step"] == pytest.approx(row["networks"] + row["loss"] + row["messages"], abs=0.02)
+        parts = row["networks"] + row["loss"] + row["messages"] + row["wait"]
+        assert row["step"] == pytest.approx(parts, abs=0.03)
+        assert row["efficiency"] == pytest.approx(100 * one["step"] / row["step"], abs=0.6)
+        assert row["with_error"] <= row["efficiency"]
+    # The slowest of many normal numbers: 1.42 and 2.39 standard deviations, of 2% (tables of order statistics).
+    for row, deviations in ((one, 0), (eight, 1.42), (many, 2.39)):
+        busy = row["networks"] + row["loss"]
+        assert row["wait"] == pytest.approx(0.02 * deviations * busy, rel=0.03, abs=0.006)
+    # Batch norm: 8 passes over 16x16x128 + 8x8x256 + 32x32x64 numbers of 64 images at 1 TB/s.
+    assert eight["networks"] - one["networks"] == pytest.approx(8 * 114_688 * 64 * 4 / 1e9, abs=0.011)
 
 
 @pytest.mark.slow
