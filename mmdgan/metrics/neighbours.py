@@ -9,7 +9,6 @@ first, for which distances below about 1e-7 of the samples' norm are 0.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias
 
 from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np
@@ -17,7 +16,7 @@ from mmdgan.metrics.features.cache import release
 
 ROWS, COLUMNS = 2048, 2048
 """Pairs in a tile: 16 MB of float32."""
-_GATHERED = 2048  # pairs whose differences are held at once
+_GATHERED = 2**19  # numbers in the differences that are held at once: they stay in the processor's cache
 _MANY = 16  # unsure pairs per sample of a tile, beyond which products in float64 are cheaper than differences
 _SPARE = 8  # candidates beyond k that such products leave
 
@@ -54,7 +53,7 @@ def nearest_squares(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Squared distances (N, k) and indices (N, k) of the nearest members; arguments as for `nearest_neighbours`."""
     squares, indices = np.full((len(queries), k), np.inf), np.full((len(queries), k), -1, np.int64)
-    origin = _mean(queries)
+    origin = mean_of(queries)
     before = 0
     for block in blocks:
         if block.ndim != 2 or block.shape[1] != queries.shape[1]:
@@ -71,18 +70,15 @@ def nearest_squares(
 
 def own_squares(samples: np.ndarray, k: int) -> np.ndarray:
     """Squared distances (N, k) of the nearest other members of the same set; each pair is computed once."""
-    squares, indices = np.full((len(samples), k), np.inf), np.full((len(samples), k), -1, np.int64)
-    origin, parts = _mean(samples), list(_slices(samples, ROWS))
-    for number, (rows, part) in enumerate(parts):
-        x = Samples(part, origin)
-        tile = _distances(x, x)
-        _merge(x, x, tile, np.arange(len(x)), rows.start, squares[rows], indices[rows])
-        for columns, other in parts[number + 1 :]:
-            y = Samples(other, origin)
-            distances, slack = _distances(x, y)
-            _merge(x, y, (distances, slack), None, columns.start, squares[rows], indices[rows])
-            _merge(y, x, (distances.T, slack[::-1]), None, rows.start, squares[columns], indices[columns])
-    return _all_found(squares, k, len(samples))
+    count, origin = len(samples), mean_of(samples)
+    squares, indices = np.full((count, k), np.inf), np.full((count, k), -1, np.int64)
+    for rows, x in tiles(samples, origin):
+        _merge(x, x, _distances(x, x), np.arange(len(x)), rows.start, squares[rows], indices[rows])
+        for columns, y in tiles(samples, origin, rows.stop):
+            distances = _distances(x, y)
+            _merge(x, y, distances, None, columns.start, squares[rows], indices[rows])
+            _merge(y, x, distances.T, None, rows.start, squares[columns], indices[columns])
+    return _all_found(squares, k, count)
 
 
 def _all_found(squares: np.ndarray, k: int, before: int) -> np.ndarray:
@@ -94,37 +90,49 @@ def _all_found(squares: np.ndarray, k: int, before: int) -> np.ndarray:
     return squares
 
 
-def tiles(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, Samples, slice, Samples]]:
-    """All pairs of two sets, (N, D) and (M, D), in tiles: places and samples of the first set, and of the second."""
-    origin = _mean(a)
-    for rows, part in _slices(a, ROWS):
-        x = Samples(part, origin)
-        for columns, other in _slices(b, COLUMNS):
-            yield rows, x, columns, Samples(other, origin)
+def tiles(samples: np.ndarray, origin: np.ndarray, start: int = 0) -> Iterator[tuple[slice, Samples]]:
+    """The places and the samples of a set, (N, D), around an origin (D,), tile by tile from the start on."""
+    for rows, part in _slices(samples[start:], ROWS):
+        yield slice(rows.start + start, rows.stop + start), Samples(part, origin)
 
 
-def within(x: Samples, y: Samples, radii_x: np.ndarray, radii_y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which pairs (n, m) are nearer than the first one's squared radius (n, 1), and than the second one's (1, m)."""
-    distances, slack = _distances(x, y)
-    within_x, within_y = distances < radii_x, distances < radii_y
+def within(
+    x: Samples, y: Samples, radii_x: np.ndarray, radii_y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The pairs of two tiles that are nearer than the first one's squared radius, or than the second one's.
+
+    Args:
+        x, y: Samples (n) and (m).
+        radii_x, radii_y: Their squared radii, (n,) and (m,).
+
+    Returns:
+        Places of the first and of the second one, (p,), and whether each radius holds the pair.
+    """
+    distances = _distances(x, y)
     # The slack of one sample, and the largest one of the other set: thresholds are vectors, not matrices.
-    unsure = _unsure(distances, radii_x, slack[0][:, None] + slack[1].max())
-    rows, columns = np.nonzero(unsure | _unsure(distances, radii_y, slack[1][None] + slack[0].max()))
-    if len(rows) > _MANY * (len(x) + len(y)):
-        distances = _distances_of_many(x, y)
-        return distances < radii_x, distances < radii_y
-    exact = _distances_of_pairs(x, y, rows, columns)
-    within_x[rows, columns] = exact < radii_x[rows, 0]
-    within_y[rows, columns] = exact < radii_y[0, columns]
-    return within_x, within_y
+    most_x, most_y = ((r * (1 + 1e-6) + s.slack + o.slack.max()) for r, s, o in ((radii_x, x, y), (radii_y, y, x)))
+    rows, columns = np.nonzero(
+        (distances <= most_x.astype(np.float32)[:, None]) | (distances <= most_y.astype(np.float32))
+    )
+    radii, slack = (radii_x[rows], radii_y[columns]), x.slack[rows] + y.slack[columns]
+    least = distances[rows, columns] - slack
+    found = [least + 2 * slack < radius for radius in radii]
+    unsure = np.flatnonzero(((least < radii[0]) & ~found[0]) | ((least < radii[1]) & ~found[1]))
+    if len(unsure) > _MANY * (len(x) + len(y)):
+        exact = _distances_of_many(x, y)[rows[unsure], columns[unsure]]
+    else:
+        exact = _distances_of_pairs(x, y, rows[unsure], columns[unsure])
+    for holds, radius in zip(found, radii, strict=True):
+        holds[unsure] = exact < radius[unsure]
+    return rows, columns, *found
 
 
 class Samples:
     """Samples of a tile.
 
     Attributes:
-        exact: The samples in float64, (n, D).
-        centred: The same around the common origin; near: the same in float32.
+        exact: The samples as they are, (n, D).
+        near: The same around the common origin, float32.
         squares: Squared norms (n,) around the origin, float64.
         slack: Error bounds (n,): a pair's squared distance in float32 is off by no more than the sum of theirs, eps
             (sqrt(D) + 8) times the squared norm, since the errors of a dot product grow like the root of its length
@@ -132,30 +140,32 @@ class Samples:
     """
 
     def __init__(self, samples: np.ndarray, origin: np.ndarray):
-        self.exact = samples.astype(np.float64)
-        self.centred = self.exact - origin
-        self.near = self.centred.astype(np.float32)
-        self.squares = np.einsum("nd,nd->n", self.centred, self.centred)
+        self.exact, self._origin = samples, origin
+        self.near = (samples - origin).astype(np.float32, copy=False)
+        self.squares = np.einsum("nd,nd->n", self.near, self.near, dtype=np.float64)
         self.slack = np.finfo(np.float32).eps * (np.sqrt(samples.shape[1]) + 8) * self.squares
 
     def __len__(self) -> int:
         return len(self.exact)
 
+    def centred(self) -> np.ndarray:
+        """The samples around the common origin, float64 (n, D)."""
+        return self.exact.astype(np.float64) - self._origin
 
-Tile: TypeAlias = "tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]"
 
-
-def _distances(x: Samples, y: Samples) -> Tile:
-    """Squared distances (n, m) from float32 products; they may be off by the sum of the slacks (n,) and (m,)."""
+def _distances(x: Samples, y: Samples) -> np.ndarray:
+    """Squared distances (n, m) from float32 products; they may be off by the sum of the slacks."""
     products = (-2 * x.near) @ y.near.T
     products += x.squares.astype(np.float32)[:, None]
     products += y.squares.astype(np.float32)[None]
-    return products, (x.slack, y.slack)
+    return products
 
 
 def _distances_of_many(x: Samples, y: Samples) -> np.ndarray:
     """Squared distances (n, m) from float64 products; what rounding hides is 0."""
-    products = x.squares[:, None] + y.squares[None] - 2 * (x.centred @ y.centred.T)
+    centred = x.centred(), y.centred()
+    squares = [np.einsum("nd,nd->n", part, part) for part in centred]
+    products = squares[0][:, None] + squares[1][None] - 2 * (centred[0] @ centred[1].T)
     hidden = (x.slack[:, None] + y.slack[None]) * (np.finfo(np.float64).eps / np.finfo(np.float32).eps)
     return np.where(products <= hidden, 0.0, products)
 
@@ -163,33 +173,35 @@ def _distances_of_many(x: Samples, y: Samples) -> np.ndarray:
 def _distances_of_pairs(x: Samples, y: Samples, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Squared distances of single pairs from differences in float64."""
     found = np.empty(len(rows))
-    for start in range(0, len(rows), _GATHERED):
-        part = slice(start, start + _GATHERED)
-        difference = x.exact[rows[part]] - y.exact[columns[part]]
-        found[part] = np.square(difference, out=difference).sum(axis=1)
+    size = max(1, _GATHERED // x.exact.shape[1])
+    for start in range(0, len(rows), size):
+        part = slice(start, start + size)
+        difference = x.exact[rows[part]].astype(np.float64)
+        difference -= y.exact[columns[part]]
+        found[part] = np.einsum("nd,nd->n", difference, difference)
     return found
 
 
-def _unsure(distances: np.ndarray, radii: np.ndarray, slack: np.ndarray) -> np.ndarray:
-    """Which pairs may be on either side of a radius, itself rounded to float32 here."""
-    margin = slack + 2e-7 * radii
-    return (distances >= (radii - margin).astype(np.float32)) & (distances <= (radii + margin).astype(np.float32))
-
-
 def _merge(
-    x: Samples, y: Samples, tile: Tile, own: np.ndarray | None, first: int, squares: np.ndarray, indices: np.ndarray
+    x: Samples,
+    y: Samples,
+    distances: np.ndarray,
+    own: np.ndarray | None,
+    first: int,
+    squares: np.ndarray,
+    indices: np.ndarray,
 ) -> None:
     """Updates `squares` and `indices` in place by the members of a tile that are nearer.
 
     Args:
         x, y: Queries (n) and members (m).
-        tile: Their `_distances`, which may be changed.
+        distances: Their `_distances`, which may be changed.
         own: Place (n,) of each query itself in the tile, which may be outside it.
         first: Index of the first member.
         squares, indices: The nearest so far, (n, k).
     """
     k = squares.shape[1]
-    rows, columns = _candidates(x, y, tile, own, squares[:, -1], k)
+    rows, columns = _candidates(x, y, distances, own, squares[:, -1], k)
     exact = _distances_of_pairs(x, y, rows, columns)
     # Of equal distances the lower index wins, which came before.
     nearer = exact < squares[rows, -1]
@@ -205,25 +217,25 @@ def _merge(
 
 
 def _candidates(
-    x: Samples, y: Samples, tile: Tile, own: np.ndarray | None, limit: np.ndarray, k: int
+    x: Samples, y: Samples, distances: np.ndarray, own: np.ndarray | None, limit: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pairs (rows, columns) that may be nearer than the limit (n,); without a limit, the k nearest of the tile."""
-    distances, (slack, others) = tile
-    slack = slack[:, None] + others.max()
+    slack = x.slack + y.slack.max()
     if own is not None:
         inside = np.flatnonzero((own >= 0) & (own < len(y)))
         distances[inside, own[inside]] = np.inf
     if k < len(y) and not np.isfinite(limit).all():
-        limit = np.minimum(limit, np.partition(distances, k - 1, axis=1)[:, k - 1] + slack[:, 0])
-    limit = limit[:, None] * (1 + 1e-6) + slack
-    chosen = distances <= np.minimum(limit, np.finfo(np.float32).max).astype(np.float32)
+        limit = np.minimum(limit, np.partition(distances, k - 1, axis=1)[:, k - 1] + slack)
+    limit = limit * (1 + 1e-6) + slack
+    chosen = distances <= np.minimum(limit, np.finfo(np.float32).max).astype(np.float32)[:, None]
     if np.count_nonzero(chosen) > _MANY * (len(x) + len(y)):
         distances = np.where(chosen, _distances_of_many(x, y), np.inf)
         columns = np.argsort(distances, axis=1, kind="stable")[:, : k + _SPARE]
         rows = np.broadcast_to(np.arange(len(x))[:, None], columns.shape)
         kept = chosen[rows, columns]
         return rows[kept], columns[kept]
-    rows, columns = np.nonzero(chosen)
+    # A transposed tile is searched in the order in which it lies in memory.
+    rows, columns = np.nonzero(chosen) if chosen.flags.c_contiguous else np.nonzero(chosen.T)[::-1]
     return rows, columns
 
 
@@ -235,7 +247,11 @@ def _slices(samples: np.ndarray, size: int) -> Iterator[tuple[slice, np.ndarray]
         release(samples)
 
 
-def _mean(samples: np.ndarray) -> np.ndarray:
-    """The mean (D,) in float64, in blocks; of integers to the next whole number, so that their products stay exact."""
+def mean_of(samples: np.ndarray) -> np.ndarray:
+    """About the mean (D,), in blocks; of integers the next whole number, so that their products stay exact.
+
+    Its type is such that float32 samples stay in float32 around it, and others lose nothing.
+    """
     mean = sum(part.sum(axis=0, dtype=np.float64) for _, part in _slices(samples, COLUMNS)) / len(samples)
-    return np.rint(mean) if np.issubdtype(samples.dtype, np.integer) else mean
+    mean = np.rint(mean) if np.issubdtype(samples.dtype, np.integer) else mean
+    return mean.astype(np.result_type(samples.dtype, np.float32))

@@ -11,6 +11,7 @@ import math
 import os
 import string
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ from mmdgan.report.evolution import evolution_frames
 from mmdgan.report.facts import RunFacts, differing_fields, run_folders
 from mmdgan.report.html import render
 from mmdgan.report.plots import ScoreCurve, plot_curves, to_png, to_svg
-from mmdgan.report.scores import Record, choose, differences, identifier, of_real
+from mmdgan.report.scores import Record, choose, differences, identifier, of_real, protocol_of
 from mmdgan.runs import published
 from mmdgan.runs.folder import RunFolder
 from mmdgan.training.event_files import Scalars
@@ -226,7 +227,8 @@ def _labels(facts: Sequence[RunFacts]) -> list[str]:
 
 def _reference(records: Sequence[Record]) -> Record:
     """The record whose protocol most of the others share."""
-    return max(records, key=lambda one: sum(not differences(other, one) for other in records))
+    protocols = Counter(map(protocol_of, records))
+    return max(records, key=lambda record: protocols[protocol_of(record)])
 
 
 def _best(name: str, records: Sequence[Record]) -> Record | None:

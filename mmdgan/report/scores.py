@@ -94,6 +94,11 @@ def differences(record: Record, reference: Record) -> list[str]:
     ]
 
 
+def protocol_of(record: Record) -> str:
+    """What is equal of two scores of one name between which there are no `differences`."""
+    return repr([record.get(name) for name in _PROTOCOL])
+
+
 def alike(records: Sequence[Record], record: Record) -> list[Record]:
     """The records of the same score in the same protocol, oldest first."""
     return [one for one in records if one["metric"] == record["metric"] and not differences(one, record)]

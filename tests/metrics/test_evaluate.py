@@ -10,6 +10,7 @@ from mmdgan import metrics
 from mmdgan.core.errors import MetricError
 from mmdgan.metrics import registry
 from mmdgan.metrics.evaluate import EvaluateOptions
+from mmdgan.metrics.scores import kid
 from mmdgan.metrics.scores.inception_score import classifier_score_spread
 from mmdgan.metrics.scores.kid import kernel_distance_error
 from mmdgan.metrics.sets import ArraySet
@@ -164,6 +165,15 @@ def test_the_kernel_distance_has_an_error_where_there_are_blocks():
     assert record["blocks"] == 3 and record["spread_of"] == "standard error over 3 blocks"
     few = _sets(ArraySet(a[:90]), ArraySet(b[:90]), ("kid",))["KD[classifier]"]
     assert few["spread"] is None and few["spread_of"] is None and few["blocks"] == 1
+
+
+def test_a_kernel_distance_whose_error_has_the_same_blocks_is_computed_once(monkeypatch):
+    calls, compute = [], kid.kernel_distance_error
+    monkeypatch.setattr(kid, "kernel_distance_error", lambda *a, **k: calls.append(k) or compute(*a, **k))
+    for size, times in ((100, 1), (1024, 2)):
+        calls.clear()
+        _sets(ArraySet(_images(250, 0)), ArraySet(_images(300, 1)), ("kid",), options=EvaluateOptions(block_size=size))
+        assert len(calls) == times
 
 
 def test_names_are_fid_is_and_kid_only_with_inception():

@@ -13,7 +13,7 @@ def small_tiles(monkeypatch):
     """Sets of a hundred samples run through several tiles."""
     monkeypatch.setattr(neighbours, "ROWS", 32)
     monkeypatch.setattr(neighbours, "COLUMNS", 48)
-    monkeypatch.setattr(neighbours, "_GATHERED", 100)
+    monkeypatch.setattr(neighbours, "_GATHERED", 600)
 
 
 def _all_distances(x, y):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mmdgan.metrics.registry import direction
-from mmdgan.report.scores import differences
+from mmdgan.report.scores import differences, protocol_of
 from tests.helpers.report_records import score
 
 
@@ -45,6 +45,8 @@ def test_every_difference_of_protocol_is_said():
     }.items():
         [text] = differences({**one, name: value}, one)
         assert text.endswith(f"{value}, not {one[name]}")
+        assert protocol_of({**one, name: value}) != protocol_of(one)
     assert differences({**one, "value": 9.0, "seconds": 3.0, "time": "now"}, one) == []
+    assert protocol_of({**one, "value": 9.0, "seconds": 3.0, "time": "now"}) == protocol_of(one)
     without = {name: value for name, value in one.items() if name != "resize"}
     assert differences(without, one) == ["resize unknown, not none"]

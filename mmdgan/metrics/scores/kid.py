@@ -39,8 +39,9 @@ class KernelDistance(Metric):
     def compute(self, context: Context) -> Iterator[dict]:
         generated, real, largest = context.generated, context.real_side, context.options.block_size
         size, blocks = _error_blocks(generated.count, real.count, largest)
-        value = kernel_distance(real.features, generated.features, block_size=largest)
-        error = kernel_distance_error(real.features, generated.features, block_size=size)[1]
+        value, error = kernel_distance_error(real.features, generated.features, block_size=largest)
+        if blocks != -(-max(generated.count, real.count) // largest):  # else they are the same blocks
+            error = kernel_distance_error(real.features, generated.features, block_size=size)[1]
         interval = around(value, error, f"Student's quantiles over {blocks} blocks of images", freedom=blocks - 1)
         if max(generated.count, real.count) <= largest:
             low, high = _interval_of_one_block(real.features, generated.features)

@@ -13,7 +13,7 @@ from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np
 from mmdgan.metrics.context import Context, Facts
 from mmdgan.metrics.intervals import around, of_share
-from mmdgan.metrics.neighbours import own_squares, tiles, within
+from mmdgan.metrics.neighbours import mean_of, own_squares, tiles, within
 from mmdgan.metrics.records import make_record
 from mmdgan.metrics.registry import HIGHER, Metric, Score, register
 
@@ -101,13 +101,16 @@ def prdc_errors(a: np.ndarray, b: np.ndarray, k: int = 5) -> tuple[PRDC, PRDC]:
             f"{len(b)}: give more images or a smaller k."
         )
     radii_a, radii_b = (own_squares(x, k)[:, -1] for x in (a, b))
+    origin = mean_of(a)
     # Samples of one set in balls of the other: b in a's balls, seen from b and from a, and a in b's balls, seen from a.
     real_of_b, b_of_real, generated_of_a = _Holders(len(b)), _Holders(len(a)), _Holders(len(a))
-    for rows, x, columns, y in tiles(a, b):
-        within_a, within_b = within(x, y, radii_a[rows, None], radii_b[None, columns])
-        real_of_b.add(columns, within_a.T, rows)
-        b_of_real.add(rows, within_a, columns)
-        generated_of_a.add(rows, within_b, columns)
+    for rows, x in tiles(a, origin):
+        for columns, y in tiles(b, origin):
+            of_a, of_b, within_a, within_b = within(x, y, radii_a[rows], radii_b[columns])
+            of_a, of_b = of_a + rows.start, of_b + columns.start
+            real_of_b.add(of_b[within_a], of_a[within_a])
+            b_of_real.add(of_a[within_a], of_b[within_a])
+            generated_of_a.add(of_a[within_b], of_b[within_b])
     counts = real_of_b.counts
     values = PRDC(
         precision=float(np.mean(counts > 0)),
@@ -136,10 +139,10 @@ class _Holders:
     def __init__(self, size: int) -> None:
         self.counts, self.sums = np.zeros(size, np.int64), np.zeros(size)
 
-    def add(self, places: slice, holds: np.ndarray, others: slice) -> None:
-        """Adds a tile: `holds` (n, m) says which of the other set's samples, whose indices are `others`, count."""
-        self.counts[places] += holds.sum(axis=1)
-        self.sums[places] += holds @ np.arange(others.start, others.stop, dtype=np.float64)
+    def add(self, places: np.ndarray, others: np.ndarray) -> None:
+        """Adds pairs: the places of samples, and those of the other set's samples, (p,)."""
+        self.counts += np.bincount(places, minlength=len(self.counts))
+        self.sums += np.bincount(places, weights=others, minlength=len(self.sums))
 
     def error(self, others: int) -> float:
         """The standard error of the share of samples with one or more, of `others` samples in the other set."""

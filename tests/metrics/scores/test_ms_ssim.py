@@ -55,13 +55,14 @@ def test_it_equals_five_scales_by_scipy():
     assert metrics.ms_ssim(x, y) == pytest.approx(np.mean(expected), rel=2e-5)
 
 
-def test_it_equals_tensorflows(monkeypatch):
-    monkeypatch.setattr(ms_ssim, "BATCH", 2)
+def test_it_equals_tensorflows():
     x, y = _images(5), _images(5, seed=1)
     y[3] = 255 - x[3]  # whose contrasts are opposed: negative terms
     theirs = tf.image.ssim_multiscale(tf.constant(x, tf.float32), tf.constant(y, tf.float32), 255).numpy()
     assert theirs[3] == 0
-    np.testing.assert_allclose(ms_ssim.ms_ssim_pairs(x, y), theirs, rtol=2e-5, atol=1e-6)
+    ours = ms_ssim.ms_ssim_pairs(x, y)
+    np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=1e-6)
+    assert ours.mean() == pytest.approx(theirs.mean(), abs=1e-6)
 
 
 def test_one_scale_equals_scikit_images(monkeypatch):
@@ -101,9 +102,14 @@ def test_grey_images_and_other_sizes():
     assert metrics.ms_ssim(x, x, size=176) == pytest.approx(1, abs=1e-6)
 
 
-def test_all_pairs_and_their_jackknife(monkeypatch):
-    """Batches of three of seven images: within a batch, across, and a last short one."""
-    monkeypatch.setattr(ms_ssim, "BATCH", 3)
+def test_moments_of_an_image_are_computed_once(monkeypatch):
+    computed, moments = [], ms_ssim._moments
+    monkeypatch.setattr(ms_ssim, "_moments", lambda *args: computed.append(1) or moments(*args))
+    ms_ssim.ms_ssim_all_pairs(_images(5, 32), size=176)
+    assert len(computed) == 5
+
+
+def test_all_pairs_and_their_jackknife():
     images = _images(7, 64)
     places = list(itertools.combinations(range(7), 2))
     value = dict(

@@ -61,6 +61,16 @@ def test_it_equals_tensorflow_gans(side, svd, monkeypatch):
     np.testing.assert_allclose(ours, theirs, rtol=1e-3 if svd else 1e-4)
 
 
+@pytest.mark.parametrize("side", [64, 48, 17])
+def test_the_pyramid_is_tensorflow_gans(side):
+    images, count = _images(3, side).astype(np.float32), len(swd.levels(side - side % 2))
+    theirs = tfgan.load("sliced_wasserstein").laplacian_pyramid(tf.constant(images), 1 if side % 2 else count)
+    planes = np.moveaxis(images, 3, 1)
+    for level, (reduced, coarse) in zip(theirs, swd._pyramid_maps(side, len(theirs)), strict=True):
+        ours = reduced @ planes @ reduced.T - (0 if coarse is None else coarse @ planes @ coarse.T)
+        np.testing.assert_allclose(np.moveaxis(ours, 1, 3), level, atol=1e-4)
+
+
 def test_floats_are_the_same_images():
     x, y = _images(8, 32), _images(8, 32, seed=1)
     floats = [images.astype(np.float32) / 127.5 - 1 for images in (x, y)]
