@@ -106,9 +106,12 @@ def alike(records: Sequence[Record], record: Record) -> list[Record]:
 
 def longest_curve(records: Sequence[Record], metric: str) -> list[Record]:
     """The records of a score in the protocol that has values at the most steps, the newest of equals; oldest first."""
-    groups = [alike(records, record) for record in reversed(records) if record["metric"] == metric]
-    groups = [[one for one in group if one["value"] is not None] for group in groups]
-    return max(groups, key=lambda group: len({one["step"] for one in group}), default=[])
+    groups: dict[str, list[Record]] = {}
+    for record in reversed(records):
+        if record["metric"] == metric:
+            groups.setdefault(protocol_of(record), []).append(record)
+    curves = [[one for one in reversed(group) if one["value"] is not None] for group in groups.values()]
+    return max(curves, key=lambda curve: len({one["step"] for one in curve}), default=[])
 
 
 def best(records: Sequence[Record]) -> Record | None:
