@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdgan.core.startup import importing
+
 
 def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """The `__getattr__`, `__dir__` and `__all__` of a package, read from the `if TYPE_CHECKING:` block of its face.
@@ -34,12 +36,13 @@ def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]],
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         home, attribute = homes[name]
-        try:
-            return importlib.import_module(f"{home}.{attribute}")
-        except ModuleNotFoundError as error:
-            if error.name != f"{home}.{attribute}":
-                raise
-        return getattr(importlib.import_module(home), attribute)
+        with importing():
+            try:
+                return importlib.import_module(f"{home}.{attribute}")
+            except ModuleNotFoundError as error:
+                if error.name != f"{home}.{attribute}":
+                    raise
+            return getattr(importlib.import_module(home), attribute)
 
     return load, lambda: sorted(vars(module)["__all__"]), sorted(homes)
 

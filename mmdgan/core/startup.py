@@ -52,9 +52,9 @@ def prepare_tensorflow(
         ConfigError: As `check_tensorflow`.
     """
     keep_freed_memory()
-    chatty = os.environ.get(VERBOSITY, "2").strip() in ("0", "1") or "tensorflow" in sys.modules
+    hidden = _hides_start()
     os.environ.setdefault(VERBOSITY, "2")
-    with contextlib.nullcontext() if chatty else quiet():
+    with quiet() if hidden else contextlib.nullcontext():
         with _keras_on_tensorflow():  # which TensorFlow imports
             import keras  # noqa: F401
             import tensorflow as tf
@@ -205,6 +205,20 @@ def open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
         if not isinstance(stream, _Lasting):
             setattr(sys, name, _Lasting(stream))
+
+
+def _hides_start() -> bool:
+    """Whether TensorFlow has not been imported, and its log lines are not asked for."""
+    return "tensorflow" not in sys.modules and os.environ.get(VERBOSITY, "2").strip() not in ("0", "1")
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Hides the log lines of TensorFlow's start if the block imports it first."""
+    with quiet() if (hidden := _hides_start()) else contextlib.nullcontext():
+        yield
+        if hidden and (tf := sys.modules.get("tensorflow")) is not None:
+            tf.config.list_physical_devices()  # reports missing drivers
 
 
 @contextmanager

@@ -167,3 +167,10 @@ def test_keras_starts_without_packages_that_only_others_use_through_it():
         [sys.executable, "-c", code], env=script_environment(), capture_output=True, text=True, timeout=100
     )
     assert done.stdout.split() == ["[]", "sklearn"], done.stderr
+
+
+def test_a_name_that_loads_tensorflow_brings_no_log_lines():
+    code = "import mmdgan, sys\nmmdgan.data.Pipeline\nassert 'tensorflow' in sys.modules\nimport tensorflow as tf\ntf.zeros(1)"
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
