@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.options import check_count
 from mmdgan.core.workers import environment
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
@@ -31,8 +32,8 @@ def check_devices(
     """
     if strategy not in STRATEGIES:
         raise ConfigError(f"strategy is {strategy}; the valid values are {', '.join(STRATEGIES)}.")
-    if devices is not None and devices < 1:
-        raise ConfigError(f"devices is {devices}; give a whole number of at least 1.")
+    if devices is not None:
+        check_count("devices", devices)
     if devices is not None and devices > 1 and strategy == "one":
         raise ConfigError(f"devices is {devices}, but strategy is one; give --strategy=mirrored.")
     if devices is not None and strategy == "tpu":

@@ -12,6 +12,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from typing import Any, TypeVar
 
 from mmdgan.core.errors import ConfigError
@@ -280,6 +281,12 @@ def _is_a(value: Any, kind: type) -> bool:
 
 _NOUNS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
 _BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+
+
+def check_count(name: str, value: Any, least: int = 1) -> None:
+    """Refuses what is not a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ConfigError(f"{name} is {value!r}; give a whole number of at least {least}.")
 
 
 def check_seed(seed: int | None) -> None:

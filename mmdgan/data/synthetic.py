@@ -37,6 +37,7 @@ import numpy as np
 
 from mmdgan.core import shuffling
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.options import check_count
 from mmdgan.core.text import listed, nearest
 
 __all__ = ["Distribution", "Embedded", "GaussianMixture", "NoisyCurves", "Uniform", "get", "names"]
@@ -61,7 +62,7 @@ class Distribution(abc.ABC):
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Draws samples, float64 (count, d), which depend on the seed alone; the first ones do not on the count."""
-        check_count("count", count, at_least=0)
+        check_count("count", count, least=0)
         if isinstance(seed, bool) or not isinstance(seed, Integral):
             raise ConfigError(f"seed is {seed!r}; give a whole number.")
         return self._sample(int(count), int(seed))
@@ -487,12 +488,6 @@ def log_sum_exp(terms: np.ndarray) -> np.ndarray:
     terms -= np.where(np.isfinite(largest), largest, 0.0)[:, None]
     with np.errstate(divide="ignore"):
         return np.log(np.sum(np.exp(terms, out=terms), axis=1)) + np.where(np.isfinite(largest), largest, 0.0)
-
-
-def check_count(name: str, value: Any, at_least: int = 1) -> None:
-    """Raises ConfigError unless `value` is a whole number of at least `at_least`."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < at_least:
-        raise ConfigError(f"{name} is {value!r}; give a whole number of at least {at_least}.")
 
 
 def numbers(name: str, value: Any, positive: bool = False) -> np.ndarray:

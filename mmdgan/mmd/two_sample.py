@@ -28,7 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.options import check_seed
+from mmdgan.core.options import check_count, check_seed
 from mmdgan.core.types import TensorLike
 from mmdgan.losses.kernels import KernelFunction
 from mmdgan.mmd.estimators import (
@@ -205,8 +205,7 @@ def _interval(matrix: np.ndarray, count: int) -> tuple[float, float]:
 
 def _divisions(count: int, size: int, permutations: int, seed: int) -> np.ndarray:
     """The observed division and B random ones, as `statistics` takes them: float64 (B + 1, N)."""
-    if isinstance(permutations, bool) or not isinstance(permutations, Integral) or permutations < 1:
-        raise ConfigError(f"permutations is {permutations!r}; give a whole number of at least 1.")
+    check_count("permutations", permutations)
     check_seed(seed)
     divisions = np.zeros((int(permutations) + 1, size))
     divisions[0, :count] = 1.0  # the observed one, computed in the same way as the others

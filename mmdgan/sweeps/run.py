@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.lock import FolderLock
-from mmdgan.core.options import option
+from mmdgan.core.options import check_count, option
 from mmdgan.core.progress import Say, log
 from mmdgan.core.text import duration
 from mmdgan.core.workers import available_cores
@@ -55,8 +55,8 @@ class EngineOptions:
             ConfigError: It names the option.
         """
         for name in ("jobs", "threads"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ConfigError(f"{name} is {value}; give a whole number of at least 1.")
+            if (value := getattr(self, name)) is not None:
+                check_count(name, value)
         if self.retries < 0 or self.gpus < 0 or (self.cpus is not None and self.cpus <= 0):
             raise ConfigError("retries, gpus and cpus count something; give none of them less than 0.")
         if self.engine == "local":

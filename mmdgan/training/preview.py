@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmdgan import sampling
-from mmdgan.core.errors import ConfigError
+from mmdgan.core.options import check_count
 from mmdgan.core.startup import quiet
 from mmdgan.pictures.grid import image_grid, to_pillow
 
@@ -39,8 +39,7 @@ class Preview(keras.callbacks.Callback):
         """
         super().__init__()
         for name, value in {"every": every, "rows": rows, "columns": columns}.items():
-            if value < 1:
-                raise ConfigError(f"{name} is {value}; give a whole number of at least 1.")
+            check_count(name, value)
         self._every, self._rows, self._columns, self._seed = every, rows, columns, seed
         self._shown: Any = None
 

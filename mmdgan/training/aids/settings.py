@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.options import check_count
 from mmdgan.core.text import format_value, nearest
 
 KINDS = ("color", "translation", "cutout")
@@ -71,8 +72,7 @@ class Aids:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ConfigError(f"{name} is {value}; give a positive number.")
-        if self.critic_steps < 1:
-            raise ConfigError(f"critic_steps is {self.critic_steps}; give a whole number of at least 1.")
+        check_count("critic_steps", self.critic_steps)
         if self.lr_schedule not in SCHEDULES:
             raise ConfigError(f"lr_schedule is {self.lr_schedule}; the valid values are {', '.join(SCHEDULES)}.")
         if self.lr_steps is not None and not self.falls:
@@ -94,8 +94,7 @@ class Aids:
                 f"ada is {self.ada}, but augment is empty, so that it has nothing to adapt; give the kinds, such as "
                 f"--augment={','.join(KINDS)}."
             )
-        if self.ada_images < 1:
-            raise ConfigError(f"ada_images is {self.ada_images}; give a whole number of at least 1.")
+        check_count("ada_images", self.ada_images)
         noise = self.instance_noise
         if noise is not None and not (len(noise) == 2 and 0 < noise[0] < math.inf and noise[1] >= 1):
             raise ConfigError(
