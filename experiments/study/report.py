@@ -32,7 +32,13 @@ def write_report(study: Study, runs: Sequence[StudyRun], extra: Sequence[Section
     """
     out, rows = Path(study.out), numbers(runs)
     if study.data == "sample":
-        rows = [dataclasses.replace(row, features=f"{row.features} (sample/{ON_SAMPLE[row.name]})") for row in rows]
+        kind = {True: "fixed", False: "trained"}
+        rows = [
+            dataclasses.replace(
+                row, features=f"sample/{ON_SAMPLE[row.name]}, {kind[ROWS[row.name].experiment.fixed_critic]}"
+            )
+            for row in rows
+        ]
     write_text(out / "table.csv", as_csv(rows))
     write_text(out / "table.md", as_markdown(rows))
     write_text(out / "report.html", render(_page(study, runs, rows, extra, witness)))
