@@ -1,5 +1,8 @@
 """MMD-GANs in TensorFlow 2 and Keras 3: repulsive losses, PICO spectral normalisation, scores one can trust.
 
+    result = mmdgan.Experiment(data="sample", architecture="sample/DCGAN_SMALL", loss="rep_b", max_step=1500).run()
+    images = mmdgan.load_pretrained("sample/rep_b")(tf.random.normal((16, 128)))
+
 After "Improving MMD-GAN Training with Repulsive Loss Function" (Wang, Sun, Halgamuge; ICLR 2019). Importing
 this package does not import TensorFlow; the names below load what they need. With it imported,
 `keras.saving.load_model` restores every network and layer of its.

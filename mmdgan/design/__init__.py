@@ -1,4 +1,10 @@
-"""The dictionary language of architectures: parsed, checked and described without TensorFlow."""
+"""The dictionary language of architectures: parsed, checked and described without TensorFlow.
+
+    generator, critic = mmdgan.design.parse_architecture(mmdgan.design.load_architecture("cifar10/DCGAN"), 0)
+    print(mmdgan.design.describe(critic))               # layers, shapes, parameters, multiply-adds
+
+Shapes are (C, H, W) throughout.
+"""
 
 from mmdgan.design.architecture import (
     has_fixed_width,

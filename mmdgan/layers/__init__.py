@@ -1,5 +1,11 @@
 """Keras layers with spectral normalisation, with and without class labels.
 
+    critic = keras.Sequential([
+        mmdgan.layers.SpectralConv2D(64, 4, strides=2, activation="leaky_relu"),
+        keras.layers.Flatten(),
+        mmdgan.layers.SpectralDense(16),
+    ])
+
 What is exported here works in any Keras model.
 """
 

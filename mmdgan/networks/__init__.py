@@ -1,4 +1,10 @@
-"""Networks: Keras models built from architecture dictionaries."""
+"""Networks: Keras models built from architecture dictionaries.
+
+    generator = mmdgan.build_generator(mmdgan.load_architecture("cifar10/DCGAN"))
+    images = generator(tf.random.normal((8, 128)))      # (8, 32, 32, 3), channels first with a GPU
+
+A conditional network takes {"x": tensor, "y": labels (N, 1)}.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Grids of images, picture files and animations."""
+"""Grids of images, picture files and animations.
+
+    mmdgan.pictures.save_png("grid.png", mmdgan.pictures.image_grid(images, columns=8))
+
+Images are uint8 (N, H, W, C).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,11 @@
-"""Runs: experiments, the folders they write, and their scores."""
+"""Runs: experiments, the folders they write, and their scores.
+
+    run = mmdgan.open_run("Results/sample/first")
+    run.sample(16)              # images
+    run.scores                  # the lines of metrics.jsonl
+
+Names load on first use.
+"""
 
 from __future__ import annotations
 
