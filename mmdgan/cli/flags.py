@@ -203,7 +203,7 @@ def _listed(preset: Any, switches: Mapping[str, str]) -> list[Flag]:
         Flag(
             flag_name(field),
             field.metadata["help"].partition("; ")[0],
-            tuple(field.metadata["choices"] or ()),
+            tuple(field.metadata["choices"] or field.metadata["suggests"]()),
             _is_switch(hints[field.name]),
         )
         for field in dataclasses.fields(preset)

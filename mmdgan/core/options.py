@@ -11,7 +11,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, TypeVar
 
@@ -37,6 +37,7 @@ def option(
     path: str | None = None,
     compare: bool = True,
     also: str = "",
+    suggests: Callable[[], Iterable[str]] = tuple,
 ) -> Any:
     """A dataclass field that is also a flag.
 
@@ -58,6 +59,7 @@ def option(
         path: Regular expression of the values that name a file or folder; its first group is the path.
         compare: Whether instances with other values are unequal.
         also: Names that other programs have for it, separated by spaces; a command line that gives one is told of it.
+        suggests: Returns the values that a shell completes, where they are too many for `choices`.
     """
     roles: dict[str, Any] = {
         "short": short,
@@ -67,6 +69,7 @@ def option(
         "hparams": hparams,
         "path": path,
         "also": also.split(),
+        "suggests": suggests,
     }
     limits = {"choices": choices, "least": least, "positive": positive}
     return dataclasses.field(

@@ -157,6 +157,7 @@ class Experiment:
         "the verb losses lists them all",
         short=2,
         hparams="first",
+        suggests=losses.names,
     )
     penalty_weight: float | None = _loss(
         None,

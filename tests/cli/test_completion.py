@@ -45,6 +45,7 @@ def test_bash_completes_verbs_flags_and_values(script):
     assert completed(bash, "mmdgan train --spectral = ''") == ["pico", "pim"]
     assert completed(bash, "mmdgan train --spectral =") == ["pico", "pim"]
     assert completed(bash, "mmdgan train --precision b") == ["bf16"]
+    assert {"rep", "rep_b", "rep_b_gp"} <= {*completed(bash, "mmdgan train --loss = rep")}
     assert completed(bash, "mmdgan sample Resul") == []  # the shell's own completion of files
 
 
