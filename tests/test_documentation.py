@@ -216,10 +216,9 @@ def test_values_are_told_as_the_checks_tell_them():
 
 def _faces() -> dict[str, list[str]]:
     """The packages with public names, and these names."""
-    files = [
-        file for file in (PROJECT / "mmdgan").rglob("__init__.py") if "__all__" in file.read_text(encoding="utf-8")
-    ]
-    names = [".".join(file.parent.relative_to(PROJECT).parts) for file in files]
+    found = [*(PROJECT / "mmdgan").rglob("__init__.py"), PROJECT / "mmdgan" / "data" / "synthetic.py"]
+    files = [file.relative_to(PROJECT) for file in found if "__all__" in file.read_text(encoding="utf-8")]
+    names = [".".join(file.with_suffix("").parts).removesuffix(".__init__") for file in files]
     return {name: importlib.import_module(name).__all__ for name in names}
 
 

@@ -206,9 +206,10 @@ def _source(path: str) -> griffe.Object:
 
 
 def _is_face(path: str) -> bool:
-    """Whether this is a package with public names."""
-    folder = PROJECT.joinpath(*path.split("."))
-    return (folder / "__init__.py").is_file() and "__all__" in (folder / "__init__.py").read_text(encoding="utf-8")
+    """Whether this is a package, or a module, that says which of its names are public."""
+    place = PROJECT.joinpath(*path.split("."))
+    files = (place / "__init__.py", place.with_suffix(".py"))
+    return any(file.is_file() and "__all__" in file.read_text(encoding="utf-8") for file in files)
 
 
 def _defines(member: griffe.Object | griffe.Alias) -> bool:
