@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 COLUMNS = ("method", "run", "seed", "step", "metric", "value", "low", "high", "images", "weights")
 
 _SHOWN = 6
+_MOMENTS = _CORNER = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,8 @@ def make(options: EvidenceOptions) -> Output:
         raise ConfigError("none of the runs has scores; `python -m mmdgan evaluate RUN --steps all` makes them.")
     output = Output(options.out, "evidence")
     output.figure(draw(rows))
+    if any(grids_of(run) for run in runs):
+        output.figure(draw_grids([run for run in runs if grids_of(run)]), "_grids", dpi=75)
     output.table([row._asdict() for row in rows], COLUMNS)
     output.text(table(rows) + "\n", ".md")
     print(table(rows))
@@ -142,6 +145,34 @@ def draw(rows: Sequence[Row]) -> Figure:
     for ax in axes[len(names) :]:
         ax.axis("off")
     figure.supxlabel("step", fontsize=9)
+    return figure
+
+
+def grids_of(run: RunFacts) -> dict[int, Path]:
+    """The grids of samples that a run still has, by step; what is kept of a run has none."""
+    files = run.folder.grid_file(0).parent.glob("*.png")
+    return {int(file.stem): file for file in files if file.stem.isdecimal()}
+
+
+def draw_grids(runs: Sequence[RunFacts]) -> Figure:
+    """Samples of each run's fixed codes: one row a run, one column for each of five steps, the grids' first corner."""
+    import numpy as np
+    from PIL import Image
+
+    steps = sorted({step for run in runs for step in grids_of(run)})
+    steps = [steps[index] for index in np.linspace(0, len(steps) - 1, min(len(steps), _MOMENTS)).round().astype(int)]
+    figure = new_figure(2.2 * len(steps), 2.4 * len(runs))
+    axes = figure.subplots(len(runs), len(steps), squeeze=False)
+    for row, run in zip(axes, runs, strict=True):
+        files, (rows, columns) = grids_of(run), run.experiment["grid"]
+        for ax, step in zip(row, steps, strict=True):
+            ax.axis("off")
+            if step not in files:
+                continue
+            with Image.open(files[step]) as grid:
+                width, height = grid.width // columns, grid.height // rows
+                ax.imshow(grid.crop((0, 0, min(columns, _CORNER) * width, min(rows, _CORNER) * height)))
+            ax.set_title(f"{title_of(run)}, {step:,}", fontsize=8)
     return figure
 
 

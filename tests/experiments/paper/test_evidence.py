@@ -7,12 +7,13 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.report.facts import RunFacts
 from mmdgan.runs.folder import RunFolder
 from mmdgan.training.event_files import read_scalars
-from paper.evidence import EvidenceOptions, distance_name, make, scores_of
+from paper.evidence import EvidenceOptions, distance_name, draw_grids, make, scores_of
 
 
 @pytest.fixture
@@ -43,7 +44,8 @@ def test_the_newest_score_of_each_step_is_shown(scored, tmp_path):
     output = make(EvidenceOptions(out=str(tmp_path / "out"), runs=runs, keep=str(tmp_path / "kept")))
     text = (tmp_path / "out" / "evidence.md").read_text()
     assert "| MMD-rep-b | 0 | 50 [49, 52] | 20 [19, 22] | 16.21 |" in text and "21 [20, 23]" in text
-    assert {path.suffix for path in output.files} == {".png", ".pdf", ".csv", ".md"}
+    names = {path.name for path in output.files}
+    assert names == {f"evidence{ending}" for ending in (".png", ".pdf", ".csv", ".md", "_grids.png", "_grids.pdf")}
     kept = [tmp_path / "kept" / name for name in ("one", "two")]
     with open(kept[0] / "curves.csv", newline="") as file:
         points = [
@@ -55,6 +57,22 @@ def test_the_newest_score_of_each_step_is_shown(scored, tmp_path):
     make(again)
     for name in ("evidence.md", "evidence.csv", "evidence.png"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+
+
+def test_grids_show_the_first_codes_at_five_steps(scored):
+    folder = scored[0]
+    colours = {step: (step, 2 * step, 3 * step) for step in (1, 2, 3, 5, 8, 13, 21)}
+    for file in folder.grid_file(0).parent.glob("*.png"):
+        file.unlink()
+    for step, colour in colours.items():
+        Image.new("RGB", (6 * 8, 7 * 8), colour).save(folder.grid_file(step))
+    run = RunFacts.of(folder)
+    run.experiment["grid"] = [7, 6]
+    axes = draw_grids([run]).axes
+    assert [ax.get_title().split(", ")[1] for ax in axes] == ["1", "3", "5", "8", "21"]
+    for ax, step in zip(axes, (1, 3, 5, 8, 21), strict=True):
+        shown = np.asarray(ax.images[0].get_array())
+        assert shown.shape[:2] == (40, 40) and tuple(shown[0, 0][:3]) == colours[step]
 
 
 def test_runs_without_scores_or_with_two_kinds_are_refused(scored, tiny_run, tmp_path):
