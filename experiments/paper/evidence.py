@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.files import read_text, write_text
 from mmdgan.core.options import option
 from mmdgan.report.facts import RunFacts, run_folders
 from mmdgan.runs import published
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("method", "run", "seed", "step", "metric", "value", "low", "high", "images", "weights")
 
-_SHOWN = 6
+_SHOWN = 8
 _MOMENTS = _CORNER = 5
 
 
@@ -35,6 +38,7 @@ class EvidenceOptions(FigureOptions):
 
     runs: tuple[str, ...] = option((), "run directories, or folders of what is kept of them", "the runs")
     keep: str | None = option(None, "also keep each run's configuration, scores and curves in this folder", "the runs")
+    page: str | None = option(None, "also write the table into this page, in place of the one there", "the runs")
 
 
 class Row(NamedTuple):
@@ -70,15 +74,32 @@ def make(options: EvidenceOptions) -> Output:
     output.table([row._asdict() for row in rows], COLUMNS)
     output.text(table(rows) + "\n", ".md")
     print(table(rows))
+    if options.page is not None:
+        page = Path(options.page)
+        write_text(page, with_table(read_text(page), table(rows)))
     return output
 
 
+def with_table(page: str, table: str) -> str:
+    """A page whose lines between the marks `<!-- scores -->` and `<!-- end of scores -->` are a table."""
+    before, mark, rest = page.partition("<!-- scores -->\n")
+    _, end, after = rest.partition("<!-- end of scores -->")
+    if not mark or not end:
+        raise ConfigError("page has no lines <!-- scores --> and <!-- end of scores -->, between which the table goes.")
+    return f"{before}{mark}{table}\n\n{end}{after}"
+
+
 def keep(run: RunFacts, folder: Path) -> None:
-    """Copies config.json and metrics.jsonl of a run, and writes its curves as curves.csv: tag, step, value."""
+    """Copies config.json and metrics.jsonl of a run, and writes its curves as curves.csv: tag, step, value.
+
+    Of the place that the images came from the last folder's name is kept.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for file in (run.folder.config_file, run.folder.metrics_file):
-        if file.is_file():
-            shutil.copyfile(file, folder / file.name)
+    config = run.folder.read_config()
+    config["data"]["source"] = re.sub(r"/\S*/", "", config["data"]["source"])
+    write_text(folder / run.folder.config_file.name, json.dumps(config, indent=1) + "\n")
+    if run.folder.metrics_file.is_file():
+        shutil.copyfile(run.folder.metrics_file, folder / run.folder.metrics_file.name)
     curves = run.folder.curves()
     if not curves:  # it is what an earlier call kept
         return
@@ -93,7 +114,7 @@ def scores_of(run: RunFacts) -> list[Row]:
     """The newest value of every score at every step of a run, of generated images against real ones."""
     found: dict[tuple[int, str], Row] = {}
     for record in run.folder.records():
-        if record["value"] is None or record["metric"].endswith((" real", " real-real")):
+        if record["value"] is None or " real" in record["metric"]:
             continue
         low, high = record.get("interval") or (None, None)
         found[record["step"], record["metric"]] = Row(
@@ -122,10 +143,12 @@ def distance_name(rows: Sequence[Row]) -> str:
 def draw(rows: Sequence[Row]) -> Figure:
     """Each score over the steps: one panel a score, one line a run."""
     main = distance_name(rows)
-    names = list(dict.fromkeys([main, *(row.metric for row in rows)]))[:_SHOWN]
-    across = min(3, len(names))
+    variants = (" splits)", " all pairs", " infinity")
+    plain = [row.metric for row in rows if not row.metric.endswith(variants) and not row.metric.startswith("classes")]
+    names = list(dict.fromkeys([main, *plain]))[:_SHOWN]
+    across = min(4, len(names))
     down = -(-len(names) // across)
-    figure = new_figure(4 * across, 3 * down)
+    figure = new_figure(3.2 * across, 2.6 * down)
     axes = figure.subplots(down, across, squeeze=False).ravel()
     runs = list(dict.fromkeys((row.run, row.method, row.seed) for row in rows))
     for name, ax in zip(names, axes, strict=False):
@@ -139,8 +162,12 @@ def draw(rows: Sequence[Row]) -> Figure:
                 ax.fill_between(at, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
         ax.set_title(name, fontsize=10)
         ax.set_xscale("log")
+        if name == main:
+            ax.set_yscale("log")
+            ax.yaxis.set_minor_formatter("{x:g}")
+        ax.xaxis.set_major_formatter("{x:,.0f}")
+        ax.yaxis.set_major_formatter("{x:g}")
         tidy(ax)
-    axes[0].set_yscale("log")
     axes[0].legend(fontsize=8, frameon=False)
     for ax in axes[len(names) :]:
         ax.axis("off")

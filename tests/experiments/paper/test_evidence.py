@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.report.facts import RunFacts
+from mmdgan.report.facts import RunFacts, run_folders
 from mmdgan.runs.folder import RunFolder
 from mmdgan.training.event_files import read_scalars
-from paper.evidence import EvidenceOptions, distance_name, draw_grids, make, scores_of
+from paper.evidence import EvidenceOptions, distance_name, draw_grids, make, scores_of, table, with_table
 
 
 @pytest.fixture
@@ -83,3 +84,16 @@ def test_runs_without_scores_or_with_two_kinds_are_refused(scored, tiny_run, tmp
     scored[0].append(4, "evaluate", [{"metric": "FID", "value": 3.0, "count": 30}])
     with pytest.raises(ConfigError, match="2 kinds"):
         distance_name(scores_of(RunFacts.of(scored[0])))
+
+
+def test_the_page_shows_the_scores_that_are_kept():
+    project = Path(__file__).parents[3]
+    rows = [
+        row
+        for folder in run_folders([str(project / "Results/published/evidence")])
+        for row in scores_of(RunFacts.of(folder))
+    ]
+    page = (project / "docs/evidence.md").read_text(encoding="utf-8")
+    assert page == with_table(page, table(rows))
+    with pytest.raises(ConfigError, match="page has no lines"):
+        with_table("a page", "| a table |")
