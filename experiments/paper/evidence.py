@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,14 +89,9 @@ def with_table(page: str, table: str) -> str:
 
 
 def keep(run: RunFacts, folder: Path) -> None:
-    """Copies config.json and metrics.jsonl of a run, and writes its curves as curves.csv: tag, step, value.
-
-    Of the place that the images came from the last folder's name is kept.
-    """
+    """Copies config.json and metrics.jsonl of a run, and writes its curves as curves.csv: tag, step, value."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = run.folder.read_config()
-    config["data"]["source"] = re.sub(r"/\S*/", "", config["data"]["source"])
-    write_text(folder / run.folder.config_file.name, json.dumps(config, indent=1) + "\n")
+    write_text(folder / run.folder.config_file.name, json.dumps(run.folder.public_config(), indent=1) + "\n")
     if run.folder.metrics_file.is_file():
         shutil.copyfile(run.folder.metrics_file, folder / run.folder.metrics_file.name)
     curves = run.folder.curves()

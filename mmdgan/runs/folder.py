@@ -13,6 +13,7 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -103,6 +104,14 @@ class RunFolder:
                 f"{self.config_file} is no run's configuration ({error}); restore it, or give --restart to start from "
                 "scratch."
             ) from None
+        return config
+
+    def public_config(self) -> dict[str, Any]:
+        """`read_config`, to be given away: without this machine's folders."""
+        config = self.read_config()
+        config["experiment"] |= {"results": "Results", "data_root": "Data"}
+        if "data" in config:  # an imported run has none before it trains
+            config["data"]["source"] = re.sub(r"/.*/", "", config["data"]["source"])
         return config
 
     def class_names(self) -> tuple[str, ...]:

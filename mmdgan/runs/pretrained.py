@@ -152,8 +152,8 @@ def save(run: str | os.PathLike, name: str, command: str, step: int | str | None
     np.savez_compressed(target / _WEIGHTS, **arrays)  # type: ignore[arg-type]
     digest = hashlib.sha256((target / _WEIGHTS).read_bytes()).hexdigest()
     card = {"step": step, "command": command, "ema": source.has_average(), "sha256": digest, "note": note}
-    config = source.read_config()
-    config["experiment"] |= {"results": "Results", "data_root": "Data", "ema": None}
+    config = source.public_config()
+    config["experiment"]["ema"] = None
     write_text(target / "config.json", json.dumps({**config, "pretrained": card}, indent=1) + "\n")
     lines = [json.dumps(record, ensure_ascii=False) for record in source.records() if record["step"] == step]
     write_text(target / "metrics.jsonl", "".join(f"{line}\n" for line in lines))

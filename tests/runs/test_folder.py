@@ -239,3 +239,17 @@ def test_class_names_are_those_of_the_prepared_set(tmp_path):
         configure(**changes)
         assert folder.class_names() == ()
     assert folder.find_class("2") == 2
+
+
+def test_a_configuration_to_be_given_away_names_no_folder_of_this_machine(tmp_path):
+    config = {
+        "experiment": {"results": "/home/me/R", "data_root": "../Data", "loss": "rep"},
+        "architecture": {},
+        "data": {"source": "CIFAR-10 binary /home/me/my own/cifar.tar"},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert RunFolder(tmp_path).public_config() == {
+        "experiment": {"results": "Results", "data_root": "Data", "loss": "rep"},
+        "architecture": {},
+        "data": {"source": "CIFAR-10 binary cifar.tar"},
+    }
