@@ -81,36 +81,39 @@ def test_the_peer_has_as_many_parameters_as_each_player(preset, torch_peer):
         assert theirs == count > 5e4
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("preset", PEERS)
-def test_the_peer_computes_the_same_from_our_weights(preset, torch_peer):
-    torch = pytest.importorskip("torch")
-    rng = np.random.default_rng(0)
-    for spec, ours in zip(*_players(preset), strict=True):
-        theirs = torch_peer.Network(spec).train()
-        for block, layer in zip(ours.blocks, theirs.layers, strict=True):
-            for slot, module in layer.parts.items():
-                _copy(torch, block.sublayers, slot, module)
-        x = rng.normal(size=(3, *spec.input_shape)).astype(np.float32)
-        expected = theirs(torch.tensor(x)).detach().numpy()
-        channels_last = x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
-        got = ours(channels_last, training=True).numpy()
-        got = got.transpose(0, 3, 1, 2) if got.ndim == 4 else got
-        assert np.ptp(expected) > 1e-6
-        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+if importlib.util.find_spec("torch"):  # not in the test extra: with CUDA it takes some gigabytes
 
+    @pytest.mark.slow
+    @pytest.mark.parametrize("preset", PEERS)
+    def test_the_peer_computes_the_same_from_our_weights(preset, torch_peer):
+        import torch
 
-@pytest.mark.slow
-def test_the_peers_norm_of_a_reshaped_kernel_is_its_largest_singular_value(torch_peer):
-    torch = pytest.importorskip("torch")
-    [*_, spec], _ = _players("sngan/RESNET_32_QUARTER")
-    kernels = [m for m in torch_peer.Network(spec, pico=False).modules() if isinstance(m, torch_peer.Kernel)]
-    for kernel in kernels:
-        for _ in range(300):
-            kernel.effective(advance=True)
-        sigma = torch.linalg.matrix_norm(kernel.kernel.flatten(1), 2)
-        effective = kernel.effective(advance=False)
-        np.testing.assert_allclose(effective.detach(), (kernel.kernel / sigma).detach(), rtol=1e-2)
+        rng = np.random.default_rng(0)
+        for spec, ours in zip(*_players(preset), strict=True):
+            theirs = torch_peer.Network(spec).train()
+            for block, layer in zip(ours.blocks, theirs.layers, strict=True):
+                for slot, module in layer.parts.items():
+                    _copy(torch, block.sublayers, slot, module)
+            x = rng.normal(size=(3, *spec.input_shape)).astype(np.float32)
+            expected = theirs(torch.tensor(x)).detach().numpy()
+            channels_last = x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
+            got = ours(channels_last, training=True).numpy()
+            got = got.transpose(0, 3, 1, 2) if got.ndim == 4 else got
+            assert np.ptp(expected) > 1e-6
+            np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+    @pytest.mark.slow
+    def test_the_peers_norm_of_a_reshaped_kernel_is_its_largest_singular_value(torch_peer):
+        import torch
+
+        [*_, spec], _ = _players("sngan/RESNET_32_QUARTER")
+        kernels = [m for m in torch_peer.Network(spec, pico=False).modules() if isinstance(m, torch_peer.Kernel)]
+        for kernel in kernels:
+            for _ in range(300):
+                kernel.effective(advance=True)
+            sigma = torch.linalg.matrix_norm(kernel.kernel.flatten(1), 2)
+            effective = kernel.effective(advance=False)
+            np.testing.assert_allclose(effective.detach(), (kernel.kernel / sigma).detach(), rtol=1e-2)
 
 
 def _copy(torch, sublayers, slot, module):
