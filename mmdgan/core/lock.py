@@ -103,8 +103,14 @@ class FolderLock:
 
     def _attempt(self) -> int | None:
         """A descriptor that holds the lock, or None if another one does."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path / FILE, os.O_RDWR | os.O_CREAT, 0o644)
+        for left in (2, 1, 0):
+            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                descriptor = os.open(self.path / FILE, os.O_RDWR | os.O_CREAT, 0o644)
+                break
+            except FileNotFoundError:  # the former holder had made the directory, and has removed it in between
+                if not left:
+                    raise
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -363,15 +363,20 @@ RUNNING = "running"
 
 
 def find_runs(folder: str | os.PathLike[str]) -> Iterator[RunFolder]:
-    """All runs in a folder and below it whose config.json can be read, in the order of their names."""
+    """All runs in a folder and below it whose config.json can be read, in the order of their names.
+
+    What is kept of a run without its logs and checkpoints (Results/published/evidence) is none.
+    """
     for place, below, files in os.walk(os.fspath(folder)):
         below.sort()
         run = RunFolder(Path(place))
         if run.config_file.name in files:
+            is_whole = not {run.logs.name, run.checkpoints.name}.isdisjoint(below)
             below.clear()
             with contextlib.suppress(ConfigError, OSError):
                 run.read_config()
-                yield run
+                if is_whole:
+                    yield run
 
 
 def newest_runs(results: str | os.PathLike[str] = "Results") -> list[RunFolder]:

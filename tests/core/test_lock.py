@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +63,24 @@ def test_children_of_a_killed_process_are_waited_for(tmp_path):
             assert (tmp_path / "end").exists()
     finally:
         (tmp_path / "end").touch()
+
+
+def test_a_directory_that_the_former_holder_removes_is_made_again(tmp_path, monkeypatch):
+    make, removed = Path.mkdir, []
+
+    def make_and_lose(path, *args, **options):
+        make(path, *args, **options)
+        if path.name == "run" and len(removed) < 2:
+            removed.append(path.rmdir())
+
+    monkeypatch.setattr(Path, "mkdir", make_and_lose)
+    with FolderLock(tmp_path / "run", patience=0.0):
+        assert (tmp_path / "run" / FILE).exists() and len(removed) == 2
+    removed.clear()
+    monkeypatch.setattr(Path, "mkdir", lambda path, *_, **__: removed.append(path))
+    with pytest.raises(ConfigError, match="run cannot be written"), FolderLock(tmp_path / "other" / "run"):
+        pass
+    assert len(removed) == 3
 
 
 def test_the_lock_leaves_nothing_behind(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from mmdgan.core.errors import CheckpointError, ConfigError
 from mmdgan.metrics.evaluate import evaluate_images
 from mmdgan.runs.experiment import Experiment
-from mmdgan.runs.folder import RunFolder
+from mmdgan.runs.folder import RunFolder, find_runs
 from mmdgan.runs.scores import JUDGES, best_of
 
 OLD_LINE = {
@@ -253,3 +253,10 @@ def test_a_configuration_to_be_given_away_names_no_folder_of_this_machine(tmp_pa
         "architecture": {},
         "data": {"source": "CIFAR-10 binary cifar.tar"},
     }
+
+
+def test_what_is_kept_of_a_run_is_not_listed_as_one(tiny_run, tmp_path):
+    shutil.copytree(tiny_run[1], tmp_path / "sample" / "whole")
+    (tmp_path / "published" / "kept").mkdir(parents=True)
+    shutil.copy(tiny_run[1] / "config.json", tmp_path / "published" / "kept")
+    assert [run.path for run in find_runs(tmp_path)] == [tmp_path / "sample" / "whole"]

@@ -274,6 +274,7 @@ def test_no_network_is_one_sentence_with_two_ways(tmp_path, monkeypatch):
 
     monkeypatch.setattr(inception.urllib.request, "urlopen", unreachable)
     with pytest.raises(
-        MetricError, match=r"cannot be reached: give its path with --inception .*connect to the network"
+        MetricError,
+        match=r"cannot be reached \(no route to host\): give its path with --inception .*connect to the network",
     ):
         fetch_graph(tmp_path, print)
