@@ -275,7 +275,7 @@ def _write_projector(folder: RunFolder, step: int, seed: int) -> None:
     view = view_critic(folder, step, seed=seed)
     print(
         f"Critic's scores of {len(view.score_data)} real and {len(view.score_gen)} generated images: "
-        f"{write_projector(folder, view)}\nSee them: tensorboard --logdir {folder.logs}, under Projector"
+        f"{write_projector(folder, view)}\nSee them: {folder.tensorboard}   # under Projector"
     )
 
 

@@ -269,7 +269,7 @@ def _describe(kernel: dict) -> str:
 
 
 def write_projector(folder: RunFolder, view: CriticView, out: str | os.PathLike | None = None) -> Path:
-    """Writes what `tensorboard --logdir RUN/logs` shows under "Projector" (original.md F.1).
+    """Writes what `tensorboard --logdir RUN` shows under "Projector" (original.md F.1).
 
     For step N: `x_vs_xg_N_embedding.tsv` (critic scores of the real images, then of the generated ones),
     `x_vs_xg_N_label.tsv` (a header; six-digit index, "real" or "generated", and the class where there are labels),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from functools import partial
 
@@ -82,17 +81,16 @@ def _tsne(run: ReportedRun, view: CriticView) -> Picture:
 
 def _projector(run: ReportedRun) -> Iterator[Block]:
     """How to see the scores of single images in TensorBoard."""
-    command = f"tensorboard --logdir {shlex.quote(str(run.folder.logs))}"
     if (run.folder.logs / "projector_config.pbtxt").is_file():
         yield Text("The scores of single images in space (tab Projector):")
-        yield Code(command)
+        yield Code(run.folder.tensorboard)
         return
     lines = [
         "from mmdgan.report import view_critic, write_projector",
         "from mmdgan.runs import RunFolder",
         f"folder = RunFolder.open({str(run.folder.path)!r})",
         "write_projector(folder, view_critic(folder))",
-        f"# then: {command}, tab Projector",
+        f"# then: {run.folder.tensorboard}, tab Projector",
     ]
     yield Details("The scores of single images in space", (Code("\n".join(lines)),), screen=True)
 

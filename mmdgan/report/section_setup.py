@@ -52,7 +52,7 @@ def commands(run: ReportedRun) -> Iterator[Block]:
         f"{command('train')} " + " \\\n    ".join(shlex.quote(flag) for flag in flags),
         command("sample", path, "--count=400", *step),
         command("evaluate", path, *evaluate_flags(run.folder.latest_scores())),
-        f"tensorboard --logdir {shlex.quote(str(run.folder.logs))}",
+        run.folder.tensorboard,
     ]
     yield Text("To train such a run again, sample from it, score it, and see its curves:")
     yield Code("\n".join(lines))

@@ -14,6 +14,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -88,6 +89,11 @@ class RunFolder:
     def outputs(self) -> Path:
         """Where commands write pictures and exports that were not given another place."""
         return self.path
+
+    @property
+    def tensorboard(self) -> str:
+        """The command that shows this run in TensorBoard, for a shell."""
+        return shlex.join(["tensorboard", "--logdir", str(self.path)])
 
     def grid_file(self, step: int) -> Path:
         """The grid of pictures made after a step."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shlex
 import textwrap
 import zlib
 from collections.abc import Callable, Sequence
@@ -292,7 +291,7 @@ class TrainingRun:
             "networks": f"{e.architecture}: generator {plan.generator.parameters:,} parameters, "
             f"critic {plan.critic.parameters:,}",
             "plan": f"steps {step + 1:,} to {e.max_step:,} of {e.batch_size} images; {scores} after {', '.join(after)}",
-            "watch": f"tensorboard --logdir {shlex.quote(str(self.folder.path.parent))}",
+            "watch": self.folder.tensorboard,
         }
         if not stops:
             facts["plan"] = f"nothing left to train: {step:,} steps of {e.max_step:,} are done"
@@ -477,7 +476,7 @@ class TrainingRun:
         which = ["--step", "best"] if best is not None and best.step != step else []
         metrics = [] if self.experiment.metrics else ["--metrics=fid,is,kid"]
         lines += [
-            f"TensorBoard:  tensorboard --logdir {shlex.quote(str(folder.path.parent))}",
+            f"TensorBoard:  {folder.tensorboard}",
             f"Report:       {command('report', folder.path)}",
             f"More samples: {command('sample', folder.path, *which, '--count', 5000, '--out', 'samples.npz')}",
             f"More scores:  {command('evaluate', folder.path, *metrics)}",

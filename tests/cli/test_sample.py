@@ -255,7 +255,10 @@ def test_the_projector_gets_the_critics_view(tiny_run, monkeypatch, capsys, tmp_
     sample([str(tiny_run[1]), "--count=2", "--step=2", "--seed=5", "--projector", f"--out={tmp_path}/a.png"])
     assert asked == [(RunFolder(tiny_run[1]), 2, 5)]
     text = capsys.readouterr().out
-    assert f"7 real and 7 generated images: {tmp_path}/written" in text and "tensorboard --logdir" in text
+    assert (
+        f"7 real and 7 generated images: {tmp_path}/written" in text
+        and f"See them: {RunFolder(tiny_run[1]).tensorboard}   #" in text
+    )
 
 
 def test_flags_are_explained_without_tensorflow(run_script):

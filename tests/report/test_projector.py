@@ -53,18 +53,18 @@ def written(conditional_run, view, tmp_path_factory):
 
 
 def test_tensorboard_reads_scores_classes_and_pictures(written, view):
-    browser = Browser(written)
-    assert json.loads(browser.get("/runs")) == ["."]
-    [embedding] = json.loads(browser.get("/info", run="."))["embeddings"]
+    browser = Browser(written.parent)
+    assert json.loads(browser.get("/runs")) == ["logs"]
+    [embedding] = json.loads(browser.get("/info", run="logs"))["embeddings"]
     name = embedding["tensorName"]
     assert (name, embedding["tensorShape"]) == (f"x_vs_xg_{view.step}", [14, view.score_data.shape[1]])
-    vectors = np.frombuffer(browser.get("/tensor", run=".", name=name), np.float32).reshape(14, -1)
+    vectors = np.frombuffer(browser.get("/tensor", run="logs", name=name), np.float32).reshape(14, -1)
     np.testing.assert_array_equal(vectors, np.concatenate([view.score_data, view.score_gen]))
-    lines = browser.get("/metadata", run=".", name=name, num_rows=14).decode().splitlines()
+    lines = browser.get("/metadata", run="logs", name=name, num_rows=14).decode().splitlines()
     assert lines[0] == "Name\tClass\tLabel" and len(lines) == 15
     assert lines[1] == f"000000\treal\t{view.class_names[view.labels_data[0]]}"
     assert lines[-1] == f"000013\tgenerated\t{view.class_names[view.labels_gen[-1]]}"
-    assert browser.get("/sprite_image", run=".", name=name) == (written / f"{name}.png").read_bytes()
+    assert browser.get("/sprite_image", run="logs", name=name) == (written / f"{name}.png").read_bytes()
     assert embedding["sprite"]["singleImageDim"] == [32, 32]
 
 

@@ -207,7 +207,7 @@ def test_a_finished_run_is_left_as_it_is(tiny_run, capsys):
     assert experiment.run(say=print)["step"] == 4
     assert {f: f.stat().st_mtime_ns for f in path.glob("samples/*")} == before
     text = capsys.readouterr().out
-    assert str(path / "samples" / "4.png") in text and f"tensorboard --logdir {path.parent}" in text
+    assert str(path / "samples" / "4.png") in text and f"tensorboard --logdir {path}" in text
 
 
 def test_another_configuration_is_refused_and_restart_moves_the_run_aside(tiny_run, tmp_path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -260,3 +262,8 @@ def test_what_is_kept_of_a_run_is_not_listed_as_one(tiny_run, tmp_path):
     (tmp_path / "published" / "kept").mkdir(parents=True)
     shutil.copy(tiny_run[1] / "config.json", tmp_path / "published" / "kept")
     assert [run.path for run in find_runs(tmp_path)] == [tmp_path / "sample" / "whole"]
+
+
+def test_the_command_of_tensorboard_can_be_pasted_and_names_the_run():
+    folder = RunFolder(Path("my results") / "it's [a] *run?")
+    assert shlex.split(folder.tensorboard) == ["tensorboard", "--logdir", str(folder.path)]

@@ -56,7 +56,7 @@ def test_the_best_checkpoint_stays_beside_the_newest(experiment, values, capsys)
     sizes = [f"{spec.parameters:,}" for spec in experiment.networks()[1:]]
     assert header["networks"].endswith(f": generator {sizes[0]} parameters, critic {sizes[1]}")
     assert header["plan"] == f"steps 1 to 4 of {experiment.batch_size} images; samples and fid after 1, 2, 3, 4"
-    assert header["watch"] == f"tensorboard --logdir {folder.path.parent}"
+    assert header["watch"] == f"tensorboard --logdir {folder.path}"
     assert "ckpt-2   the best checkpoint kept: FD[classifier] 1\n" in text
     assert f"{installed_name()} report {folder.path}\n" in text and "--step best --count 5000" in text
 
