@@ -9,26 +9,23 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.files import read_text, write_text
+from mmdgan.core.files import read_text, write_bytes, write_text
 from mmdgan.core.options import option
+from mmdgan.report.evolution import evolution_frames
 from mmdgan.report.facts import RunFacts, run_folders
 from mmdgan.runs import published
 from paper.output import FigureOptions, Output, markdown, new_figure, tidy
-from paper.trained import METHODS, title_of
+from paper.trained import title_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLUMNS = ("method", "run", "seed", "step", "metric", "value", "low", "high", "images", "weights")
-
 _SHOWN = 8
-_MOMENTS = _CORNER = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,14 +65,15 @@ def make(options: EvidenceOptions) -> Output:
         raise ConfigError("none of the runs has scores; `python -m mmdgan evaluate RUN --steps all` makes them.")
     output = Output(options.out, "evidence")
     output.figure(draw(rows))
-    if any(grids_of(run) for run in runs):
-        output.figure(draw_grids([run for run in runs if grids_of(run)]), "_grids", dpi=75)
-    output.table([row._asdict() for row in rows], COLUMNS)
-    output.text(table(rows) + "\n", ".md")
-    print(table(rows))
+    if with_grids := [run for run in runs if any(run.folder.grid_file(0).parent.glob("[0-9]*.png"))]:
+        output.figure(draw_grids(with_grids), "_grids", dpi=75)
+    output.table(rows, Row._fields)
+    text = table(rows)
+    output.text(text + "\n", ".md")
+    print(text)
     if options.page is not None:
         page = Path(options.page)
-        write_text(page, with_table(read_text(page), table(rows)))
+        write_text(page, with_table(read_text(page), text))
     return output
 
 
@@ -93,7 +91,7 @@ def keep(run: RunFacts, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / run.folder.config_file.name, json.dumps(run.folder.public_config(), indent=1) + "\n")
     if run.folder.metrics_file.is_file():
-        shutil.copyfile(run.folder.metrics_file, folder / run.folder.metrics_file.name)
+        write_bytes(folder / run.folder.metrics_file.name, run.folder.metrics_file.read_bytes())
     curves = run.folder.curves()
     if not curves:  # it is what an earlier call kept
         return
@@ -136,6 +134,8 @@ def distance_name(rows: Sequence[Row]) -> str:
 
 def draw(rows: Sequence[Row]) -> Figure:
     """Each score over the steps: one panel a score, one line a run."""
+    import numpy as np
+
     main = distance_name(rows)
     variants = (" splits)", " all pairs", " infinity")
     plain = [row.metric for row in rows if not row.metric.endswith(variants) and not row.metric.startswith("classes")]
@@ -148,12 +148,10 @@ def draw(rows: Sequence[Row]) -> Figure:
     for name, ax in zip(names, axes, strict=False):
         for number, (run, method, seed) in enumerate(runs):
             points = [row for row in rows if row.run == run and row.metric == name]
-            steps, values = [row.step for row in points], [row.value for row in points]
-            [line] = ax.plot(steps, values, "o-", markersize=3, color=f"C{number}", label=f"{method}, seed {seed}")
-            bounded = [(row.step, row.low, row.high) for row in points if row.low is not None and row.high is not None]
-            if bounded:
-                at, low, high = zip(*bounded, strict=True)
-                ax.fill_between(at, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+            numbers = [(row.step, row.value, row.low, row.high) for row in points]
+            steps, values, low, high = np.array(numbers, float).reshape(-1, 4).T  # an end that is None becomes NaN
+            ax.plot(steps, values, "o-", markersize=3, color=f"C{number}", label=f"{method}, seed {seed}")
+            ax.fill_between(steps, low, high, color=f"C{number}", alpha=0.2, linewidth=0)
         ax.set_title(name, fontsize=10)
         ax.set_xscale("log")
         if name == main:
@@ -169,31 +167,21 @@ def draw(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def grids_of(run: RunFacts) -> dict[int, Path]:
-    """The grids of samples that a run still has, by step; what is kept of a run has none."""
-    files = run.folder.grid_file(0).parent.glob("*.png")
-    return {int(file.stem): file for file in files if file.stem.isdecimal()}
-
-
 def draw_grids(runs: Sequence[RunFacts]) -> Figure:
     """Samples of each run's fixed codes: one row a run, one column for each of five steps, the grids' first corner."""
     import numpy as np
-    from PIL import Image
 
-    steps = sorted({step for run in runs for step in grids_of(run)})
-    steps = [steps[index] for index in np.linspace(0, len(steps) - 1, min(len(steps), _MOMENTS)).round().astype(int)]
+    corners = [dict(zip(*evolution_frames(run.folder, 5, 5, strip=False), strict=True)) for run in runs]
+    steps = sorted(set().union(*corners))
+    steps = [steps[index] for index in np.linspace(0, len(steps) - 1, min(len(steps), 5)).round().astype(int)]
     figure = new_figure(2.2 * len(steps), 2.4 * len(runs))
     axes = figure.subplots(len(runs), len(steps), squeeze=False)
-    for row, run in zip(axes, runs, strict=True):
-        files, (rows, columns) = grids_of(run), run.experiment["grid"]
+    for row, run, of_run in zip(axes, runs, corners, strict=True):
         for ax, step in zip(row, steps, strict=True):
             ax.axis("off")
-            if step not in files:
-                continue
-            with Image.open(files[step]) as grid:
-                width, height = grid.width // columns, grid.height // rows
-                ax.imshow(grid.crop((0, 0, min(columns, _CORNER) * width, min(rows, _CORNER) * height)))
-            ax.set_title(f"{title_of(run)}, {step:,}", fontsize=8)
+            if step in of_run:
+                ax.imshow(of_run[step], cmap="gray", vmin=0, vmax=255)
+                ax.set_title(f"{title_of(run)}, {step:,}", fontsize=8)
     return figure
 
 
@@ -205,16 +193,15 @@ def table(rows: Sequence[Row]) -> str:
     found = {(row.run, row.step): row for row in of_distance}
     lines = [["method", "seed", *(f"{step:,}" for step in steps), "paper's FID at 100,000"]]
     for run, method, seed in dict.fromkeys((row.run, row.method, row.seed) for row in of_distance):
-        loss = next((loss for loss, title in METHODS.items() if title == method), "")
         cells = [_cell(found.get((run, step))) for step in steps]
-        lines.append([method, str(seed), *cells, paper_fid(loss)])
+        lines.append([method, str(seed), *cells, paper_fid(method)])
     return f"{name} after so many steps:\n\n{markdown(lines)}"
 
 
-def paper_fid(loss: str) -> str:
+def paper_fid(method: str) -> str:
     """FID in the paper's Table 1 on CIFAR-10: the 2015 Inception graph, full width, the best of 16 pairs of rates."""
-    rows = published.find("cifar10", loss) if loss else []
-    found = [row for row in rows if row.loss and row.table == "Table 1" and row.metric == "FID"]
+    scores = [score for file in published.files() for score in published.read(file) if score.table == "Table 1"]
+    found = [score for score in scores if (score.data, score.method, score.metric) == ("cifar10", method, "FID")]
     return found[0].text if found else "-"
 
 

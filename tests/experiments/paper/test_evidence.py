@@ -66,14 +66,12 @@ def test_grids_show_the_first_codes_at_five_steps(scored):
     for file in folder.grid_file(0).parent.glob("*.png"):
         file.unlink()
     for step, colour in colours.items():
-        Image.new("RGB", (6 * 8, 7 * 8), colour).save(folder.grid_file(step))
-    run = RunFacts.of(folder)
-    run.experiment["grid"] = [7, 6]
-    axes = draw_grids([run]).axes
+        Image.new("RGB", (6 * 32, 7 * 32), colour).save(folder.grid_file(step))
+    axes = draw_grids([RunFacts.of(folder)]).axes
     assert [ax.get_title().split(", ")[1] for ax in axes] == ["1", "3", "5", "8", "21"]
     for ax, step in zip(axes, (1, 3, 5, 8, 21), strict=True):
         shown = np.asarray(ax.images[0].get_array())
-        assert shown.shape[:2] == (40, 40) and tuple(shown[0, 0][:3]) == colours[step]
+        assert shown.shape[:2] == (160, 160) and tuple(shown[0, 0][:3]) == colours[step]
 
 
 def test_runs_without_scores_or_with_two_kinds_are_refused(scored, tiny_run, tmp_path):
