@@ -303,18 +303,8 @@ def budgets(study: Study) -> dict[str, float]:
         ConfigError: The folder holds another study.
     """
     plan = {**dataclasses.asdict(study), "budget_minutes": study.budget()}
-    for name in (
-        "out",
-        "jobs",
-        "report_only",
-        "source",
-        "rows",
-        "seeds",
-        "points",
-        "points_rows",
-        "points_seconds",
-    ):  # of one call, or may grow
-        del plan[name]
+    for name in "out jobs report_only source rows seeds points points_rows points_seconds".split():
+        del plan[name]  # of one call, or may grow
     kept = keep_plan(Path(study.out) / "study.json", plan, "--out", check=not study.report_only)
     if study.steps is not None:
         return {}

@@ -17,9 +17,6 @@ POINTS = tuple("ring grid rings star shell shell2 swiss_roll two_moons circles n
 KERNELS = {"gaussian": "mmd_g", "rational_quadratic": "mmd_t"}
 """The loss that is the MMD^2 of each kernel function."""
 
-MANY_STEPS = 10_000_000
-"""Steps of a run that its processor time ends."""
-
 _DATA, _KERNEL, _TRAINING = "points", "kernel", "training"
 
 
@@ -35,7 +32,7 @@ class PointsSettings:
         learned: Whether a critic is trained (architectures/points.py: MLP); else the loss sees the points themselves
             (IDENTITY).
         steps: Steps of training.
-        seconds: Processor time after which training ends, if the steps do not end it before; None for no such limit.
+        seconds: Processor time of training, in place of the steps; None: the steps count.
         batch_size: Points of each kind in a step, fresh ones each time.
         lr_dis, lr_gen: Learning rates of Adam.
         decay: Whether they fall linearly to 0 at the end, so that the points come to rest.
@@ -73,9 +70,10 @@ class PointsSettings:
         for name, least in (("steps", 1), ("batch_size", 2), ("snapshots", 2), ("samples", 4), ("permutations", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}; give at least {least}.")
-        for name in ("lr_dis", "lr_gen", "gain", *(["seconds"] if self.seconds is not None else [])):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ConfigError(f"{name} is {getattr(self, name)}; give a positive number.")
+        for name in ("lr_dis", "lr_gen", "gain", "seconds"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"{name} is {value}; give a positive number.")
         check_seed(self.seed)
 
 
@@ -104,8 +102,6 @@ class PointsOptions(FigureOptions):
         fewer = {"steps": 300, "snapshots": 5, "samples": 500, "permutations": 99} if self.quick else {}
         names = ("points", "steps", "seconds", "batch_size", "lr_gen", "decay", "snapshots", "seed")
         given = {name: getattr(self, name) for name in names}
-        if self.seconds is not None:
-            given["steps"] = MANY_STEPS
         return {**given, **{name: min(value, given.get(name, value)) for name, value in fewer.items()}}
 
     def kernel_options(self) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def train(settings: PointsSettings) -> Trained:
     result.snapshots.append(_snapshot(result, 0))
     step, done = 0, 0.0
     while done < 1.0 and result.diverged is None:
-        count = min(STEPS_PER_CALL, settings.steps - step)
+        count = STEPS_PER_CALL if settings.seconds is not None else min(STEPS_PER_CALL, settings.steps - step)
         if settings.decay:
             _set_rates(gan, settings, 1.0 - done)
         points = distribution.sample(count * settings.batch_size, _seed(settings, _BATCHES + step))
@@ -106,9 +106,10 @@ def train(settings: PointsSettings) -> Trained:
         step += count
         row = {name: float(np.mean(losses[name])) for name in ("loss_gen", "loss_dis")}
         result.curves.append({"step": step, **row})
-        done, due = step / settings.steps, step in moments
-        if settings.seconds is not None:
-            done = max(done, (time.process_time() - start) / settings.seconds)
+        if settings.seconds is None:
+            done, due = step / settings.steps, step in moments
+        else:
+            done = (time.process_time() - start) / settings.seconds
             due = done >= (len(result.snapshots) / (settings.snapshots - 1)) ** 2
         if not np.isfinite(list(row.values())).all():
             result.diverged = step

@@ -17,7 +17,7 @@ from mmdgan.report.blocks import Picture, Section, SideBySide, Table, Text
 from paper.output import Output
 from study.mnist import Study
 from study.points import COLUMNS, file_name, run, table_cells
-from study.points_options import MANY_STEPS, PointsSettings
+from study.points_options import PointsSettings
 
 _WIDTHS = {"ring": (0.05, 0.2, 1.0), "grid": (0.2, 1.0, 4.0)}
 """Bandwidths for each: too narrow, about right, too wide. The modes' distances are 0.77 and 2."""
@@ -69,8 +69,7 @@ def settings_of(study: Study, points: str) -> list[PointsSettings]:
     by_seed = [[row for row in study_rows(seed=seed) if row.points == points] for seed in study.seeds]
     parts = study.points_rows or ("",)
     rows = [row for same in zip(*by_seed, strict=True) for row in same if any(part in row.name for part in parts)]
-    if study.points_seconds is not None:
-        return [dataclasses.replace(row, steps=MANY_STEPS, seconds=study.points_seconds) for row in rows]
+    rows = [dataclasses.replace(row, seconds=study.points_seconds) for row in rows]
     return [row if study.steps is None else dataclasses.replace(row, steps=study.steps) for row in rows]
 
 

@@ -71,7 +71,7 @@ def test_a_run_ends_when_its_time_is_used_up(monkeypatch):
     monkeypatch.setattr(points_training.time, "process_time", lambda: float(next(clock)))
     rates = []
     monkeypatch.setattr(points_training, "_set_rates", lambda gan, settings, share: rates.append(share))
-    result = points_training.train(dataclasses.replace(QUICK, steps=10_000, seconds=4.0))
+    result = points_training.train(dataclasses.replace(QUICK, steps=60, seconds=4.0))
     assert int(result.gan.iterations) == 100 and rates == [1.0, 0.75, 0.5, 0.25]
     # Three snapshots: at the start, from a quarter of the time on, at the end.
     assert [snapshot.step for snapshot in result.snapshots] == [0, 25, 100]
