@@ -7,6 +7,7 @@ import errno
 import io
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,7 @@ VERBOSITY = "TF_CPP_MIN_LOG_LEVEL"
 BACKEND = "KERAS_BACKEND"
 
 _forked = False
+_quieting = threading.Lock()
 _extras: tuple[str, ...] = ()
 
 
@@ -52,9 +54,8 @@ def prepare_tensorflow(
         ConfigError: As `check_tensorflow`.
     """
     keep_freed_memory()
-    hidden = _hides_start()
     os.environ.setdefault(VERBOSITY, "2")
-    with quiet() if hidden else contextlib.nullcontext():
+    with importing():
         with _keras_on_tensorflow():  # which TensorFlow imports
             import keras  # noqa: F401
             import tensorflow as tf
@@ -207,23 +208,37 @@ def open_streams() -> None:
             setattr(sys, name, _Lasting(stream))
 
 
-def _hides_start() -> bool:
-    """Whether TensorFlow has not been imported, and its log lines are not asked for."""
-    return "tensorflow" not in sys.modules and os.environ.get(VERBOSITY, "2").strip() not in ("0", "1")
-
-
 @contextmanager
 def importing() -> Iterator[None]:
-    """Hides the log lines of TensorFlow's start if the block imports it first."""
-    with quiet() if (hidden := _hides_start()) else contextlib.nullcontext():
+    """Hides the log lines of TensorFlow's start if the block imports it first, unless they are asked for."""
+    hidden = "tensorflow" not in sys.modules and os.environ.get(VERBOSITY, "2").strip() not in ("0", "1")
+    with quiet() if hidden else contextlib.nullcontext():
         yield
-        if hidden and (tf := sys.modules.get("tensorflow")) is not None:
+        if hidden and "tensorflow" in sys.modules:
+            import tensorflow as tf  # another thread's import is waited for
+
             tf.config.list_physical_devices()  # reports missing drivers
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps everything off standard error, also what C++ code writes; prints it if the block raises."""
+    """Keeps everything off standard error, also what C++ code writes; prints it if the block raises.
+
+    A block within a block, or in another thread meanwhile, changes nothing: two that do not end in the opposite order
+    would leave standard error redirected.
+    """
+    if not _quieting.acquire(blocking=False):
+        yield
+        return
+    try:
+        with _held_back():
+            yield
+    finally:
+        _quieting.release()
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
     import tempfile
 
     stream = sys.stderr or io.StringIO()  # of services and of pythonw it is None

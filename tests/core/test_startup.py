@@ -1,10 +1,12 @@
 """What the command line sets up before TensorFlow starts."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
+from mmdgan.core import startup
 from tests.conftest import script_environment
 
 BLOCKS = """
@@ -147,6 +149,19 @@ def test_closed_streams_are_no_fault_and_no_file_takes_their_place(closed, tmp_p
     said = streams(closed, tmp_path / "out").communicate(b"\n", timeout=60)[0]
     assert (tmp_path / "out").read_text() == "whole"
     assert (b"\\u03bb of" in said) == (">&-" not in closed.replace("2>&-", "")), said
+
+
+def test_standard_error_is_back_in_whatever_order_threads_end():
+    before = os.fstat(2)
+    first, second = startup.quiet(), startup.quiet()
+    for block in (first, second):
+        block.__enter__()
+    assert not os.path.samestat(before, os.fstat(2))
+    for block in (first, second):
+        block.__exit__(None, None, None)
+    assert os.path.samestat(before, os.fstat(2))
+    with startup.quiet():
+        assert not os.path.samestat(before, os.fstat(2))
 
 
 def test_a_library_in_a_process_without_standard_error_is_quiet():
