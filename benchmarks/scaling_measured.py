@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from machine import describe_machine
-from scaling_model import FLOAT, Machine, load, step_messages, wait_seconds
+from scaling_model import FLOAT, Machine, load, sizes_of, step_messages, wait_seconds
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout needs no installation
 
@@ -65,7 +65,8 @@ def work(options: argparse.Namespace) -> None:
     replicas = prepare_tensorflow(first=begin)
     tasks = {"alone": step_of(options, None), "together": step_of(options, replicas)}
     tasks |= {size: all_reduce_of([size], replicas) for size in SIZES}
-    tasks["gradients"] = all_reduce_of(gradient_sizes(options), replicas)
+    generator, critic, _ = load(options.architecture, options.loss)
+    tasks["gradients"] = all_reduce_of(sizes_of(generator) + sizes_of(critic), replicas)
     for task in tasks.values():
         task()
     times = {name: [] for name in tasks}
@@ -101,16 +102,6 @@ def step_of(options: argparse.Namespace, replicas):
     return lambda: float(gan.step(real)["loss_gen"])
 
 
-def gradient_sizes(options: argparse.Namespace) -> list[int]:
-    """Floats of each of the networks' variables."""
-    import math
-
-    parts = [
-        part for net in load(options.architecture, options.loss)[:2] for layer in net.layers for part in layer.parts
-    ]
-    return [math.prod(shape) for part in parts for shape in part.variables.values()]
-
-
 def all_reduce_of(sizes: list[int], replicas):
     """Sums over both workers of arrays of so many floats in one message, one message after the other."""
     import tensorflow as tf
@@ -140,22 +131,17 @@ def report(options: argparse.Namespace, times: dict) -> None:
     rows["step of half the batch, alone"] = [times["alone"] for times in found]
     rows["step of both together"] = [times["together"] for times in found]
     rows["difference"] = [times["together"] - times["alone"] for times in found]
-    sizes = gradient_sizes(options)
+    sizes = sizes_of(generator) + sizes_of(critic)
     packed = [times["gradients"] / IN_A_ROW - _predicted(times, 1, sum(sizes) * FLOAT) for times in found]
     rows[f"packing {len(sizes)} tensors of {sum(sizes) * FLOAT / 1e6:.1f} MB"] = packed
     rows["messages, by the model"] = [_predicted(times, len(messages), size) for times in found]
-    alone = times["alone"]
-    wait = wait_seconds(1.0, 2, Machine(spread=statistics.stdev(alone)))
-    rows["waiting for the slower one"] = [wait, 0.0]
-    whole = [
-        sum(rows[name][i] for name in ("messages, by the model", "waiting for the slower one")) + packed[i]
-        for i in (0, 1)
-    ]
-    rows["difference, by the model"] = whole
+    wait = [wait_seconds(1.0, 2, Machine(spread=statistics.stdev(times["alone"]))), 0.0]
+    rows["waiting for the slower one"] = wait
+    rows["difference, by the model"] = list(map(sum, zip(rows["messages, by the model"], packed, wait, strict=True)))
     for name, seconds in rows.items():
         print(f"{name:34}" + "".join(f"{1e3 * value:7.2f} ms" for value in seconds))
-    errors = (rows["difference"][i] / whole[i] for i in (0, 1))
-    print("measured difference over the model's: " + ", ".join(f"{error:.2f}" for error in errors))
+    errors = zip(rows["difference"], rows["difference, by the model"], strict=True)
+    print("measured difference over the model's: " + ", ".join(f"{measured / model:.2f}" for measured, model in errors))
 
 
 def _predicted(times: dict, count: int, size: int) -> float:

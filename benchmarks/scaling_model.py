@@ -68,21 +68,24 @@ def step_messages(generator, critic, batch_size: int, replicas: int, shared_back
     """
     if replicas == 1:
         return []
-    norms = [
-        Message("batch norm", replicas * 2 * part.output_shape[0] * FLOAT)
-        for net in (generator, critic)
-        for layer in net.layers
-        for part in layer.parts
-        if part.op in ("bn", "cbn")
-    ]
+    norms = [Message("batch norm", replicas * 2 * part.output_shape[0] * FLOAT) for part in _norms(generator, critic)]
     scores = Message("scores", 2 * batch_size * critic.output_shape[0] * FLOAT)
     passes = 1 if shared_backward else 2
-    variables = {
-        net: sum(len(part.variables) for layer in net.layers for part in layer.parts) for net in (critic, generator)
-    }
-    gradients = [Message("gradients", net.parameters * FLOAT, count) for net, count in variables.items()]
+    gradients = [Message("gradients", sum(sizes) * FLOAT, len(sizes)) for sizes in map(sizes_of, (critic, generator))]
     # Backward: each pass sums the scores' gradients; the generator's sums those of batch statistics as well.
     return [*norms, scores, *[scores] * passes, *norms, *gradients]
+
+
+def sizes_of(network) -> list[int]:
+    """Floats of each of a network's trained variables."""
+    parts = [part for layer in network.layers for part in layer.parts]
+    return [math.prod(shape) for part in parts for shape in part.variables.values()]
+
+
+def _norms(*networks) -> list:
+    """The batch norms among the networks' parts."""
+    parts = [part for network in networks for layer in network.layers for part in layer.parts]
+    return [part for part in parts if part.op in ("bn", "cbn")]
 
 
 def message_seconds(message: Message, replicas: int, machine: Machine) -> float:
@@ -104,8 +107,7 @@ def wait_seconds(seconds: float, replicas: int, machine: Machine) -> float:
 
 def norm_seconds(generator, critic, images: int, machine: Machine) -> float:
     """What batch norm across replicas takes longer on each than TensorFlow's fused one on a single device."""
-    parts = [part for net in (generator, critic) for layer in net.layers for part in layer.parts]
-    numbers = sum(math.prod(part.output_shape) for part in parts if part.op in ("bn", "cbn"))
+    numbers = sum(math.prod(part.output_shape) for part in _norms(generator, critic))
     return NORM_PASSES * numbers * images * FLOAT / machine.memory
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import os
 import subprocess
 import sys
@@ -42,15 +40,6 @@ CONDITIONAL = {
     ],
 }
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def memory_given_back():
-    """What the tests of a file have freed goes back to the system: 7,000 tests in two processes share its memory."""
-    yield
-    gc.collect()
-    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim"):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

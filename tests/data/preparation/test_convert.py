@@ -18,7 +18,7 @@ from mmdgan.core.files import write_text
 from mmdgan.data import sidecar as sidecar_module
 from mmdgan.data.catalog import DataInfo
 from mmdgan.data.open import open_data
-from mmdgan.data.preparation import convert as convert_module, convert as shards, convert as staging
+from mmdgan.data.preparation import convert as convert_module
 from mmdgan.data.preparation.convert import convert
 from mmdgan.data.preparation.geometry import Geometry
 from mmdgan.data.preparation.verify import verify
@@ -196,7 +196,7 @@ def test_interrupted_while_it_finishes(out, tmp_path, monkeypatch, step):
         return call
 
     with monkeypatch.context() as patch:
-        original = staging.Staging.finish
+        original = convert_module.Staging.finish
 
         def finish(self, sidecar):
             for name in ("replace", "unlink"):
@@ -204,15 +204,15 @@ def test_interrupted_while_it_finishes(out, tmp_path, monkeypatch, step):
             patch.setattr(sidecar_module, "write_text", interrupting(write_text))
             original(self, sidecar)
 
-        patch.setattr(staging.Staging, "finish", finish)
-        patch.setattr(staging.Staging, "__exit__", lambda self, *_: os.close(self.descriptor))
+        patch.setattr(convert_module.Staging, "finish", finish)
+        patch.setattr(convert_module.Staging, "__exit__", lambda self, *_: os.close(self.descriptor))
         with pytest.raises(KeyboardInterrupt):
             run(out)
     if read_sidecar(out, "tiny") is None:
         _, lines = run(out)
         assert "50 images are kept" in lines[1]
     else:
-        staging.clear_leftovers(out)
+        convert_module.clear_leftovers(out)
     assert content_of(out) == content_of(tmp_path / "undisturbed")
 
 
@@ -312,34 +312,34 @@ def test_a_full_disk(out, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shards, "write_text", full)
+    monkeypatch.setattr(convert_module, "write_text", full)
     with pytest.raises(DataError, match="No space left on device"):
         run(out)
     assert not list(out.rglob("*.part*"))
 
 
 def test_two_conversions_at_once(out, monkeypatch):
-    monkeypatch.setattr(staging, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(convert_module, "_PATIENCE_SECONDS", 0.1)
     (out / ".partial").mkdir(parents=True)
     with open(out / ".partial" / ".lock", "w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(DataError, match="Another process is converting a data set into .*tiny: wait"):
             run(out)
-    with staging.Staging(out), pytest.raises(DataError, match="Another process .* is converting"):
+    with convert_module.Staging(out), pytest.raises(DataError, match="Another process .* is converting"):
         run(out)
     run(out)
     assert sorted(content_of(out)) == sorted([*FILES, "tiny.json"])
 
 
 def test_another_process_was_faster(out, monkeypatch):
-    enter = staging.Staging.__enter__
+    enter = convert_module.Staging.__enter__
 
     def enter_late(self):
-        monkeypatch.setattr(staging.Staging, "__enter__", enter)
+        monkeypatch.setattr(convert_module.Staging, "__enter__", enter)
         run(out)
         return enter(self)
 
-    monkeypatch.setattr(staging.Staging, "__enter__", enter_late)
+    monkeypatch.setattr(convert_module.Staging, "__enter__", enter_late)
     with pytest.raises(DataError, match="Another process has just converted tiny into "):
         run(out)
     assert sorted(content_of(out)) == sorted([*FILES, "tiny.json"])
