@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from mmdgan.cli import program
-from mmdgan.design import files as presets
+from mmdgan.design.files import presets
 from tests.conftest import PROJECT, script_environment
 from tests.helpers.document_blocks import blocks, shell_blocks
 
@@ -109,7 +109,7 @@ def test_every_verb_and_script_is_documented(generated):
 
 def test_every_preset_is_documented(generated):
     text = generated["reference/presets.md"]
-    names = [preset.name for preset in presets.presets()]
+    names = [preset.name for preset in presets()]
     assert len(names) > 40 and re.findall(r"^### (\S+)$", text, flags=re.MULTILINE) == names
     table = dict(re.findall(r"^\| `(\S+)` .* \| ([\d,]+, [\d,]+) \| [\d.,]+, [\d.,]+ \|$", text, flags=re.MULTILINE))
     assert list(table) == names and table["cifar10/DCGAN"] == "3,811,907, 5,983,760"

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from mmdgan.report.facts import RunFacts
-
 SCORED, DIVERGED, UNFINISHED = "scored", "diverged", "no scores"
 _MAY_DIFFER = ("loss", "penalty_weight", *LOSS_OPTIONS, "score_size", "seed", "lr_dis", "lr_gen")
 _OF_RUN = {name: absent for name, absent in IDENTITY.items() if name not in _MAY_DIFFER} | {"max_step": None}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mmdgan.cli import flags
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
-from mmdgan.core.text import program
+from mmdgan.core.text import program, readable_bytes
 from mmdgan.data.sources.base import PrepareOptions
 
 if TYPE_CHECKING:
@@ -79,8 +79,6 @@ def _verify(folder: str) -> int:
 
 def _closing(sidecar: Sidecar, data_root: str) -> str:
     """What was made, where, what was left out, and what to do next."""
-    from mmdgan.core.text import readable_bytes
-
     folder = Path(data_root) / sidecar.name
     channels, height, width = sidecar.shape
     size = readable_bytes(sum(shard.bytes or 0 for shard in sidecar.shards))

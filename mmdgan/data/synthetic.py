@@ -41,6 +41,7 @@ from mmdgan.core.options import check_count
 from mmdgan.core.text import listed, nearest
 
 __all__ = ["Distribution", "Embedded", "GaussianMixture", "NoisyCurves", "Uniform", "get", "names"]
+
 ON_SUBSPACE = 1e-5  # distance, relative to its norm (or 1), up to which a point counts as one of the subspace
 _C = 0.707106  # as the original writes the square root of 1/2
 _ORDER = 8  # of the Gauss-Legendre rule in each panel

@@ -17,10 +17,9 @@ import numpy as np
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.files import atomic, is_named_as_file, write_bytes
-from mmdgan.pictures.grid import to_pillow
+from mmdgan.pictures.grid import save_folder, to_pillow
 
 if TYPE_CHECKING:
-    import numpy as np
     from PIL.Image import Image
 
 # A part of a path on any system, which is not hidden.
@@ -97,15 +96,13 @@ def save_batches(
     with write_errors(path):
         if path.suffix.lower() == ".npz":
             return _save_npz(path, batches, count, labels, class_names)
-        from mmdgan.pictures import grid
-
         folders = class_folders(labels, class_names)
         for start, images in batches:
             if folders is None:
-                grid.save_folder(path, images, start)
+                save_folder(path, images, start)
                 continue
             for index, image in enumerate(images, start):
-                grid.save_folder(path / folders[index], image[None], index)
+                save_folder(path / folders[index], image[None], index)
         return path
 
 
@@ -115,8 +112,6 @@ def class_folders(labels: np.ndarray | None, class_names: Sequence[str] = ()) ->
     Classes without names, or with names that no folder can have, have their numbers, with leading zeros: so the
     folders' names are in the order of the classes.
     """
-    import numpy as np
-
     if labels is None or len(np.unique(labels)) < 2:
         return None
     numbers = np.reshape(labels, -1)
@@ -143,8 +138,6 @@ def _save_npz(
     class_names: Sequence[str],
 ) -> Path:
     """What np.savez_compressed writes, without the whole array."""
-    import numpy as np
-
     # Stronger compression makes generated images no smaller.
     with atomic(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         with archive.open("images.npy", "w", force_zip64=True) as file:

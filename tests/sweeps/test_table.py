@@ -12,7 +12,7 @@ import pytest
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.runs.experiment import Experiment
-from mmdgan.sweeps.folder import Outcome
+from mmdgan.sweeps.folder import Outcome, SweepFolder
 from mmdgan.sweeps.spec import Sweep, expand
 from mmdgan.sweeps.table import best, csv_text, own_cells, pivot, published_text, table_rows
 from tests.helpers.command_line import status
@@ -135,8 +135,6 @@ def test_the_command_line_lists_runs_without_starting_any(capsys, tmp_path):
 
 def test_changed_networks_are_refused(tmp_path, tiny_architecture):
     """The file of an architecture may change while its name stays."""
-    from mmdgan.sweeps.folder import SweepFolder
-
     mine = tmp_path / "mine.py"
     text = Path(tiny_architecture.partition(":")[0]).read_text()
     mine.write_text(text)

@@ -165,7 +165,7 @@ def tiny_gan():
 
 
 def test_a_resumed_run_of_real_networks_equals_an_undisturbed_one(tmp_path):
-    from mmdgan.data import ImageData, Pipeline
+    from mmdgan.data import ImageData
 
     images = np.random.default_rng(0).integers(0, 256, (40, 3, 8, 8), dtype=np.uint8)
     pipeline = Pipeline(ImageData("random", images), 8)

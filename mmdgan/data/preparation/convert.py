@@ -483,10 +483,7 @@ class Staging(FolderLock):
             sidecar.write(self.folder)
             self.remove()
         except OSError as error:
-            raise DataError(
-                f"The folder {self.folder} cannot be written ({error}): fix that and run the same command again; it "
-                "continues from there."
-            ) from error
+            raise DataError(f"The folder {self.folder} cannot be written ({error}): {_AGAIN}.") from error
 
     def remove(self) -> None:
         """Removes all files of conversions; other files that are there stay."""

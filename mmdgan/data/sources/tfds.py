@@ -27,7 +27,7 @@ from mmdgan.core.text import nearest
 from mmdgan.data.catalog import DataInfo
 from mmdgan.data.records.framing import RecordError, corrupt, payloads
 from mmdgan.data.sidecar import Origin
-from mmdgan.data.sources.attributes import chosen_attributes, class_names
+from mmdgan.data.sources.attributes import attribute_class, chosen_attributes, class_names
 from mmdgan.data.sources.base import ImageSource, Item, Part, Request, cut
 from mmdgan.data.sources.byte_ranges import named_faults, stamp, whole_file
 
@@ -244,8 +244,6 @@ class Columns:
         if not values:
             return Item(name, encoded=encoded)
         if self.attributes:
-            from mmdgan.data.sources.attributes import attribute_class
-
             return Item(name, attribute_class([bool(value) for value in values]), encoded=encoded)
         label = int(values[0])
         if self.classes and not 0 <= label < self.classes:

@@ -175,8 +175,6 @@ def test_other_files_are_no_folders(tmp_path):
 @pytest.mark.parametrize("name", ["a.npz", "a.npy", "A.NPZ", "a"])
 @pytest.mark.parametrize("data", ["imagenet", "stl10", "celeba"])
 def test_arrays_are_named_for_what_they_are(tmp_path, name, data):
-    import numpy as np
-
     from mmdgan.data.preparation.prepare import prepare
 
     array = np.zeros((4, 8, 8), np.uint8)
