@@ -174,7 +174,7 @@ _NOT_HERE = {
     "kimg": "training is counted in steps, of --batch_size images each",
     "num_workers": "images are read ahead without being asked for",
     "cuda": "a GPU that TensorFlow sees is used; `train --dry_run` lists them",
-    "image_size": "images have the size that `prepare --size` gave them",
+    **dict.fromkeys(("image_size", "img_size", "resolution"), "images are resized by `prepare --size`"),
     **dict.fromkeys(("beta1", "beta2", "betas"), "those of Adam are 0.5 and 0.999"),
     **dict.fromkeys(("z_dim", "latent_dim", "nz"), "the architecture's `code` is the size of its codes"),
 }

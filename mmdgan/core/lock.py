@@ -86,8 +86,6 @@ class FolderLock:
         if self._descriptor is not None and not self._is_in_place(self._descriptor):
             os.close(self._descriptor)
             self._descriptor = None
-            with contextlib.suppress(OSError):
-                self.path.mkdir(parents=True, exist_ok=True)
             self._acquire()
 
     def _acquire(self) -> None:
@@ -104,11 +102,11 @@ class FolderLock:
     def _attempt(self) -> int | None:
         """A descriptor that holds the lock, or None if another one does."""
         for left in (2, 1, 0):
-            self.path.mkdir(parents=True, exist_ok=True)
             try:
+                self.path.mkdir(parents=True, exist_ok=True)
                 descriptor = os.open(self.path / FILE, os.O_RDWR | os.O_CREAT, 0o644)
                 break
-            except FileNotFoundError:  # the former holder had made the directory, and has removed it in between
+            except FileNotFoundError:  # the former holder had made the directories, and has removed them in between
                 if not left:
                     raise
         try:

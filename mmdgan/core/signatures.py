@@ -21,11 +21,14 @@ _ENTRY = re.compile(r"^( +)(\w+)(?= ?[(:])", re.MULTILINE)
 
 def takes_options_of(other: Callable, *but: str) -> Callable[[F], F]:
     """Shows the keyword-only arguments of another callable, but for some, in place of a function's `**options`."""
-    found = {n: p for n, p in inspect.signature(other).parameters.items() if p.kind == Parameter.KEYWORD_ONLY}
+    options = {
+        name: parameter
+        for name, parameter in inspect.signature(other).parameters.items()
+        if parameter.kind == Parameter.KEYWORD_ONLY and name not in but
+    }
 
     def decorate(function: F) -> F:
-        shown = _merged(inspect.signature(function), {n: p for n, p in found.items() if n not in but})
-        function.__signature__ = shown  # type: ignore[attr-defined]
+        function.__signature__ = _merged(inspect.signature(function), options)  # type: ignore[attr-defined]
         return function
 
     return decorate
@@ -90,16 +93,11 @@ def _of_class(kind: type, last: type) -> Signature:
 def _merged(own: Signature, others: dict[str, Parameter]) -> Signature:
     """A signature with others' arguments in the places of its starred ones."""
     kinds = {parameter.kind for parameter in own.parameters.values()}
-    mine = {name: p for name, p in own.parameters.items() if p.kind not in _STARRED}
-    theirs = {name: p for name, p in others.items() if name not in mine}
-    if Parameter.VAR_KEYWORD not in kinds:
-        theirs = {}
-    elif Parameter.VAR_POSITIONAL not in kinds:
-        theirs = {name: parameter.replace(kind=Parameter.KEYWORD_ONLY) for name, parameter in theirs.items()}
-    found = sorted([*mine.values(), *theirs.values()], key=lambda parameter: parameter.kind)
-    optional = False  # what must be given after an argument that need not be is named
-    for place, parameter in enumerate(found):
-        optional = optional or (parameter.kind != Parameter.KEYWORD_ONLY and parameter.default is not parameter.empty)
-        if optional and parameter.name in theirs and theirs[parameter.name].default is Parameter.empty:
-            found[place] = parameter.replace(kind=Parameter.KEYWORD_ONLY)
+    found = [parameter for parameter in own.parameters.values() if parameter.kind not in _STARRED]
+    optional = any(p.kind != Parameter.KEYWORD_ONLY and p.default is not Parameter.empty for p in found)
+    for name, parameter in others.items():
+        if Parameter.VAR_KEYWORD in kinds and name not in own.parameters:
+            required = parameter.default is Parameter.empty  # after an argument that need not be given it is named
+            named = Parameter.VAR_POSITIONAL not in kinds or (optional and required)
+            found.append(parameter.replace(kind=Parameter.KEYWORD_ONLY) if named else parameter)
     return own.replace(parameters=sorted(found, key=lambda parameter: parameter.kind))

@@ -245,7 +245,7 @@ def _letter(index: int) -> str:
 
 def _scores_text(facts: list[RunFacts], chosen: list[list[Record]]) -> str:
     labels = _labels(facts)
-    names, cells, notes = mark_cells(chosen, [run.folder.diverged() is not None for run in facts])
+    names, cells, notes = mark_cells(chosen, [run.diverged is not None for run in facts])
     if not names:
         return "\n".join([*labels, "No scores of this choice in any run; `evaluate RUN` makes them."])
     steps = [f"{records[0]['step']:,}" if records else "-" for records in chosen]
@@ -259,8 +259,8 @@ def _scores_text(facts: list[RunFacts], chosen: list[list[Record]]) -> str:
     if any(cell.best for row in cells for cell in row.values()):
         lines.append("*  the best of its column, among scores of one protocol")
     lines += [f"{sign}  {text}" for sign, text in legend(r for records in chosen for r in records).items()]
-    lines += [f"[{i + 1}] {_left_out(run)}" for i, run in enumerate(facts) if run.folder.diverged() is not None]
-    running = [records if run.folder.diverged() is None else [] for run, records in zip(facts, chosen, strict=True)]
+    lines += [f"[{i + 1}] {_left_out(run)}" for i, run in enumerate(facts) if run.diverged is not None]
+    running = [records if run.diverged is None else [] for run, records in zip(facts, chosen, strict=True)]
     return "\n".join([*lines, *notes, *_counts(chosen), *_verdicts(running)])
 
 
@@ -295,7 +295,7 @@ def _verdicts(chosen: list[list[Record]]) -> list[str]:
 
 
 def _left_out(run: RunFacts) -> str:
-    return f"diverged at step {run.folder.diverged():,}: its scores are out of the running"
+    return f"diverged at step {run.diverged:,}: its scores are out of the running"
 
 
 def _counts(chosen: list[list[Record]]) -> list[str]:
@@ -394,7 +394,7 @@ def _grids(labels: list[str], facts: list[RunFacts]) -> Iterator[Block]:
             continue
         words = [
             f"{label}, step {steps[-1]:,}",
-            *([f"diverged at step {run.folder.diverged():,}"] if run.folder.diverged() is not None else []),
+            *([f"diverged at step {run.diverged:,}"] if run.diverged is not None else []),
         ]
         words += ["other codes than the first run's"] if own != codes[0] else []
         alt = f"Images of the fixed codes of {label} after step {steps[-1]:,}"
@@ -404,13 +404,13 @@ def _grids(labels: list[str], facts: list[RunFacts]) -> Iterator[Block]:
 
 def _score_blocks(labels: list[str], facts: list[RunFacts], chosen: list[list[Record]]) -> Iterator[Block]:
     """One table of the scores of all runs, and what its marks mean."""
-    names, cells, notes = mark_cells(chosen, [run.folder.diverged() is not None for run in facts])
+    names, cells, notes = mark_cells(chosen, [run.diverged is not None for run in facts])
     if not names:
         yield missing("scores: no run has any of this choice; `evaluate RUN` makes them.")
         return
     steps = [f"{records[0]['step']:,}" if records else "-" for records in chosen]
     heads: list[tuple[Cell, str]] = [
-        (Cell(label, *(("", "") if run.folder.diverged() is None else ("warning", _left_out(run)))), step)
+        (Cell(label, *(("", "") if run.diverged is None else ("warning", _left_out(run)))), step)
         for label, run, step in zip(labels, facts, steps, strict=True)
     ]
     heads += [(Cell("real images"), "")] if cells[-1] else []

@@ -82,6 +82,11 @@ class RunFacts:
         channels, height, width = self.networks[0].output_shape
         return height, width, channels
 
+    @functools.cached_property
+    def diverged(self) -> int | None:
+        """The step at which training diverged and stopped; see `RunFolder.diverged`."""
+        return self.folder.diverged()
+
     def wanted(self) -> Wanted:
         """What published scores are looked up by."""
         return Wanted.of(self.experiment, self.networks[1])

@@ -377,11 +377,10 @@ def find_runs(folder: str | os.PathLike[str]) -> Iterator[RunFolder]:
         below.sort()
         run = RunFolder(Path(place))
         if run.config_file.name in files:
-            is_whole = not {run.logs.name, run.checkpoints.name}.isdisjoint(below)
             below.clear()
             with contextlib.suppress(ConfigError, OSError):
                 run.read_config()
-                if is_whole:
+                if run.logs.is_dir() or run.checkpoints.is_dir():
                     yield run
 
 

@@ -481,9 +481,10 @@ class TrainingRun:
             f"More samples: {command('sample', folder.path, *which, '--count', 5000, '--out', 'samples.npz')}",
             f"More scores:  {command('evaluate', folder.path, *metrics)}",
         ]
-        others = [run.path for run in newest_runs(folder.path.parent) if run.path != folder.path and run.best_score()]
-        if scores and others:
-            lines.append(f"Comparison:   {command('compare', others[0], folder.path, '--out', 'compare')}")
+        if scores and self.experiment.run_dir is None:  # which may lie among anything
+            others = (run.path for run in newest_runs(folder.path.parent) if run != folder and run.best_score())
+            if (other := next(others, None)) is not None:
+                lines.append(f"Comparison:   {command('compare', other, folder.path, '--out', 'compare')}")
         self.say("\n".join(lines))
         return {
             "folder": folder.path,

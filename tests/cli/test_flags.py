@@ -12,6 +12,7 @@ from mmdgan.cli.flags import help_text, parse
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
 from mmdgan.core.text import format_value, nearest
+from mmdgan.data.sources.base import PrepareOptions
 from mmdgan.runs.experiment import Experiment
 
 
@@ -162,6 +163,13 @@ def test_flags_of_other_programs_and_no_far_off_one(flag, meant):
     assert str(error.value).startswith(f"there is no flag --{flag}") and f"{hint}; --helpfull" in str(error.value)
     assert ("did you mean" in str(error.value)) == bool(hint)
     assert ("the same command resumes a run" in str(error.value)) == (flag == "resume")
+
+
+def test_the_size_of_images_belongs_to_another_verb():
+    said = "there is no flag --resolution: images are resized by `prepare --size`"
+    for preset, hint in ((Experiment(), ""), (PrepareOptions(), " (did you mean --size?)")):
+        with pytest.raises(ConfigError, match=re.escape(f"{said}{hint};")):
+            parse(preset, ["--resolution=64"], usage="")
 
 
 @pytest.mark.parametrize(

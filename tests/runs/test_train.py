@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import shutil
 import threading
 
 import numpy as np
@@ -59,6 +60,7 @@ def test_the_best_checkpoint_stays_beside_the_newest(experiment, values, capsys)
     assert header["watch"] == f"tensorboard --logdir {folder.path}"
     assert "ckpt-2   the best checkpoint kept: FD[classifier] 1\n" in text
     assert f"{installed_name()} report {folder.path}\n" in text and "--step best --count 5000" in text
+    assert "Comparison" not in text  # with no other run
 
     values |= {5: 2.0, 6: 0.5}
     longer = dataclasses.replace(experiment, max_step=6, score_steps=(5, 6))
@@ -68,6 +70,13 @@ def test_the_best_checkpoint_stays_beside_the_newest(experiment, values, capsys)
 
     assert dataclasses.replace(longer, keep_best=None).run(say=print)["best"] is None
     assert folder.best_step() == 6 and "the best checkpoint" not in capsys.readouterr().out.rpartition("Done: 6")[2]
+
+    other = shutil.copytree(folder.path, folder.path.with_name("other"))
+    longer.run(say=print)
+    compared = f"Comparison:   {installed_name()} compare {other} {folder.path} --out compare"
+    assert compared in capsys.readouterr().out.splitlines()
+    dataclasses.replace(longer, run_dir=str(folder.path)).run(say=print)
+    assert "Comparison" not in capsys.readouterr().out
 
 
 def test_a_crash_before_the_best_is_marked_is_made_good(experiment, values, monkeypatch):

@@ -32,6 +32,7 @@ class PrepareOptions:
         "pixels of a side: images are scaled to cover it (Lanczos); none: a named set as the original makes it, other "
         "images as they are, which must then be of one size",
         _IMAGES,
+        also="image_size img_size resolution",
     )
     crop: str = option("center", "with --size: cut the middle out, or leave all", _IMAGES, ("center", "none"))
     channels: int | None = option(
