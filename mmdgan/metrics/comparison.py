@@ -114,16 +114,12 @@ def score(
     notes: list[str] = []
     leave_out = notes.append if metrics is None else None
     wanted = tuple(metrics) if metrics is not None else ("fid", "is", "kid")
-    extractor: Extractor | None = None
-    if needs_features(wanted):
+    extractor = None if isinstance(features, str) or not needs_features(wanted) else features
+    if isinstance(features, str) and needs_features(wanted):
         data = next((images.data for images in reversed(sets) if isinstance(images, DataSet)), None)
         places: dict[str, Any] = {"inception": inception, "classifier_data": classifier_data, "resize": resize}
         try:
-            extractor = (
-                resolve(features, data, data_root=data_root, **places, say=say)
-                if isinstance(features, str)
-                else features
-            )
+            extractor = resolve(features, data, data_root=data_root, **places, say=say)
         except MetricError as error:
             if metrics is not None or features != "auto":
                 raise

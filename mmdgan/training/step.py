@@ -15,7 +15,7 @@ loss, because the reductions between them are differentiated too (`mmdgan.core.r
 
 With `micro_batch` a step takes the memory of a small batch (gradient caching; Gao et al. 2021): all scores are computed
 chunk by chunk, then the loss and its gradient for the scores once, then each chunk again with its rows of that
-gradient. Losses and gradients are those of the whole batch (`GanStep._in_chunks`, `mmdgan.training.chunks`).
+gradient. Losses and gradients are those of the whole batch (`_InChunks`, `mmdgan.training.chunks`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import tensorflow as tf
 
@@ -33,6 +33,7 @@ from mmdgan import losses, tf1
 from mmdgan.core import random, replicas
 from mmdgan.core.devices import REPLICA_LOSSES
 from mmdgan.core.errors import ConfigError, DataError
+from mmdgan.core.options import check_count
 from mmdgan.core.types import TensorLike
 from mmdgan.layers import scope
 from mmdgan.layers.normalization import BatchNorm
@@ -44,11 +45,13 @@ from mmdgan.training.aids import augment
 from mmdgan.training.aids.augment import GENERATED, REAL, CriticInput
 from mmdgan.training.aids.ema import WeightAverage
 from mmdgan.training.aids.settings import Aids
-from mmdgan.training.chunks import Chunked, Objective
+from mmdgan.training.chunks import Chunked, Gradient, Objective
 from mmdgan.training.distribution import Replicas
 from mmdgan.training.optimizers import NAMES, LossScale, UpdateSchedule, clipped, scheduled_optimizer
 
 T = TypeVar("T")
+Pair: TypeAlias = tuple[list[tf.Tensor], list[tf.Tensor]]
+"""Gradients of both players' losses."""
 
 CODES, LABELS, LOSS, INTERPOLATION, UPDATE, VIEW = range(6)
 """Streams of random numbers within one step."""
@@ -161,8 +164,8 @@ class GanStep(tf.Module):
         super().__init__(name="gan_step")
         if replica_losses not in REPLICA_LOSSES:
             raise ConfigError(f"replica_losses is {replica_losses!r}; give one of {', '.join(REPLICA_LOSSES)}.")
-        if micro_batch is not None and micro_batch < 1:
-            raise ConfigError(f"micro_batch is {micro_batch}; give a whole number of at least 1.")
+        if micro_batch is not None:
+            check_count("micro_batch", micro_batch)
         loss = losses.get(loss) if loss is None or isinstance(loss, str) else loss
         _check_loss(loss)
         _check_pair(generator, discriminator)
@@ -336,7 +339,7 @@ class GanStep(tf.Module):
             forward = whole = self._forward(*batch)
             gradients = self._gradients(whole)
         else:
-            forward, gradients = self._in_chunks(*batch)
+            forward, gradients = _InChunks(self, *batch).compute()
         computed = {"loss_gen": forward.losses.gen, "loss_dis": forward.loss_dis}
         if self.ada is not None:
             scores = forward.score_gen, forward.score_data
@@ -526,7 +529,7 @@ class GanStep(tf.Module):
         _check_result(self.loss, computed, state)
         return computed, computed.dis + regularisers["r1"] if "r1" in means else computed.dis, regularisers
 
-    def _gradients(self, forward: Forward) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    def _gradients(self, forward: Forward) -> Pair:
         """Gradients of each player's loss for its own variables: (critic's, generator's); none of a fixed critic."""
         dis, gen = self.discriminator.trainable_variables, self.generator.trainable_variables
         dis, gen = [v.value for v in dis], [v.value for v in gen]
@@ -551,117 +554,6 @@ class GanStep(tf.Module):
                 critics = [a + b for a, b in zip(critics, of_r1, strict=True)]
             return critics, both[len(dis) :]
         return gradients(forward.loss_dis, dis), gradients(computed.gen, gen)
-
-    def _in_chunks(
-        self, real: TensorLike, codes: TensorLike | None, labels: TensorLike | None, labels_gen: TensorLike | None
-    ) -> tuple[Computed, tuple[list[tf.Tensor], list[tf.Tensor]]]:
-        """As `_forward` and `_gradients`, with `micro_batch` images in memory at a time."""
-        real, labels = tf.convert_to_tensor(real), _checked_labels(labels, self.discriminator)
-        count = batch_size(real)
-        size = self.micro_batch or count
-        if not isinstance(count, int) or count % size:
-            raise ConfigError(f"micro_batch is {size}, but each replica takes {count} images a step; give a divisor.")
-        codes, labels_gen = self._draw(count, codes, labels_gen)
-        uniform, views = self._interpolation(count), [self._view(count, which) for which in (REAL, GENERATED)]
-        state = {name: tf.convert_to_tensor(variable) for name, variable in self.loss_state.items()}
-        gen, dis = self._networks
-        variables = {net: [v.value for v in net.trainable_variables] for net in self._networks}
-        with tf.GradientTape(persistent=True) as tape_of_norms:
-            norms = self._norms()
-        kernels = {net: {id(x): norms[x][0] for x in self._spectral_layers(net)} for net in self._networks}
-
-        def rows(number: tf.Tensor, *batch: Any) -> Any:
-            take = lambda each: None if each is None else replicas.rows_of(each, size, number)  # noqa: E731
-            return tf.nest.map_structure(take, list(batch))
-
-        def critic_inputs(number: tf.Tensor) -> list:
-            images, *others = rows(number, real, views, labels, labels_gen, uniform)
-            return [generated.read(number), _checked_images(images, dis), *others]
-
-        def seen(inputs: Sequence[Any]) -> tuple[tf.Tensor, tf.Tensor]:
-            made, images, views = inputs[:3]
-            return self._seen(images, views[REAL]), self._seen(made, views[GENERATED])
-
-        def make(inputs: Sequence[Any], tensors: Any) -> list[tf.Tensor]:
-            with scope.shared_kernels(tensors):
-                return [self._generator(inputs[0], inputs[1], training=True)]
-
-        def score(inputs: Sequence[Any], tensors: Any) -> list[tf.Tensor]:
-            with scope.shared_kernels(tensors):
-                return list(self._scores(*seen(inputs), *inputs[3:5]))
-
-        def means(inputs: Sequence[Any], tensors: Any) -> list[tf.Tensor]:
-            own_kernels, scores, drawn = tensors
-            with scope.shared_kernels(own_kernels):
-                found = self._means(*seen(inputs), inputs[3], inputs[5], scores[0], scores[1], {**kernel, **drawn})
-            return [mean * (size / count) for mean in found.values()]
-
-        def through_norms(network: Network, *found: Any) -> list[tf.Tensor]:
-            """Sums (gradients for variables, for effective kernels), the latter taken on to the variables."""
-            total = tf.nest.map_structure(lambda *values: tf.add_n(values), *found)
-            pairs = [tf.nest.flatten(each) for each in (kernels[network], total[1])]
-            if not pairs[0]:
-                return total[0]
-            more = tape_of_norms.gradient(pairs[0], variables[network], pairs[1], zero)
-            return [a + b for a, b in zip(total[0], more, strict=True)]
-
-        chunked = functools.partial(Chunked, count // size, dtype=dis.variable_dtype, jit=self._jit_of_parts)
-        zero = tf.UnconnectedGradients.ZERO
-        scale = tf.constant(1.0, dis.variable_dtype)
-        if self.loss_scale is not None:
-            scale = tf.convert_to_tensor(self.loss_scale.scale)
-        coupling = 0 if self.fixed_critic else _batch_norms(dis)
-        with scope.deferred_updates() as averages, scope.synchronised_statistics(self.gathers):
-            of_gen = chunked(lambda number: rows(number, codes, labels_gen), make, kernels[gen], _batch_norms(gen))
-            [generated] = of_gen.outputs()
-            of_dis = chunked(critic_inputs, score, kernels[dis], coupling)
-            own_scores = [each.whole() for each in of_dis.outputs(2)]
-            of_gen.observe()
-            of_dis.observe()
-            with tf.GradientTape(persistent=True) as tape:
-                tape.watch(own_scores)
-                scores = score_gen, score_data = tuple(self._gathered(*own_scores))
-                kernel = self._penalty_kernel(score_gen, score_data, state)
-            # The width of a random-width loss is a tensor, through which its penalty depends on the scores, too.
-            of_scores = scores, {name: value for name, value in kernel.items() if tf.is_tensor(value)}
-            names = self._mean_names()
-            wanted: Any = [[scale if name == other else None for other in names] for name in names]
-            objectives = [Objective(functools.partial(_always, each), variables[dis], True) for each in wanted]
-            of_means = chunked(critic_inputs, means, (kernels[dis], *of_scores)).gradients(*objectives)
-            with tape:
-                values = {name: found.value / scale for name, found in zip(names, of_means, strict=True)}
-                tape.watch(values)
-                computed, loss_dis, regularisers = self._losses(score_gen, score_data, values, state)
-            for_gen = tape.gradient(computed.gen, own_scores, scale, zero)
-            for_dis = tape.gradient(loss_dis, own_scores, scale, zero)
-            weights = tape.gradient(loss_dis, list(values.values()), None, zero)
-            for weight, found in zip(weights, of_means, strict=True):
-                upstream = [weight * gradient for gradient in tf.nest.flatten(found.tensors[1:])]
-                more = tape.gradient(tf.nest.flatten(of_scores), own_scores, upstream, zero)
-                for_dis = [a + b for a, b in zip(for_dis, more, strict=True)]
-
-            both = Objective(lambda number: rows(number, *for_gen), variables[dis], True, True)
-            critics = Objective(lambda number: rows(number, *for_dis), variables[dis], True)
-            # Without batch norm in the critic, real images' scores do not depend on the generator.
-            makers = Objective(lambda number: rows(number, for_gen[0], for_gen[1] if coupling else None), inputs=True)
-            shares = self.loss.shares_backward and not self._substep and not self.fixed_critic
-            objectives = [both] if shares else [critics] * (not self.fixed_critic) + [makers] * (not self._substep)
-            of_critic = of_dis.gradients(*objectives)
-            gradients: tuple[list[tf.Tensor], list[tf.Tensor]] = [], []
-            if not self.fixed_critic:
-                parts = [(-1.0 if shares else 1.0, of_critic[0].variables, of_critic[0].tensors)]
-                parts += [(w, each.variables, each.tensors[0]) for w, each in zip(weights, of_means, strict=True)]
-                weighted = [tf.nest.map_structure(lambda v, w=w: w * v, each) for w, *each in parts]
-                gradients = through_norms(dis, *weighted), []
-            if not self._substep:
-                images: Any = of_critic[-1].inputs
-                [found] = of_gen.gradients(Objective(lambda number: [images.read(number)], variables[gen], True))
-                gradients = gradients[0], through_norms(gen, [found.variables, found.tensors])
-        if self.loss_scale is not None:
-            gradients = self.loss_scale.unscaled(gradients[0]), self.loss_scale.unscaled(gradients[1])
-        return Computed(
-            computed, loss_dis, regularisers, state, score_gen, score_data, self._updates(averages, norms)
-        ), gradients
 
     def _draw(
         self, count: TensorLike, codes: TensorLike | None = None, labels: TensorLike | None = None
@@ -882,6 +774,159 @@ class GanStep(tf.Module):
                 histograms[name] = tf.convert_to_tensor(variable)
                 histograms[f"grad_{name}"] = gradient
         return histograms
+
+
+class _InChunks:
+    """What `GanStep._forward` and `_gradients` compute, with `micro_batch` images in memory at a time.
+
+    Args:
+        step: The step.
+        batch: (real, codes, labels, labels_gen) of a replica, as `GanStep.step` takes them.
+    """
+
+    def __init__(self, step: GanStep, *batch: Any) -> None:
+        real, codes, labels, labels_gen = batch
+        self.step = step
+        self.gen, self.dis = step._networks
+        self.real, self.labels = tf.convert_to_tensor(real), _checked_labels(labels, self.dis)
+        count = batch_size(self.real)
+        self.size = step.micro_batch or count
+        if not isinstance(count, int) or count % self.size:
+            raise ConfigError(
+                f"micro_batch is {self.size}, but each replica takes {count} images a step; give a divisor."
+            )
+        self.count = count // self.size
+        self.codes, self.labels_gen = step._draw(count, codes, labels_gen)
+        self.uniform = step._interpolation(count)
+        self.views = [step._view(count, which) for which in (REAL, GENERATED)]
+        self.state = {name: tf.convert_to_tensor(variable) for name, variable in step.loss_state.items()}
+        self.variables = {net: [v.value for v in net.trainable_variables] for net in step._networks}
+        with tf.GradientTape(persistent=True) as self.tape_of_norms:
+            self.norms = step._norms()
+        self.kernels = {net: {id(x): self.norms[x][0] for x in step._spectral_layers(net)} for net in step._networks}
+        self.coupling = 0 if step.fixed_critic else _batch_norms(self.dis)
+
+    def compute(self) -> tuple[Computed, Pair]:
+        """The results of the pass, and the gradients for the critic's and for the generator's variables."""
+        step, gen, dis = self.step, self.gen, self.dis
+        with scope.deferred_updates() as averages, scope.synchronised_statistics(step.gathers):
+            codes = lambda number: self._rows(number, self.codes, self.labels_gen)  # noqa: E731
+            of_gen = self._chunked(codes, self._make, self.kernels[gen], _batch_norms(gen))
+            [self.generated] = of_gen.outputs()
+            of_dis = self._chunked(self._critic_inputs, self._score, self.kernels[dis], self.coupling)
+            own_scores = [each.whole() for each in of_dis.outputs(2)]
+            of_gen.observe()
+            of_dis.observe()
+            computed, for_scores, of_means = self._losses(own_scores)
+            gradients = self._gradients(of_gen, of_dis, for_scores, of_means)
+        computed.updates = step._updates(averages, self.norms)
+        scale = step.loss_scale
+        return computed, gradients if scale is None else (scale.unscaled(gradients[0]), scale.unscaled(gradients[1]))
+
+    def _losses(self, own_scores: list[tf.Tensor]) -> tuple[Computed, Pair, list[tuple[tf.Tensor, Gradient]]]:
+        """The results for this replica's scores, and what they depend on.
+
+        Returns:
+            The results, without updates; the gradients of the generator's and of the critic's loss for the scores;
+            and for each mean of `GanStep._means` the derivative of the critic's loss, with the mean's own gradient.
+        """
+        step, variables = self.step, self.variables[self.dis]
+        zero = tf.UnconnectedGradients.ZERO
+        scale = tf.constant(1.0, self.dis.variable_dtype)
+        if step.loss_scale is not None:
+            scale = tf.convert_to_tensor(step.loss_scale.scale)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(own_scores)
+            scores = score_gen, score_data = tuple(step._gathered(*own_scores))
+            kernel = step._penalty_kernel(score_gen, score_data, self.state)
+        # The width of a random-width loss is a tensor, through which its penalty depends on the scores, too.
+        of_scores = scores, {name: value for name, value in kernel.items() if tf.is_tensor(value)}
+        names = step._mean_names()
+        wanted: Any = [[scale if name == other else None for other in names] for name in names]
+        objectives = [Objective(functools.partial(_always, each), variables, True) for each in wanted]
+        means = functools.partial(self._means, kernel)
+        chunked = self._chunked(self._critic_inputs, means, (self.kernels[self.dis], *of_scores))
+        of_means = chunked.gradients(*objectives)
+        with tape:
+            values = {name: found.value / scale for name, found in zip(names, of_means, strict=True)}
+            tape.watch(values)
+            computed, loss_dis, regularisers = step._losses(score_gen, score_data, values, self.state)
+        for_gen = tape.gradient(computed.gen, own_scores, scale, zero)
+        for_dis = tape.gradient(loss_dis, own_scores, scale, zero)
+        weights = tape.gradient(loss_dis, list(values.values()), None, zero)
+        for weight, found in zip(weights, of_means, strict=True):
+            upstream = [weight * gradient for gradient in tf.nest.flatten(found.tensors[1:])]
+            more = tape.gradient(tf.nest.flatten(of_scores), own_scores, upstream, zero)
+            for_dis = [a + b for a, b in zip(for_dis, more, strict=True)]
+        results = Computed(computed, loss_dis, regularisers, self.state, score_gen, score_data, updates=[])
+        return results, (for_gen, for_dis), list(zip(weights, of_means, strict=True))
+
+    def _gradients(
+        self, of_gen: Chunked, of_dis: Chunked, for_scores: Pair, of_means: list[tuple[tf.Tensor, Gradient]]
+    ) -> Pair:
+        """The gradients for the variables of the critic and of the generator, from what `_losses` returns."""
+        step, variables, (for_gen, for_dis) = self.step, self.variables, for_scores
+        both = Objective(lambda number: self._rows(number, *for_gen), variables[self.dis], True, True)
+        critics = Objective(lambda number: self._rows(number, *for_dis), variables[self.dis], True)
+        # Without batch norm in the critic, real images' scores do not depend on the generator.
+        of_real = for_gen[1] if self.coupling else None
+        makers = Objective(lambda number: self._rows(number, for_gen[0], of_real), inputs=True)
+        shares = step.loss.shares_backward and not step._substep and not step.fixed_critic
+        objectives = [both] if shares else [critics] * (not step.fixed_critic) + [makers] * (not step._substep)
+        of_critic = of_dis.gradients(*objectives)
+        gradients: Pair = [], []
+        if not step.fixed_critic:
+            parts = [(-1.0 if shares else 1.0, of_critic[0].variables, of_critic[0].tensors)]
+            parts += [(weight, each.variables, each.tensors[0]) for weight, each in of_means]
+            weighted = [tf.nest.map_structure(lambda v, w=w: w * v, each) for w, *each in parts]
+            gradients = self._through_norms(self.dis, *weighted), []
+        if not step._substep:
+            images: Any = of_critic[-1].inputs
+            [found] = of_gen.gradients(Objective(lambda number: [images.read(number)], variables[self.gen], True))
+            gradients = gradients[0], self._through_norms(self.gen, [found.variables, found.tensors])
+        return gradients
+
+    def _through_norms(self, network: Network, *found: Any) -> list[tf.Tensor]:
+        """Sums (gradients for variables, for effective kernels), the latter taken on to the variables."""
+        total = tf.nest.map_structure(lambda *values: tf.add_n(values), *found)
+        pairs = [tf.nest.flatten(each) for each in (self.kernels[network], total[1])]
+        if not pairs[0]:
+            return total[0]
+        more = self.tape_of_norms.gradient(pairs[0], self.variables[network], pairs[1], tf.UnconnectedGradients.ZERO)
+        return [a + b for a, b in zip(total[0], more, strict=True)]
+
+    # The functions of a chunk, and their inputs.
+
+    def _chunked(self, inputs: Callable, function: Callable, tensors: Any, batch_norms: int = 0) -> Chunked:
+        dtype, jit = self.dis.variable_dtype, self.step._jit_of_parts
+        return Chunked(self.count, inputs, function, tensors, batch_norms, dtype, jit)
+
+    def _rows(self, number: tf.Tensor, *batch: Any) -> Any:
+        take = lambda each: None if each is None else replicas.rows_of(each, self.size, number)  # noqa: E731
+        return tf.nest.map_structure(take, list(batch))
+
+    def _critic_inputs(self, number: tf.Tensor) -> list:
+        images, *others = self._rows(number, self.real, self.views, self.labels, self.labels_gen, self.uniform)
+        return [self.generated.read(number), _checked_images(images, self.dis), *others]
+
+    def _seen(self, inputs: Sequence[Any]) -> tuple[tf.Tensor, tf.Tensor]:
+        made, images, views = inputs[:3]
+        return self.step._seen(images, views[REAL]), self.step._seen(made, views[GENERATED])
+
+    def _make(self, inputs: Sequence[Any], kernels: Any) -> list[tf.Tensor]:
+        with scope.shared_kernels(kernels):
+            return [self.step._generator(inputs[0], inputs[1], training=True)]
+
+    def _score(self, inputs: Sequence[Any], kernels: Any) -> list[tf.Tensor]:
+        with scope.shared_kernels(kernels):
+            return list(self.step._scores(*self._seen(inputs), *inputs[3:5]))
+
+    def _means(self, kernel: Mapping[str, Any], inputs: Sequence[Any], tensors: Any) -> list[tf.Tensor]:
+        kernels, (score_gen, score_data), drawn = tensors
+        seen, options = self._seen(inputs), {**kernel, **drawn}
+        with scope.shared_kernels(kernels):
+            found = self.step._means(*seen, inputs[3], inputs[5], score_gen, score_data, options)
+        return [mean * (1 / self.count) for mean in found.values()]
 
 
 def repeated(step: Callable[..., Mapping[str, tf.Tensor]], like: Mapping[str, tf.Tensor], *batches: Any) -> dict:

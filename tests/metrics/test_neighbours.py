@@ -69,6 +69,26 @@ def test_prdc_equals_a_double_loop(case, k, again):
     assert metrics.prdc(b, a, k) == pytest.approx(_prdc_by_loops(b, a, k), abs=1e-12)
 
 
+def test_each_pair_is_computed_once(monkeypatch):
+    """Both radii of a pair in one product; of one set a half, and the tiles of 32 on the diagonal whole."""
+    counts = dict.fromkeys(("_distances", "_distances_of_pairs", "_distances_of_many"), 0)
+
+    def count(name, compute=None):
+        def counted(x, y, *places):
+            counts[name] += len(places[0]) if places else len(x) * len(y)
+            return compute(x, y, *places)
+
+        compute = getattr(neighbours, name)
+        monkeypatch.setattr(neighbours, name, counted)
+
+    for name in counts:
+        count(name)
+    metrics.prdc(*_sets("plain"), k=3)
+    own = (110**2 + 3 * 32**2 + 14**2) // 2 + (75**2 + 2 * 32**2 + 11**2) // 2
+    assert counts.pop("_distances") == 110 * 75 + own
+    assert counts["_distances_of_many"] == 0 and 3 * (110 + 75) <= counts["_distances_of_pairs"] < 0.2 * own, counts
+
+
 def test_prdc_of_float32_and_mapped_features(tmp_path):
     a, b = (x.astype(np.float32) for x in _sets("plain"))
     np.save(tmp_path / "a.npy", a)
@@ -100,7 +120,7 @@ def test_nearest_neighbours_equal_a_double_loop(case, again):
     reference, queries = _sets(case)
     expected = _all_distances(queries, reference)
     order = np.argsort(expected, axis=1, kind="stable")[:, :4]
-    distances, indices = metrics.nearest_neighbours(queries, np.array_split(reference, 3), k=4)
+    distances, indices = metrics.nearest_neighbours(queries, iter(np.array_split(reference, 3)), k=4)
     np.testing.assert_array_equal(indices, order)
     np.testing.assert_allclose(distances, np.take_along_axis(expected, order, axis=1), rtol=1e-7)
     assert distances.dtype == np.float64 and indices.dtype == np.int64

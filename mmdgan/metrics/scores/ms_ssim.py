@@ -143,7 +143,8 @@ def error_of_pairs(values: np.ndarray, first: np.ndarray, second: np.ndarray) ->
 
     Returns:
         Root of the sum of e_p e_q over all p, q that share an image, by P, with e = values - mean; at least the error
-        of independent pairs. Source: Aronow, Samii, Assenova 2015.
+        of independent pairs. Source: Aronow, Samii, Assenova 2015. Different p, q of the same two images count twice:
+        of few images, for which the error is too small even so.
     """
     centred = values - values.mean()
     count = max(first.max(), second.max()) + 1

@@ -135,6 +135,20 @@ def test_random_pairs_estimate_all_pairs():
     assert (mean, error) != ms_ssim.ms_ssim_random_pairs(images, 60, seed=2, size=176)
 
 
+def test_the_error_of_random_pairs_against_a_double_loop():
+    """Over all two pairs and the images that they share; each pair with itself once."""
+    random = np.random.default_rng(4)
+    first, values = random.integers(0, 9, 60), random.normal(size=60)
+    second = (first + random.integers(1, 9, 60)) % 9
+    values += first == 3  # an image whose pairs are all more alike
+    pairs, e = [{i, j} for i, j in zip(first, second, strict=True)], values - values.mean()
+    total = sum(e[p] * e[q] * (len(pairs[p] & pairs[q]) if p != q else 1) for p in range(60) for q in range(60))
+    independent = np.sqrt(e @ e) / 60
+    error = ms_ssim.error_of_pairs(values, first, second)
+    assert error == pytest.approx(np.sqrt(total) / 60, rel=1e-12) and error > 1.1 * independent
+    assert ms_ssim.error_of_pairs(values, np.arange(60), np.arange(60, 120)) == pytest.approx(independent, rel=1e-12)
+
+
 def test_no_image_is_paired_with_itself():
     images = _images(2, 176)
     pair = metrics.ms_ssim(images[:1], images[1:], size=176)
