@@ -48,6 +48,9 @@ _LOSSES = {"loss/generator": "generator's loss", "loss/critic": "critic's loss"}
 _MOST_SCORES = 6
 _CSS_LINES = {"-": "solid", "--": "dashed", "-.": "double", ":": "dotted"}
 
+Panels = Mapping[str, Mapping[str, Mapping[str, Scalars | ScoreCurve]]]
+"""Curves of "scores" and of "losses", by the name of the score or loss and by that of the run."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -104,8 +107,8 @@ def compare_runs(
     published_texts = list(dict.fromkeys(_published_texts(facts, chosen, published)))
     text = "\n\n".join(filter(None, [_scores_text(facts, chosen), _differences_text(facts), *published_texts]))
 
-    def page() -> str:
-        return render(_page(facts, chosen, metrics, published_texts))
+    def page(panels: Panels) -> str:
+        return render(_page(facts, chosen, panels, published_texts))
 
     try:
         return Comparison(text, () if out is None else _write(Path(out), text, page, facts, metrics))
@@ -350,18 +353,13 @@ def _published_texts(facts: list[RunFacts], chosen: list[list[Record]], csv: str
         yield "\n".join(dict.fromkeys(reasons))
 
 
-def _page(
-    facts: list[RunFacts], chosen: list[list[Record]], metrics: Sequence[str] | None, published_texts: list[str]
-) -> Page:
+def _page(facts: list[RunFacts], chosen: list[list[Record]], panels: Panels, published_texts: list[str]) -> Page:
     """The comparison as a page: pictures, scores and curves of all runs next to each other."""
     labels = _labels(facts)
-    scored = score_curves(labels, [run.folder for run in facts], metrics)
     drawings = []
-    panels: list[tuple[Mapping[str, Scalars | ScoreCurve], str]] = [
-        *((curves, f"{name} {arrow(name)}".strip()) for name, curves in scored.items()),
-        *((curves, title.capitalize()) for title, curves in loss_curves(labels, facts).items()),
-    ]
-    for curves, title in panels:
+    titled = {f"{name} {arrow(name)}".strip(): curves for name, curves in panels["scores"].items()}
+    titled |= {name.capitalize(): curves for name, curves in panels["losses"].items()}
+    for title, curves in titled.items():
         styles = [next(i for i, label in enumerate(labels) if name.startswith(label)) for name in curves]
         svg = to_svg(plot_curves(curves, title, styles))
         drawings.append(Picture(svg, "svg", f"{title} over steps: {', '.join(curves)}"))
@@ -437,22 +435,23 @@ def _html_cell(cell: ScoreCell) -> Cell:
 
 
 def _write(
-    out: Path, text: str, page: Callable[[], str], facts: list[RunFacts], metrics: Sequence[str] | None
+    out: Path, text: str, page: Callable[[Panels], str], facts: list[RunFacts], metrics: Sequence[str] | None
 ) -> tuple[Path, ...]:
     """Writes the plots, and page and text too if `out` is a folder; a plot that would be empty is left out."""
     if out.suffix.lower() != ".png" and is_named_as_file(out):
         raise ConfigError(f"out: {out} would be a folder; name a .png, or a folder without an ending.")
-    names, folders = _labels(facts), [run.folder for run in facts]
-    panels = {
-        "scores": [_plot(curves, name) for name, curves in score_curves(names, folders, metrics).items()],
-        "losses": [_plot(curves, title) for title, curves in loss_curves(names, facts).items()],
+    names = _labels(facts)
+    panels: Panels = {
+        "scores": score_curves(names, [run.folder for run in facts], metrics),
+        "losses": loss_curves(names, facts),
     }
+    drawn = {name: [_plot(curves, title) for title, curves in group.items()] for name, group in panels.items()}
     if out.suffix.lower() == ".png":
-        all_panels = [panel for group in panels.values() for panel in group]
-        return (save_png(out, _stack(all_panels)),) if all_panels else ()
-    files = [save_png(out / f"{name}.png", _stack(group)) for name, group in panels.items() if group]
+        figures = [figure for group in drawn.values() for figure in group]
+        return (save_png(out, _stack(figures)),) if figures else ()
+    files = [save_png(out / f"{name}.png", _stack(group)) for name, group in drawn.items() if group]
     write_text(out / "compare.txt", text + "\n")
-    write_text(out / "compare.html", page())
+    write_text(out / "compare.html", page(panels))
     return out / "compare.html", out / "compare.txt", *files
 
 

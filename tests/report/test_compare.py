@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import builtins
+import io
 import re
+import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from mmdgan.core.errors import ConfigError, MetricError
-from mmdgan.report import compare
+from mmdgan.report import compare, write_report
 from mmdgan.report.compare import compare_runs, mark_cells
 from mmdgan.report.facts import RunFacts, differing_fields
 from tests.helpers.report_records import make_run, score
@@ -170,6 +174,39 @@ def test_plots(runs, tiny_run, tmp_path):
     for file in [*found.files[2:], *single.files]:
         with Image.open(file) as picture:
             assert np.asarray(picture).std() > 5
+
+
+@pytest.fixture
+def opened(monkeypatch) -> Counter[str]:
+    """How often each file has been opened."""
+    found: Counter[str] = Counter()
+
+    def count(file, *args, **options):
+        found[str(file)] += 1
+        return open_file(file, *args, **options)
+
+    open_file = io.open
+    for module in (builtins, io):
+        monkeypatch.setattr(module, "open", count)
+    return found
+
+
+def test_the_files_of_a_run_are_read_equally_often_however_many_runs_and_scores_there_are(tmp_path, tiny_run, opened):
+    most = {"config.json": 2, "metrics.jsonl": 2, "samples/2.png": 1, "samples/4.png": 1}
+    for count, steps in ((1, 3), (3, 12)):
+        records = {step: [score("FD[c]", float(step))] for step in range(steps)}
+        runs = [make_run(tmp_path / str(steps) / str(i), tiny_run[1], records, seed=i) for i in range(count)]
+        for run in runs:
+            for part in ("logs", "samples"):
+                shutil.copytree(tiny_run[1] / part, run.path / part)
+        opened.clear()
+        compare_runs([run.path for run in runs], out=tmp_path / "compared")
+        for run in runs:
+            logs = {f"logs/{file.name}": 2 for file in run.logs.glob("*tfevents*")}  # for its first event, and for all
+            assert {name: opened[str(run.path / name)] for name in most | logs} == most | logs
+        opened.clear()
+        write_report(runs[0].path, pictures=False)
+        assert opened[str(runs[0].metrics_file)] <= 6 and {opened[str(runs[0].path / name)] for name in logs} == {2}
 
 
 def test_differences_are_held_against_the_intervals(tmp_path, tiny_run):
