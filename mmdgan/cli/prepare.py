@@ -102,7 +102,7 @@ def _closing(sidecar: Sidecar, data_root: str) -> str:
     scores = "" if sidecar.labels else " --classifier_data sample"  # scores need labels of some set
     if small:
         lines.append(f"First try:    {command} --architecture {small} --max_step 2000{scores}")
-    remark = "days without a GPU" if small else f"whose images are {channels},{height},{width}"
+    remark = "many hours without a GPU" if small else f"whose images are {channels},{height},{width}"
     lines.append(f"Train on it:  {command} --architecture {preset}{scores}   # {remark}")
     if sidecar.labels and conditional and len(sidecar.class_names) > 1:
         network = f"--architecture {conditional} --num_class {len(sidecar.class_names)} --loss hinge"

@@ -40,9 +40,7 @@ def unreachable(address: str, seconds: float = PATIENCE) -> str | None:
 @contextlib.contextmanager
 def download_timeout() -> Iterator[None]:
     """Lets a download fail that stalls for half a minute."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_STALLED)
-    try:
+    with contextlib.ExitStack() as after:
+        after.callback(socket.setdefaulttimeout, socket.getdefaulttimeout())
+        socket.setdefaulttimeout(_STALLED)
         yield
-    finally:
-        socket.setdefaulttimeout(before)

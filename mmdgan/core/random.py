@@ -28,13 +28,10 @@ def seeded(seed: int) -> Iterator[None]:
 
     Keras takes the seed of an initialiser from Python's generator, which all threads share: they build one by one.
     """
-    with _seeding:
-        before = python_random.getstate()
+    with _seeding, contextlib.ExitStack() as after:
+        after.callback(python_random.setstate, python_random.getstate())
         python_random.seed(seed)
-        try:
-            yield
-        finally:
-            python_random.setstate(before)
+        yield
 
 
 def uniform(

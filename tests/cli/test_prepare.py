@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import mmdgan
 from mmdgan.cli import prepare, program
 from mmdgan.core.text import format_value
 from mmdgan.data.preparation import prepare as prepare_module
+from mmdgan.design import files
 from tests.helpers.command_line import status
 
 
@@ -112,10 +112,14 @@ def test_help_and_preparing_need_no_tensorflow(run_script, photos):
     assert done.stdout.endswith("\nset()\n"), done.stderr
 
 
-def test_the_architectures_that_are_proposed_are_of_the_images_shape():
-    for shape, presets in prepare._PRESETS.items():
-        for preset in presets:
-            assert preset is None or mmdgan.load_architecture(preset)["input"] == [shape]
+def test_the_architectures_that_are_proposed_fit_the_images_and_no_shape_of_the_presets_is_forgotten():
+    known = {preset.name: preset for preset in files.presets()}
+    assert set(prepare._PRESETS) == {p.gen.output_shape for p in known.values() if len(p.gen.output_shape) == 3}
+    for shape, (plain, small, conditional) in prepare._PRESETS.items():
+        proposed = [known[name] for name in (plain, small, conditional) if name is not None]
+        assert {preset.gen.output_shape for preset in proposed} == {shape}
+        assert [bool(preset.classes) for preset in proposed] == [False, False, True][: len(proposed)]
+        assert known[small].dis.parameters < known[plain].dis.parameters / 3
 
 
 def test_what_to_train_is_told(photos, tmp_path, capsys, monkeypatch):
@@ -125,9 +129,9 @@ def test_what_to_train_is_told(photos, tmp_path, capsys, monkeypatch):
     told = capsys.readouterr().out.splitlines()[-3:]
     train = f"train --data kinds --data_root {tmp_path}"
     assert told[0] == f"First try:    mmdgan {train} --architecture sample/DCGAN_SMALL --max_step 2000"
-    assert told[1] == f"Train on it:  mmdgan {train} --architecture cifar10/DCGAN   # days without a GPU"
+    assert told[1] == f"Train on it:  mmdgan {train} --architecture cifar10/DCGAN   # many hours without a GPU"
     assert told[2] == f"By classes:   mmdgan {train} --architecture sample/PROJECTION_SMALL --num_class 2 --loss hinge"
     assert status(*words, "--name=plain", "--labels=none") == 0
     told = capsys.readouterr().out.splitlines()[-1]
     train = f"train --data plain --data_root {tmp_path} --architecture cifar10/DCGAN --classifier_data sample"
-    assert told == f"Train on it:  mmdgan {train}   # days without a GPU"
+    assert told == f"Train on it:  mmdgan {train}   # many hours without a GPU"

@@ -7,6 +7,8 @@ import socket
 import threading
 import time
 
+import pytest
+
 from mmdgan.core import network
 
 
@@ -41,3 +43,14 @@ def test_an_address_that_answers(monkeypatch):
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
         assert network.unreachable(f"http://127.0.0.1:{server.server_port}/") is None  # answers "501"
+
+
+def test_a_download_that_stalls_ends_and_the_program_keeps_its_own_limit(monkeypatch):
+    monkeypatch.setattr(network, "_STALLED", 0.2)
+    before = socket.getdefaulttimeout()
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        with pytest.raises(TimeoutError), network.download_timeout():
+            socket.create_connection(silent.getsockname()).recv(1)
+    assert socket.getdefaulttimeout() == before

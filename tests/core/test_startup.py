@@ -1,5 +1,6 @@
 """What the command line sets up before TensorFlow starts."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -74,6 +75,7 @@ def test_processes_forked_after_tensorflow_has_started(first, second, started, w
 
 
 CHECKED = """
+import importlib.util
 import os
 {before}
 import mmdgan
@@ -172,16 +174,24 @@ def test_a_library_in_a_process_without_standard_error_is_quiet():
 
 
 @pytest.mark.slow
-def test_keras_starts_without_packages_that_only_others_use_through_it():
-    code = (
-        "import sys; from mmdgan.core import startup; startup.skip_extras(); startup.prepare_tensorflow(); "
-        "print(sorted({'sklearn', 'matplotlib', 'pandas'} & sys.modules.keys())); "
-        "import sklearn.utils, matplotlib; print(sklearn.__name__)"
+@pytest.mark.parametrize("first", [True, False])
+def test_keras_starts_without_packages_that_only_others_use_and_a_users_file_finds_them(first, tmp_path):
+    """Whether the file is run before Keras is imported, as by `train`, or after that."""
+    extras = [name for name in ("matplotlib", "pandas", "sklearn") if importlib.util.find_spec(name)]
+    file = tmp_path / "mine.py"
+    file.write_text(
+        f"import {', '.join(extras)}, matplotlib.pyplot as plt\n"
+        "plt.close(plt.figure())\n"
+        "NET = {'input': [(4,)], 'code': [(4,)], 'generator': [], 'discriminator': []}\n"
     )
+    load = f"print(*load_architecture('{file}:NET')['code'][0])"
+    start = f"startup.prepare_tensorflow(); print(sorted(sys.modules.keys() & {extras}))"
+    begin = "import sys; from mmdgan import load_architecture; from mmdgan.core import startup; startup.skip_extras()"
+    code = "; ".join([begin, load, start] if first else [begin, start, load])
     done = subprocess.run(
         [sys.executable, "-c", code], env=script_environment(), capture_output=True, text=True, timeout=100
     )
-    assert done.stdout.split() == ["[]", "sklearn"], done.stderr
+    assert done.stdout.splitlines() == (["4", str(extras)] if first else ["[]", "4"]), done.stderr
 
 
 def test_a_name_that_loads_tensorflow_brings_no_log_lines():
