@@ -7,6 +7,9 @@ patch of scikit-learn's two sample photographs dimmed to 35%, in the manner of M
 
 from __future__ import annotations
 
+import importlib.metadata
+from pathlib import Path
+
 import numpy as np
 
 from mmdgan.core.shuffling import uniform
@@ -25,22 +28,33 @@ def make_sample() -> ImageData:
     Returns:
         10,782 images (N, 3, 32, 32) of 10 classes; image i shows the digit `groups[i]` = i // 6 of scikit-learn's set.
     """
-    from sklearn.datasets import load_digits, load_sample_images
-
-    digits = load_digits()
-    photographs = load_sample_images().images
-    ink = np.minimum(1.0, 1.25 * enlarge(digits.images / 16.0, DIGIT_SIZE))
+    pictures, labels, photographs = digits_and_photographs()
+    ink = np.minimum(1.0, 1.25 * enlarge(pictures / 16.0, DIGIT_SIZE))
     variants = [_draw(ink, photographs, variant) for variant in range(VARIANTS)]
     images = np.stack(variants, axis=1).reshape(-1, 3, SIZE, SIZE)
     return ImageData(
         name="sample",
         images=images,
-        labels=np.repeat(digits.target.astype(np.int64), VARIANTS),
+        labels=np.repeat(labels, VARIANTS),
         class_names=tuple("0123456789"),
         num_class=10,
         source="scikit-learn's digits over its sample photographs",
         groups=np.repeat(np.arange(len(ink)), VARIANTS),
     )
+
+
+def digits_and_photographs() -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """What scikit-learn's `load_digits` and `load_sample_images` return, from its files: its import takes a second.
+
+    Returns:
+        Digits (1797, 8, 8) of 0 to 16, their labels, and two photographs (427, 640, 3) uint8.
+    """
+    from PIL import Image
+
+    folder = Path(str(importlib.metadata.distribution("scikit-learn").locate_file("sklearn/datasets")))
+    rows = np.loadtxt(folder / "data" / "digits.csv.gz", delimiter=",")
+    photographs = [np.asarray(Image.open(path)) for path in sorted(folder.glob("images/*.jpg"))]
+    return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(np.int64), photographs
 
 
 def enlarge(pictures: np.ndarray, size: int) -> np.ndarray:

@@ -287,7 +287,6 @@ def _line(kind: str, experiment: Experiment, log: Path, **more: Any) -> bytes:
 def _import_all() -> None:
     """Imports what a run needs, without starting TensorFlow, whose threads would not survive a fork."""
     import scipy.linalg  # noqa: F401
-    import sklearn.datasets  # noqa: F401
     import tensorflow  # noqa: F401
 
     import mmdgan.data

@@ -194,6 +194,19 @@ def test_keras_starts_without_packages_that_only_others_use_and_a_users_file_fin
     assert done.stdout.splitlines() == (["4", str(extras)] if first else ["[]", "4"]), done.stderr
 
 
+@pytest.mark.parametrize("before", ["enable", "disable"])
+def test_garbage_is_collected_after_the_import_as_before_it(before):
+    """And not while TensorFlow is imported."""
+    code = (
+        f"import gc; gc.{before}(); found = []; gc.callbacks.append(lambda *_: found.append(1))\n"
+        "from mmdgan.core import startup; gc.collect(); first = len(found)\n"
+        "with startup._without_collections():\n    import keras, tensorflow\n    print(len(found) - first)\n"
+        "startup.prepare_tensorflow(); print(gc.isenabled())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=script_environment(), capture_output=True, text=True)
+    assert done.stdout == f"0\n{before == 'enable'}\n", done.stderr
+
+
 def test_a_name_that_loads_tensorflow_brings_no_log_lines():
     code = "import mmdgan, sys; mmdgan.data.Pipeline; import tensorflow as tf; tf.zeros(1)"
     environment = {name: value for name, value in script_environment().items() if name != "TF_CPP_MIN_LOG_LEVEL"}

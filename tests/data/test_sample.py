@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from mmdgan.data.sample import DIM, VARIANTS, enlarge, make_sample
+from mmdgan.data.sample import DIM, VARIANTS, digits_and_photographs, enlarge, make_sample
+from tests.conftest import script_environment
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +24,21 @@ def test_form(sample):
     assert sample.folder is None and sample.num_class == 10 and len(sample.class_names) == 10
     share = np.bincount(sample.labels, minlength=10) / sample.count
     assert 0.09 < share.min() and share.max() < 0.11
+
+
+def test_digits_and_photographs_are_those_of_scikit_learn():
+    from sklearn.datasets import load_digits, load_sample_images
+
+    pictures, labels, photographs = digits_and_photographs()
+    assert np.array_equal(pictures, load_digits().images) and np.array_equal(labels, load_digits().target)
+    assert [photograph.dtype for photograph in photographs] == [np.uint8] * 2
+    assert all(map(np.array_equal, photographs, load_sample_images().images))
+
+
+def test_the_set_is_made_without_importing_scikit_learn():
+    code = "import sys; from mmdgan.data.sample import make_sample; make_sample(); print('sklearn' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], env=script_environment(), capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
 
 
 def test_two_calls_give_the_same_pictures(sample):
