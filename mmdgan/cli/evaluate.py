@@ -163,9 +163,10 @@ def _evaluate_run(folder: RunFolder, options: EvaluateFlags) -> None:
 
 def _show_scores(folder: RunFolder, naming: str) -> None:
     """Gives TensorBoard the run's scores by `evaluate`, as curves next to those of its rounds."""
+    from mmdgan.metrics.registry import meaning
     from mmdgan.training.tensorboard import write_scores
 
-    write_scores(folder.logs / "evaluate", [r for r in folder.records() if r["by"] == "evaluate"], naming)
+    write_scores(folder.logs / "evaluate", [r for r in folder.records() if r["by"] == "evaluate"], naming, meaning)
 
 
 def _evaluate_images(options: EvaluateFlags) -> None:

@@ -195,6 +195,14 @@ def words(name: str) -> str:
     return found[1].words if found else ""
 
 
+def meaning(name: str) -> str:
+    """A sentence on a score for readers who do not know its name; "" for an unknown one."""
+    if not (said := words(name)):
+        return ""
+    better = {LOWER: "; lower is better", HIGHER: "; higher is better"}.get(direction(name), "")
+    return f"{said[0].upper()}{said[1:]}{', of real images alone' if is_of_real(name) else better}."
+
+
 def lower_is_better(name: str) -> bool:
     """Whether less of a score is better; also True if neither direction is."""
     return direction(name) != HIGHER

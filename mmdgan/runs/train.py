@@ -20,6 +20,7 @@ from mmdgan.core.startup import prepare_tensorflow
 from mmdgan.core.text import command
 from mmdgan.core.workers import available_cores
 from mmdgan.data import memory
+from mmdgan.metrics.registry import meaning
 from mmdgan.runs.folder import newest_runs
 from mmdgan.runs.pretrained import initial_weights
 from mmdgan.runs.scores import Best, best_of, newest
@@ -78,7 +79,7 @@ class TrainingRun:
             self._on_chief(lambda: self._take_lock(held))
         from mmdgan.training import Monitor
 
-        self.monitor = Monitor(self.folder.logs, self.replicas.is_chief, self.experiment.tags)
+        self.monitor = Monitor(self.folder.logs, self.replicas.is_chief, self.experiment.tags, meaning)
         self.data = self._open_data()
         fresh = self.experiment.restart or not self.folder.steps()
         self.critic_weights = self.replicas.all_succeed(self._read_critic_weights) if fresh else {}

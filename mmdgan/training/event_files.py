@@ -57,7 +57,7 @@ DESCRIPTIONS = {
     "mmd/kyy": "Mean kernel between the scores of pairs of real images; `_b`: bounded.",
     "spectral/": "Spectral norm of a layer's kernel before it is divided by it: one power iteration a step.",
     "training/learning_rate_": "Learning rate of this network's optimiser.",
-    "score/": "A score after a round, or by `evaluate`; metrics.jsonl has its protocol.",
+    "score/": "metrics.jsonl has the protocol of this score.",
     "score_spread/": "How far this score would scatter, in its units; metrics.jsonl says of what.",
     "score_interval/": "An end of this score's 95% interval.",
     "training/images_per_second": "Real images that training takes a second.",

@@ -42,7 +42,13 @@ class Monitor:
     Every method that writes raises a ConfigError when the folder cannot be written (disk full, read-only).
     """
 
-    def __init__(self, log_dir: str | os.PathLike, writes: bool = True, naming: str = "original") -> None:
+    def __init__(
+        self,
+        log_dir: str | os.PathLike,
+        writes: bool = True,
+        naming: str = "original",
+        meaning: Callable[[str], str] = lambda _: "",
+    ) -> None:
         """Nothing is written before the first call.
 
         Args:
@@ -50,13 +56,14 @@ class Monitor:
             writes: False drops everything, as on workers that are not the chief.
             naming: "original": tags are written as they are given; "readable": under their readable names, with
                 descriptions, and in grids without empty cells.
+            meaning: What to say of a score, by its name.
 
         Attributes:
             trackers: What scalars and images are passed on to (`mmdgan.training.trackers`).
             samples: If it is set, what makes the sheet of samples that `write` shows instead of inspected ones.
         """
         self.log_dir = Path(log_dir)
-        self.writes, self.naming = writes, naming
+        self.writes, self.naming, self._meaning = writes, naming, meaning
         self.samples: Callable[[], np.ndarray] | None = None
         self.trackers: list[Tracker] = []
         self._writer: tf.summary.SummaryWriter | None = None
@@ -76,7 +83,11 @@ class Monitor:
 
     def _described(self, tag: str) -> tuple[str, str | None]:
         """A tag's name, and what TensorBoard says of it."""
-        return (name := self.name(tag)), describe(name) if self.naming == "readable" else None
+        if self.naming != "readable":
+            return tag, None
+        kind, _, score = (name := readable(tag)).partition("/")
+        texts = [self._meaning(score) if kind == "score" else "", describe(name)]
+        return name, " ".join(filter(None, texts)) or None
 
     def scalars(self, step: int, values: Mapping[str, Any]) -> None:
         """Writes single numbers by tag."""
@@ -160,17 +171,19 @@ def _columns(count: int) -> int:
     return next(columns for columns in range(math.isqrt(count - 1) + 1, count + 1) if count % columns == 0)
 
 
-def write_scores(folder: str | os.PathLike, records: Iterable[Mapping[str, Any]], naming: str) -> None:
+def write_scores(
+    folder: str | os.PathLike, records: Iterable[Mapping[str, Any]], naming: str, meaning: Callable[[str], str]
+) -> None:
     """Replaces a folder's event file by scores, the newest of each step: in the order of steps, as readers want them.
 
     Args:
         folder: A folder for this alone, so that TensorBoard shows these scores as curves of their own.
         records: Lines of metrics.jsonl, oldest first.
-        naming: As of `Monitor`.
+        naming, meaning: As of `Monitor`.
     """
     newest = {(r["step"], r["metric"]): r["value"] for r in records if r["value"] is not None}
     old = list(Path(folder).glob("*tfevents*"))
-    monitor = Monitor(folder, naming=naming)
+    monitor = Monitor(folder, naming=naming, meaning=meaning)
     for step in sorted({step for step, _ in newest}):
         monitor.scalars(step, {f"scores/{name}": value for (at, name), value in newest.items() if at == step})
     monitor.close()

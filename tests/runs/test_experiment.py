@@ -283,6 +283,7 @@ def test_scores_are_written_after_each_round(tiny_run, tmp_path, block_means, ca
     written = b"".join(event_file.read_bytes() for event_file in folder.logs.glob("events*"))
     assert b"score/FD[classifier]" in written and b"score_spread/CS[classifier] (10 splits)" in written
     assert b"score_interval/CS[classifier]/low" in written and b"score_interval/CS[classifier]/high" in written
+    assert "Fréchet distance from the real images' features; lower is better. metrics.jsonl".encode() in written
     experiment.run()
     assert len(folder.records()) == len(records), "a finished round is scored again"
 

@@ -175,6 +175,8 @@ def test_scores_of_evaluate_are_in_the_order_of_steps(tmp_path):
     lines = [(4, "FD[c]", 1.0), (2, "FD[c]", 5.0), (4, "FD[c]", 3.0), (4, "CS[c]", None)]
     records = [{"step": step, "metric": name, "value": value} for step, name, value in lines]
     for _ in range(2):
-        write_scores(tmp_path / "evaluate", records, "readable")
+        write_scores(tmp_path / "evaluate", records, "readable", "{} is a score.".format)
     assert read(tmp_path / "evaluate") == {"score/FD[c]": [(2, 5.0), (4, 3.0)]}
+    said = EventAccumulator(str(tmp_path / "evaluate")).Reload().SummaryMetadata("score/FD[c]").summary_description
+    assert said == "FD[c] is a score. metrics.jsonl has the protocol of this score."
     assert len(list((tmp_path / "evaluate").iterdir())) == 1
