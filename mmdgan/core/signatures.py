@@ -1,6 +1,7 @@
 """Signatures and help texts that show every argument where the code passes `**kwargs` on.
 
-`inspect.signature`, `help` and completion then know all arguments of a layer, those of its base classes too.
+`inspect.signature`, `help` and completion then know the options of a function, and all arguments of a layer, those of
+its base classes too.
 """
 
 from __future__ import annotations
@@ -19,16 +20,24 @@ _ARGS = re.compile(r"^ *Args:\n((?: +\S.*\n?)+)", re.MULTILINE)
 _ENTRY = re.compile(r"^( +)(\w+)(?= ?[(:])", re.MULTILINE)
 
 
+def takes(*names: str) -> Callable[[F], F]:
+    """Shows keyword-only arguments of these names, by default None, in place of a function's `**options`."""
+    return _shows({name: Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in names})
+
+
 def takes_options_of(other: Callable, *but: str) -> Callable[[F], F]:
     """Shows the keyword-only arguments of another callable, but for some, in place of a function's `**options`."""
-    options = {
-        name: parameter
-        for name, parameter in inspect.signature(other).parameters.items()
-        if parameter.kind == Parameter.KEYWORD_ONLY and name not in but
-    }
+    found = inspect.signature(other).parameters
+    return _shows({n: p for n, p in found.items() if p.kind == Parameter.KEYWORD_ONLY and n not in but})
 
+
+def _shows(options: dict[str, Parameter]) -> Callable[[F], F]:
     def decorate(function: F) -> F:
-        function.__signature__ = _merged(inspect.signature(function), options)  # type: ignore[attr-defined]
+        vars(function).pop("__signature__", None)  # of options that were known before
+        own = inspect.signature(function)
+        kept = [parameter for parameter in own.parameters.values() if parameter.kind != Parameter.VAR_KEYWORD]
+        added = [parameter for name, parameter in options.items() if name not in own.parameters]
+        function.__signature__ = own.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
         return function
 
     return decorate

@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.lazy import tf
+from mmdgan.core.signatures import takes
 from mmdgan.core.types import TensorLike
-from mmdgan.losses.options import check_option, near_and_valid
+from mmdgan.losses.options import check_option, given, near_and_valid
 
 KernelFunction = Callable[[Any], Any]
 Logs = dict[str, Any]
@@ -32,6 +33,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "rational_quadratic": {"alpha": (1.0,), "beta": 2.0},
     "laplace": {"sigma": (1.0,)},
 }
+
+OPTIONS = ("sigma", "variance", *(name for own in DEFAULTS.values() for name in own if name != "sigma"))
+"""All options of kernels: `variance` stands for the square of `sigma`."""
 
 MEDIAN = "median"
 """The value of an option sigma that stands for `median_sigma`."""
@@ -66,6 +70,7 @@ def root(distances: tf.Tensor) -> tf.Tensor:
     return tf.sqrt(distances + _ROOT_EPSILON)
 
 
+@takes(*OPTIONS)
 def mixture(kernel: str, **options: Any) -> list[KernelFunction]:
     """The members of a sum of kernels, each a function of squared distances.
 
@@ -74,10 +79,12 @@ def mixture(kernel: str, **options: Any) -> list[KernelFunction]:
         **options: ``sigma`` (gaussian, laplace; default 1) or in its place ``variance``, its square; or ``alpha``
             (default 1) and ``beta`` (default 2). ``sigma``, ``variance`` and ``alpha`` may be a number or a list:
             one member each. ``sigma`` may also be a scalar tensor of the distances' dtype, to be differentiated.
+            None stands for "not given".
 
     Raises:
         ConfigError: An unknown kernel or option, or a value that is not a positive number.
     """
+    options = given(options)
     if kernel not in DEFAULTS:
         raise ConfigError(f"There is no kernel function named {kernel!r}{near_and_valid(kernel, DEFAULTS)}.")
     defaults, owner = DEFAULTS[kernel], f"kernel {kernel!r}"

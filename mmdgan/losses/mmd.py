@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmdgan.core.lazy import tf
+from mmdgan.core.signatures import takes
 from mmdgan.core.types import TensorLike
 from mmdgan.losses.kernels import (
+    OPTIONS,
     Blocked,
     Distances,
     KernelFunction,
@@ -45,6 +47,7 @@ SIGMAS = (1.0, math.sqrt(2.0), 2.0, math.sqrt(8.0), 4.0)
 _PAPER = "Wang et al. 2019"
 
 
+@takes(*OPTIONS)
 def mmd2(
     x: TensorLike, y: TensorLike, kernel: str = "gaussian", unbiased: bool = True, add_dot: float = 0.0, **options: Any
 ) -> tf.Tensor:
@@ -133,6 +136,7 @@ def mmd2_normal(
     return tf.add_n(terms)
 
 
+@takes(*OPTIONS)
 def witness(
     z: TensorLike, x: TensorLike, y: TensorLike, kernel: str = "gaussian", add_dot: float = 0.0, **options: Any
 ) -> tf.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -42,6 +42,11 @@ def check_option(owner: str, option: str, value: Any, default: Any) -> Any:
     if option == "omega":
         _check_omega(owner, values)
     return tuple(float(v) for v in values) if many else float(values[0])
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are not None, which stands for "not given"."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def near_and_valid(word: Any, valid: Iterable[str]) -> str:

@@ -26,11 +26,12 @@ from mmdgan.core import random
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.lazy import tf
 from mmdgan.core.random import INTERPOLATION, stream
+from mmdgan.core.signatures import takes
 from mmdgan.core.types import TensorLike
 from mmdgan.losses import registry
-from mmdgan.losses.kernels import as_floats
+from mmdgan.losses.kernels import OPTIONS, as_floats
 from mmdgan.losses.mmd import SIGMAS, witness
-from mmdgan.losses.options import check_option, near_and_valid
+from mmdgan.losses.options import check_option, given, near_and_valid
 from mmdgan.losses.registry import SCALE_WEIGHT
 
 Critic = Callable[[Any], Any]
@@ -44,6 +45,7 @@ _NORM_EPSILON = 1e-12
 """Under the root of a gradient's norm: its derivative at a zero gradient is then 0 instead of NaN."""
 
 
+@takes(*OPTIONS, "add_dot", *(name for entry in registry.ENTRIES.values() if entry.width for name in entry.options))
 def gradient_penalty(
     kind: str,
     critic: Critic,
@@ -76,8 +78,8 @@ def gradient_penalty(
         legacy: Use the kernels of the original's witness where it has one (fixed_g_gp, fixed_t_gp, rep_gp,
             rmb_gp): Gaussians exp(-D / (2 sigma)) whose sigma is not squared, and `RELEASED_ALPHAS`.
         **kernel_options: Sigma (or variance); or alpha and beta; add_dot; as `Loss.penalty_kernel` returns them. By
-            default those of the loss. For a random-width loss without sigma: the loss's own options, such as omega,
-            and the width is drawn.
+            default (None) those of the loss. For a random-width loss without sigma: the loss's own options, such as
+            omega, and the width is drawn.
 
     Returns:
         A scalar.
@@ -94,7 +96,7 @@ def gradient_penalty(
     score_data = critic(real) if score_data is None else score_data
     score_gen = critic(generated) if score_gen is None else score_gen
     score_data, score_gen = as_floats(score_data, score_gen)
-    kernel = _kernel(loss, kernel_options, score_gen, score_data, seed, legacy)
+    kernel = _kernel(loss, given(kernel_options), score_gen, score_data, seed, legacy)
     return _norms_from_one(
         lambda images: tf.reduce_sum(witness(critic(images), score_data, score_gen, **kernel)), points
     )

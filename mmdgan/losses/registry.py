@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.lazy import tf
+from mmdgan.core.signatures import takes, takes_options_of
 from mmdgan.core.text import table
 from mmdgan.core.types import TensorLike
 from mmdgan.losses.kernels import MEDIAN, median_sigma
@@ -97,6 +98,7 @@ class Entry:
     function: Callable[..., GanLosses]
     options: Mapping[str, Any]
     source: str
+    _: KW_ONLY
     formula: str = ""
     score_size: int = 16
     zero_sum: bool = False
@@ -132,6 +134,7 @@ _NAMES: dict[str, tuple[Entry, str]] = {}
 """Every name that `get` accepts: the loss and the variant that it stands for."""
 
 
+@takes_options_of(Entry)
 def loss(name: str, *aliases: str, source: str, **facts: Any) -> Callable[[F], F]:
     """Registers the function below it as a loss.
 
@@ -155,6 +158,8 @@ def loss(name: str, *aliases: str, source: str, **facts: Any) -> Callable[[F], F
             _NAMES.update({f"{each}_gp": (entry, "gp") for each in own})
         if entry.scalable:
             _NAMES.update({f"{each}_ds": (entry, "ds") for each in own})
+        for shown in (get, resolve_options):
+            takes(*(option for known in ENTRIES.values() for option in known.options))(shown)
         return function
 
     return register

@@ -23,9 +23,11 @@ import tensorflow as tf
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import check_seed
+from mmdgan.core.signatures import takes
 from mmdgan.core.text import nearest
 from mmdgan.core.types import TensorLike
 from mmdgan.losses.kernels import DEFAULTS, KernelFunction, mixture, squared_distances
+from mmdgan.losses.options import given
 
 KERNELS = (*DEFAULTS, "energy")
 METHODS = ("exact", "blocks", "linear", "fourier")
@@ -71,6 +73,7 @@ class Extremes(NamedTuple):
     values_y: np.ndarray
 
 
+@takes("alpha", "beta")
 def estimate(
     x: TensorLike,
     y: TensorLike,
@@ -160,6 +163,7 @@ def median_distance(x: TensorLike, y: TensorLike | None = None, *, rows: int = _
     return median_of(pooled_squares(pooled))
 
 
+@takes("alpha", "beta")
 def witness(
     z: TensorLike, x: TensorLike, y: TensorLike, kernel: str = "gaussian", *, sigma: Any = "median", **options: Any
 ) -> Any:
@@ -186,6 +190,7 @@ def witness(
     return tf.constant(found) if tf.is_tensor(z) else found
 
 
+@takes("alpha", "beta")
 def witness_extremes(
     x: TensorLike,
     y: TensorLike,
@@ -228,6 +233,7 @@ def kernel_members(
     Raises:
         ConfigError: An unknown kernel or option, or a width that is not positive.
     """
+    options = given(options)
     if kernel == "energy":
         if options:
             raise ConfigError(f"The energy kernel has no options, but was given {', '.join(options)}: leave them out.")
@@ -401,6 +407,7 @@ def _frequencies(
     kernel: str, widths: Sequence[float], options: dict[str, Any], size: int, count: int, seed: int
 ) -> np.ndarray:
     """Frequencies (d, R) whose cosines average to the kernel; those of a mixture's members take turns."""
+    options = given(options)
     if kernel == "energy":
         raise ConfigError("The energy kernel has no random features: take the method 'blocks', 'linear' or 'exact'.")
     if count < 2:

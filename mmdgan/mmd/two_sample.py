@@ -29,6 +29,7 @@ import tensorflow as tf
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import check_count, check_seed
+from mmdgan.core.signatures import takes
 from mmdgan.core.types import TensorLike
 from mmdgan.losses.kernels import KernelFunction
 from mmdgan.mmd.estimators import (
@@ -74,6 +75,7 @@ class TestResult:
     p_values: tuple[float, ...] = ()
 
 
+@takes("alpha", "beta")
 def two_sample_test(
     x: TensorLike,
     y: TensorLike,

@@ -125,11 +125,18 @@ class Monitor:
         with self._writing():
             tf.summary.text(tag, markdown, step=step)
 
-    def hparams(self, values: Mapping[str, Any], metrics: Sequence[str], **options: Any) -> None:
+    def hparams(
+        self,
+        values: Mapping[str, Any],
+        metrics: Sequence[str],
+        *,
+        first: Iterable[str] = (),
+        succeeded: bool | None = None,
+    ) -> None:
         """Writes the run's row of the HParams tab, as `write_run`."""
         with self._naming_errors():
             if self.writes:
-                write_run(self.log_dir, values, [*map(self.name, metrics)], **options)
+                write_run(self.log_dir, values, [*map(self.name, metrics)], first=first, succeeded=succeeded)
 
     def close(self, succeeded: bool = True) -> None:
         """Ends the event file, and what the trackers track as a success or not; a later call begins a new file."""
