@@ -13,11 +13,15 @@ Say = Callable[[str], object]
 
 def log(sentence: str) -> None:
     """Passes a sentence to the logger "mmdgan"; in a notebook that does not log at its level, prints it in the cell."""
-    logger = logging.getLogger("mmdgan")
-    if in_notebook() and not logger.isEnabledFor(logging.INFO):
+    if _prints():
         sys.stdout.write(f"{sentence}\n")
     else:
-        logger.info(sentence)
+        logging.getLogger("mmdgan").info(sentence)
+
+
+def _prints() -> bool:
+    """Whether `log` prints."""
+    return in_notebook() and not logging.getLogger("mmdgan").isEnabledFor(logging.INFO)
 
 
 def in_notebook() -> bool:
@@ -26,11 +30,24 @@ def in_notebook() -> bool:
 
 
 class Ticker:
-    """Tells when the next report is due: `if ticker.due(): say(...)`, at most once in every `seconds`."""
+    """Tells when the next report is due, at most once in every `seconds`.
+
+    with Ticker() as ticker:
+        ...
+        if ticker.due():
+            ticker.report("step 3 of 9", say)
+    """
 
     def __init__(self, seconds: float = 10.0) -> None:
         self._seconds = seconds
+        self._covered = 0
         self.begun = self._last = time.monotonic()
+
+    def __enter__(self) -> Ticker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def due(self) -> bool:
         """Whether so many seconds have passed since the last report (or since the ticker was made)."""
@@ -39,6 +56,20 @@ class Ticker:
             return False
         self._last = now
         return True
+
+    def report(self, sentence: str, say: Say) -> None:
+        """Says how far a task is; in a notebook's cell on one line, which the next report renews."""
+        if say is log and _prints():
+            print(f"\r{sentence:<{self._covered}}", end="", flush=True)
+            self._covered = len(sentence)
+        else:
+            say(sentence)
+
+    def close(self) -> None:
+        """Ends the line of the reports."""
+        if self._covered:
+            print()
+        self._covered = 0
 
     @property
     def elapsed(self) -> float:
@@ -51,7 +82,9 @@ def counter(what: str, say: Say = log) -> Callable[[int, int], None]:
     ticker = Ticker()
 
     def report(done: int, total: int) -> None:
-        if done < total and ticker.due():
-            say(f"{what}: {done:,} of {total:,}")
+        if done >= total:
+            ticker.close()
+        elif ticker.due():
+            ticker.report(f"{what}: {done:,} of {total:,}", say)
 
     return report

@@ -22,7 +22,7 @@ _ENTRY = re.compile(r"^( +)(\w+)(?= ?[(:])", re.MULTILINE)
 
 def takes(*names: str) -> Callable[[F], F]:
     """Shows keyword-only arguments of these names, by default None, in place of a function's `**options`."""
-    return _shows({name: Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in names})
+    return _shows({name: Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in dict.fromkeys(names)})
 
 
 def takes_options_of(other: Callable, *but: str) -> Callable[[F], F]:

@@ -9,6 +9,7 @@ import reprlib
 import shlex
 import shutil
 import sys
+import textwrap
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
@@ -110,6 +111,14 @@ def terminal_columns(stream: Any) -> int:
         return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError, AttributeError):
         return 80
+
+
+def fitted(text: str, indent: int) -> str:
+    """A text in lines that fit the terminal of standard output, all but the first indented; elsewhere as it is."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return text
+    width = max(terminal_columns(sys.stdout) - indent, 20)
+    return f"\n{' ' * indent}".join(textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False))
 
 
 def command(*words: object) -> str:

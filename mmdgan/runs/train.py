@@ -17,7 +17,7 @@ from mmdgan.core.lock import FolderLock
 from mmdgan.core.options import defaults, fields_with
 from mmdgan.core.progress import Say, in_notebook, log
 from mmdgan.core.startup import prepare_tensorflow
-from mmdgan.core.text import command
+from mmdgan.core.text import command, fitted
 from mmdgan.core.workers import available_cores
 from mmdgan.data import memory
 from mmdgan.metrics.registry import meaning
@@ -292,10 +292,10 @@ class TrainingRun:
             "networks": f"{e.architecture}: generator {plan.generator.parameters:,} parameters, "
             f"critic {plan.critic.parameters:,}",
             "plan": f"steps {step + 1:,} to {e.max_step:,} of {e.batch_size} images; {scores} after {', '.join(after)}",
-            "watch": self.folder.tensorboard,
         }
         if not stops:
             facts["plan"] = f"nothing left to train: {step:,} steps of {e.max_step:,} are done"
+        facts = {name: fitted(value, 12) for name, value in facts.items()} | {"watch": self.folder.tensorboard}
         return "\n".join(f"  {name:<10}{value}" for name, value in facts.items())
 
     def _devices(self) -> str:

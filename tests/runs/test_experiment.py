@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -201,13 +202,22 @@ def test_resuming_equals_an_undisturbed_run(tiny_run, tmp_path):
         np.testing.assert_allclose(mine, other, rtol=0, atol=1e-6)
 
 
-def test_a_finished_run_is_left_as_it_is(tiny_run, capsys):
+def test_a_finished_run_is_left_as_it_is(tiny_run, capsys, monkeypatch):
     experiment, path = tiny_run
     before = {f: f.stat().st_mtime_ns for f in path.glob("samples/*")}
     assert experiment.run(say=print)["step"] == 4
     assert {f: f.stat().st_mtime_ns for f in path.glob("samples/*")} == before
     text = capsys.readouterr().out
     assert str(path / "samples" / "4.png") in text and f"tensorboard --logdir {path}" in text
+
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr("mmdgan.core.text.terminal_columns", lambda stream: 40)
+    experiment.run(say=print)
+    narrow = capsys.readouterr().out.partition("\nDone")[0].splitlines()
+    [watch] = [line for line in narrow[1:] if len(line) > 40 and len(line[12:].split()) > 1]  # words are left whole
+    assert watch.endswith(f"tensorboard --logdir {path}")
+    header = text.partition("\nDone")[0].split()
+    assert len(narrow) > 8 and " ".join(narrow).split() == header
 
 
 def test_another_configuration_is_refused_and_restart_moves_the_run_aside(tiny_run, tmp_path):

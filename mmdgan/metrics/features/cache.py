@@ -107,15 +107,18 @@ def _facts(images: ImageSet, extractor: Extractor) -> dict:
 
 def _extracted(images: ImageSet, extractor: Extractor, say: Say) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Features (n, F) and logits (n, K) of one batch after the other, with progress."""
-    ticker, begun, done, first = Ticker(), 0.0, 0, 0
-    for batch in images.batches(getattr(extractor, "batch_size", BATCH)):
-        yield extractor.extract(batch)
-        done += len(batch)
-        if not first:  # its time includes the network's preparation
-            begun, first = ticker.elapsed, done
-        elif done < images.count and ticker.due():
-            left = (ticker.elapsed - begun) / (done - first) * (images.count - done)
-            say(f"Features of {images.name}: {done:,} of {images.count:,} images, {left:,.0f} s left")
+    begun, done, first = 0.0, 0, 0
+    with Ticker() as ticker:
+        for batch in images.batches(getattr(extractor, "batch_size", BATCH)):
+            yield extractor.extract(batch)
+            done += len(batch)
+            if not first:  # its time includes the network's preparation
+                begun, first = ticker.elapsed, done
+            elif done < images.count and ticker.due():
+                left = (ticker.elapsed - begun) / (done - first) * (images.count - done)
+                ticker.report(
+                    f"Features of {images.name}: {done:,} of {images.count:,} images, {left:,.0f} s left", say
+                )
 
 
 def _in_memory(images: ImageSet, extractor: Extractor, say: Say) -> tuple[np.ndarray, np.ndarray]:

@@ -172,16 +172,16 @@ def train_classifier(model: keras.Model, data: ImageData | StoredImages, say: Sa
     queue = np.empty(0, np.int64)
     task = f"Training the scores' classifier on {data.name}"
     say(f"{task}, once: {len(train):,} images, {steps:,} steps.")
-    ticker = Ticker()
-    for number in range(1, steps + 1):
-        while len(queue) < BATCH:
-            queue = np.concatenate([queue, order.permutation(train)])
-        chosen, queue = queue[:BATCH], queue[BATCH:]
-        images, labels = _take(data, chosen)
-        loss = step(_prepare(images, shape), tf.constant(labels))
-        if ticker.due():
-            left = ticker.elapsed / number * (steps - number)
-            say(f"{task}: step {number:,}/{steps:,}, loss {float(loss):.3f}, {left:.0f} s left")
+    with Ticker() as ticker:
+        for number in range(1, steps + 1):
+            while len(queue) < BATCH:
+                queue = np.concatenate([queue, order.permutation(train)])
+            chosen, queue = queue[:BATCH], queue[BATCH:]
+            images, labels = _take(data, chosen)
+            loss = step(_prepare(images, shape), tf.constant(labels))
+            if ticker.due():
+                left = ticker.elapsed / number * (steps - number)
+                ticker.report(f"{task}: step {number:,}/{steps:,}, loss {float(loss):.3f}, {left:.0f} s left", say)
     right = 0
     for start in range(0, len(test), EXTRACT_BATCH):
         chosen = test[start : start + EXTRACT_BATCH]
