@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mmdgan.cli import flags
 from mmdgan.core.errors import ConfigError
@@ -29,15 +29,30 @@ class SweepOptions(EngineOptions):
 
 
 @dataclass(frozen=True)
-class ReadOptions:
-    """The flags of `sweep status|table|best`."""
+class StatusOptions:
+    """The flags of `sweep status`."""
 
     results: str = option("Results", "where to look for a sweep's name: RESULTS/sweeps/<name>")
+
+
+@dataclass(frozen=True)
+class BestOptions(StatusOptions):
+    """The flags of `sweep best`."""
+
     metric: str | None = option(None, "score to show, such as fid, kid or FD[classifier]; none: the sweep's")
+
+
+@dataclass(frozen=True)
+class TableOptions(BestOptions):
+    """The flags of `sweep table`."""
+
     rows: tuple[str, ...] = option((), "fields of the table's rows; lr stands for lr_dis,lr_gen")
     columns: tuple[str, ...] = option((), "fields of the table's columns")
     csv: str | None = option(None, "CSV file to write all runs to")
     published: str | None = option(None, "CSV of published scores; none: Results/published")
+
+
+Options = TypeVar("Options", bound=StatusOptions)
 
 
 def sweep(argv: Sequence[str]) -> int:
@@ -97,7 +112,7 @@ def _run(spec: Sweep, options: SweepOptions) -> int:
 
 def status(argv: Sequence[str]) -> int:
     """Count the runs of a sweep: finished, diverged, failed, interrupted, running, waiting."""
-    folder, _ = _opened("status", status, argv)
+    folder, _ = _opened(StatusOptions(), status, argv)
     states = folder.states()
     print(f"Sweep {folder.read()['name']} in {folder.path}: {len(states)} runs, {counts(o for _, o in states)}.")
     for point, outcome in states:
@@ -110,7 +125,7 @@ def status(argv: Sequence[str]) -> int:
 
 def table(argv: Sequence[str]) -> int:
     """Print the scores of a sweep, and the authors' for the same settings where they published some."""
-    folder, options = _opened("table", table, argv)
+    folder, options = _opened(TableOptions(), table, argv)
     from mmdgan.sweeps.table import csv_text, pivot, published_text, table_rows
 
     states, metric = folder.states(), options.metric or folder.read()["metric"]
@@ -128,7 +143,7 @@ def table(argv: Sequence[str]) -> int:
 
 def best(argv: Sequence[str]) -> int:
     """Print the best run of a sweep, with the command that trains it again."""
-    folder, options = _opened("best", best, argv)
+    folder, options = _opened(BestOptions(), best, argv)
     from mmdgan.sweeps.table import best as find_best
 
     point, outcome, name = find_best(folder.states(), options.metric or folder.read()["metric"])
@@ -137,7 +152,7 @@ def best(argv: Sequence[str]) -> int:
     print(f"{name} {outcome.value(name):.4g}: {shown(point.values) or point.run}, after {outcome.step:,} steps")
     print(f"Run:          {run}")
     print(f"Report:       {command('report', run)}")
-    print(f"Train it on:  {command('train', *changed_flags(point.experiment))}")
+    print(f"Train it on:  {command('train', run, '--max_step', 2 * outcome.step)}")
     print(f"Again, apart: {command('train', *changed_flags(alone))}")
     return 0
 
@@ -145,10 +160,10 @@ def best(argv: Sequence[str]) -> int:
 READERS = {"status": status, "table": table, "best": best}
 
 
-def _opened(name: str, function: Callable[..., Any], argv: Sequence[str]) -> tuple[SweepFolder, ReadOptions]:
+def _opened(preset: Options, function: Callable[..., Any], argv: Sequence[str]) -> tuple[SweepFolder, Options]:
     """The sweep that a command line names, and its flags."""
-    usage = flags.usage(f"sweep {name} NAME|FOLDER|FILE.py [--flag=value ...]", function)
-    parsed = flags.parse(ReadOptions(), argv, usage=usage, arguments=("NAME",))
+    usage = flags.usage(f"sweep {function.__name__} NAME|FOLDER|FILE.py [--flag=value ...]", function)
+    parsed = flags.parse(preset, argv, usage=usage, arguments=("NAME",))
     return find_folder(parsed.arguments[0], parsed.options.results), parsed.options
 
 

@@ -55,6 +55,8 @@ def train(
     dry, experiment = "dry_run" in parsed.switches, parsed.options
     if prepare is not None:
         experiment = prepare(experiment, not dry)
+    if not dry and "format" in parsed.switches:
+        raise ConfigError("--format is the form of --dry_run: add --dry_run, or leave it out.")
     if not dry:
         experiment.run(say=functools.partial(print, flush=True))  # at once, also into a pipe
         return 0

@@ -250,7 +250,10 @@ def _scores_text(facts: list[RunFacts], chosen: list[list[Record]]) -> str:
     labels = _labels(facts)
     names, cells, notes = mark_cells(chosen, [run.diverged is not None for run in facts])
     if not names:
-        return "\n".join([*labels, "No scores of this choice in any run; `evaluate RUN` makes them."])
+        there = [record for run in facts for record in run.folder.records()]
+        after = ", ".join(f"{step:,}" for step in sorted({record["step"] for record in there}))
+        known = f" ({', '.join(dict.fromkeys(map(identifier, there)))} after step {after})" if there else ""
+        return "\n".join([*labels, f"No scores of this choice in any run{known}; `evaluate RUN` makes them."])
     steps = [f"{records[0]['step']:,}" if records else "-" for records in chosen]
     heads = [*zip(labels, steps, strict=True), *([("real images", "")] if cells[-1] else [])]
     tables = []

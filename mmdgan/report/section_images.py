@@ -32,7 +32,7 @@ def neighbours(run: ReportedRun) -> Iterator[Block]:
     newest = {r["metric"]: r for r in run.records if r.get("identifier") == "nn" and r.get("closest")}
     if not newest:
         what = f"`{command('evaluate', run.folder.path, '--metrics=nn')}`"
-        yield missing(f"the run has no such score; {what} looks for generated images that are copies.")
+        yield missing(f"generated images that are copies: {what} looks for them.")
     elif not run.pictures:
         yield missing("nearest training images (--nopictures).")
     else:

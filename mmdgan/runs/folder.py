@@ -45,15 +45,17 @@ class RunFolder:
         """An existing run's directory.
 
         Raises:
-            ConfigError: The directory holds no config.json; the runs below it are named.
+            ConfigError: The directory holds no config.json; the runs below it, or of its name in Results, are named.
         """
         folder = cls(Path(path))
         if folder.path.name in ("", ".."):  # such as ".", which has no name of its own
             folder = cls(folder.path.resolve())
         if folder.config_file.is_file():
             return folder
-        below = sorted(str(file.parent) for file in folder.path.glob("*/**/config.json"))[:5]
-        hint = f"did you mean {' or '.join(below)}?" if below else "a run directory is what `train` printed."
+        meant = sorted(str(file.parent) for file in folder.path.glob("*/**/config.json"))
+        if not folder.path.exists():
+            meant = [str(run.path) for run in find_runs("Results") if run.path.name == folder.path.name]
+        hint = f"did you mean {' or '.join(meant[:5])}?" if meant else "a run directory is what `train` printed."
         what = "holds no config.json" if folder.path.is_dir() else "does not exist"
         raise ConfigError(f"{folder.path} is no run directory, it {what}; {hint}")
 
@@ -247,10 +249,13 @@ class RunFolder:
         return best_step(self.checkpoints)
 
     def best_score(self) -> Best | None:
-        """The best score of the rounds, by the metric of `keep_best` or else the Fréchet distance; None if none is."""
-        judge = self.read_config()["experiment"].get("keep_best")
+        """The best score of the rounds, by `keep_best` or the first of `JUDGES` that they have; None if none is."""
+        experiment = self.read_config()["experiment"]
+        judges = [name for name, judge in JUDGES.items() if judge.metric in experiment.get("metrics", ())]
+        judges.insert(0, experiment.get("keep_best"))
         records = [record for record in self.records() if record["by"] == "train"]
-        return best_of(records, judge if judge in JUDGES else "fid", [record["step"] for record in records])
+        judge = next((name for name in judges if name in JUDGES), "fid")
+        return best_of(records, judge, [record["step"] for record in records])
 
     def curves(self) -> Curves:
         """Every scalar that the run has logged, by tag; none for a run without event files."""

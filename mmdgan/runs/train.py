@@ -483,7 +483,7 @@ class TrainingRun:
             f"More scores:  {command('evaluate', folder.path, *metrics)}",
         ]
         if scores and self.experiment.run_dir is None:  # which may lie among anything
-            others = (run.path for run in newest_runs(folder.path.parent) if run != folder and run.best_score())
+            others = (run.path for run in newest_runs(folder.path.parent) if run != folder and run.records())
             if (other := next(others, None)) is not None:
                 lines.append(f"Comparison:   {command('compare', other, folder.path, '--out', 'compare')}")
         self.say("\n".join(lines))

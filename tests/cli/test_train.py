@@ -17,6 +17,11 @@ def dry(capsys, *argv):
     return json.loads(capsys.readouterr().out)["experiment"]
 
 
+def test_a_form_without_a_dry_run_is_refused(capsys):
+    assert status("train", "--data=sample", "--format=json") == program.BAD_USE
+    assert "--format is the form of --dry_run" in capsys.readouterr().err
+
+
 def test_a_file_gives_the_settings_and_flags_change_them(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     settings = {"data": "sample", "architecture": "sample/DCGAN_SMALL", "loss": "rep_b", "metrics": ["fid"], "seed": 5}

@@ -108,6 +108,12 @@ def test_no_scores(tmp_path, tiny_run):
     assert "Nothing is published for the loss rep_b on sample." in text
 
 
+def test_of_scores_that_are_not_there_those_that_are_there_are_named(runs):
+    for choice in ({"by": 3}, {"metrics": ["kid"]}):
+        said = "No scores of this choice in any run (fid, is after step 2, 4); `evaluate RUN` makes them."
+        assert said in compare_runs([run.path for run in runs], **choice).text
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

@@ -15,6 +15,7 @@ from mmdgan.metrics.evaluate import evaluate_images
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder, find_runs
 from mmdgan.runs.scores import JUDGES, best_of
+from tests.helpers.report_records import make_run
 
 OLD_LINE = {
     "time": "2025-01-02T03:04:05+0000",
@@ -262,6 +263,22 @@ def test_what_is_kept_of_a_run_is_not_listed_as_one(tiny_run, tmp_path):
     (tmp_path / "published" / "kept").mkdir(parents=True)
     shutil.copy(tiny_run[1] / "config.json", tmp_path / "published" / "kept")
     assert [run.path for run in find_runs(tmp_path)] == [tmp_path / "sample" / "whole"]
+
+
+def test_the_name_of_a_run_alone_is_answered_with_its_directory(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_run[1], tmp_path / "Results" / "sample" / "mine")
+    with pytest.raises(ConfigError, match="mine is no run directory, it does not exist; did you mean .*sample/mine.$"):
+        RunFolder.open("mine")
+    with pytest.raises(ConfigError, match="yours is no run directory, it does not exist; a run directory is what"):
+        RunFolder.open("yours")
+
+
+def test_the_best_score_is_of_the_first_metric_that_ranks_runs(tiny_run, tmp_path):
+    for metrics, expected in ((["ms_ssim", "swd"], "SWD mean"), (["swd", "fid"], "FD[c]"), ([], "FD[c]")):
+        scores = {step: [score(name, float(step), count=9) for name in ("FD[c]", "SWD mean")] for step in (1, 2)}
+        folder = make_run(tmp_path / f"{len(list(tmp_path.iterdir()))}", tiny_run[1], scores, metrics=metrics)
+        assert folder.best_score()[:3] == (1, expected, 1)
 
 
 def test_the_command_of_tensorboard_can_be_pasted_and_names_the_run():
