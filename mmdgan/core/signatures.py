@@ -33,7 +33,6 @@ def takes_options_of(other: Callable, *but: str) -> Callable[[F], F]:
 
 def _shows(options: dict[str, Parameter]) -> Callable[[F], F]:
     def decorate(function: F) -> F:
-        vars(function).pop("__signature__", None)  # of options that were known before
         own = inspect.signature(function)
         kept = [parameter for parameter in own.parameters.values() if parameter.kind != Parameter.VAR_KEYWORD]
         added = [parameter for name, parameter in options.items() if name not in own.parameters]

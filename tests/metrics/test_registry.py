@@ -49,6 +49,18 @@ def test_every_score_has_its_metric_and_its_direction(name, identifier, better):
     assert registry.lower_is_better(name) == (better < 1)
 
 
+def test_what_a_score_means():
+    for name, meaning in {
+        "FD[classifier]": "Fréchet distance from the real images' features; lower is better.",
+        "KID": "Squared MMD from the real images' features; lower is better.",
+        "CS[c] (10 splits)": "How clear and how varied the classes of the images are; higher is better.",
+        "CS[c] real (10 splits)": "How clear and how varied the classes of the images are, of real images alone.",
+        "near copies[pixels]": "Share of images suspiciously near to a training image.",
+        "LPIPS": "",
+    }.items():
+        assert registry.meaning(name) == meaning
+
+
 def test_judges_and_the_scores_that_they_stand_for():
     assert list(registry.judges()) == "fid is cmmd kid mind precision recall density coverage swd intra_fid".split()
     lower = [name for name, judge in registry.judges().items() if judge.lower]
