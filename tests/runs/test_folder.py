@@ -275,9 +275,16 @@ def test_the_name_of_a_run_alone_is_answered_with_its_directory(tiny_run, tmp_pa
 
 
 def test_the_best_score_is_of_the_first_metric_that_ranks_runs(tiny_run, tmp_path):
-    for metrics, expected in ((["ms_ssim", "swd"], "SWD mean"), (["swd", "fid"], "FD[c]"), ([], "FD[c]")):
-        scores = {step: [score(name, float(step), count=9) for name in ("FD[c]", "SWD mean")] for step in (1, 2)}
-        folder = make_run(tmp_path / f"{len(list(tmp_path.iterdir()))}", tiny_run[1], scores, metrics=metrics)
+    scores = {step: [score(name, float(step), count=9) for name in ("FD[c]", "SWD mean")] for step in (1, 2)}
+    for number, (expected, fields) in enumerate(
+        [
+            ("SWD mean", {"metrics": ["ms_ssim", "swd"]}),
+            ("FD[c]", {"metrics": ["swd", "fid"]}),
+            ("SWD mean", {"metrics": ["swd", "fid"], "keep_best": "swd"}),
+            ("FD[c]", {"metrics": []}),
+        ]
+    ):
+        folder = make_run(tmp_path / str(number), tiny_run[1], scores, **fields)
         assert folder.best_score()[:3] == (1, expected, 1)
 
 
