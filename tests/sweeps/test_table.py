@@ -6,11 +6,13 @@ import csv
 import dataclasses
 import io
 import statistics
+import types
 from pathlib import Path
 
 import pytest
 
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.text import command
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps.folder import Outcome, SweepFolder
 from mmdgan.sweeps.spec import Sweep, expand
@@ -131,6 +133,17 @@ def test_the_command_line_lists_runs_without_starting_any(capsys, tmp_path):
     ):
         assert status("sweep", *words) == 2
         assert expected in capsys.readouterr().err
+
+
+def test_the_best_run_and_the_command_that_goes_on_with_it(states, capsys, monkeypatch):
+    folder = types.SimpleNamespace(states=lambda: states, read=lambda: {"metric": "fid"})
+    monkeypatch.setattr("mmdgan.cli.sweep.find_folder", lambda *_: folder)
+    assert status("sweep", "best", "t") == 0
+    run = states[0][0].experiment.folder().path
+    assert f"Train it on:  {command('train', run, '--max_step', 18)}" in capsys.readouterr().out.splitlines()
+    for verb in ("best", "status"):
+        assert status("sweep", verb, "t", "--csv=x.csv") == 2
+        assert "there is no flag --csv" in capsys.readouterr().err
 
 
 def test_changed_networks_are_refused(tmp_path, tiny_architecture):
