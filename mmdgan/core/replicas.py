@@ -7,10 +7,11 @@ loss, and gets for its own copy of a variable its share of the gradient of their
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
+from mmdgan.core.gradients import free_with_graphs
 from mmdgan.core.types import TensorLike
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ def gather_rows(rows: tf.Tensor) -> tf.Tensor:
     placed = tf.reshape(placed, tf.concat([tf.shape(rows)[:1] * count, tf.shape(rows)[1:]], 0))
     size = None if rows.shape[0] is None else rows.shape[0] * count
     placed = tf.ensure_shape(placed, [size, *rows.shape[1:]])
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, placed)
+    return _all_reduce(tf.distribute.ReduceOp.SUM, placed)
 
 
 def own_rows(rows: tf.Tensor, count: int) -> tf.Tensor:
@@ -85,7 +86,13 @@ def _reduced(operation: tf.distribute.ReduceOp, values: T) -> T:
     flat = tf.nest.flatten(values)
     for dtype in dict.fromkeys(value.dtype for value in flat):
         places = [i for i, value in enumerate(flat) if value.dtype == dtype]
-        reduced = tf.distribute.get_replica_context().all_reduce(operation, [flat[i] for i in places])
+        reduced = _all_reduce(operation, [flat[i] for i in places])
         for i, value in zip(places, reduced, strict=True):
             flat[i] = value
     return tf.nest.pack_sequence_as(values, flat)
+
+
+def _all_reduce(operation: tf.distribute.ReduceOp, values: Any) -> Any:
+    reduced = tf.distribute.get_replica_context().all_reduce(operation, values)
+    free_with_graphs()
+    return reduced

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mmdgan.core.gradients import custom_gradient
 from mmdgan.core.signatures import AllArguments, with_all_arguments
 from mmdgan.core.types import StaticShape
 
@@ -71,7 +72,7 @@ def add_bias(x: tf.Tensor, bias: tf.Tensor, data_format: str) -> tf.Tensor:
     if x.dtype == bias.dtype:
         return tf.nn.bias_add(x, bias, data_format=layout)
 
-    @tf.custom_gradient
+    @custom_gradient
     def add(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             others = [a for a in range(x.shape.rank) if a != axis]

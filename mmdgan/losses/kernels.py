@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.gradients import custom_gradient
 from mmdgan.core.lazy import tf
 from mmdgan.core.signatures import takes
 from mmdgan.core.types import TensorLike
@@ -184,7 +185,7 @@ class Blocked(NamedTuple):
     def _total(self, *sources: tf.Tensor) -> tf.Tensor:
         """The sum of all entries, of the rows a and b and the tensors; its gradient computes the blocks again."""
 
-        @tf.custom_gradient
+        @custom_gradient
         def total(a: tf.Tensor, *others: tf.Tensor) -> Any:
             def of_block(rows: tf.Tensor, others: Sequence[tf.Tensor]) -> tf.Tensor:
                 return tf.reduce_sum(self._block(rows, others[0], others[1:]))

@@ -33,6 +33,7 @@ from mmdgan import losses, tf1
 from mmdgan.core import random, replicas
 from mmdgan.core.devices import REPLICA_LOSSES
 from mmdgan.core.errors import ConfigError, DataError
+from mmdgan.core.gradients import free_with_graphs
 from mmdgan.core.options import check_count
 from mmdgan.core.types import TensorLike
 from mmdgan.layers import scope
@@ -648,6 +649,7 @@ class GanStep(tf.Module):
                     values = clipped(replicas.mean_over_replicas(list(values)), limit)
                 values = values if count == 1 else [gradient / count for gradient in values]
                 optimizer.apply(values, network.trainable_variables)
+        free_with_graphs()
 
     # How that is compiled.
 

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from mmdgan.core.errors import MetricError
 from mmdgan.core.files import atomic
+from mmdgan.core.gradients import free_with_graphs
 from mmdgan.core.progress import Say, Ticker, log
 from mmdgan.metrics.features.extractor import METHODS, Extractor, check_method, digest_arrays, resize_images
 
@@ -228,6 +229,7 @@ def _training_step(model: keras.Model, steps: int) -> Callable:
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        free_with_graphs()
         return loss
 
     return step

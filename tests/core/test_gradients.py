@@ -1,0 +1,75 @@
+"""Custom gradients: right from within and from outside of a graph, and freed with it."""
+
+import gc
+import weakref
+
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework import ops
+
+from mmdgan.core.gradients import custom_gradient
+from mmdgan.training.distribution import make_strategy
+from tests.helpers.replicas import images, small_gan
+
+
+def registered() -> set[str]:
+    return {name for name in ops.gradient_registry.list() if name.startswith("CustomGradient-")}
+
+
+@custom_gradient
+def tripled(x):
+    """x, whose gradient is taken for 3 and whose second derivative is that of x^3."""
+    return tf.identity(x), lambda upstream: upstream * 3 * x**2
+
+
+def derivative(x):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tripled(x)
+    return tape.gradient(y, x)
+
+
+@pytest.mark.parametrize("compiled", (False, True))
+def test_derivatives_are_the_given_ones(compiled):
+    """By a tape around the graph too, which asks TensorFlow's registry after tracing."""
+    inner, outer = (tf.function(f, autograph=False) if compiled else f for f in (tripled, derivative))
+    x = tf.constant(2.0)
+    assert outer(x) == 12
+    gc.collect()
+    with tf.GradientTape() as second:
+        second.watch(x)
+        with tf.GradientTape() as first:
+            first.watch(x)
+            y = inner(x)
+        slope = first.gradient(y, x)
+    assert (y, slope, second.gradient(slope, x)) == (2, 12, 12)
+
+
+def test_a_loop_within_a_graph():
+    @tf.function(autograph=False)
+    def looped(x):
+        return tf.while_loop(lambda i, _: i < 3, lambda i, x: (i + 1, tripled(x)), (0, x), maximum_iterations=3)[1]
+
+    x = tf.constant(2.0)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = looped(x)
+    gc.collect()
+    assert (y, tape.gradient(y, x)) == (2, 12**3)
+
+
+@pytest.mark.parametrize(
+    ("precision", "devices"), (("float32", 1), ("bf16", 1), pytest.param("float32", 2, marks=pytest.mark.slow))
+)
+def test_a_step_is_freed_with_all_that_it_has_traced(precision, devices):
+    strategy = make_strategy("mirrored", devices=2) if devices == 2 else None
+    others, found, names = registered(), [], []
+    for _ in range(2):  # TensorFlow itself keeps the graph that was traced last
+        gan = small_gan("rep", strategy, precision=precision)
+        gan.step(images(8))
+        found.append([weakref.ref(f.graph) for f in gan._train._list_all_concrete_functions()])
+        del gan
+        gc.collect()
+        names.append(registered() - others)
+    assert found[0] and [graph() for graph in found[0]] == [None] * len(found[0])
+    assert names[0] and not names[0] & names[1] and len(names[0]) == len(names[1])
