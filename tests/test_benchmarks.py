@@ -1,5 +1,6 @@
 """The benchmarks run and print their tables."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from mmdgan import design
 from tests.conftest import PROJECT
 
 
@@ -112,6 +114,20 @@ def test_the_model_of_many_devices_adds_up():
         assert row["wait"] == pytest.approx(0.02 * deviations * busy, rel=0.03, abs=0.006)
     # Batch norm: 8 passes over 16x16x128 + 8x8x256 + 32x32x64 numbers of 64 images at 1 TB/s.
     assert eight["networks"] - one["networks"] == pytest.approx(8 * 114_688 * 64 * 4 / 1e9, abs=0.011)
+
+
+def test_what_several_devices_send(monkeypatch):
+    """Sixteen devices of two nodes, by hand; batch norm with classes is summed over them as that without."""
+    monkeypatch.syspath_prepend(PROJECT / "benchmarks")
+    model = importlib.import_module("scaling_model")
+    machine = model.Machine(within=1e9, between=1e8, launch=1e-3, hop=1e-4, tensor=1e-5, memory=1e10)
+    ring = 2 * 7 / 8 * 8e6 / 1e9 + 2 * 1 / 2 * 8e6 / 1e8 + 1e-3 + 2 * 4 * 1e-4
+    packing = 3 * 1e-5 + 4 * 8e6 / 1e10
+    assert model.message_seconds(model.Message("scores", 8_000_000), 16, machine) == pytest.approx(ring)
+    assert model.message_seconds(model.Message("gradients", 8_000_000, 3), 16, machine) == pytest.approx(ring + packing)
+    players = design.parse_architecture(design.load_architecture("sample/PROJECTION_SMALL"), 10)
+    what = [message.what for message in model.step_messages(*players, 64, 2, shared_backward=False)]
+    assert what.count("batch norm") == 2 * 3
 
 
 @pytest.mark.slow

@@ -24,13 +24,15 @@ from mmdgan.metrics.comparison import FolderSet
 
 CASES = int(os.environ.get("MMDGAN_FUZZ", "100"))
 BUNCH = 20
-MODES = "1 L LA L-key P P-opacity RGB RGBA RGB-key I;16 CMYK YCbCr F jpeg jpeg-grey jpeg-cmyk".split()
+MODES = "1 L LA L-key P P-opacity gif film RGB RGBA RGB-key I;16 CMYK YCbCr jpeg jpeg-grey jpeg-cmyk F".split()
+ODDS = [0.99 / (len(MODES) - 1)] * (len(MODES) - 1) + [0.01]  # a picture of the last kind is refused
 ENDINGS = {
     "PNG": ".png .PNG .dat .jpg _".split(),
     "TIFF": ".tif .TIFF .png _".split(),
     "JPEG": ".jpg .jpeg .jfif .jpe .JPG .png _".split(),
     "BMP": [".bmp", ".dib"],
     "WEBP": [".webp", ".png"],
+    "GIF": ".gif .GIF .png _".split(),
 }
 NAMES = ["a", "b c", "ünï", "[x]", "c*", "50%", "猫", "d?", "e'f", "-g", "{h}", "i.j"]
 TRAIN, TEST = ("train", "Training", "train_set", "images_train"), ("test", "Testing", "TEST", "test_images")
@@ -69,13 +71,19 @@ def picture(rng, mode, height, width):
     elif mode == "L-key":
         image, opacity = Image.fromarray(grey), np.where(grey == grey[0, 0], 0, 255)
         options["transparency"] = int(grey[0, 0])
-    elif mode in ("P", "P-opacity"):
+    elif mode in ("P", "P-opacity", "gif", "film"):
         palette, opacities = rng.integers(0, 256, (256, 3), np.uint8), rng.integers(0, 256, 256, np.uint8)
         image = Image.frombytes("P", (width, height), grey.tobytes())
         image.putpalette(palette.tobytes())
         colours, is_grey = palette[grey], False
         if mode == "P-opacity":
             options["transparency"], opacity = opacities.tobytes(), opacities[grey]
+        if mode in ("gif", "film"):
+            form = "GIF"
+            if rng.random() < 0.5:
+                options["transparency"], opacity = int(grey[0, 0]), np.where(grey == grey[0, 0], 0, 255)
+        if mode == "film":  # of which the first picture is taken
+            options |= {"save_all": True, "append_images": [image.rotate(180)], "loop": 0}
     elif mode in ("RGB", "RGB-key"):
         image, colours, is_grey = Image.fromarray(rgb), rgb, False
         if mode == "RGB-key":
@@ -206,7 +214,7 @@ def one_case(seed, place):
     files, made = {}, {}
     for number in range(count):
         height, width = side if alike else rng.integers(5, 24, 2)
-        mode = str(rng.choice(MODES, p=[0.066] * 12 + [0.01] + [0.066] * 2 + [1 - 14 * 0.066 - 0.01]))
+        mode = str(rng.choice(MODES, p=ODDS))
         content, form, *facts = picture(rng, mode, int(height), int(width))
         name = f"{folders[number]}{rng.choice(NAMES)}{number}{rng.choice(ENDINGS[form])}".rstrip("_")
         files[name], made[name] = content, (*facts, labels[number], mode)

@@ -136,6 +136,14 @@ def test_modules_next_to_a_file_are_loaded_for_it_alone(tmp_path, monkeypatch):
     assert {name: sys.modules[name] for name in own} == own and "parts.codes" not in sys.modules
 
 
+def test_a_folder_without_a_module_gives_way_to_an_installed_package(tmp_path, monkeypatch):
+    """Such as a folder of data, ./numpy: the package stays as the process has loaded it."""
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "my.py").write_text(f"import numpy\nNET = {OWN!r}\nNET['code'] = [(numpy.marked, 'linear')]\n")
+    monkeypatch.setattr("numpy.marked", 7, raising=False)
+    assert load_architecture(f"{tmp_path}/my.py:NET")["code"] == [(7, "linear")]
+
+
 def test_the_networks_of_a_run_are_an_architecture(tmp_path):
     file = tmp_path / "config.json"
     file.write_text(json.dumps({"experiment": {}, "architecture": OWN}), encoding="utf-8")

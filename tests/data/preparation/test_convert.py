@@ -308,10 +308,22 @@ def test_folders_that_cannot_be_written(out, tmp_path):
         run(out)
 
 
-def test_a_full_disk(out, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
+def full(*_):
+    raise OSError(28, "No space left on device")
 
+
+def test_a_disk_that_is_full_at_the_end(out, monkeypatch):
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(DataError, match="tiny cannot be written .*No space left.*again"),
+    ):
+        patch.setattr(sidecar_module, "write_text", full)
+        run(out)
+    _, lines = run(out)
+    assert "50 images are kept" in lines[1]
+
+
+def test_a_full_disk(out, monkeypatch):
     monkeypatch.setattr(convert_module, "write_text", full)
     with pytest.raises(DataError, match="No space left on device"):
         run(out)

@@ -14,7 +14,7 @@ from mmdgan.core.errors import ConfigError
 from mmdgan.report.facts import RunFacts, run_folders
 from mmdgan.runs.folder import RunFolder
 from mmdgan.training.event_files import read_scalars
-from paper.evidence import EvidenceOptions, distance_name, draw_grids, make, scores_of, table, with_table
+from paper.evidence import EvidenceOptions, distance_name, draw, draw_grids, make, scores_of, table, with_table
 
 
 @pytest.fixture
@@ -74,6 +74,14 @@ def test_grids_show_the_first_codes_at_five_steps(scored):
         assert shown.shape[:2] == (160, 160) and tuple(shown[0, 0][:3]) == colours[step]
 
 
+def test_each_score_has_a_panel_and_the_distance_a_logarithmic_one(scored):
+    of_other = [{"metric": name, "value": 0.5, "count": 30} for name in ("classes[classifier]", "CS[a] (10 splits)")]
+    scored[0].append(4, "evaluate", of_other)
+    axes = draw(scores_of(RunFacts.of(scored[0]))).axes
+    assert [ax.get_title() for ax in axes] == ["FD[classifier]", "recall[classifier]"]
+    assert [ax.get_yscale() for ax in axes] == ["log", "linear"]
+
+
 def test_runs_without_scores_or_with_two_kinds_are_refused(scored, tiny_run, tmp_path):
     with pytest.raises(ConfigError, match="there are no runs"):
         make(EvidenceOptions(out=str(tmp_path)))
@@ -93,5 +101,6 @@ def test_the_page_shows_the_scores_that_are_kept():
     ]
     page = (project / "docs/evidence.md").read_text(encoding="utf-8")
     assert page == with_table(page, table(rows))
-    with pytest.raises(ConfigError, match="page has no lines"):
-        with_table("a page", "| a table |")
+    for text in ("a page", page.replace("<!-- end of scores -->", "")):
+        with pytest.raises(ConfigError, match="page has no lines"):
+            with_table(text, "| a table |")

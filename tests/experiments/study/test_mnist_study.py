@@ -117,7 +117,8 @@ def test_what_cannot_be_done_is_said(study, changed, message):
 
 def test_another_study_in_the_folder_is_refused(study):
     budgets(study)
-    budgets(dataclasses.replace(study, jobs=1, seeds=(0, 1, 2)))
+    of_a_call = {"jobs": 1, "seeds": (0, 1, 2), "points": (), "points_rows": ("drift",), "points_seconds": 20.0}
+    budgets(dataclasses.replace(study, **of_a_call))
     with pytest.raises(ConfigError, match=r"budget_minutes \(10.0 there, 20.0 now\)"):
         budgets(dataclasses.replace(study, budget_minutes=20.0))
     file = Path(study.out) / "study.json"
@@ -198,6 +199,11 @@ def test_the_page(study):
     assert re.search("<td[^>]*>20.0</td>", html)  # 8 s of 400 steps
     assert (page.parent / "table.csv").read_text().count("\n") == 4
     assert "| fixed kernel on pixels |" in (page.parent / "table.md").read_text()
+    colour = dataclasses.replace(study, out=study.out + "3", data="sample", rows=("drift", "bounded"))
+    finish(colour, colour.runs()[0], 5.0)
+    html = write_report(colour, colour.runs(), witness=False).read_text()
+    assert "sample/RANDOM_FEATURES, fixed" in html and "random convolutions" not in html
+    assert "python experiments/mmd_study.py --data sample --rows drift" in html and "Adam at 0.001" in html
     empty = dataclasses.replace(study, out=study.out + "2", steps=7, budget_minutes=None, report_only=True)
     assert "nothing to compare yet" in write_report(empty, run_study(empty), witness=False).read_text()
 

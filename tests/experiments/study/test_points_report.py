@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 
 import pytest
 from PIL import Image
@@ -53,6 +54,12 @@ def test_some_rows_for_so_many_seconds(study, trained):
     assert len(rows) == 6 and {row.seconds for row in rows} == {20.0}
     [section] = report_points.points_sections(chosen)
     assert section.blocks[1].text.startswith("Steps for 20 s of 128 points")
+
+
+def test_results_from_before_there_was_a_time_limit_are_taken(study, trained, tmp_path):
+    report_points.points_sections(study)
+    kept = [json.loads(file.read_text()) for file in (tmp_path / "points").rglob("*.json")]
+    assert kept and all("steps" in row["settings"] and "seconds" not in row["settings"] for row in kept)
 
 
 def test_other_settings_are_trained_anew(study, trained):

@@ -239,6 +239,7 @@ def test_numbers_of_a_run(trained):
     assert points.describe_kernel(losses.get("rep", variance=4.0)) == "Gaussian, sigma 2"
     assert points.describe_kernel(losses.get("rand_g")) == "Gaussian, random sigma"
     assert points.describe_kernel(losses.get("hinge")) == ""
+    assert points.describe_kernel(losses.get("drift")) == "Laplacian, 0.02, 0.05, 0.2 mean distances"
     text = points.table([result.row()])
     assert "modes covered" in text and "diverged" not in text
 
