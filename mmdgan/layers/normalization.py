@@ -60,7 +60,7 @@ class BatchNorm(ChannelwiseLayer):
             mean, variance = (tf.convert_to_tensor(v) for v in (self.moving_mean, self.moving_variance))
             return self._normalise(inputs, mean, variance)
         if (part := scope.batch_part()) is not None:
-            return self._normalise(inputs, *part.moments(self, inputs))
+            return self._normalise(*part.normalised(self, inputs))
         if self._can_fuse(inputs):
             gamma, beta = self._affine()
             outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(

@@ -56,26 +56,28 @@ class Part:
     """One part of a batch, as its batch norms see it: each normalises by the moments that it is given.
 
     Args:
-        given: (mean, biased variance) of the whole batch, by the id of the layer.
+        moments: (mean, biased variance) of the whole batch, by the id of the layer.
+        kept: Inputs that layers take in place of theirs, by the id of the layer.
 
     Attributes:
         inputs: The batch norms in the order of their calls, each with its input.
     """
 
-    def __init__(self, given: Mapping[int, tuple[Any, Any]]) -> None:
-        self._given = given
+    def __init__(self, moments: Mapping[int, tuple[Any, Any]], kept: Mapping[int, Any]) -> None:
+        self._moments, self._kept = moments, kept
         self.inputs: list[tuple[Any, Any]] = []
 
-    def moments(self, layer: Any, inputs: Any) -> tuple[Any, Any]:
-        """The moments of the whole batch; where they are not known yet, those of this part."""
+    def normalised(self, layer: Any, inputs: Any) -> tuple[Any, Any, Any]:
+        """The input to normalise, with the moments of the whole batch; where they are not known yet, of this part."""
         self.inputs.append((layer, inputs))
-        return self._given.get(id(layer)) or layer.moments(inputs)
+        moments = self._moments.get(id(layer)) or layer.moments(inputs)
+        return self._kept.get(id(layer), inputs), *moments
 
 
 @contextlib.contextmanager
-def part_of_batch(given: Mapping[int, tuple[Any, Any]]) -> Iterator[Part]:
+def part_of_batch(moments: Mapping[int, tuple[Any, Any]], kept: Mapping[int, Any]) -> Iterator[Part]:
     """Within the block, batch norms in training mode see one part of a batch, and change no moving average."""
-    part = Part(given)
+    part = Part(moments, kept)
     with _set("part", part):
         yield part
 

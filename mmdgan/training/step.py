@@ -125,8 +125,9 @@ class GanStep(tf.Module):
             spectral vectors. A critic without weights is always frozen, and so is one with ``trainable=False``; layers
             and generators with ``trainable=False`` keep all of that, too. Freeze them before the first step.
         aids: The training aids; none by default.
-        micro_batch: Number of images in memory at a time, on each replica; it divides a replica's batch. The step
-            remains that of the whole batch: its losses, gradients and batch statistics. None: the whole batch at once.
+        micro_batch: Number of images in memory at a time, on each replica, besides some inputs of batch norms
+            (`mmdgan.training.chunks.KEPT_BYTES`); it divides a replica's batch. The step remains that of the whole
+            batch: its losses, gradients and batch statistics. None: the whole batch at once.
 
     Attributes:
         iterations: Number of steps taken (tf.Variable, int64): the original's global step.
@@ -816,7 +817,7 @@ class _InChunks:
             of_gen = self._chunked(codes, self._make, self.kernels[gen], _batch_norms(gen))
             [self.generated] = of_gen.outputs()
             of_dis = self._chunked(self._critic_inputs, self._score, self.kernels[dis], self.coupling)
-            own_scores = [each.whole() for each in of_dis.outputs(2)]
+            own_scores = [each.whole() for each in of_dis.outputs()]
             of_gen.observe()
             of_dis.observe()
             computed, for_scores, of_means = self._losses(own_scores)
@@ -900,8 +901,7 @@ class _InChunks:
     # The functions of a chunk, and their inputs.
 
     def _chunked(self, inputs: Callable, function: Callable, tensors: Any, batch_norms: int = 0) -> Chunked:
-        dtype, jit = self.dis.variable_dtype, self.step._jit_of_parts
-        return Chunked(self.count, inputs, function, tensors, batch_norms, dtype, jit)
+        return Chunked(self.count, inputs, function, tensors, batch_norms, self.step._jit_of_parts)
 
     def _rows(self, number: tf.Tensor, *batch: Any) -> Any:
         take = lambda each: None if each is None else replicas.rows_of(each, self.size, number)  # noqa: E731

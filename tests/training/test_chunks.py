@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorflow.python.eager import context
 
 from mmdgan.core.errors import ConfigError
+from mmdgan.layers.normalization import BatchNorm
+from mmdgan.training import chunks
 from mmdgan.training.aids.settings import KINDS, Aids
 from mmdgan.training.distribution import make_strategy
 from tests.helpers import networks
@@ -58,6 +62,55 @@ def both(loss, **options):
     count = BATCH * getattr(options.get("aids"), "critic_steps", 1)
     gans = small_gan(loss, **options), small_gan(loss, micro_batch=CHUNK, **options)
     return [moves(gan, images(count), **more) for gan in gans]
+
+
+def matmuls(monkeypatch, room):
+    """How many products the graphs of chunks hold once TensorFlow has pruned them, and gradients for their factors.
+
+    Three batch norms stand between four factors: x = bn(x w), and in the end x w.
+    """
+    monkeypatch.setattr(chunks, "KEPT_BYTES", room)
+    norms, factors = [BatchNorm() for _ in range(3)], [tf.Variable(tf.eye(4)) for _ in range(4)]
+    for norm in norms:
+        norm.build((None, 4))
+
+    def function(inputs, _):
+        x = inputs[0]
+        for norm, factor in zip(norms, factors[:3], strict=True):
+            x = norm(tf.matmul(x, factor), training=True)
+        return [tf.matmul(x, factors[3])]
+
+    @tf.function(autograph=False)
+    def run(x, cotangents):
+        chunked = chunks.Chunked(2, lambda number: [x[number]], function, batch_norms=3)
+        [outputs] = chunked.outputs()
+        [found] = chunked.gradients(chunks.Objective(lambda number: [cotangents[number]], factors))
+        return outputs.whole(), found.variables
+
+    context.enable_run_metadata()
+    run(*tf.random.normal((2, 2, 3, 4)))
+    graphs = context.export_run_metadata().partition_graphs
+    context.disable_run_metadata()
+    return sum(node.op.endswith("MatMul") for graph in graphs for node in graph.node)
+
+
+def test_nothing_runs_before_an_input_that_is_kept(monkeypatch):
+    """Moments, outputs, gradients for moments from the last on, and for the factors."""
+    assert matmuls(monkeypatch, 0) == (1 + 2 + 3) + 4 + (4 + 5 + 6) + (4 + 4 + 3)
+    one = 2 * 2 * 3 * 4 * 4  # two chunks of (3, 4), and their gradients
+    assert matmuls(monkeypatch, one - 1) == matmuls(monkeypatch, 0)
+    assert matmuls(monkeypatch, one) == (1 + 1 + 2) + 3 + (3 + 4) + (3 + 3 + 3) + 1
+    assert matmuls(monkeypatch, 3 * one) == (1 + 1 + 1) + 1 + 0 + (1 + 1 + 1) + 2 + 2 + 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("room", [0, 4096])
+@pytest.mark.parametrize("case", ["rep", "batch norm in the critic, two losses", "shortcuts", "labels"])
+def test_with_few_inputs_kept_or_none_it_is_the_same(monkeypatch, case, room):
+    """4,096 bytes hold the first input of each of these generators, and not the second."""
+    monkeypatch.setattr(chunks, "KEPT_BYTES", room)
+    whole, chunked = both(**{"loss": case, **CASES.get(case, {})}, precision="float64")
+    assert_same(chunked, whole, 1e-11)
 
 
 def test_in_single_precision_a_step_in_chunks_is_the_step():
