@@ -32,10 +32,12 @@ def custom_gradient(function: Callable[..., tuple[Any, Callable]]) -> Callable:
 
 
 def free_with_graphs() -> None:
-    """Lets each graph own the gradient functions registered for it, to which the registry then refers weakly.
+    """Lets graphs own the gradient functions registered for them, to which the registry then refers weakly.
 
-    A call is for all that have been registered before it, by whomever. In a TensorFlow whose registry is of another
-    form it does nothing.
+    The owners are the graph of the operation and those around it: an inner one may be gone when an outer one is
+    differentiated (a loop's), or be used again when an outer one is gone (a function's that is called in it). A call
+    is for all that have been registered before it, by whomever. In a TensorFlow whose registry is of another form it
+    does nothing.
     """
     import tensorflow as tf
     from tensorflow.python.framework import ops
@@ -47,9 +49,10 @@ def free_with_graphs() -> None:
         function = entry["type"]
         if not name.startswith("CustomGradient-") or isinstance(function, _OfGraph):
             continue
-        graph = _outermost_graph(function)
-        if graph is not None:
+        graphs = _graphs(function)
+        for graph in graphs:
             graph._custom_gradients = [*getattr(graph, "_custom_gradients", ()), function]
+        if graphs:
             entry["type"] = _OfGraph(function, lambda _, name=name: registered.pop(name, None))
 
 
@@ -65,15 +68,15 @@ class _OfGraph:
         return function(op, *upstream)
 
 
-def _outermost_graph(function: Callable) -> Any:
-    """The graph around all others in which a gradient function's results are; None if it is not as TensorFlow's are."""
+def _graphs(function: Callable) -> list[Any]:
+    """The graph of a gradient function's results, and those around it; none if it is not as TensorFlow's are."""
     import tensorflow as tf
 
     results = _closure(_closure(function).get("tape_grad_fn")).get("result")
-    graph = next((tensor.graph for tensor in tf.nest.flatten(results) if tf.is_symbolic_tensor(tensor)), None)
-    while (outer := getattr(graph, "outer_graph", None)) is not None and outer.building_function:
-        graph = outer
-    return graph
+    graphs = [tensor.graph for tensor in tf.nest.flatten(results) if tf.is_symbolic_tensor(tensor)][:1]
+    while graphs and (outer := getattr(graphs[-1], "outer_graph", None)) is not None and outer.building_function:
+        graphs.append(outer)
+    return graphs
 
 
 def _closure(function: Any) -> dict[str, Any]:

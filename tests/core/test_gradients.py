@@ -58,6 +58,35 @@ def test_a_loop_within_a_graph():
     assert (y, tape.gradient(y, x)) == (2, 12**3)
 
 
+@pytest.mark.parametrize("in_a_loop", (False, True))
+def test_a_graph_that_is_used_again_outside_of_the_one_it_was_traced_in(in_a_loop):
+    """The first derivative is asked for when the graph around the trace is gone."""
+
+    @tf.function(autograph=False)
+    def shared(x):
+        if in_a_loop:
+            return tf.while_loop(lambda i, _: i < 2, lambda i, x: (i + 1, tripled(x)), (0, x), maximum_iterations=2)[1]
+        return tripled(tripled(x))
+
+    first = tf.function(lambda x: shared(x) + 1.0, autograph=False)
+    x = tf.constant(2.0)
+    assert first(x) == 3
+    traced = weakref.ref(first._list_all_concrete_functions()[0].graph)
+    del first
+    tf.function(lambda x: x + 1.0, autograph=False)(x)  # TensorFlow itself keeps the graph that was traced last
+    gc.collect()
+    assert traced() is None
+
+    @tf.function(autograph=False)
+    def second(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = shared(x)
+        return tape.gradient(y, x)
+
+    assert second(x) == 12**2
+
+
 @pytest.mark.parametrize(
     ("precision", "devices"), (("float32", 1), ("bf16", 1), pytest.param("float32", 2, marks=pytest.mark.slow))
 )
