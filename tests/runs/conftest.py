@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from mmdgan.runs import train
-from tests.helpers.shared_runs import SharedGans
+from tests.helpers.shared import SharedGans
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def gans() -> SharedGans:
-    return SharedGans()
+    return SharedGans(train.make_gan)
 
 
 @pytest.fixture(autouse=True)

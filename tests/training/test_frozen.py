@@ -19,11 +19,6 @@ ARCHITECTURE = {
 }
 
 
-@pytest.fixture
-def real():
-    return np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
-
-
 def networks(precision="float32"):
     keras.utils.set_random_seed(1)
     return [build(ARCHITECTURE, precision=precision) for build in (mmdgan.build_generator, mmdgan.build_discriminator)]

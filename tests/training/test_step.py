@@ -11,6 +11,7 @@ from mmdgan.core.errors import ConfigError, DataError
 from mmdgan.layers import scope, spectral
 from mmdgan.training import GanStep
 from tests.helpers.networks import SMALL
+from tests.helpers.replicas import values
 from tests.helpers.shared import Shared
 
 
@@ -23,18 +24,9 @@ def make_gan(loss="rep_b", seed=0, **options):
 shared_gan = Shared(make_gan)
 
 
-@pytest.fixture
-def real():
-    return np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
-
-
-def snapshot(gan):
-    return {name: variable.numpy().copy() for name, variable in gan.state().items()}
-
-
 def test_each_spectral_vector_takes_exactly_one_power_iteration_per_step(real):
     gan = shared_gan()
-    before = snapshot(gan)
+    before = values(gan)
     layers = gan.discriminator.spectral_layers()
     expected = {name: layer.normalise()[2].numpy() for name, layer in layers.items()}
     gan.step(real)
@@ -119,12 +111,12 @@ def test_resumed_step_continues_the_random_numbers(real):
     whole, resumed = shared_gan(), make_gan()
     for _ in range(2):
         whole.step(real)
-    half = snapshot(whole)
+    half = values(whole)
     whole.step(real)
     for name, variable in resumed.state().items():
         variable.assign(half[name])
     resumed.step(real)
-    for name, value in snapshot(whole).items():
+    for name, value in values(whole).items():
         np.testing.assert_allclose(resumed.state()[name], value, atol=1e-6, err_msg=name)
 
 
@@ -132,9 +124,9 @@ def test_imbalanced_update_follows_the_periods(real):
     gan = make_gan(imbalanced_update=(1, 3))
     changed = []
     for _ in range(5):
-        before = snapshot(gan)
+        before = values(gan)
         gan.step(real)
-        after = snapshot(gan)
+        after = values(gan)
         changed.append(
             tuple(
                 (before[f"{net}/l1/kernel/kernel"] != after[f"{net}/l1/kernel/kernel"]).any() for net in ("dis", "gen")
@@ -153,9 +145,9 @@ def test_dynamic_update_takes_the_loss_of_the_step_before(real):
     rests = []
     for remembered in (1e6, 0.0):
         gan.state()["schedule/loss_gen"].assign(remembered)
-        before = snapshot(gan)
+        before = values(gan)
         loss = gan.step(real)["loss_gen"]
-        after = snapshot(gan)
+        after = values(gan)
         rests.append((before["dis/l1/kernel/kernel"] == after["dis/l1/kernel/kernel"]).all())
         assert (before["gen/l1/kernel/kernel"] != after["gen/l1/kernel/kernel"]).any()
         assert (before["dis/l1/kernel/SN/in_rand"] != after["dis/l1/kernel/SN/in_rand"]).any()
@@ -177,9 +169,9 @@ def test_whole_numbers_other_than_uint8_are_no_images(real):
 def test_inspect_changes_nothing_and_names_what_the_original_logs(real):
     gan = shared_gan("fixed_g")
     gan.step(real)
-    before = snapshot(gan)
+    before = values(gan)
     report = gan.inspect(real)
-    for name, value in snapshot(gan).items():
+    for name, value in values(gan).items():
         np.testing.assert_array_equal(value, before[name], err_msg=name)
     assert {"GANLoss/gen", "GANLoss/dis", "kernel_norm/dis/l3/kernel", "learning_rate/gen"} <= set(report["scalars"])
     assert any(tag.endswith("kxx/d0") or tag.endswith("kxx") for tag in report["scalars"])

@@ -23,11 +23,6 @@ def make_gan(loss="hinge", architecture=CONDITIONAL, classes=(3, 3), **options):
 shared_gan = Shared(make_gan)
 
 
-@pytest.fixture
-def real():
-    return np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
-
-
 LABELS = np.array([[0], [1], [0], [1], [0], [1]], np.int32)
 CODES = np.random.default_rng(1).standard_normal((6, 5)).astype(np.float32)
 

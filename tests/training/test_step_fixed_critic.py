@@ -10,7 +10,7 @@ from mmdgan import losses
 from mmdgan.core.errors import ConfigError
 from mmdgan.training import GanStep
 from tests.helpers.networks import SMALL
-from tests.training.test_step import snapshot
+from tests.helpers.replicas import values
 
 NORMALISED = {
     **SMALL,
@@ -37,19 +37,14 @@ def unsettle(critic):
             variable.assign(rng.uniform(0.2, 0.7, variable.shape))
 
 
-@pytest.fixture
-def real():
-    return np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
-
-
 @pytest.mark.parametrize("loss", ["mmd_g", "rep", "rep_b"])
 def test_nothing_of_a_fixed_critic_changes(loss, real):
     gan = make_gan(NORMALISED, loss, fixed_critic=True)
     unsettle(gan.discriminator)
-    before = snapshot(gan)
+    before = values(gan)
     for _ in range(3):
         gan.step(real)
-    after = snapshot(gan)
+    after = values(gan)
     changed = {name for name in before if not np.array_equal(before[name], after[name])}
     assert not [name for name in changed if name.startswith("dis/")]
     assert {v.path for v in gan.generator.trainable_variables} <= {n.replace("/BN/BN/", "/BN/") for n in changed}
@@ -98,7 +93,7 @@ def test_other_ways_to_run_a_step(options, real):
             other.step(real)
     if several:
         other.steps(np.stack([real, real]))
-    a, b = snapshot(one), snapshot(other)
+    a, b = values(one), values(other)
     for name, value in a.items():
         np.testing.assert_allclose(b[name], value, rtol=1e-4, atol=1e-5)
 

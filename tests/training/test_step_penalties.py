@@ -48,11 +48,6 @@ def make_gan(loss, architecture=PLAIN, num_class=0, **options):
 shared_gan = Shared(make_gan)
 
 
-@pytest.fixture
-def real():
-    return np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
-
-
 def squared_distances(a, b):
     return tf.reduce_sum(tf.square(a[:, None] - b[None]), -1)
 

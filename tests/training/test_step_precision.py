@@ -9,6 +9,7 @@ from mmdgan import design
 from mmdgan.data.sample import make_sample
 from mmdgan.training import Checkpoints, GanStep, optimizers
 from tests.helpers.networks import SMALL
+from tests.helpers.replicas import values
 from tests.helpers.shared import Shared
 
 
@@ -19,15 +20,6 @@ def make_gan(kind="fp16", loss="rep_b"):
 
 
 shared_gan = Shared(make_gan)
-
-
-@pytest.fixture
-def real():
-    return np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
-
-
-def snapshot(gan):
-    return {name: variable.numpy().copy() for name, variable in gan.state().items()}
 
 
 def test_gradients_do_not_depend_on_the_scale_unless_they_vanish(real):
@@ -60,9 +52,9 @@ def test_overflow_halves_the_scale_and_changes_nothing_else(real):
     gan = shared_gan()
     gan.step(real)
     gan.loss_scale.scale.assign(2.0**60)
-    before = snapshot(gan)
+    before = values(gan)
     gan.step(real)
-    after = snapshot(gan)
+    after = values(gan)
     assert after.pop("loss_scale/scale") == 2.0**59
     assert after.pop("global_step") == before.pop("global_step") + 1
     assert (before.pop("loss_scale/good_steps"), after.pop("loss_scale/good_steps")) == (1, 0)
@@ -108,7 +100,7 @@ def test_a_checkpoint_from_before_loss_scaling_is_restored(tmp_path, real):
     state = gan.state()
     older = {name: variable for name, variable in state.items() if not name.startswith("loss_scale/")}
     Checkpoints(tmp_path, older).save(1)
-    weights = snapshot(gan)["dis/l1/kernel/kernel"]
+    weights = values(gan)["dis/l1/kernel/kernel"]
     gan.step(real)
     gan.loss_scale.scale.assign(8.0)
     assert Checkpoints(tmp_path, state).restore() == 1
