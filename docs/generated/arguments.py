@@ -1,4 +1,4 @@
-"""Shows all arguments of the layers on their page, as `help` does (mmdgan.core.signatures)."""
+"""Shows all arguments of layers and functions on their pages, as `help` does (mmdgan.core.signatures)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import griffe
 
 
 class AllArguments(griffe.Extension):
-    """Gives each public layer the docstring and the arguments that it has at run time."""
+    """Gives each public layer the docstring, and layers and functions the arguments, that they have at run time."""
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
         if pkg.name == "mmdgan":
@@ -18,28 +18,29 @@ class AllArguments(griffe.Extension):
                 self._complete(pkg)
 
     def _complete(self, pkg: griffe.Module) -> None:
-        from mmdgan import layers
+        from mmdgan import layers, losses, mmd, networks
 
-        for name in layers.__all__:
-            if inspect.isclass(kind := getattr(layers, name)):
-                shown = pkg[f"{kind.__module__.partition('.')[2]}.{name}"]
-                shown.docstring.value = inspect.getdoc(kind)
-                found = inspect.signature(kind).parameters.values()
-                shown.set_member("__init__", griffe.Function("__init__", parameters=_parameters(found), parent=shown))
+        for package in (layers, losses, mmd, networks):
+            for public in (getattr(package, name) for name in package.__all__):
+                is_layer = package is layers and inspect.isclass(public)
+                if not is_layer and "__signature__" not in getattr(public, "__dict__", {}):
+                    continue
+                shown = pkg[f"{public.__module__.partition('.')[2]}.{public.__name__}"]
+                found = [_parameter(p) for p in inspect.signature(public).parameters.values()]
+                if is_layer:
+                    shown.docstring.value = inspect.getdoc(public)
+                    own = griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)
+                    function = griffe.Function("__init__", parameters=griffe.Parameters(own, *found), parent=shown)
+                    shown.set_member("__init__", function)
+                else:
+                    written = {p.name: p for p in shown.parameters}  # with links in their types
+                    shown.parameters = griffe.Parameters(*(written.get(p.name, p) for p in found))
 
 
-def _parameters(found: Any) -> griffe.Parameters:
-    own = griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)
-    kinds = {kind: griffe.ParameterKind[kind.name.lower()] for kind in (p.kind for p in found)}
-    return griffe.Parameters(
-        own,
-        *(
-            griffe.Parameter(
-                p.name,
-                kind=kinds[p.kind],
-                default=None if p.default is p.empty else repr(p.default),
-                annotation=None if p.annotation is p.empty else str(p.annotation),
-            )
-            for p in found
-        ),
+def _parameter(p: inspect.Parameter) -> griffe.Parameter:
+    return griffe.Parameter(
+        p.name,
+        kind=griffe.ParameterKind[p.kind.name.lower()],
+        default=None if p.default is p.empty else repr(p.default),
+        annotation=None if p.annotation is p.empty else str(p.annotation),
     )

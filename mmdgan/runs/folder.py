@@ -109,8 +109,8 @@ class RunFolder:
                 raise ValueError("experiment or architecture is missing")
         except ValueError as error:
             raise ConfigError(
-                f"{self.config_file} is no run's configuration ({error}); restore it, or give --restart to start from "
-                "scratch."
+                f"{self.config_file} is no run's configuration ({error}); restore it, or train from "
+                "scratch with --restart."
             ) from None
         return config
 
