@@ -88,13 +88,19 @@ def test_a_graph_that_is_used_again_outside_of_the_one_it_was_traced_in(in_a_loo
 
 
 @pytest.mark.parametrize(
-    ("precision", "devices"), (("float32", 1), ("bf16", 1), pytest.param("float32", 2, marks=pytest.mark.slow))
+    ("precision", "devices", "micro_batch"),
+    (
+        ("float32", 1, None),
+        ("bf16", 1, None),
+        pytest.param("float32", 1, 4, marks=pytest.mark.slow),
+        pytest.param("float32", 2, None, marks=pytest.mark.slow),
+    ),
 )
-def test_a_step_is_freed_with_all_that_it_has_traced(precision, devices):
+def test_a_step_is_freed_with_all_that_it_has_traced(precision, devices, micro_batch):
     strategy = make_strategy("mirrored", devices=2) if devices == 2 else None
     others, found, names = registered(), [], []
     for _ in range(2):  # TensorFlow itself keeps the graph that was traced last
-        gan = small_gan("rep", strategy, precision=precision)
+        gan = small_gan("rep", strategy, precision=precision, micro_batch=micro_batch)
         gan.step(images(8))
         found.append([weakref.ref(f.graph) for f in gan._train._list_all_concrete_functions()])
         del gan
