@@ -18,6 +18,7 @@ from mmdgan.core.files import read_text, write_bytes, write_text
 from mmdgan.core.options import option
 from mmdgan.report.evolution import evolution_frames
 from mmdgan.report.facts import RunFacts, run_folders
+from mmdgan.report.plots import log_where_it_helps
 from mmdgan.runs import published
 from paper.output import FigureOptions, Output, markdown, new_figure, tidy
 from paper.trained import title_of
@@ -154,11 +155,10 @@ def draw(rows: Sequence[Row]) -> Figure:
             ax.fill_between(steps, low, high, color=f"C{number}", alpha=0.2, linewidth=0)
         ax.set_title(name, fontsize=10)
         ax.set_xscale("log")
-        if name == main:
-            ax.set_yscale("log")
-            ax.yaxis.set_minor_formatter("{x:g}")
         ax.xaxis.set_major_formatter("{x:,.0f}")
         ax.yaxis.set_major_formatter("{x:g}")
+        if name == main:
+            log_where_it_helps(ax, np.array([row.value for row in rows if row.metric == name]), factor=1)
         tidy(ax)
     axes[0].legend(fontsize=8, frameon=False)
     for ax in axes[len(names) :]:

@@ -75,7 +75,7 @@ def plot_curves(
     figure, [axes] = _figure([2.8 + _legend_height(lines, columns) + 0.2 * title.count("\n")], title)
     values = [curve.values[np.isfinite(curve.values)] for curve in curves.values()]
     joined = np.concatenate([*values, np.empty(0)])
-    _log_where_it_helps(axes, joined)
+    log_where_it_helps(axes, joined)
     for index, label, curve in zip(styles or range(len(curves)), labels, curves.values(), strict=True):
         steps, low, mean, high = _thinned(curve.steps, curve.values)
         style = line_style(index)
@@ -116,7 +116,7 @@ def plot_scores(records: Sequence[Mapping[str, Any]], names: Iterable[str] | Non
             steps = sorted(line)
             _score_line(axes, steps, np.array([line[step] for step in steps]).T, index, count)
         values = np.array([value for line in points[name].values() for value, *_ in line.values()])
-        _log_where_it_helps(axes, values)
+        log_where_it_helps(axes, values)
         _title(axes, f"{name} {arrow(name)}".strip())
         axes.margins(y=0.15)
         if len(points[name]) > 1:
@@ -176,7 +176,7 @@ def plot_spectra(history: Sequence[LayerNorm]) -> Figure:
     ratios.axhline(1, color="#606060", linewidth=0.9)
     _title(ratios, "norm in training / exact norm")
     _title(norms, "exact norm (short dashes: in training)")
-    _log_where_it_helps(norms, np.array([row.exact for row in history]), factor=10)
+    log_where_it_helps(norms, np.array([row.exact for row in history]), factor=10)
     _step_axis(ratios)
     _step_axis(norms)
     _legend(norms, columns)
@@ -357,7 +357,7 @@ def _step_axis(axes: Axes) -> None:
     axes.set_xlabel("step")
 
 
-def _log_where_it_helps(axes: Axes, values: np.ndarray, factor: float = 20) -> None:
+def log_where_it_helps(axes: Axes, values: np.ndarray, factor: float = 20) -> None:
     """Makes the axis logarithmic for positive values that span a factor; with numbers instead of powers of ten."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
