@@ -1,5 +1,7 @@
 """Kernel functions against loops, formulas and finite differences."""
 
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -78,6 +80,11 @@ def test_mean_without_diagonal_against_a_loop(shape):
 def test_mixture_errors(kernel, options, words):
     with pytest.raises(ConfigError, match=words):
         kernels.mixture(kernel, **options)
+
+
+def test_options_that_are_none_are_not_given():
+    [kernel] = kernels.mixture("gaussian", sigma=None, variance=4.0, alpha=None)
+    assert float(kernel(tf.constant(2.0))) == pytest.approx(math.exp(-2 / (2 * 4.0)))
 
 
 def test_the_width_may_be_a_tensor():

@@ -87,7 +87,10 @@ def test_a_training_begins_with_the_weights_of_another(made, tiny_run, tmp_path)
 
 def test_layers_that_do_not_fit_begin_fresh(tiny_run):
     one, other = (
-        mmdgan.build_network([{"name": "a", "op": "d", "out": 4}, {"name": "b", "op": "d", "out": n}], (3,))
+        mmdgan.build_network(
+            [{"name": "a", "op": "d", "out": 4}, {"name": "without", "op": "i"}, {"name": "b", "op": "d", "out": n}],
+            (3,),
+        )
         for n in (2, 5)
     )
     before = weights.arrays(other)

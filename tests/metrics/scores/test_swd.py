@@ -1,5 +1,6 @@
 """Sliced Wasserstein distances against tensorflow-gan's whole function with the same patches and directions."""
 
+import itertools
 import tracemalloc
 
 import numpy as np
@@ -82,21 +83,27 @@ def test_floats_are_the_same_images():
 
 
 def test_one_level_equals_scipy(monkeypatch):
-    """At 16 pixels there is no pyramid: patches of the images, cut and normalised one by one."""
-    x, y = _images(6, 16), _images(6, 16, seed=1, contrast=0.5)
+    """At 16 pixels there is no pyramid: patches of the images, cut and normalised one by one; each image is a group."""
+    x, y = _images(10, 16), _images(10, 16, seed=1, contrast=0.5)
     random = np.random.default_rng(2)
-    corners = [random.integers(0, 10, (6 * 5, 2)) for _ in range(2)]
+    corners = [random.integers(0, 10, (10 * 5, 2)) for _ in range(2)]
     directions = random.normal(size=(1, 147, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    drawn = iter(corners)
+    drawn = itertools.cycle(corners)
     monkeypatch.setattr(swd, "_draw_places", lambda *_: [next(drawn)])
     monkeypatch.setattr(swd, "_draw_directions", lambda *_: directions.astype(np.float32))
     projected = []
     for images, places in zip((x, y), corners, strict=True):
         patches = [images[i // 5, r : r + 7, c : c + 7].astype(float).ravel() for i, (r, c) in enumerate(places)]
         projected.append(np.array([(p - p.mean()) / p.std() for p in patches]) @ directions[0])
-    expected = [scipy.stats.wasserstein_distance(projected[0][:, i], projected[1][:, i]) for i in range(3)]
+    distance = lambda i, kept: scipy.stats.wasserstein_distance(*(values[kept, i] for values in projected))  # noqa: E731
+    expected, image = [distance(i, slice(None)) for i in range(3)], np.arange(50) // 5
     assert metrics.sliced_wasserstein(x, y, patches_per_image=5) == pytest.approx([np.mean(expected)], rel=1e-5)
+    found, without, scatter = swd._compared(x, y, jackknifed=2, seed=0, patches_per_image=5)
+    assert found == pytest.approx([np.mean(expected)], rel=1e-5)
+    left_out = [np.mean([distance(i, image != group) for i in range(2)]) for group in range(10)]
+    np.testing.assert_allclose(without, [left_out], rtol=1e-5)
+    assert scatter == pytest.approx([np.std(expected) / np.sqrt(2)], rel=1e-4)
 
 
 def test_patches_without_contrast_leave_it_finite():
