@@ -58,6 +58,17 @@ def test_a_loop_within_a_graph():
     assert (y, tape.gradient(y, x)) == (2, 12**3)
 
 
+def test_a_graph_of_ones_own_is_freed_with_what_is_registered_for_it():
+    others = registered()
+    own = tf.function(derivative, autograph=False)
+    assert own(tf.constant(2.0)) == 12 and registered() > others
+    graph = weakref.ref(own._list_all_concrete_functions()[0].graph)
+    del own
+    tf.function(lambda x: x + 1.0, autograph=False)(tf.constant(2.0))  # TensorFlow itself keeps the last graph traced
+    gc.collect()
+    assert graph() is None and registered() == others
+
+
 @pytest.mark.parametrize("in_a_loop", (False, True))
 def test_a_graph_that_is_used_again_outside_of_the_one_it_was_traced_in(in_a_loop):
     """The first derivative is asked for when the graph around the trace is gone."""

@@ -212,6 +212,11 @@ def test_legacy_concerns_only_the_witnesses_that_were_released():
         assert float(penalty(kind, legacy=True)) == float(penalty(kind))
 
 
+def test_options_that_are_none_are_those_of_the_loss():
+    for kind in ("fixed_t_gp", "rep_gp"):
+        assert float(penalty(kind, sigma=None, alpha=None, omega=None)) == float(penalty(kind))
+
+
 def test_images_and_compiled():
     rng = np.random.default_rng(0)
     images = rng.standard_normal((2, 3, 4, 4, 2)).astype(np.float32)

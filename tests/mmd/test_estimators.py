@@ -77,6 +77,15 @@ def test_random_features_approach_the_u_statistic(kernel, options):
     assert found.error == pytest.approx(math.hypot(*found.errors.values()), rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("method", "kernel"), [("exact", "energy"), ("exact", "rational_quadratic"), ("fourier", "rational_quadratic")]
+)
+def test_options_that_are_none_are_not_given(method, kernel):
+    x, y = pair(20, 15, 3)
+    found = mmd.estimate(x, y, method, kernel, alpha=None, beta=None)
+    assert found.value == mmd.estimate(x, y, method, kernel).value
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mean", [0.0, 0.4])
 @pytest.mark.parametrize("method", ["exact", "blocks", "linear", "fourier"])
