@@ -35,7 +35,7 @@ from mmdgan.cli.summary import summary
 from mmdgan.cli.sweep import sweep
 from mmdgan.cli.train import EXAMPLE, Prepare, train
 from mmdgan.core.errors import ConfigError, MmdGanError
-from mmdgan.core.startup import open_streams, skip_extras
+from mmdgan.core.startup import open_streams, own_process
 from mmdgan.core.text import called_with, nearest, program
 from mmdgan.core.versions import VERSION
 from mmdgan.runs.experiment import Experiment
@@ -141,7 +141,7 @@ def run_main(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | 
         argv: These words; by default those of the process.
     """
     open_streams()
-    skip_extras()
+    own_process()
     sys.exit(_status(main, sys.argv[1:] if argv is None else argv))
 
 

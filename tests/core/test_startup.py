@@ -186,7 +186,7 @@ def test_keras_starts_without_packages_that_only_others_use_and_a_users_file_fin
     )
     load = f"print(*load_architecture('{file}:NET')['code'][0])"
     start = f"startup.prepare_tensorflow(); print(sorted(sys.modules.keys() & {extras}))"
-    begin = "import sys; from mmdgan import load_architecture; from mmdgan.core import startup; startup.skip_extras()"
+    begin = "import sys; from mmdgan import load_architecture; from mmdgan.core import startup; startup.own_process()"
     code = "; ".join([begin, load, start] if first else [begin, start, load])
     done = subprocess.run(
         [sys.executable, "-c", code], env=script_environment(), capture_output=True, text=True, timeout=100
@@ -195,16 +195,17 @@ def test_keras_starts_without_packages_that_only_others_use_and_a_users_file_fin
 
 
 @pytest.mark.parametrize("before", ["enable", "disable"])
-def test_garbage_is_collected_after_the_import_as_before_it(before):
-    """And not while TensorFlow is imported."""
+@pytest.mark.parametrize("own", [False, True])
+def test_garbage_is_collected_after_the_import_as_before_it(before, own):
+    """And not while TensorFlow is imported; nor, in the program's own processes, what has been imported."""
     code = (
         f"import gc; gc.{before}(); found = []; gc.callbacks.append(lambda *_: found.append(1))\n"
-        "from mmdgan.core import startup; gc.collect(); first = len(found)\n"
+        f"from mmdgan.core import startup; {own} and startup.own_process(); gc.collect(); first = len(found)\n"
         "with startup._without_collections():\n    import keras, tensorflow\n    print(len(found) - first)\n"
-        "startup.prepare_tensorflow(); print(gc.isenabled())"
+        "startup.prepare_tensorflow(); print(gc.isenabled(), gc.get_freeze_count() > 100_000)"
     )
     done = subprocess.run([sys.executable, "-c", code], env=script_environment(), capture_output=True, text=True)
-    assert done.stdout == f"0\n{before == 'enable'}\n", done.stderr
+    assert done.stdout == f"0\n{before == 'enable'} {own}\n", done.stderr
 
 
 def test_a_name_that_loads_tensorflow_brings_no_log_lines():
