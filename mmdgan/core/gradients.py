@@ -7,6 +7,7 @@ call at each update, also with one replica: each training step that was ever tra
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import weakref
 from collections.abc import Callable
@@ -44,16 +45,16 @@ def free_with_graphs() -> None:
 
     if tf.executing_eagerly():
         return
-    registered = getattr(ops.gradient_registry, "_registry", {})
-    for name, entry in list(registered.items()):
-        function = entry["type"]
-        if not name.startswith("CustomGradient-") or isinstance(function, _OfGraph):
-            continue
-        graphs = _graphs(function)
-        for graph in graphs:
-            graph._custom_gradients = [*getattr(graph, "_custom_gradients", ()), function]
-        if graphs:
-            entry["type"] = _OfGraph(function, lambda _, name=name: registered.pop(name, None))
+    with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
+        registered = ops.gradient_registry._registry
+        for name, entry in list(registered.items()):
+            if not name.startswith("CustomGradient-") or isinstance(function := entry["type"], _OfGraph):
+                continue
+            graphs = _graphs(function)
+            for graph in graphs:
+                graph._custom_gradients = [*getattr(graph, "_custom_gradients", ()), function]
+            if graphs:
+                entry["type"] = _OfGraph(function, lambda _, name=name: registered.pop(name, None))
 
 
 class _OfGraph:

@@ -129,12 +129,12 @@ def _keras_on_tensorflow() -> Iterator[None]:
 @contextmanager
 def _without_collections() -> Iterator[None]:
     """Within the block, Python does not look for cyclic garbage, which takes half a second of TensorFlow's import."""
-    enabled = gc.isenabled()
+    first, enabled = "tensorflow" not in sys.modules, gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if _own:
+        if _own and first:  # a later block would keep the garbage of what ran before it
             gc.freeze()
         if enabled:
             gc.enable()

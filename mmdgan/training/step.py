@@ -813,8 +813,7 @@ class _InChunks:
         """The results of the pass, and the gradients for the critic's and for the generator's variables."""
         step, gen, dis = self.step, self.gen, self.dis
         with scope.deferred_updates() as averages, scope.synchronised_statistics(step.gathers):
-            codes = lambda number: self._rows(number, self.codes, self.labels_gen)  # noqa: E731
-            of_gen = self._chunked(codes, self._make, self.kernels[gen], _batch_norms(gen))
+            of_gen = self._chunked(self._generator_inputs, self._make, self.kernels[gen], _batch_norms(gen))
             [self.generated] = of_gen.outputs()
             of_dis = self._chunked(self._critic_inputs, self._score, self.kernels[dis], self.coupling)
             own_scores = [each.whole() for each in of_dis.outputs()]
@@ -904,8 +903,13 @@ class _InChunks:
         return Chunked(self.count, inputs, function, tensors, batch_norms, self.step._jit_of_parts)
 
     def _rows(self, number: tf.Tensor, *batch: Any) -> Any:
-        take = lambda each: None if each is None else replicas.rows_of(each, self.size, number)  # noqa: E731
+        def take(each: Any) -> Any:
+            return None if each is None else replicas.rows_of(each, self.size, number)
+
         return tf.nest.map_structure(take, list(batch))
+
+    def _generator_inputs(self, number: tf.Tensor) -> list:
+        return self._rows(number, self.codes, self.labels_gen)
 
     def _critic_inputs(self, number: tf.Tensor) -> list:
         images, *others = self._rows(number, self.real, self.views, self.labels, self.labels_gen, self.uniform)

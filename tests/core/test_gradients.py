@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
-from mmdgan.core.gradients import custom_gradient
+from mmdgan.core.gradients import custom_gradient, free_with_graphs
 from mmdgan.training.distribution import make_strategy
 from tests.helpers.replicas import images, small_gan
 
@@ -119,3 +119,13 @@ def test_a_step_is_freed_with_all_that_it_has_traced(precision, devices, micro_b
         names.append(registered() - others)
     assert found[0] and [graph() for graph in found[0]] == [None] * len(found[0])
     assert names[0] and not names[0] & names[1] and len(names[0]) == len(names[1])
+
+
+@pytest.mark.parametrize("registry", [object(), {}, {"CustomGradient-0": "a function"}, {"CustomGradient-0": {}}])
+def test_a_registry_of_another_form_is_left_alone(monkeypatch, registry):
+    holder = type("Registry", (), {"_registry": registry} if isinstance(registry, dict) else {})()
+    before = str(registry)
+    monkeypatch.setattr(ops, "gradient_registry", holder)
+    with tf.Graph().as_default():
+        free_with_graphs()
+    assert str(registry) == before

@@ -96,7 +96,10 @@ def test_one_level_equals_scipy(monkeypatch):
     for images, places in zip((x, y), corners, strict=True):
         patches = [images[i // 5, r : r + 7, c : c + 7].astype(float).ravel() for i, (r, c) in enumerate(places)]
         projected.append(np.array([(p - p.mean()) / p.std() for p in patches]) @ directions[0])
-    distance = lambda i, kept: scipy.stats.wasserstein_distance(*(values[kept, i] for values in projected))  # noqa: E731
+
+    def distance(i, kept):
+        return scipy.stats.wasserstein_distance(*(values[kept, i] for values in projected))
+
     expected, image = [distance(i, slice(None)) for i in range(3)], np.arange(50) // 5
     assert metrics.sliced_wasserstein(x, y, patches_per_image=5) == pytest.approx([np.mean(expected)], rel=1e-5)
     found, without, scatter = swd._compared(x, y, jackknifed=2, seed=0, patches_per_image=5)
