@@ -49,6 +49,7 @@ def compare(argv: Sequence[str]) -> int:
         options.out,
         by=_step("by", options.by),
         metrics=options.metrics,
+        say=print,
     )
     print(found.text)
     if found.files:

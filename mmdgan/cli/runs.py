@@ -52,7 +52,7 @@ def runs(argv: Sequence[str]) -> int:
     options: RunsOptions = parsed.options
     if "clean" in parsed.switches:
         return _clean(options, "yes" in parsed.switches)
-    found = newest_runs(options.results)
+    found = newest_runs(options.results, say=print)
     if not found:
         raise ConfigError(
             f"there is no run in {options.results}; `{command('train')}` makes one, --results looks elsewhere."

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import importlib.util
 import inspect
+import itertools
 import json
 import os
 import re
@@ -266,7 +267,7 @@ def presets(families: Iterable[str] = (), num_class: int = 0) -> list[Preset]:
         num_class: Number of classes of conditional presets; 0: what the text of each says, or 10 without such an entry.
 
     Raises:
-        ConfigError: There is no such module.
+        ConfigError: There is no such module, or no preset in it.
         DesignError: A module fails, or a preset has a mistake.
     """
     modules = preset_modules()
@@ -277,7 +278,10 @@ def presets(families: Iterable[str] = (), num_class: int = 0) -> list[Preset]:
                 f"{listed(modules)}."
             )
     chosen = [family for family in modules if not families or family in families]
-    return [preset for family in chosen for preset in _presets_in(family, modules[family], num_class)]
+    found = {family: _presets_in(family, modules[family], num_class) for family in chosen}
+    if empty := [family for family in families if not found[family]]:
+        raise ConfigError(f"the modules {listed(empty)} have only parts that presets of other modules are made of.")
+    return list(itertools.chain.from_iterable(found.values()))
 
 
 def _presets_in(family: str, path: Path, num_class: int) -> list[Preset]:

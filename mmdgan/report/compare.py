@@ -21,6 +21,7 @@ import numpy as np
 
 from mmdgan.core.errors import ConfigError, DataError
 from mmdgan.core.files import is_named_as_file, write_text
+from mmdgan.core.progress import Say, log
 from mmdgan.core.text import format_value as flag_value, table
 from mmdgan.core.versions import VERSION
 from mmdgan.metrics.intervals import exceeds
@@ -87,6 +88,7 @@ def compare_runs(
     *,
     by: int | str | None = None,
     metrics: Sequence[str] | None = None,
+    say: Say = log,
 ) -> Comparison:
     """Compares the scores and curves of runs.
 
@@ -97,12 +99,13 @@ def compare_runs(
             losses.png, or a .png for both plots; None for no files.
         by: Step of the scores; "best": the step of each run's best checkpoint; None: the newest step scored.
         metrics: Identifiers of `mmdgan.metrics.METRICS`; all by default.
+        say: Receives a sentence for each damaged run below a directory, which is passed over.
 
     Raises:
         ConfigError: There is no run or step of that name, or a file cannot be written.
         MetricError: There is no such metric.
     """
-    facts = [RunFacts.of(folder) for folder in run_folders([str(run) for run in runs])]
+    facts = [RunFacts.of(folder) for folder in run_folders([str(run) for run in runs], say)]
     chosen = [choose(run.folder, by, metrics) for run in facts]
     published_texts = list(dict.fromkeys(_published_texts(facts, chosen, published)))
     text = "\n\n".join(filter(None, [_scores_text(facts, chosen), _differences_text(facts), *published_texts]))

@@ -14,8 +14,9 @@ import numpy as np
 from mmdgan import design
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import defaults, fields_with
+from mmdgan.core.progress import Say, log
 from mmdgan.runs.experiment import Experiment, placed
-from mmdgan.runs.folder import RunFolder
+from mmdgan.runs.folder import RunFolder, find_runs
 from mmdgan.runs.published import Wanted
 
 _PLACES = frozenset(fields_with(Experiment, scope="place") + fields_with(Experiment, scope="call"))
@@ -97,8 +98,10 @@ class RunFacts:
         return {name: value for name, value in self.experiment.items() if name in known and value != known[name]}
 
 
-def run_folders(words: list[str]) -> list[RunFolder]:
+def run_folders(words: list[str], say: Say = log) -> list[RunFolder]:
     """The runs of a command line: run directories, and all runs below other directories, each once.
+
+    Damaged ones below a directory are passed over, which `say` is told.
 
     Raises:
         ConfigError: A directory does not exist, or there is no run below it.
@@ -106,9 +109,7 @@ def run_folders(words: list[str]) -> list[RunFolder]:
     found: dict[str, RunFolder] = {}
     for word in words:
         folder = RunFolder(Path(word))
-        runs = [folder]
-        if not folder.config_file.is_file():
-            runs = [RunFolder(file.parent) for file in sorted(folder.path.glob("**/config.json"))]
+        runs = [folder] if folder.config_file.is_file() else list(find_runs(folder.path, kept=True, say=say))
         if not runs:
             what = "holds no run" if folder.path.is_dir() else "does not exist"
             raise ConfigError(f"{folder.path} {what}; give run directories, or one above them such as Results/cifar10.")

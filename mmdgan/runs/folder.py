@@ -8,7 +8,6 @@ metrics.jsonl   one line per score (mmdgan.runs.scores)
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import errno
 import json
@@ -373,25 +372,32 @@ class RunFolder:
 RUNNING = "running"
 
 
-def find_runs(folder: str | os.PathLike[str]) -> Iterator[RunFolder]:
+def find_runs(folder: str | os.PathLike[str], kept: bool = False, say: Say | None = None) -> Iterator[RunFolder]:
     """All runs in a folder and below it whose config.json can be read, in the order of their names.
 
-    What is kept of a run without its logs and checkpoints (Results/published/evidence) is none.
+    Args:
+        folder: Where to look.
+        kept: Also find what is kept of runs without logs and checkpoints (Results/published/evidence).
+        say: Receives a sentence for each config.json that is passed over because it is no run's, or damaged.
     """
     for place, below, files in os.walk(os.fspath(folder)):
         below.sort()
         run = RunFolder(Path(place))
         if run.config_file.name in files:
             below.clear()
-            with contextlib.suppress(ConfigError, OSError):
+            try:
                 run.read_config()
-                if run.logs.is_dir() or run.checkpoints.is_dir():
-                    yield run
+            except (ConfigError, OSError) as error:
+                if say is not None:
+                    say(f"Passed over: {error}")
+                continue
+            if kept or run.logs.is_dir() or run.checkpoints.is_dir():
+                yield run
 
 
-def newest_runs(results: str | os.PathLike[str] = "Results") -> list[RunFolder]:
-    """The runs in a folder and below it, the one that was written last first."""
-    return sorted(find_runs(results), key=lambda run: -run.written())
+def newest_runs(results: str | os.PathLike[str] = "Results", say: Say | None = None) -> list[RunFolder]:
+    """The runs in a folder and below it, the one that was written last first; `say` as for `find_runs`."""
+    return sorted(find_runs(results, say=say), key=lambda run: -run.written())
 
 
 def folder_of(results: str, data: str, run_name: str | None) -> Path:

@@ -50,6 +50,7 @@ def test_families_and_classes(capsys):
     ("words", "sentence"),
     [
         (["--family=sngen"], "no module of presets 'sngen'"),
+        (["--family=sngan,resnet"], "the modules 'resnet' have only parts"),
         (["--num_class=1"], "at least 2 classes"),
         (["--num_class=-3"], "at least 2 classes"),
         (["sngan"], "takes no words"),

@@ -66,6 +66,17 @@ def test_the_table(results, capsys):
     assert rows["Results/sample/finished"] == expected.split()
 
 
+def test_a_damaged_run_is_named_and_passed_over(results, capsys):
+    assert status("runs") == 0
+    table = capsys.readouterr().out
+    (results / "sample" / "broken").mkdir()
+    (results / "sample" / "broken" / "config.json").write_text("{}")
+    assert status("runs") == 0
+    sentence, rest = capsys.readouterr().out.split("\n", 1)
+    assert sentence.startswith("Passed over: Results/sample/broken/config.json is no run's configuration")
+    assert rest == table
+
+
 def test_a_narrow_terminal_gets_two_lines_a_run(results, capsys, monkeypatch):
     monkeypatch.setattr(runs, "terminal_columns", lambda stream: 60)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)

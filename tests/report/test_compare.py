@@ -136,6 +136,20 @@ def test_no_run_there(tmp_path):
         compare_runs([tmp_path])
 
 
+def test_a_damaged_run_below_a_directory_is_passed_over_and_named(runs, tmp_path):
+    for run in runs[:2]:
+        shutil.copytree(run.path, tmp_path / "all" / run.path.name)
+    (tmp_path / "all" / "broken").mkdir()
+    (tmp_path / "all" / "broken" / "config.json").write_text('{"experiment":')
+    said: list[str] = []
+    text = compare_runs([tmp_path / "all"], say=said.append).text
+    assert all(run.path.name in text for run in runs[:2]) and "broken" not in text
+    [sentence] = said
+    assert sentence.startswith("Passed over: ") and "broken/config.json is no run's configuration" in sentence
+    with pytest.raises(ConfigError, match="broken/config.json is no run's configuration"):
+        compare_runs([tmp_path / "all" / "broken", runs[0].path])
+
+
 def test_protocol_of_most_runs_is_the_columns(runs):
     """Two of three scores are of 500 images: the one of 2,000 gets the mark."""
     records = [[score("FD[x]", 3.0)], [score("FD[x]", 2.0, count=500)], [score("FD[x]", 1.0, count=500)]]
