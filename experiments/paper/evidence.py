@@ -1,7 +1,8 @@
 """Do the losses keep the paper's order at its full length? Scores over 100,000 steps, of runs or what is kept of them.
 
-What is kept of a run is small enough for a repository: its config.json, its metrics.jsonl, and its curves as a CSV.
-`compare` and this figure read that in place of the run.
+What is kept of a run is small enough for a repository: its config.json, its metrics.jsonl, critic.jsonl (what was
+measured of its critic, a line a step), and its curves as a CSV. `compare` and this figure read that in place of the
+run.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.files import read_text, write_bytes, write_text
 from mmdgan.core.options import option
+from mmdgan.core.startup import prepare_tensorflow
 from mmdgan.report.evolution import evolution_frames
 from mmdgan.report.facts import RunFacts, run_folders
 from mmdgan.report.plots import log_where_it_helps
 from mmdgan.runs import published
+from paper.figure4_scores import effective_dimension
 from paper.output import FigureOptions, Output, markdown, new_figure, tidy
 from paper.trained import title_of
 
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SHOWN = 8
+_CRITIC = "critic.jsonl"
+_CRITIC_IMAGES = 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +40,10 @@ class EvidenceOptions(FigureOptions):
 
     runs: tuple[str, ...] = option((), "run directories, or folders of what is kept of them", "the runs")
     keep: str | None = option(None, "also keep each run's configuration, scores and curves in this folder", "the runs")
-    page: str | None = option(None, "also write the table into this page, in place of the one there", "the runs")
+    page: str | None = option(None, "also write the tables into this page, in place of those there", "the runs")
+    critics: int | None = option(
+        None, "first measure the critics at this step, from checkpoints and images", "the runs"
+    )
 
 
 class Row(NamedTuple):
@@ -54,10 +62,14 @@ class Row(NamedTuple):
 
 
 def make(options: EvidenceOptions) -> Output:
-    """Writes the curves of the scores, all scores as a CSV, and a table for a page; ConfigError without scored runs."""
+    """Writes the curves of the scores, all scores as a CSV, and tables for a page; ConfigError without scored runs."""
     if not options.runs:
         raise ConfigError("there are no runs; name those of `mmdgan sweep experiments/sweeps/evidence.py`.")
     runs = [RunFacts.of(folder) for folder in run_folders(list(options.runs))]
+    if options.critics is not None:
+        prepare_tensorflow()
+        for run in runs:
+            measure_critic(run, options.critics)
     if options.keep is not None:
         for run in runs:
             keep(run, Path(options.keep) / run.name)
@@ -69,30 +81,36 @@ def make(options: EvidenceOptions) -> Output:
     if with_grids := [run for run in runs if any(run.folder.grid_file(0).parent.glob("[0-9]*.png"))]:
         output.figure(draw_grids(with_grids), "_grids", dpi=75)
     output.table(rows, Row._fields)
-    text = table(rows)
+    tables = {"scores": table(rows)} | ({"critics": found} if (found := critics_table(runs)) else {})
+    text = "\n\n".join(tables.values())
     output.text(text + "\n", ".md")
     print(text)
     if options.page is not None:
         page = Path(options.page)
-        write_text(page, with_table(read_text(page), text))
+        write_text(page, with_tables(read_text(page), tables))
     return output
 
 
-def with_table(page: str, table: str) -> str:
-    """A page whose lines between the marks `<!-- scores -->` and `<!-- end of scores -->` are a table."""
-    before, mark, rest = page.partition("<!-- scores -->\n")
-    _, end, after = rest.partition("<!-- end of scores -->")
-    if not mark or not end:
-        raise ConfigError("page has no lines <!-- scores --> and <!-- end of scores -->, between which the table goes.")
-    return f"{before}{mark}{table}\n\n{end}{after}"
+def with_tables(page: str, tables: dict[str, str]) -> str:
+    """A page whose lines between the marks `<!-- NAME -->` and `<!-- end of NAME -->` are the table of that name."""
+    for name, text in tables.items():
+        before, mark, rest = page.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- end of {name} -->")
+        if not mark or not end:
+            raise ConfigError(
+                f"page has no lines <!-- {name} --> and <!-- end of {name} -->; a table goes between them."
+            )
+        page = f"{before}{mark}{text}\n\n{end}{after}"
+    return page
 
 
 def keep(run: RunFacts, folder: Path) -> None:
-    """Copies config.json and metrics.jsonl of a run, and writes its curves as curves.csv: tag, step, value."""
+    """Copies config.json and the measurements of a run, and writes its curves as curves.csv: tag, step, value."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / run.folder.config_file.name, json.dumps(run.folder.public_config(), indent=1) + "\n")
-    if run.folder.metrics_file.is_file():
-        write_bytes(folder / run.folder.metrics_file.name, run.folder.metrics_file.read_bytes())
+    for file in (run.folder.metrics_file, run.folder.path / _CRITIC):
+        if file.is_file():
+            write_bytes(folder / file.name, file.read_bytes())
     curves = run.folder.curves()
     if not curves:  # it is what an earlier call kept
         return
@@ -123,6 +141,50 @@ def scores_of(run: RunFacts) -> list[Row]:
             record.get("weights") or "",
         )
     return [found[key] for key in sorted(found)]
+
+
+def measure_critic(run: RunFacts, step: int) -> None:
+    """Measures a run's critic at a step, a line of RUN/critic.jsonl in place of an earlier one of that step.
+
+    `directions` are the effective dimensions of its scores of real and of generated images (1 for scores on a line),
+    `norms` the spectral norms of its normalised layers: as training saw them, and exact.
+
+    Raises:
+        CheckpointError: The run has no checkpoint of this step.
+        DataError: Its images are not at hand.
+    """
+    from mmdgan.report.critic_view import view_critic
+    from mmdgan.report.spectra import spectral_history
+
+    view = view_critic(run.folder, step, _CRITIC_IMAGES)
+    norms = [norm for norm in spectral_history(run.folder, [step]) if norm.layer.startswith("dis/")]
+    found = {
+        "step": step,
+        "images": _CRITIC_IMAGES,
+        "outputs": view.score_data.shape[1],
+        "directions": [effective_dimension(scores) for scores in (view.score_data, view.score_gen)],
+        "norms": {norm.layer: [norm.sigma, norm.exact] for norm in norms},
+    }
+    lines = sorted([*(line for line in critics_of(run) if line["step"] != step), found], key=lambda line: line["step"])
+    write_text(run.folder.path / _CRITIC, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def critics_of(run: RunFacts) -> list[dict[str, Any]]:
+    """What `measure_critic` found of a run, by step."""
+    file = run.folder.path / _CRITIC
+    return [json.loads(line) for line in read_text(file).splitlines()] if file.is_file() else []
+
+
+def critics_table(runs: Sequence[RunFacts]) -> str:
+    """Each critic at its last step measured, and the near copies among the samples there, as Markdown; "" for none."""
+    lines = [
+        ["method", "seed", "step", "directions of the scores, real and generated", "PICO over exact, by layer"]
+        + ["near copies by pixels", "by features"]
+    ]
+    for run in runs:
+        for found in critics_of(run)[-1:]:
+            lines.append([title_of(run), str(run.experiment["seed"]), *_critic_cells(found, scores_of(run))])
+    return markdown(lines) if len(lines) > 1 else ""
 
 
 def distance_name(rows: Sequence[Row]) -> str:
@@ -210,3 +272,12 @@ def _cell(row: Row | None) -> str:
         return "-"
     bounds = "" if row.low is None or row.high is None else f" [{row.low:.3g}, {row.high:.3g}]"
     return f"{row.value:.3g}{bounds}"
+
+
+def _critic_cells(found: dict[str, Any], scores: Sequence[Row]) -> list[str]:
+    directions = " and ".join(f"{value:.1f}" for value in found["directions"]) + f" of {found['outputs']}"
+    ratios = [sigma / exact for sigma, exact in found["norms"].values()]
+    of_layers = f"{min(ratios):.2f} to {max(ratios):.2f}" if ratios else "-"
+    copies = [row for row in scores if row.step == found["step"] and row.metric.startswith("near copies")]
+    by_pixels = {row.metric == "near copies[pixels]": _cell(row) for row in copies}
+    return [f"{found['step']:,}", directions, of_layers, by_pixels.get(True, "-"), by_pixels.get(False, "-")]

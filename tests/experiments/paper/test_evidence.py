@@ -10,11 +10,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmdgan import report
 from mmdgan.core.errors import ConfigError
 from mmdgan.report.facts import RunFacts, run_folders
 from mmdgan.runs.folder import RunFolder
 from mmdgan.training.event_files import read_scalars
-from paper.evidence import EvidenceOptions, distance_name, draw, draw_grids, make, scores_of, table, with_table
+from paper.evidence import (
+    EvidenceOptions,
+    critics_of,
+    critics_table,
+    distance_name,
+    draw,
+    draw_grids,
+    make,
+    scores_of,
+    table,
+    with_tables,
+)
+from paper.figure4_scores import effective_dimension
 
 
 @pytest.fixture
@@ -94,13 +107,33 @@ def test_runs_without_scores_or_with_two_kinds_are_refused(scored, tiny_run, tmp
 
 def test_the_page_shows_the_scores_that_are_kept():
     project = Path(__file__).parents[3]
-    rows = [
-        row
-        for folder in run_folders([str(project / "Results/published/evidence")])
-        for row in scores_of(RunFacts.of(folder))
-    ]
+    runs = [RunFacts.of(folder) for folder in run_folders([str(project / "Results/published/evidence")])]
+    tables = {"scores": table([row for run in runs for row in scores_of(run)]), "critics": critics_table(runs)}
     page = (project / "docs/evidence.md").read_text(encoding="utf-8")
-    assert page == with_table(page, table(rows))
+    assert page == with_tables(page, tables)
     for text in ("a page", page.replace("<!-- end of scores -->", "")):
         with pytest.raises(ConfigError, match="page has no lines"):
-            with_table(text, "| a table |")
+            with_tables(text, {"scores": "| a table |"})
+
+
+def test_critics_are_measured_at_a_step(scored, tmp_path):
+    copies = [{"metric": f"near copies[{where}]", "value": value} for where, value in (("pixels", 0.25), ("a", 0.5))]
+    for folder in scored:
+        folder.append(4, "evaluate", [{**record, "count": 8} for record in copies])
+    runs = tuple(str(folder.path) for folder in scored)
+    for step in (4, 2, 4):
+        make(EvidenceOptions(out=str(tmp_path / "out"), runs=runs, keep=str(tmp_path / "kept"), critics=step))
+    run = RunFacts.of(scored[0])
+    assert [line["step"] for line in critics_of(run)] == [2, 4]
+    found = critics_of(run)[-1]
+    view = report.view_critic(run.folder, 4, found["images"])
+    assert found["directions"] == pytest.approx([effective_dimension(s) for s in (view.score_data, view.score_gen)])
+    history = report.spectral_history(run.folder, [4], ["dis"])
+    assert found["norms"] == {norm.layer: pytest.approx([norm.sigma, norm.exact]) for norm in history}
+    ratios = [norm.ratio for norm in history]
+    text = critics_table([run])
+    real, generated = (f"{value:.1f}" for value in found["directions"])
+    assert f"| 4 | {real} and {generated} of {found['outputs']} | {min(ratios):.2f} to {max(ratios):.2f} |" in text
+    assert text.endswith("| 0.25 | 0.5 |")
+    assert text in (tmp_path / "out" / "evidence.md").read_text()
+    assert critics_table([RunFacts.of(tmp_path / "kept" / "one")]) == text
