@@ -47,7 +47,10 @@ class EvidenceOptions(FigureOptions):
 
 
 class Row(NamedTuple):
-    """One score of one step of one run; `low` and `high` bound it with 95% where the record has an interval."""
+    """One score of one step of one run; `low` and `high` bound it with 95% where the record has an interval.
+
+    `weights` are "ema" or "last" of a run that averages them, else "".
+    """
 
     method: str
     run: str
@@ -59,6 +62,11 @@ class Row(NamedTuple):
     high: float | None
     images: int
     weights: str
+
+    @property
+    def line(self) -> tuple[str, str, int, str]:
+        """What the scores of one curve have in common."""
+        return self.run, self.method, self.seed, ", last weights" if self.weights == "last" else ""
 
 
 def make(options: EvidenceOptions) -> Output:
@@ -122,13 +130,14 @@ def keep(run: RunFacts, folder: Path) -> None:
 
 
 def scores_of(run: RunFacts) -> list[Row]:
-    """The newest value of every score at every step of a run, of generated images against real ones."""
-    found: dict[tuple[int, str], Row] = {}
+    """The newest value of every score of the same weights at every step, of generated images against real ones."""
+    found: dict[tuple[str, int, str], Row] = {}
     for record in run.folder.records():
         if record["value"] is None or " real" in record["metric"]:
             continue
         low, high = record.get("interval") or (None, None)
-        found[record["step"], record["metric"]] = Row(
+        weights = record.get("weights") or ""
+        found[weights, record["step"], record["metric"]] = Row(
             title_of(run),
             run.name,
             run.experiment["seed"],
@@ -138,7 +147,7 @@ def scores_of(run: RunFacts) -> list[Row]:
             low,
             high,
             record["count"],
-            record.get("weights") or "",
+            weights,
         )
     return [found[key] for key in sorted(found)]
 
@@ -196,7 +205,7 @@ def distance_name(rows: Sequence[Row]) -> str:
 
 
 def draw(rows: Sequence[Row]) -> Figure:
-    """Each score over the steps: one panel a score, one line a run."""
+    """Each score over the steps: a panel each, a line for each run, dotted for weights that are not averaged."""
     import numpy as np
 
     main = distance_name(rows)
@@ -207,14 +216,17 @@ def draw(rows: Sequence[Row]) -> Figure:
     down = -(-len(names) // across)
     figure = new_figure(3.2 * across, 2.6 * down)
     axes = figure.subplots(down, across, squeeze=False).ravel()
-    runs = list(dict.fromkeys((row.run, row.method, row.seed) for row in rows))
+    lines = list(dict.fromkeys(row.line for row in rows))
+    runs = list(dict.fromkeys(run for run, *_ in lines))
     for name, ax in zip(names, axes, strict=False):
-        for number, (run, method, seed) in enumerate(runs):
-            points = [row for row in rows if row.run == run and row.metric == name]
+        for line in lines:
+            run, method, seed, which = line
+            points = [row for row in rows if row.line == line and row.metric == name]
             numbers = [(row.step, row.value, row.low, row.high) for row in points]
             steps, values, low, high = np.array(numbers, float).reshape(-1, 4).T  # an end that is None becomes NaN
-            ax.plot(steps, values, "o-", markersize=3, color=f"C{number}", label=f"{method}, seed {seed}")
-            ax.fill_between(steps, low, high, color=f"C{number}", alpha=0.2, linewidth=0)
+            style = {"color": f"C{runs.index(run)}", "linestyle": ":" if which else "-"}
+            ax.plot(steps, values, marker="o", markersize=3, label=f"{method}, seed {seed}{which}", **style)
+            ax.fill_between(steps, low, high, color=style["color"], alpha=0.2, linewidth=0)
         ax.set_title(name, fontsize=10)
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter("{x:,.0f}")
@@ -222,10 +234,11 @@ def draw(rows: Sequence[Row]) -> Figure:
         if name == main:
             log_where_it_helps(ax, np.array([row.value for row in rows if row.metric == name]), factor=1)
         tidy(ax)
-    axes[0].legend(fontsize=8, frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     for ax in axes[len(names) :]:
         ax.axis("off")
-    figure.supxlabel("step", fontsize=9)
+    for ax in axes[-across:]:
+        ax.set_xlabel("step", fontsize=9)
     return figure
 
 
@@ -252,11 +265,12 @@ def table(rows: Sequence[Row]) -> str:
     name = distance_name(rows)
     of_distance = [row for row in rows if row.metric == name]
     steps = sorted({row.step for row in of_distance})
-    found = {(row.run, row.step): row for row in of_distance}
+    found = {(row.line, row.step): row for row in of_distance}
     lines = [["method", "seed", *(f"{step:,}" for step in steps), "paper's FID at 100,000"]]
-    for run, method, seed in dict.fromkeys((row.run, row.method, row.seed) for row in of_distance):
-        cells = [_cell(found.get((run, step))) for step in steps]
-        lines.append([method, str(seed), *cells, paper_fid(method)])
+    for line in dict.fromkeys(row.line for row in of_distance):
+        _, method, seed, which = line
+        cells = [_cell(found.get((line, step))) for step in steps]
+        lines.append([method + which, str(seed), *cells, paper_fid(method)])
     return f"{name} after so many steps:\n\n{markdown(lines)}"
 
 

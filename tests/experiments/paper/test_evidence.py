@@ -73,6 +73,18 @@ def test_the_newest_score_of_each_step_is_shown(scored, tmp_path):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
 
 
+def test_scores_of_last_weights_are_a_line_of_their_own(scored):
+    record = {"metric": "FD[classifier]", "count": 30}
+    scored[0].append(4, "evaluate", [{**record, "value": 7.0, "weights": "ema"}])
+    scored[0].append(4, "evaluate", [{**record, "value": 9.0, "weights": "last"}])
+    rows = [row for row in scores_of(RunFacts.of(scored[0])) if row.weights]
+    assert [(row.weights, row.value) for row in rows] == [("ema", 7.0), ("last", 9.0)]
+    lines = table(rows).splitlines()[-2:]
+    assert lines == ["| MMD-rep-b | 0 | 7 | 16.21 |", "| MMD-rep-b, last weights | 0 | 9 | 16.21 |"]
+    averaged, last = draw(rows).axes[0].lines
+    assert averaged.get_color() == last.get_color() and averaged.get_linestyle() != last.get_linestyle()
+
+
 def test_grids_show_the_first_codes_at_five_steps(scored):
     folder = scored[0]
     colours = {step: (step, 2 * step, 3 * step) for step in (1, 2, 3, 5, 8, 13, 21)}
