@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -118,6 +119,18 @@ def block_means(monkeypatch) -> dict:
 
     monkeypatch.setattr("mmdgan.metrics.features.resolve.resolve", resolve)
     return asked
+
+
+@pytest.fixture
+def tensorflow_warnings():
+    """What TensorFlow's logger says in the test: what a notebook would show in red."""
+    said: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("tensorflow")
+    logger.addHandler(handler)
+    yield said
+    logger.removeHandler(handler)
 
 
 @pytest.fixture

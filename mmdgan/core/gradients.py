@@ -41,10 +41,14 @@ def free_with_graphs() -> None:
     does nothing.
     """
     import tensorflow as tf
+
+    if not tf.executing_eagerly():
+        tf.autograph.experimental.do_not_convert(_give_to_graphs)()  # it cannot be converted, and nothing need be
+
+
+def _give_to_graphs() -> None:
     from tensorflow.python.framework import ops
 
-    if tf.executing_eagerly():
-        return
     with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
         registered = ops.gradient_registry._registry
         for name, entry in list(registered.items()):

@@ -314,7 +314,9 @@ class GanStep(tf.Module):
         """
         self._check_frozen()
         self._check_label_values(labels)
-        return self._inspect(real, labels, num_images)
+        # TensorFlow counts the tracings of all GanSteps together, and warns of the fifth; not of a concrete function.
+        batch = real, labels, num_images
+        return self._inspect.get_concrete_function(*batch)(*batch)
 
     def generate(self, codes: TensorLike | None, labels: TensorLike | None = None) -> tf.Tensor:
         """Returns images (N, H, W, C) in [-1, 1] of codes (N, code) [and labels (N, 1)], in inference mode."""

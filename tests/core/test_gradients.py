@@ -45,6 +45,12 @@ def test_derivatives_are_the_given_ones(compiled):
     assert (y, slope, second.gradient(slope, x)) == (2, 12, 12)
 
 
+def test_a_function_that_autograph_converts(tensorflow_warnings):
+    """As one's own does that calls our layers, and Keras's optimizers beside ours."""
+    assert tf.function(derivative)(tf.constant(2.0)) == 12
+    assert tensorflow_warnings == []
+
+
 def test_a_loop_within_a_graph():
     @tf.function(autograph=False)
     def looped(x):

@@ -166,6 +166,12 @@ def test_whole_numbers_other_than_uint8_are_no_images(real):
         shared_gan().step(real.astype(np.int32))
 
 
+def test_inspecting_one_gan_after_another_is_nothing_to_warn_of(tensorflow_warnings, real):
+    for _ in range(6):
+        make_gan().inspect(real, num_images=2)
+    assert tensorflow_warnings == []
+
+
 def test_inspect_changes_nothing_and_names_what_the_original_logs(real):
     gan = shared_gan("fixed_g")
     gan.step(real)

@@ -222,7 +222,7 @@ def _training_step(model: keras.Model, steps: int) -> Callable:
     optimizer = optimizers.Adam(rate, name="classifier_adam")
     optimizer.build(model.trainable_variables)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             _, logits = model(images, training=True)

@@ -9,7 +9,6 @@ clean: antialiased bicubic as clean-fid's: Pillow's method on floating-point cha
 
 from __future__ import annotations
 
-import collections
 import functools
 import hashlib
 from collections.abc import Callable, Iterable
@@ -81,12 +80,12 @@ class Extractor:
                 images of their size.
         """
         self._check_channels(images.shape[-1])
-        run, parts, ticker = self._functions[images.shape[1:]], [], Ticker()
+        parts, ticker = [], Ticker()
         for start in range(0, len(images), self.batch_size):
             if say and ticker.due():
                 say(f"Features of {self.label}: {start:,} of {len(images):,} images")
             try:
-                outputs = run(tf.constant(images[start : start + self.batch_size]))
+                outputs = self._compiled(images.shape[1:])(tf.constant(images[start : start + self.batch_size]))
             except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
                 height, width, channels = images.shape[1:]
                 raise MetricError(
@@ -98,10 +97,16 @@ class Extractor:
         features, logits = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         return features, logits
 
+    def _compiled(self, shape: tuple[int, ...]) -> Callable:
+        """The network for images of a shape: a concrete function, as TensorFlow warns of many others of one code."""
+        if shape not in self._functions:
+            traced = tf.function(self._compute)
+            self._functions[shape] = traced.get_concrete_function(tf.TensorSpec((None, *shape), tf.uint8))
+        return self._functions[shape]
+
     @functools.cached_property
     def _functions(self) -> dict[tuple[int, ...], Callable]:
-        """The compiled network by the shape of an image: one for all would be traced again with a shape left open."""
-        return collections.defaultdict(lambda: tf.function(self._compute, reduce_retracing=True))
+        return {}
 
     def _check_channels(self, channels: int) -> None:
         """Raises a MetricError if the network does not take images of so many channels."""

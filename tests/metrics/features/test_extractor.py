@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from mmdgan.core.errors import MetricError
-from mmdgan.metrics.features.extractor import METHODS, check_method, resize_images
+from mmdgan.metrics.features.extractor import METHODS, Extractor, check_method, resize_images
 
 
 def _images(height=11, width=17, channels=3, count=2):
@@ -85,3 +85,27 @@ def test_it_runs_in_a_graph_with_any_number_of_images(method):
 def test_other_names_are_refused():
     with pytest.raises(MetricError, match="no resize 'bicubic': choose one of legacy, tfgan, clean"):
         check_method("bicubic")
+
+
+class Means(Extractor):
+    """Mean colours, two images at a time, and how often it was traced."""
+
+    batch_size = 2
+    traced = 0
+
+    def _compute(self, images):
+        self.traced += 1
+        means = tf.reduce_mean(tf.cast(images, tf.float32), axis=(1, 2))
+        return means, means[:, :0]
+
+
+def test_features_of_batches_and_sizes(tensorflow_warnings):
+    """Of several networks one after another, each traced once for a size: nothing that TensorFlow warns of."""
+    for _ in range(6):
+        means = Means()
+        for images in (_images(count=5), _images(4, 6, count=3), _images(count=2)):
+            features, logits = means.extract(images)
+            np.testing.assert_allclose(features, images.mean(axis=(1, 2)), rtol=1e-5)
+            assert logits.shape == (len(images), 0)
+        assert means.traced == 2
+    assert tensorflow_warnings == []
