@@ -24,12 +24,14 @@ def pretrained(argv: Sequence[str]) -> int:
     usage = flags.usage("pretrained [--flag=value ...]", pretrained)
     flags.parse(PretrainedOptions(), argv, usage=usage)
     from mmdgan.runs.pretrained import PREFIX, Pretrained, names
+    from mmdgan.runs.scores import best_of
 
     rows: list[tuple[str, ...]] = [("name", "loss", "step", "KiB", "score", "trained by")]
     for name in names():
         folder = Pretrained.named(name)
-        card, experiment, scores = folder.card(), folder.read_config()["experiment"], folder.latest_scores()
-        score = f"{scores[0]['metric']} {scores[0]['value']:.4g}" if scores else "-"
+        card, experiment = folder.card(), folder.read_config()["experiment"]
+        distance = best_of(folder.records(), "fid", folder.steps())
+        score = "-" if distance is None else f"{distance.metric} {distance.value:.4g}"
         size = sum(file.stat().st_size for file in folder.path.iterdir()) / 1024
         rows.append((PREFIX + name, experiment["loss"], f"{card['step']:,}", f"{size:,.0f}", score, card["command"]))
     print(table(rows, left=(0, 1, 4, 5), rule=True))

@@ -155,6 +155,8 @@ def save(run: str | os.PathLike, name: str, command: str, step: int | str | None
     config = source.public_config()
     config["experiment"]["ema"] = None
     write_text(target / "config.json", json.dumps({**config, "pretrained": card}, indent=1) + "\n")
-    lines = [json.dumps(record, ensure_ascii=False) for record in source.records() if record["step"] == step]
+    averaged = "ema" if source.has_average() else None  # scores of other weights are not this generator's
+    records = [r for r in source.records() if r["step"] == step and r.get("weights", averaged) == averaged]
+    lines = [json.dumps(record, ensure_ascii=False) for record in records]
     write_text(target / "metrics.jsonl", "".join(f"{line}\n" for line in lines))
     return target

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shutil
 
 import numpy as np
 import pytest
@@ -51,6 +52,19 @@ def test_a_stored_generator_gives_the_images_of_its_run(made, tiny_run, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["export", "pretrained", "samples", "x.npz"]
     assert status("evaluate", "pretrained:sample/tiny", "--metrics=swd", "--count=30", "--out=s.jsonl") == 0
     assert (tmp_path / "s.jsonl").is_file() and sorted(file.name for file in made.iterdir()) == before
+
+
+def test_the_card_has_the_scores_of_the_stored_weights(tiny_run, tmp_path, monkeypatch, capsys):
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(tiny_run[1], run.path)
+    distance = {"metric": "FD[classifier]", "value": 5.0, "count": 8}
+    run.append(4, "evaluate", [distance])
+    run.append(4, "evaluate", [{**distance, "value": 3.0, "weights": "last"}])
+    run.append(4, "evaluate", [{"metric": "near copies[pixels]", "value": 0.25, "count": 8}])
+    monkeypatch.setattr(pretrained, "ROOT", tmp_path / "pretrained")
+    pretrained.save(run.path, "sample/tiny", "python train.py")
+    assert [record["value"] for record in pretrained.Pretrained.named("sample/tiny").records()] == [5.0, 0.25]
+    assert status("pretrained") == 0 and " FD[classifier] 5 " in capsys.readouterr().out
 
 
 def test_what_is_not_there_is_said(made):
