@@ -42,7 +42,10 @@ MEDIAN = "median"
 """The value of an option sigma that stands for `median_sigma`."""
 
 MOST_ROWS = 4096
-"""Most rows whose distances are one matrix; a block has at most its square of entries: 64 MB in float32."""
+"""Most rows whose distances are one matrix: 64 MB in float32, of which a loss holds some 30 at a time."""
+
+BLOCK = 2**20
+"""Most entries of a block of a larger matrix."""
 
 _ROOT_EPSILON = 1e-16
 """Under the root of a squared distance: gradients stay finite at coincident rows."""
@@ -202,10 +205,13 @@ class Blocked(NamedTuple):
                 own, rest = _over_blocks(of_rows, a, others[0].shape[0], [tf.zeros_like(other) for other in others])
                 return [upstream * each for each in (own, *rest)]
 
-            def value(rows: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-                return rows[:, :0], [of_block(rows, others)]
+            # A tape around this, while nothing is compiled, would keep what it sees of every block.
+            first, *constants = map(tf.stop_gradient, (a, *others))
 
-            return _over_blocks(value, a, others[0].shape[0], [tf.zeros((), a.dtype)])[1][0], gradient
+            def value(rows: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+                return rows[:, :0], [of_block(rows, constants)]
+
+            return _over_blocks(value, first, others[0].shape[0], [tf.zeros((), a.dtype)])[1][0], gradient
 
         return total(*sources)
 
@@ -214,7 +220,7 @@ def _over_blocks(
     function: Callable[[Any], tuple[Any, list[Any]]], a: tf.Tensor, columns: int, zeros: list[tf.Tensor]
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Calls a function of a block's rows for all rows of a; returns its first results in order, the others' sums."""
-    count, size = a.shape[0], max(1, MOST_ROWS**2 // columns)
+    count, size = a.shape[0], max(1, BLOCK // columns)
     whole = count // size
 
     def step(number: tf.Tensor, sums: list[tf.Tensor], kept: Any) -> tuple:

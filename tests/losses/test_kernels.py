@@ -1,6 +1,8 @@
 """Kernel functions against loops, formulas and finite differences."""
 
+import gc
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -132,11 +134,16 @@ def value_and_gradients(name, rows, dtype="float64"):
     return tf.nest.flatten((found.gen, found.dis, gradients)), found.logs
 
 
+def in_blocks_of(entries, rows, monkeypatch):
+    monkeypatch.setattr(kernels, "MOST_ROWS", rows)
+    monkeypatch.setattr(kernels, "BLOCK", entries)
+
+
 @pytest.mark.parametrize("name", MMD_LOSSES)
 def test_in_blocks_a_loss_has_the_same_value_and_gradients(name, monkeypatch):
-    """13 rows in blocks of 25 / 13 rows: whole blocks, and a rest."""
+    """13 rows in blocks of 30 / 13 rows: whole blocks, and a rest."""
     expected, logs = value_and_gradients(name, (13, 13))
-    monkeypatch.setattr(kernels, "MOST_ROWS", 5)
+    in_blocks_of(30, 5, monkeypatch)
     found, in_blocks = value_and_gradients(name, (13, 13))
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-13)
@@ -151,14 +158,14 @@ def test_in_blocks_a_loss_has_the_same_value_and_gradients(name, monkeypatch):
 def test_in_blocks_an_estimate_is_the_same(rows, unbiased, monkeypatch):
     samples = [points(count, 3, seed) for seed, count in enumerate(rows)]
     expected = losses.mmd2(*samples, unbiased=unbiased, sigma=[1.0, 2.0], add_dot=0.5)
-    monkeypatch.setattr(kernels, "MOST_ROWS", 5)
+    in_blocks_of(25, 5, monkeypatch)
     assert float(losses.mmd2(*samples, unbiased=unbiased, sigma=[1.0, 2.0], add_dot=0.5)) == pytest.approx(
         float(expected), rel=1e-10
     )
 
 
 def test_no_block_is_larger_than_allowed(monkeypatch):
-    monkeypatch.setattr(kernels, "MOST_ROWS", 16)
+    in_blocks_of(256, 16, monkeypatch)
     sizes = []
     squares = kernels._squares
     monkeypatch.setattr(kernels, "_squares", lambda a, b, inner: sizes.append(inner.shape) or squares(a, b, inner))
@@ -171,14 +178,34 @@ def test_no_block_is_larger_than_allowed(monkeypatch):
         return tape.gradient(loss, a)
 
     assert np.isfinite(compute(*(tf.constant(points(100, 3, seed), tf.float32) for seed in range(2)))).all()
-    assert sizes and max(shape.num_elements() for shape in sizes) <= 16**2
+    assert sizes and max(shape.num_elements() for shape in sizes) <= 256
+
+
+def test_a_tape_keeps_nothing_of_the_blocks(monkeypatch):
+    """While nothing is compiled, where it records what a custom gradient computes."""
+    in_blocks_of(26, 5, monkeypatch)
+    made, squares = [], kernels._squares
+
+    def watched(a, b, inner):
+        found = squares(a, b, inner)
+        if inner.shape[1] == 13:  # a block, and no corner for histograms
+            made.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(kernels, "_squares", watched)
+    scores = [tf.constant(points(13, 3, seed)) for seed in range(2)]
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(scores)
+        loss = registry.get("rmb")(*scores)
+    gc.collect()
+    assert len(made) >= 3 * 7 and not any(block() is not None for block in made)
+    assert tape.gradient(loss.gen, scores)[0] is not None
 
 
 @pytest.mark.slow
-def test_more_than_4096_rows_in_single_precision_are_those_in_double_precision(monkeypatch):
-    found, _ = value_and_gradients("rmb", (4200, 4200), "float32")
-    monkeypatch.setattr(kernels, "MOST_ROWS", 4200)
-    expected, _ = value_and_gradients("rmb", (4200, 4200), "float64")
+def test_more_than_4096_rows_in_single_precision_are_those_in_double_precision():
+    """Both in blocks: of whole matrices of this size a tape would keep 5 GB."""
+    found, expected = (value_and_gradients("rmb", (4200, 4200), dtype)[0] for dtype in ("float32", "float64"))
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6 * max(1.0, np.abs(b).max()))
     for a, b in zip(found[2:], expected[2:], strict=True):
