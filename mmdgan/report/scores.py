@@ -35,7 +35,7 @@ _PROTOCOL = {
 
 
 def choose(folder: RunFolder, by: int | str | None = None, metrics: Sequence[str] | None = None) -> list[Record]:
-    """The scores of a run at one step: the newest record of each score.
+    """The scores of a run at one step: the newest record of each score, of averaged weights where there is one.
 
     Args:
         folder: The run.
@@ -58,6 +58,7 @@ def choose(folder: RunFolder, by: int | str | None = None, metrics: Sequence[str
             raise ConfigError(f"{folder.path} has no best checkpoint; give --by=STEP, or leave it out.")
     else:
         step = max((record["step"] for record in records), default=None) if by is None else int(by)
+    records.sort(key=lambda record: record.get("weights") != "last")  # which `evaluate --noema` adds
     newest = {record["metric"]: record for record in records if record["step"] == step}
     return [record for record in newest.values() if not metrics or identifier(record) in metrics]
 
@@ -105,11 +106,14 @@ def alike(records: Sequence[Record], record: Record) -> list[Record]:
 
 
 def longest_curve(records: Sequence[Record], metric: str) -> list[Record]:
-    """The records of a score in the protocol that has values at the most steps, the newest of equals; oldest first."""
-    groups: dict[str, list[Record]] = {}
+    """The records of a score in the protocol that has values at the most steps, the newest of equals; oldest first.
+
+    They are of the same weights of the generator, averaged or last.
+    """
+    groups: dict[tuple[str, Any], list[Record]] = {}
     for record in reversed(records):
         if record["metric"] == metric:
-            groups.setdefault(protocol_of(record), []).append(record)
+            groups.setdefault((protocol_of(record), record.get("weights")), []).append(record)
     curves = [[one for one in reversed(group) if one["value"] is not None] for group in groups.values()]
     return max(curves, key=lambda curve: len({one["step"] for one in curve}), default=[])
 

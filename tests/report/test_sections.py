@@ -17,7 +17,7 @@ from mmdgan.report.blocks import Cell, Page, Picture, Table, flat
 from mmdgan.report.facts import RunFacts
 from mmdgan.report.page import page_of
 from mmdgan.report.reported_run import ReportedRun
-from mmdgan.report.scores import best, longest_curve
+from mmdgan.report.scores import best, choose, longest_curve
 from mmdgan.report.section_setup import evaluate_flags, train_flags
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
@@ -145,6 +145,14 @@ def test_curves_are_of_the_protocol_with_most_steps(tmp_path, like):
     assert [line["value"] for line in lines] == [9.0, 3.0, 4.0]
     assert best(lines)["step"] == 2
     assert signs(reported(run)) == ["FD[c] got worse: 3 at step 2, 4 at step 3."]
+
+
+def test_scores_of_last_weights_are_not_taken_for_those_of_averaged_ones(tmp_path, like):
+    averaged = {step: [score("FD[c]", value, weights="ema")] for step, value in ((1, 9.0), (2, 3.0), (3, 4.0))}
+    run = make_run(tmp_path / "a", like, averaged)
+    run.append(3, "evaluate", [score("FD[c]", 1.0, weights="last"), score("KD[c]", 2.0, weights="last")])
+    assert [line["value"] for line in longest_curve(run.records(), "FD[c]")] == [9.0, 3.0, 4.0]
+    assert {record["metric"]: record["value"] for record in choose(run)} == {"FD[c]": 4.0, "KD[c]": 2.0}
 
 
 def test_the_table_of_scores(tmp_path, like):
