@@ -19,12 +19,12 @@ from mmdgan.core.files import read_text, write_bytes, write_text
 from mmdgan.core.options import option
 from mmdgan.core.startup import prepare_tensorflow
 from mmdgan.report.evolution import evolution_frames
-from mmdgan.report.facts import RunFacts, run_folders
+from mmdgan.report.facts import RunFacts
 from mmdgan.report.plots import log_where_it_helps
 from mmdgan.runs import published
 from paper.figure4_scores import effective_dimension
 from paper.output import FigureOptions, Output, markdown, new_figure, tidy
-from paper.trained import title_of
+from paper.trained import given, title_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,7 +73,7 @@ def make(options: EvidenceOptions) -> Output:
     """Writes the curves of the scores, all scores as a CSV, and tables for a page; ConfigError without scored runs."""
     if not options.runs:
         raise ConfigError("there are no runs; name those of `mmdgan sweep experiments/sweeps/evidence.py`.")
-    runs = [RunFacts.of(folder) for folder in run_folders(list(options.runs))]
+    runs = given(options.runs)
     if options.critics is not None:
         prepare_tensorflow()
         for run in runs:
@@ -89,7 +89,7 @@ def make(options: EvidenceOptions) -> Output:
     if with_grids := [run for run in runs if any(run.folder.grid_file(0).parent.glob("[0-9]*.png"))]:
         output.figure(draw_grids(with_grids), "_grids", dpi=75)
     output.table(rows, Row._fields)
-    tables = {"scores": table(rows)} | ({"critics": found} if (found := critics_table(runs)) else {})
+    tables = {"scores": table(rows)} | ({"critics": found} if (found := critics_table(runs, rows)) else {})
     text = "\n\n".join(tables.values())
     output.text(text + "\n", ".md")
     print(text)
@@ -184,7 +184,7 @@ def critics_of(run: RunFacts) -> list[dict[str, Any]]:
     return [json.loads(line) for line in read_text(file).splitlines()] if file.is_file() else []
 
 
-def critics_table(runs: Sequence[RunFacts]) -> str:
+def critics_table(runs: Sequence[RunFacts], rows: Sequence[Row]) -> str:
     """Each critic at its last step measured, and the near copies among the samples there, as Markdown; "" for none."""
     lines = [
         ["method", "seed", "step", "directions of the scores, real and generated", "PICO over exact, by layer"]
@@ -192,7 +192,8 @@ def critics_table(runs: Sequence[RunFacts]) -> str:
     ]
     for run in runs:
         for found in critics_of(run)[-1:]:
-            lines.append([title_of(run), str(run.experiment["seed"]), *_critic_cells(found, scores_of(run))])
+            own = [row for row in rows if row.run == run.name]
+            lines.append([title_of(run), str(run.experiment["seed"]), *_critic_cells(found, own)])
     return markdown(lines) if len(lines) > 1 else ""
 
 
@@ -290,7 +291,7 @@ def _cell(row: Row | None) -> str:
 
 def _critic_cells(found: dict[str, Any], scores: Sequence[Row]) -> list[str]:
     directions = " and ".join(f"{value:.1f}" for value in found["directions"]) + f" of {found['outputs']}"
-    ratios = [sigma / exact for sigma, exact in found["norms"].values()]
+    ratios = [sigma / exact for sigma, exact in found["norms"].values() if exact]
     of_layers = f"{min(ratios):.2f} to {max(ratios):.2f}" if ratios else "-"
     copies = [row for row in scores if row.step == found["step"] and row.metric.startswith("near copies")]
     by_pixels = {row.metric == "near copies[pixels]": _cell(row) for row in copies}

@@ -19,13 +19,13 @@ from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
 from mmdgan.losses import registry as losses
 from mmdgan.metrics.registry import direction
-from mmdgan.report.facts import RunFacts, run_folders
+from mmdgan.report.facts import RunFacts
 from mmdgan.report.scores import differences, identifier, of_real
 from mmdgan.runs import published
 from mmdgan.runs.experiment import IDENTITY, LOSS_OPTIONS
 from mmdgan.training import divergence
 from paper.output import Output, markdown as as_markdown, new_figure, tidy
-from paper.trained import METHODS, TrainedOptions, experiment_of, method_of, train
+from paper.trained import METHODS, TrainedOptions, experiment_of, given, method_of, train
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -145,7 +145,7 @@ def make(options: TableOptions) -> Output:
     if unknown := [name for name in options.methods if name not in METHODS]:
         raise ConfigError(f"methods names {unknown[0]}; the methods of Table 1 are {', '.join(METHODS)}.")
     if options.runs:
-        facts = [RunFacts.of(folder) for folder in run_folders(list(options.runs))]
+        facts = given(options.runs)
     else:
         facts = _trained(options)
     table = collect(facts, options.methods)

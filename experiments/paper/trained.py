@@ -76,6 +76,11 @@ def experiment_of(options: TrainedOptions, loss: str, **changes: Any) -> Experim
     return Experiment(**{**fields, **changes})
 
 
+def given(words: Sequence[str]) -> list[RunFacts]:
+    """The runs of a command line; what is passed over below a directory is printed. ConfigError as `run_folders`."""
+    return [RunFacts.of(folder) for folder in run_folders(list(words), print)]
+
+
 def given_or_trained(options: TrainedOptions, names: tuple[str, ...]) -> list[RunFacts]:
     """The runs that were given; without any, those of these losses, trained as far as they are missing.
 
@@ -84,7 +89,7 @@ def given_or_trained(options: TrainedOptions, names: tuple[str, ...]) -> list[Ru
     """
     prepare_tensorflow()
     if options.runs:
-        return [RunFacts.of(folder) for folder in run_folders(list(options.runs))]
+        return given(options.runs)
     outcomes = train(options, "figures", [experiment_of(options, name) for name in names])
     for point, outcome in outcomes:
         if outcome.status == DIVERGED:

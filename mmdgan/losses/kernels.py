@@ -42,7 +42,7 @@ MEDIAN = "median"
 """The value of an option sigma that stands for `median_sigma`."""
 
 MOST_ROWS = 4096
-"""Most rows whose distances are one matrix: 64 MB in float32, of which a loss holds some 30 at a time."""
+"""Most rows whose distances are one matrix: 64 MB in float32, of which a loss holds several at a time."""
 
 BLOCK = 2**20
 """Most entries of a block of a larger matrix."""

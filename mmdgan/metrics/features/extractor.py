@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -85,7 +86,9 @@ class Extractor:
             if say and ticker.due():
                 say(f"Features of {self.label}: {start:,} of {len(images):,} images")
             try:
-                outputs = self._compiled(images.shape[1:])(tf.constant(images[start : start + self.batch_size]))
+                # Concrete: TensorFlow counts the tracings of all extractors together, and warns of the fifth.
+                run = self._traced.get_concrete_function(tf.TensorSpec((None, *images.shape[1:]), tf.uint8))
+                outputs = run(tf.constant(images[start : start + self.batch_size]))
             except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
                 height, width, channels = images.shape[1:]
                 raise MetricError(
@@ -97,16 +100,9 @@ class Extractor:
         features, logits = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         return features, logits
 
-    def _compiled(self, shape: tuple[int, ...]) -> Callable:
-        """The network for images of a shape: a concrete function, as TensorFlow warns of many others of one code."""
-        if shape not in self._functions:
-            traced = tf.function(self._compute)
-            self._functions[shape] = traced.get_concrete_function(tf.TensorSpec((None, *shape), tf.uint8))
-        return self._functions[shape]
-
     @functools.cached_property
-    def _functions(self) -> dict[tuple[int, ...], Callable]:
-        return {}
+    def _traced(self) -> Any:
+        return tf.function(self._compute)
 
     def _check_channels(self, channels: int) -> None:
         """Raises a MetricError if the network does not take images of so many channels."""

@@ -120,7 +120,8 @@ def test_runs_without_scores_or_with_two_kinds_are_refused(scored, tiny_run, tmp
 def test_the_page_shows_the_scores_that_are_kept():
     project = Path(__file__).parents[3]
     runs = [RunFacts.of(folder) for folder in run_folders([str(project / "Results/published/evidence")])]
-    tables = {"scores": table([row for run in runs for row in scores_of(run)]), "critics": critics_table(runs)}
+    rows = [row for run in runs for row in scores_of(run)]
+    tables = {"scores": table(rows), "critics": critics_table(runs, rows)}
     page = (project / "docs/evidence.md").read_text(encoding="utf-8")
     assert page == with_tables(page, tables)
     for text in ("a page", page.replace("<!-- end of scores -->", "")):
@@ -143,9 +144,10 @@ def test_critics_are_measured_at_a_step(scored, tmp_path):
     history = report.spectral_history(run.folder, [4], ["dis"])
     assert found["norms"] == {norm.layer: pytest.approx([norm.sigma, norm.exact]) for norm in history}
     ratios = [norm.ratio for norm in history]
-    text = critics_table([run])
+    text = critics_table([run], scores_of(run))
     real, generated = (f"{value:.1f}" for value in found["directions"])
     assert f"| 4 | {real} and {generated} of {found['outputs']} | {min(ratios):.2f} to {max(ratios):.2f} |" in text
     assert text.endswith("| 0.25 | 0.5 |")
     assert text in (tmp_path / "out" / "evidence.md").read_text()
-    assert critics_table([RunFacts.of(tmp_path / "kept" / "one")]) == text
+    kept = RunFacts.of(tmp_path / "kept" / "one")
+    assert critics_table([kept], scores_of(kept)) == text
