@@ -59,10 +59,10 @@ class ImageData:
             found = f"{self.images.dtype} {self.images.shape}"
             hint = "" if self.images.dtype == np.uint8 else f": {scaling(self.images)}"
             raise DataError(f"The images of {self.name} are {found}; give uint8 of shape (N, C, H, W){hint}.")
-        for what in ("labels", "groups"):
-            values = getattr(self, what)
-            if values is not None and values.shape != (self.count,):
-                raise DataError(f"The {what} of {self.name} are {values.shape} for {self.count} images.")
+        if self.groups is not None and self.groups.shape != (self.count,):
+            raise DataError(f"The groups of {self.name} are {self.groups.shape} for {self.count} images.")
+        if self.labels is not None:
+            self.labels = checked_labels(self.labels, self.count, self.name)
         if self.labels is not None and self.count:
             low, high = int(self.labels.min()), int(self.labels.max())
             if low < 0 or high >= self.num_class:
@@ -95,7 +95,7 @@ class ImageData:
         Args:
             indices: int64 (n,), in any order; a number may come more than once.
         """
-        return self.images[indices], None if self.labels is None else self.labels[indices].astype(np.int64, copy=False)
+        return self.images[indices], None if self.labels is None else self.labels[indices]
 
     def fingerprint(self) -> str:
         """A hexadecimal digest that differs if the data do.

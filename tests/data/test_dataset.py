@@ -61,6 +61,15 @@ def test_images_are_taken_by_number_from_several_files(tmp_path, indices):
     assert labels is None and np.array_equal(images, PICTURES[indices])
 
 
+def test_labels_in_memory_are_whole_numbers_in_any_form():
+    for labels in (LABELS.tolist(), LABELS[:, None].astype(np.uint8)):
+        data = ImageData("set", PICTURES, labels, num_class=10)
+        assert np.array_equal(data.labels, LABELS) and data.labels.dtype == np.int64
+    for labels in (LABELS / 10, LABELS[1:], np.eye(10)[LABELS]):
+        with pytest.raises(DataError, match=r"labels of set are .* where 57 images need integers \(57,\)"):
+            ImageData("set", PICTURES, labels, num_class=10)
+
+
 @pytest.mark.parametrize("numbers", [[-1], [57], [3, 99]])
 def test_numbers_beyond_the_set_are_no_images(tmp_path, numbers):
     with pytest.raises(IndexError, match="0 to 56"):

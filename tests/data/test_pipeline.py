@@ -373,7 +373,7 @@ def test_what_needs_labels_says_so(data, options):
 def test_image_data_checks_itself(data):
     with pytest.raises(DataError, match=r"float32 \(50, 3, 4, 5\); give uint8"):
         ImageData("x", data.images.astype(np.float32))
-    with pytest.raises(DataError, match="for 50 images"):
+    with pytest.raises(DataError, match="where 50 images need integers"):
         ImageData("x", data.images, data.labels[:3], num_class=10)
     with pytest.raises(DataError, match="from 0 to 9; 9 classes need 0 to 8"):
         ImageData("x", data.images, data.labels, num_class=9)

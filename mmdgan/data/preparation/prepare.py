@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import fnmatch
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from mmdgan.core.errors import ConfigError, DataError
+from mmdgan.core.options import check_limits, plain
 from mmdgan.core.progress import Say, log
 from mmdgan.data import sources
 from mmdgan.data.catalog import CATALOG, DataInfo, info, unfinished
 from mmdgan.data.preparation.geometry import BrokenImage, Geometry, is_grey, shape_of
 from mmdgan.data.sidecar import Origin, Sidecar, read_sidecar
+from mmdgan.data.sources.attributes import DEFAULT
 from mmdgan.data.sources.base import ImageSource, Item, PrepareOptions, Request
+from mmdgan.data.sources.containers import printable
 
 _OWN = ("folder", "tfds")
 _LONGEST_NAME = 190  # that of a file with everything before and after it has 255 at most
@@ -44,7 +46,10 @@ def prepare(what: str, options: PrepareOptions | None = None, *, say: Say = log,
         DataError: No such data, broken data, or a data set of this name that was made otherwise.
     """
     options = replace(options or PrepareOptions(), **changes)
-    options = replace(options, attributes=tuple(options.attributes))
+    options = replace(options, **{field.name: plain(getattr(options, field.name)) for field in fields(options)})
+    check_limits(options)
+    if isinstance(options.attributes, str):
+        options = replace(options, attributes=(options.attributes,))
     _check(what, options)
     if options.checksum:
         from mmdgan.data.sources import checksums
@@ -92,12 +97,6 @@ def _check(what: str, options: PrepareOptions) -> None:
     kind = what.partition(":")[0] if ":" in what else ""
     if kind and (kind not in _OWN or not what.partition(":")[2]):
         raise ConfigError(f"there is no data {what}; give a name, folder:PATH or tfds:NAME.")
-    for field in dataclasses.fields(options):
-        choices, value = field.metadata["choices"], getattr(options, field.name)
-        if choices and value not in choices:
-            raise ConfigError(f"{field.name} is {value}; give one of {', '.join(choices)}.")
-    if size is not None and size < 1:
-        raise ConfigError(f"size is {size}; give at least 1 pixel.")
     if options.channels not in (None, 1, 3):
         raise ConfigError(f"channels is {options.channels}; give 1 for grey images or 3 for RGB.")
     if size is None and options.crop != "center" and what in CATALOG:
@@ -114,8 +113,6 @@ def _check(what: str, options: PrepareOptions) -> None:
         raise ConfigError(f"a mapping gives the classes of imagenet, not of {what}; leave it out.")
     if options.attributes and options.labels == "none":
         raise ConfigError("attributes make classes, and labels is none; leave one of them out.")
-    if options.workers is not None and options.workers < 1:
-        raise ConfigError(f"workers is {options.workers}; give at least 1 process.")
     if options.checksum and source is None:
         raise ConfigError("checksums are those of official files; name these with --source.")
     if not options.split.strip():
@@ -153,7 +150,7 @@ def _request(what: str, options: PrepareOptions) -> Request:
         labels="source" if options.labels == "folders" or options.attributes else options.labels,
         mapping=None if options.mapping is None else Path(options.mapping).expanduser(),
     )
-    return Request(entry, **{field.name: getattr(given, field.name) for field in dataclasses.fields(PrepareOptions)})
+    return Request(entry, **{field.name: getattr(given, field.name) for field in fields(PrepareOptions)})
 
 
 def _is_own(request: Request) -> bool:
@@ -214,7 +211,7 @@ def _check_only_named(what: str, options: PrepareOptions) -> None:
     """Raises a ConfigError when options are given with the name of a data set that is there."""
     more = [
         f"--{field.name}"
-        for field in dataclasses.fields(options)
+        for field in fields(options)
         if field.name not in _HARMLESS and getattr(options, field.name) != field.default
     ]
     if more:
@@ -239,6 +236,8 @@ def _already(sidecar: Sidecar, data_root: Path, say: Say) -> Sidecar:
 def _check_same(request: Request, geometry: Geometry, channels: int, sidecar: Sidecar, folder: Path) -> None:
     """Raises a DataError when the data set that is there was made from something else, or otherwise."""
     wanted = _made(request, geometry, request.labels) | ({"channels": channels} if channels else {})
+    if request.labels == "source":
+        wanted.setdefault("attributes", [*DEFAULT])
     check_options(wanted, sidecar, folder)
     if request.source is not None:
         same = is_from(sidecar, Path(request.source), request)
@@ -322,7 +321,8 @@ def check_options(wanted: Mapping[str, Any], sidecar: Sidecar, folder: Path) -> 
         folder: The data set's folder.
     """
     labels = "source" if sidecar.labels else "none"
-    made = {**wanted, "labels": labels, "channels": sidecar.shape[0], **sidecar.options}
+    left_out = {"data": sidecar.name, "attributes": [*DEFAULT], "mapping": None} if sidecar.options else {}
+    made = {**wanted, **left_out, "labels": labels, "channels": sidecar.shape[0], **sidecar.options}
     for option, value in wanted.items():
         if made[option] != value and (option, value) != ("labels", "auto"):
             raise DataError(
@@ -333,13 +333,15 @@ def check_options(wanted: Mapping[str, Any], sidecar: Sidecar, folder: Path) -> 
 
 def is_from(sidecar: Sidecar, path: Path, request: Request) -> bool:
     """Whether a data set was made from the source at a path, as it is now; if it is gone, whether it was there."""
-    path = path.expanduser()
-    if str(path.resolve()) != sidecar.origin.path:
+    path, made = path.expanduser(), sidecar.origin
+    if made.path not in (str(path.resolve()), printable(str(path.resolve()))):
         return False
     if not path.exists():
         return True
-    found = sources.find(path, request).origin
-    return (found.files, found.bytes) == (sidecar.origin.files, sidecar.origin.bytes)
+    found = sources.find(path, request)
+    if sidecar.labels and found.class_names not in ((), sidecar.class_names):
+        return False
+    return (found.origin.files, found.origin.bytes) == (made.files, made.bytes)
 
 
 def is_from_tfds(origin: Origin, name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import zipfile
@@ -21,11 +22,11 @@ from mmdgan.data.dataset import checked_labels, wanted_form
 from mmdgan.data.sidecar import Origin
 from mmdgan.data.sources.archives import holds_arrays
 from mmdgan.data.sources.base import ImageSource, Item, Part, Request, fewer_note, source
-from mmdgan.data.sources.containers import printable
+from mmdgan.data.sources.containers import numbered_classes, printable
+from mmdgan.data.sources.folders import split_named
 
 IMAGE_KEYS = ("images", "arr_0")
 _ZIP_HEADER = 30  # bytes of a member's own header before its name; the lengths of name and extra field end it
-_MOST_CLASSES = 100_000
 
 
 @source("cifar10", "mnist", "fashion_mnist", words="an .npz of images and labels, or an .npy of images", own=True)
@@ -43,14 +44,13 @@ def find(path: Path, request: Request) -> ImageSource | None:
     elif request.labels == "source" and labels is None:
         raise DataError(f"{path}: {notes[0] if notes else 'it has no labels: save them under the key labels.'}")
     if labels is not None:
-        classes = int(labels.max()) + 1
-        if labels.min() < 0 or classes > _MOST_CLASSES:
-            raise DataError(f"{path} has labels from {labels.min()} to {labels.max()}: number the classes from 0.")
-        if not names and classes <= request.info.num_class:
+        numbers, empty = numbered_classes(labels, str(path))
+        notes.append(empty)
+        if not names and len(numbers) <= request.info.num_class:
             names = request.info.class_names
-        names = tuple(map(printable, names)) or tuple(map(str, range(classes)))
-        if len(names) < classes:
-            raise DataError(f"{path} has labels up to {classes - 1} and {len(names)} class_names: name every class.")
+        names = tuple(map(printable, names)) or numbers
+        if len(names) < len(numbers):
+            raise DataError(f"{path} has labels up to {numbers[-1]} and {len(names)} class_names: name every class.")
     return ImageSource(
         origin=Origin("arrays", printable(str(path.resolve())), 1, os.stat(path).st_size),
         count=len(images),
@@ -104,12 +104,14 @@ def read_arrays(
         split: The split of which `x_` and `y_` are taken.
 
     Raises:
-        DataError: The file cannot be read, or has no images; their form is not checked.
+        DataError: The file cannot be read, has no images, or does not say that they are those of a split other than
+            train, by a key or its name; their form is not checked.
     """
     labels: np.ndarray | None = None
     names: tuple[str, ...] = ()
     try:
         if not zipfile.is_zipfile(path) and path.suffix.lower() != ".npz":
+            _check_split(path, split)
             return np.load(path, mmap_mode="r", allow_pickle=False), None, ()
         with zipfile.ZipFile(path) as archive:
             members = {member.removesuffix(".npy"): member for member in archive.namelist()}
@@ -117,8 +119,10 @@ def read_arrays(
             if key is None:
                 raise DataError(
                     f"{path} holds {', '.join(sorted(members)) or 'nothing'} and no images: they are looked for under "
-                    f"the key {' or '.join(IMAGE_KEYS)}."
+                    f"the key {', '.join(IMAGE_KEYS)}, x or x_{split}."
                 )
+            if key != f"x_{split}":
+                _check_split(path, split)
             images = _mapped(path, archive, members[key])
             key = next((key for key in ("labels", "y", f"y_{split}") if key in members), None)
             if key is not None:
@@ -126,6 +130,16 @@ def read_arrays(
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read as a .npz file of images ({error}).") from error
     return images, labels, names
+
+
+def _check_split(path: Path, split: str) -> None:
+    """Raises a DataError unless images that no key gives to a split are train, or the file's name says the split."""
+    wanted = split_named(split) or split
+    if split != "train" and not any(wanted in (word, split_named(word)) for word in re.split(r"[\W_]+", path.stem)):
+        raise DataError(
+            f"{path} does not say that its images are the split {split}: save them under the key x_{split}, or with "
+            f"{split} in the file's name."
+        )
 
 
 def _labels(

@@ -32,6 +32,7 @@ class PrepareOptions:
         "pixels of a side: images are scaled to cover it (Lanczos); none: a named set as the original makes it, other "
         "images as they are, which must then be of one size",
         _IMAGES,
+        least=1,
         also="image_size img_size resolution",
     )
     crop: str = option("center", "with --size: cut the middle out, or leave all", _IMAGES, ("center", "none"))
@@ -53,7 +54,7 @@ class PrepareOptions:
     )
     name: str | None = option(None, "the data set's name; none: NAME, with _SPLIT if that is not train", _RESULT)
     data_root: str | Path = option("Data", "the folder that holds the data sets", _RESULT)
-    workers: int | None = option(None, "processes; none: one for each core", _RESULT)
+    workers: int | None = option(None, "processes; none: one for each core", _RESULT, least=1)
 
 
 @dataclass(frozen=True)

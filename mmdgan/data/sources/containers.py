@@ -31,6 +31,7 @@ EXTENSIONS = frozenset(
 )
 FORMATS_READ = ".bmp, .gif, .jpg, .png, .tif, .webp and others that Pillow reads"
 MAX_BYTES = 512 * 2**20  # of one file: no image is that large, and it must fit in memory
+_MOST_CLASSES = 100_000
 
 _MAX_NAME = 4096
 _HEAD = 64
@@ -414,6 +415,20 @@ def numbered(class_names: Sequence[str], names: Iterable[str]) -> np.ndarray:
     """The numbers of classes given by name, int64 (n,)."""
     numbers = {name: number for number, name in enumerate(class_names)}
     return np.array([numbers[name] for name in names], np.int64)
+
+
+def numbered_classes(labels: np.ndarray, where: str) -> tuple[tuple[str, ...], str]:
+    """The names "0", "1", ... of classes given by number, and a note on those without images (else empty).
+
+    Raises:
+        DataError: A number is negative, or too large to be that of a class.
+    """
+    least, most = int(labels.min()), int(labels.max())
+    if least < 0 or most >= _MOST_CLASSES:
+        raise DataError(f"{where} has labels from {least} to {most}: number the classes from 0.")
+    empty = np.flatnonzero(np.bincount(labels.astype(np.int64)) == 0).tolist()
+    some = ", ".join(map(str, empty[:5])) + ", ..." * (len(empty) > 5)
+    return tuple(map(str, range(most + 1))), f"classes without images: {some}" if empty else ""
 
 
 def is_image(name: str) -> bool:

@@ -21,7 +21,15 @@ from mmdgan.data.catalog import CATALOG
 from mmdgan.data.sources.archives import ENDINGS, recognise
 from mmdgan.data.sources.base import ImageSource, Request, source
 from mmdgan.data.sources.byte_ranges import Broken
-from mmdgan.data.sources.containers import FORMATS_READ, Listing, image_source, is_image, numbered, printable
+from mmdgan.data.sources.containers import (
+    FORMATS_READ,
+    Listing,
+    image_source,
+    is_image,
+    numbered,
+    numbered_classes,
+    printable,
+)
 
 _SPLITS = {
     "train": "train training trn",
@@ -55,7 +63,6 @@ _NO_PICTURES = frozenset(
 )
 _TABLES = ("metadata.csv", "metadata.jsonl", "dataset.json")  # of Hugging Face's image folders and of StyleGAN
 _LABEL_COLUMNS = ("label", "labels", "class", "class_name", "category")
-_MOST_CLASSES = 100_000
 _INDEXED = re.compile(r"(\d{5})/img(\d{8})\.(?:png|jpe?g)", re.IGNORECASE)
 
 
@@ -239,8 +246,13 @@ class Pictures:
             rows = _read_table(where, file, content)
             if rows is not None:
                 said = True
-                found.update({f"{folder}{image}": label for image, label in rows})
                 self._tables.append(name)
+                for image, label in rows:
+                    if found.setdefault(f"{folder}{image}", label) != label:
+                        raise DataError(
+                            f"{where} gives {printable(image)} a second label, {label!r}: correct it, or prepare the "
+                            "images without labels (--labels none)."
+                        )
         return found if said else None
 
     def _by_table(self, table: dict[str, Any]) -> tuple[list[str] | None, np.ndarray | None]:
@@ -258,12 +270,10 @@ class Pictures:
                 )
             values.append(label)
         self._remarks.append(f"labels of {source}")
-        if all(isinstance(value, int) for value in values):
-            if min(values) < 0 or max(values) >= _MOST_CLASSES:
-                raise DataError(
-                    f"{self._path}/{source} has labels from {min(values)} to {max(values)}: number the classes from 0."
-                )
-            return [str(number) for number in range(max(values) + 1)], np.array(values, np.int64)
+        if values and all(isinstance(value, int) for value in values):
+            names, empty = numbered_classes(np.array(values), f"{self._path}/{source}")
+            self._remarks += [empty]
+            return list(names), np.array(values, np.int64)
         classes = sorted({str(value) for value in values})
         return classes, numbered(classes, map(str, values))
 
@@ -374,8 +384,8 @@ def _is_picture(head: bytes) -> bool:
 
 def _read_table(where: str, file: str, content: bytes) -> list[tuple[str, Any]] | None:
     """The images' names and labels (None: without one) of a file; None if it is of another kind or has no labels."""
-    text = decoded(content)
     try:
+        text = decoded(content)
         if file == "dataset.json":
             held = json.loads(text)
             if not isinstance(held, dict) or "labels" not in held:

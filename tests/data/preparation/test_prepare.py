@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from mmdgan.core.errors import ConfigError, DataError
-from mmdgan.data import info, sources
+from mmdgan.data import info, open_data, sources
+from mmdgan.data.catalog import CATALOG
 from mmdgan.data.preparation.prepare import prepare
 from mmdgan.data.preparation.verify import verify
 from mmdgan.data.sources import tfds
@@ -163,6 +164,60 @@ def test_what_was_made_otherwise_is_not_taken_for_it(root, official, tmp_path):
     assert content_of(root) == before
 
 
+@pytest.fixture
+def faces(tmp_path):
+    """CelebA with two images and two attributes."""
+    folder = tmp_path / "img_align_celeba"
+    folder.mkdir()
+    for number in (1, 2):
+        Image.fromarray(picture(number, 218, 178)).save(folder / f"00000{number}.png")
+    (tmp_path / "list_attr_celeba.txt").write_text("2\nMale Smiling\n000001.jpg 1 -1\n000002.jpg -1 1\n")
+    return folder
+
+
+def test_classes_that_were_made_otherwise_are_not_taken_for_them(root, faces, tmp_path, monkeypatch):
+    sidecar = run("celeba", root, source=faces, labels="source")[0]
+    assert sidecar.class_names == ("not Male", "Male")
+    for options in ({"attributes": "Male"}, {"labels": "source"}, {}):
+        assert run("celeba", root, source=faces, **options)[0] == sidecar
+    with pytest.raises(DataError, match="have attributes Male, not Smiling: move"):
+        run("celeba", root, source=faces, attributes="Smiling")
+    run("celeba", root, source=faces, attributes="Smiling", name="smiling")
+    with pytest.raises(DataError, match="have attributes Smiling, not Male: move"):
+        run("celeba", root, source=faces, labels="source", name="smiling")
+
+    photos = tmp_path / "val"
+    photos.mkdir()
+    for number in (1, 2):
+        Image.fromarray(picture(number, 128, 128)).save(photos / f"ILSVRC2012_val_{number}.png")
+    (tmp_path / "map.txt").write_text("ILSVRC2012_val_1.JPEG n00000001\nILSVRC2012_val_2.JPEG n00000002\n")
+    monkeypatch.setitem(CATALOG, "imagenet", dataclasses.replace(CATALOG["imagenet"], num_class=2))
+    options = {"source": photos, "split": "validation"}
+    assert not run("imagenet", root, **options)[0].labels
+    with pytest.raises(DataError, match="have mapping none, not .*map.txt: move"):
+        run("imagenet", root, mapping=tmp_path / "map.txt", **options)
+
+
+def test_a_set_of_one_s_own_is_not_taken_for_one_of_the_catalogue(root, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "1.png").write_bytes(encoded(picture(1, 32, 32)))
+    run(f"folder:{folder}", root, name="mine")
+    with pytest.raises(DataError, match="have data mine, not cifar10"):
+        run("cifar10", root, name="mine")
+
+
+def test_a_folder_of_any_name_and_its_classes_are_known_again(root, photos):
+    folder = photos.rename(photos.with_name("my\u00a0photos\u3000"))  # spaces that are not printable
+    sidecar = run(f"folder:{folder}", root, name="mine")[0]
+    assert run(f"folder:{folder}", root, name="mine")[0] == sidecar
+    assert open_data("mine", data_root=root, source=folder).count == 12
+    (folder / "cats").rename(folder / "birds")
+    with pytest.raises(DataError, match="as it is now"):
+        run(f"folder:{folder}", root, name="mine")
+    assert run(f"folder:{folder}", root, name="all", labels="none")[0] == run(f"folder:{folder}", root, name="all")[0]
+
+
 def test_one_s_own_images(root, photos):
     sidecar, _ = run(f"folder:{photos}", root, name="mine", size=16)
     assert sidecar.shape == (3, 16, 16) and sidecar.class_names == ("cats", "dogs") and sidecar.count == 12
@@ -299,10 +354,12 @@ def test_nothing_to_be_had_is_one_sentence(root, fetched):
         ("cifar10", {"source": "x", "download": True}, "give --source or --download"),
         ("cifar10", {"checksum": True}, "name these with --source"),
         ("cifar10", {"size": 0}, "size is 0"),
+        ("cifar10", {"size": 32.0}, "size is 32.0; it takes a whole number"),
+        ("cifar10", {"size": (32, 32)}, r"size is \(32, 32\); it takes a whole number"),
         ("cifar10", {"crop": "none"}, "crop is none without a size"),
-        ("cifar10", {"crop": "left"}, "crop is left; give one of center, none"),
-        ("cifar10", {"labels": "some"}, "labels is some; give one of auto, none"),
-        ("cifar10", {"attributes": ("Male",)}, "attributes make classes of celeba, not of cifar10"),
+        ("cifar10", {"crop": "left"}, "crop is left; the valid values are center, none"),
+        ("cifar10", {"labels": "some"}, "labels is some; the valid values are auto, none"),
+        ("cifar10", {"attributes": "Male"}, "attributes make classes of celeba, not of cifar10"),
         ("cifar10", {"mapping": "x"}, "a mapping gives the classes of imagenet, not of cifar10"),
         ("cifar10", {"workers": 0}, "workers is 0"),
         ("cifar10", {"split": " "}, "split is empty"),

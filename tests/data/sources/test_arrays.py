@@ -77,7 +77,7 @@ def test_grey_arrays_and_the_catalogue(tmp_path):
         ({"images": IMAGES.transpose(0, 3, 1, 2)}, r"transpose them by \(0, 2, 3, 1\)"),
         ({"images": IMAGES, "labels": LABELS - 1}, "labels from -1 to 2: number the classes from 0"),
         ({"images": IMAGES, "labels": LABELS, "class_names": ["a"]}, "up to 3 and 1 class_names"),
-        ({"codes": LABELS}, "holds codes and no images: they are looked for under the key images"),
+        ({"codes": LABELS}, "holds codes and no images: they are looked for under the key images, arr_0, x or x_train"),
     ],
 )
 def test_what_is_refused(tmp_path, arrays, message):
@@ -91,6 +91,23 @@ def test_labels_that_are_asked_for(tmp_path):
     assert stored(tmp_path, tmp_path / "a.npz")[1].labels is None
     with pytest.raises(DataError, match="labels of a.npz are int64 .* where 30 images need integers"):
         stored(tmp_path, tmp_path / "a.npz", "other", labels="source")
+
+
+def test_classes_without_images_are_named(tmp_path):
+    np.savez(tmp_path / "a.npz", images=IMAGES, labels=LABELS + 1)
+    lines = []
+    sidecar = prepare(f"folder:{tmp_path / 'a.npz'}", data_root=tmp_path, name="mine", say=lines.append)
+    assert sidecar.class_names == tuple("01234") and "(classes without images: 0)" in lines[0]
+
+
+def test_arrays_are_of_another_split_only_if_they_say_so(tmp_path):
+    np.savez(tmp_path / "a.npz", images=IMAGES, labels=LABELS)
+    np.save(tmp_path / "a.npy", IMAGES)
+    for name in ("a.npz", "a.npy"):
+        with pytest.raises(DataError, match=f"{name} does not say that its images are the split test: .* x_test"):
+            stored(tmp_path, tmp_path / name, split="test")
+        path = (tmp_path / name).rename(tmp_path / f"my_Testing.{name}")
+        assert stored(tmp_path, path, f"set{name}", split="test")[1].count == 30
 
 
 def test_images_in_memory_say_how_they_become_uint8():

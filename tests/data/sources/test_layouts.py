@@ -98,6 +98,36 @@ def test_image_folders_of_hugging_face(store, file, encoding):
         assert [source.class_names[number] for number in given] == list(map(str, labels))
 
 
+def test_tables_that_contradict_themselves_or_are_no_text_are_refused(store):
+    rows = [f"{name},Hund\n" for name in FLAT]
+    for number, (lines, encoding, message) in enumerate(
+        (
+            ([*rows, "3.png,Bär\n"], "utf-8", "metadata.csv gives 3.png a second label, 'Bär'"),
+            ([*rows[:-1], "5.png,Bär\n"], "latin-1", "metadata.csv does not give each image a label .*utf-8"),
+        )
+    ):
+        content = "".join(["file_name,label\n", *lines]).encode(encoding)
+        path = store({**FLAT, "metadata.csv": content}, f"set{number}")
+        with pytest.raises(DataError, match=message):
+            found(path)
+        assert found(path, labels="none")[1] == list(range(6))
+    path = store({**FLAT, "metadata.csv": "".join(["file_name,label\n", *rows, rows[0]]).encode()}, "again")
+    assert found(path)[2] == [0] * 6
+
+
+def test_numbers_of_classes_without_images_are_named(store):
+    table = json.dumps({"labels": [[name, number + 1] for number, name in enumerate(FLAT)]}).encode()
+    source, _, labels = found(store({**FLAT, "dataset.json": table}))
+    assert labels == [1, 2, 3, 4, 5, 6] and source.note.endswith("classes without images: 0")
+
+
+def test_a_table_of_links_to_nothing(tmp_path):
+    (tmp_path / "metadata.csv").write_text("file_name,label\n0.png,1\n")
+    (tmp_path / "0.png").symlink_to("nothing")
+    source = folders.find(tmp_path, made.request())
+    assert made.read(source.part(0, source.count))[0] == [f"{tmp_path}/0.png is a link to nothing"]
+
+
 def test_captions_are_no_labels(store):
     files = {f"{'ab'[number % 2]}/{number}.png": x for number, x in enumerate(ENCODED)}
     path = store({**files, "metadata.csv": b"file_name,text\na/0.png,hello\n"})
