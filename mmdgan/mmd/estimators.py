@@ -94,8 +94,8 @@ def estimate(
         method: "exact", "blocks", "linear" or "fourier", as above. A kernel without features, "energy", excludes the
             last.
         kernel: "gaussian", "rational_quadratic", "laplace" (as `mmdgan.losses.mmd2`) or "energy" (``-|a - b|``).
-        sigma: Kernel width; several widths: the kernels are summed; "median": the median distance of pooled rows
-            (`median_distance`), as `kernel_members` takes it.
+        sigma: Width of the Gaussian or Laplace kernel; several widths: the kernels are summed; "median", of every
+            kernel: the median distance of pooled rows (`median_distance`), as `kernel_members` takes it.
         block_size: Rows of each set in a block, for "blocks".
         features: Number of random frequencies, for "fourier".
         seed: Seed of the frequencies, and of the rows whose median distance is taken.
@@ -104,7 +104,7 @@ def estimate(
     Raises:
         ConfigError: An unknown method, kernel or option, shapes that do not fit, or numbers out of range.
     """
-    x, y = checked_rows(x, y, least=2)
+    x, y = checked_rows(x, y, least=3 if method == "fourier" else 2)
     if method not in METHODS:
         raise ConfigError(
             f"There is no estimator {method!r}{nearest(method, METHODS)}: choose from {', '.join(METHODS)}."
@@ -115,8 +115,9 @@ def estimate(
     if method == "fourier":
         count = -(-features // len(members)) * len(members)  # as many of each member
         frequencies = _frequencies(kernel, widths, options, x.shape[1], count, seed)
-        value, errors = _fourier(x, y, frequencies, len(members))
-        quantile = _quantile(_GROUPS - 1)
+        groups = min(_GROUPS, len(x), len(y))
+        value, errors = _fourier(x, y, frequencies, len(members), groups)
+        quantile = _quantile(groups - 1)
     elif method == "exact":
         sums = sums_of(tiles(x, y, members), len(x), len(y))
         value, errors = sums.unbiased(), {"rows": math.sqrt(sums.variance())}
@@ -152,6 +153,7 @@ def median_distance(x: TensorLike, y: TensorLike | None = None, *, rows: int = _
     Raises:
         ConfigError: Fewer than 2 rows, or shapes that do not fit.
     """
+    x = np.asarray(x)
     x, y = checked_rows(x, x[:0] if y is None else y, least=0)
     total = len(x) + len(y)
     if total < 2:
@@ -231,7 +233,7 @@ def kernel_members(
             ``exp(-|a - b| / w)``, and the rational quadratic ``(1 + D / (2 alpha w^2))^(-alpha)`` unless beta is given.
 
     Raises:
-        ConfigError: An unknown kernel or option, or a width that is not positive.
+        ConfigError: An unknown kernel or option, a width that is not positive, or one for the rational quadratic.
     """
     options = given(options)
     if kernel == "energy":
@@ -241,7 +243,9 @@ def kernel_members(
     if isinstance(sigma, str) and sigma != "median":
         raise ConfigError(f"sigma is {sigma!r}; give one or more positive numbers, or 'median'.")
     if kernel == "rational_quadratic":
-        if "beta" in options or sigma != "median":
+        if not isinstance(sigma, str):
+            options["sigma"] = sigma  # which is refused, as by `mmd2`
+        if options.keys() & {"beta", "sigma"}:
             return mixture(kernel, **options), ()
         width = median()
         return mixture(kernel, beta=2 * width**2, **options), (width,)
@@ -271,15 +275,27 @@ def checked_rows(x: TensorLike, y: TensorLike, least: int, name: str = "x") -> t
     return x, y
 
 
-def pooled_squares(pooled: np.ndarray) -> tf.Tensor:
+def pooled_squares(pooled: np.ndarray) -> np.ndarray:
     """Squared distances (N, N) between the rows of (N, d), float64, exactly 0 on the diagonal."""
-    squares = squared_distances(pooled, pooled)
-    return tf.linalg.set_diag(squares, tf.zeros(len(pooled), squares.dtype))
+    squares = np.empty((len(pooled), len(pooled)))
+    rows = pooled - pooled.mean(axis=0)  # far from the origin they would lose the digits by which they differ
+    norms = np.einsum("nd,nd->n", rows, rows)
+    np.matmul(rows, rows.T, out=squares)
+    squares *= -2.0
+    squares += norms[:, None]
+    squares += norms
+    np.fill_diagonal(squares, 0.0)
+    return np.maximum(squares, 0.0, out=squares)
 
 
-def median_of(squares: tf.Tensor) -> float:
+def of_pairs(squares: np.ndarray) -> np.ndarray:
+    """The squared distances of different rows, each pair once, from those of all (N, N)."""
+    return squares[np.tri(len(squares), k=-1, dtype=bool)]
+
+
+def median_of(squares: np.ndarray) -> float:
     """The median distance of different rows, from their squared distances (N, N); 1 in place of 0."""
-    return float(np.sqrt(np.median(squares.numpy()[np.triu_indices(len(squares), k=1)]))) or 1.0
+    return math.sqrt(np.median(of_pairs(squares), overwrite_input=True)) or 1.0
 
 
 class KernelSums(NamedTuple):
@@ -425,10 +441,12 @@ def _frequencies(
     return (normal * scale).astype(np.float32)
 
 
-def _fourier(x: np.ndarray, y: np.ndarray, frequencies: np.ndarray, members: int) -> tuple[float, dict[str, float]]:
+def _fourier(
+    x: np.ndarray, y: np.ndarray, frequencies: np.ndarray, members: int, groups: int
+) -> tuple[float, dict[str, float]]:
     """The mean over frequencies of the unbiased ``|E exp(i w x) - E exp(i w y)|^2``, and its errors."""
-    groups = min(_GROUPS, len(x), len(y))
-    sums, counts = zip(*(_feature_sums(rows, frequencies, groups) for rows in (x, y)), strict=True)
+    centre = x.mean(axis=0, dtype=np.float64)  # around it float32 keeps the digits by which rows differ
+    sums, counts = zip(*(_feature_sums(rows, centre, frequencies, groups) for rows in (x, y)), strict=True)
 
     def values(parts: Sequence[np.ndarray], sizes: Sequence[float]) -> np.ndarray:
         (a, b), (m, n) = parts, sizes
@@ -450,15 +468,17 @@ def _fourier(x: np.ndarray, y: np.ndarray, frequencies: np.ndarray, members: int
     }
 
 
-def _feature_sums(rows: np.ndarray, frequencies: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of ``exp(i w x)`` over groups of rows, complex128 (groups, R), and the rows in each group."""
+def _feature_sums(
+    rows: np.ndarray, centre: np.ndarray, frequencies: np.ndarray, groups: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of ``exp(i w (x - centre))`` over groups of rows, complex128 (groups, R), and the rows in each group."""
     edges = np.linspace(0, len(rows), groups + 1).astype(int)
     sums = np.zeros((groups, frequencies.shape[1]), np.complex128)
     weights = tf.constant(frequencies)
     for g in range(groups):
         part = rows[edges[g] : edges[g + 1]]
         for place in _slices(len(part)):
-            phases = tf.matmul(tf.constant(part[place], tf.float32), weights)
+            phases = tf.matmul(tf.constant(part[place] - centre, tf.float32), weights)
             sums[g] += (
                 tf.reduce_sum(tf.cos(phases), axis=0).numpy() + 1j * tf.reduce_sum(tf.sin(phases), axis=0).numpy()
             )

@@ -8,7 +8,7 @@ observed one counted among them,
 
 the test is exact: P(p <= a) <= a for every sample size (Phipson & Smyth 2010, "Permutation p-values should never be
 zero"). The matrix of the N pooled rows is computed once for each kernel; B divisions are one product (B, N) x (N, N):
-2 B N^2 operations, 8 N^2 bytes for the matrix, 16 B N for the divisions.
+2 B N^2 operations, 16 N^2 bytes for the squared distances and one kernel's matrix, 24 B N for the divisions.
 
 Aggregation (Schrab et al. 2023, "MMD Aggregated Two-Sample Test", JMLR) needs no held-out rows to choose a width: each
 width has its own p-value, for the observed division and for each of the random ones, and the test's statistic is the
@@ -19,8 +19,7 @@ too.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -31,18 +30,19 @@ from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import check_count, check_seed
 from mmdgan.core.signatures import takes
 from mmdgan.core.types import TensorLike
-from mmdgan.losses.kernels import KernelFunction
+from mmdgan.losses.kernels import BLOCK, KernelFunction
 from mmdgan.mmd.estimators import (
     checked_rows,
     kernel_members,
     median_of,
+    of_pairs,
     pooled_squares,
     sums_of,
 )
 
 WIDTHS = 10
 MOST_ROWS = 30_000
-"""Pooled rows whose matrix takes 7 GB."""
+"""Pooled rows whose distances take 7 GB, and a kernel's matrix as much."""
 _TIE = 1e-10
 """Statistics that differ by less than this, relative to the largest entry, are equal up to rounding: ties count."""
 _NORMAL_QUANTILE = 1.959963984540054  # of 95%, two-sided
@@ -96,8 +96,9 @@ def two_sample_test(
             statistic is the energy distance). Several kernels are aggregated.
         permutations: B. The p-value is at least 1 / (1 + B).
         sigma: "aggregate": ten widths, from half the 5% quantile of the pooled distances to twice the 95% quantile;
-            "median": their median (Gretton et al. 2012, section 8); or the kernel's width as in `mmdgan.losses.mmd2`,
-            one or several whose kernels are summed. Divisions change neither quantiles nor median.
+            "median": their median (Gretton et al. 2012, section 8); or the width of the Gaussian or Laplace kernel as
+            in `mmdgan.losses.mmd2`, one or several whose kernels are summed. Divisions change neither quantiles nor
+            median.
         unbiased: Whether to leave out the pairs of a row with itself (at least 2 rows of each sample).
         seed: Seed of the divisions.
         **options: alpha and beta of the rational quadratic kernel.
@@ -114,22 +115,27 @@ def two_sample_test(
     kernels = (kernel,) if isinstance(kernel, str) else tuple(kernel)
     squares = pooled_squares(np.concatenate([x, y]).astype(np.float64))
     divisions = _divisions(len(x), len(squares), permutations, seed)
-    # The kernel of the statistic and of its interval comes first.
-    chosen = "median" if sigma == "aggregate" else sigma
+    aggregate = isinstance(sigma, str) and sigma == "aggregate"
     shared = "rational_quadratic" in kernels  # whose options are not those of the others
-    of_kernel = {name: {} if shared and name != "rational_quadratic" else options for name in kernels}
-    members, widths = kernel_members(kernels[0], chosen, of_kernel[kernels[0]], lambda: median_of(squares))
-    reference = _matrix(squares, members)
-    result = dataclasses.replace(_tested(reference, len(x), divisions, unbiased), sigma=widths)
-    if sigma != "aggregate" and len(kernels) == 1 or kernels == ("energy",):
+    median = median_of(squares)
+    grid = _widths(squares, median) if aggregate else ()
+
+    def matrix_of(name: str, width: float) -> tuple[np.ndarray, tuple[float, ...]]:
+        own = {} if shared and name != "rational_quadratic" else options
+        members, widths = kernel_members(name, "median" if aggregate else sigma, own, lambda: width)
+        return _matrix(squares, members), widths
+
+    # The kernel of the statistic and of its interval comes first.
+    matrix, widths = matrix_of(kernels[0], median)
+    result = dataclasses.replace(_tested(matrix, len(x), divisions, unbiased), sigma=widths)
+    if not aggregate and len(kernels) == 1 or kernels == ("energy",):
         return result
-    grid = _widths(squares) if sigma == "aggregate" else ()
     found = []
     for name in kernels:
-        for width in grid if name != "energy" and grid else (median_of(squares),):
-            members, _ = kernel_members(name, chosen, of_kernel[name], partial(float, width))
-            matrix = _matrix(squares, members)
-            found.append(statistics(matrix, divisions, unbiased) / np.abs(matrix).max())
+        for width in grid if name != "energy" and grid else (median,):
+            del matrix  # so that two are never in memory
+            matrix, _ = matrix_of(name, width)
+            found.append(statistics(matrix, divisions, unbiased) / (_largest(matrix) or 1.0))
     p, alone = _aggregated(np.array(found))
     return dataclasses.replace(result, p_value=p, widths=grid, p_values=alone)
 
@@ -189,7 +195,7 @@ def p_value(observed: float, null: np.ndarray, scale: float = 1.0) -> float:
 def _tested(matrix: np.ndarray, count: int, divisions: np.ndarray, unbiased: bool) -> TestResult:
     observed, *rest = statistics(matrix, divisions, unbiased)
     null = np.array(rest)
-    p = p_value(observed, null, np.abs(matrix).max())
+    p = p_value(observed, null, _largest(matrix))
     return TestResult(float(observed), p, _interval(matrix, count), len(null), null)
 
 
@@ -198,11 +204,15 @@ def _interval(matrix: np.ndarray, count: int) -> tuple[float, float]:
     if min(count, len(matrix) - count) < 2:
         return 0.0, float("inf")
     x, y = slice(0, count), slice(count, len(matrix))
-    without = matrix - np.diag(np.diagonal(matrix))
-    tiles = [
-        (pair, slice(None), slice(None), without[a, b]) for pair, a, b in (("xx", x, x), ("yy", y, y), ("xy", x, y))
-    ]
-    return sums_of(iter(tiles), count, len(matrix) - count).interval(_NORMAL_QUANTILE)
+
+    def tiles() -> Iterator[tuple[str, slice, slice, np.ndarray]]:
+        for pair, a, b in (("xx", x, x), ("yy", y, y), ("xy", x, y)):
+            values = matrix[a, b].copy()
+            if pair != "xy":
+                np.fill_diagonal(values, 0.0)
+            yield pair, slice(None), slice(None), values
+
+    return sums_of(tiles(), count, len(matrix) - count).interval(_NORMAL_QUANTILE)
 
 
 def _divisions(count: int, size: int, permutations: int, seed: int) -> np.ndarray:
@@ -216,17 +226,26 @@ def _divisions(count: int, size: int, permutations: int, seed: int) -> np.ndarra
     return divisions
 
 
-def _widths(squares: tf.Tensor) -> tuple[float, ...]:
+def _widths(squares: np.ndarray, median: float) -> tuple[float, ...]:
     """Ten widths in equal ratios, from half the 5% quantile of the distances to twice the 95% quantile."""
-    distances = np.sqrt(squares.numpy()[np.triu_indices(len(squares), k=1)])
-    # Equal rows have no distance: the median takes the place of 0, as in the authors' code.
-    distances = np.where(distances > 0, distances, median_of(squares))
-    low, high = np.quantile(distances, (0.05, 0.95))
+    distances = np.sqrt(of_pairs(squares))
+    distances[distances == 0] = median  # equal rows have no distance; as in the authors' code
+    low, high = np.quantile(distances, (0.05, 0.95), overwrite_input=True)
     return tuple(np.geomspace(low / 2, high * 2, WIDTHS).tolist())
 
 
-def _matrix(squares: tf.Tensor, members: Sequence[KernelFunction]) -> np.ndarray:
-    return tf.add_n([member(squares) for member in members]).numpy()
+def _matrix(squares: np.ndarray, members: Sequence[KernelFunction]) -> np.ndarray:
+    """Kernel values (N, N) of all pairs, computed block by block."""
+    matrix, size = np.empty_like(squares), max(1, BLOCK // len(squares))
+    for start in range(0, len(squares), size):
+        rows = slice(start, start + size)
+        matrix[rows] = tf.add_n([member(squares[rows]) for member in members])
+    return matrix
+
+
+def _largest(matrix: np.ndarray) -> float:
+    """The largest absolute value."""
+    return float(max(matrix.max(), -matrix.min()))
 
 
 def _aggregated(found: np.ndarray) -> tuple[float, tuple[float, ...]]:

@@ -32,11 +32,9 @@ def test_exact_is_the_u_statistic(monkeypatch):
     for kernel, options in (
         ("gaussian", {"sigma": (0.5, 2.0)}),
         ("laplace", {"sigma": 0.9}),
-        ("rational_quadratic", {"sigma": 1.0, "alpha": (0.5, 2.0), "beta": 3.0}),
+        ("rational_quadratic", {"alpha": (0.5, 2.0), "beta": 3.0}),
     ):
-        expected = losses.mmd2(
-            x, y, kernel, **{k: v for k, v in options.items() if (kernel, k) != ("rational_quadratic", "sigma")}
-        )
+        expected = losses.mmd2(x, y, kernel, **options)
         assert mmd.estimate(x, y, kernel=kernel, **options).value == pytest.approx(float(expected), rel=1e-10)
     assert mmd.estimate(x, y, kernel="energy").value == pytest.approx(float(losses.cramer(x, y)), rel=1e-6)
 
@@ -77,6 +75,14 @@ def test_random_features_approach_the_u_statistic(kernel, options):
     assert found.error == pytest.approx(math.hypot(*found.errors.values()), rel=1e-12)
 
 
+def test_random_features_of_rows_far_from_the_origin():
+    """In float32, 1e8 and 1e8 + 1 are one number."""
+    x, y = pair(60, 50, 2)
+    near, far = (mmd.estimate(x + away, y + away, "fourier", sigma=SIGMA) for away in (0.0, 1e8))
+    assert far.value == pytest.approx(near.value, rel=1e-5) and near.value > 0.005
+    assert far.interval == pytest.approx(near.interval, rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("method", "kernel"), [("exact", "energy"), ("exact", "rational_quadratic"), ("fourier", "rational_quadratic")]
 )
@@ -108,7 +114,7 @@ def test_the_median_distance():
     rows = np.concatenate([x, y])
     apart = np.linalg.norm(rows[:, None] - rows[None], axis=2)[np.triu_indices(51, 1)]
     assert mmd.median_distance(x, y) == pytest.approx(np.median(apart), rel=1e-12)
-    assert mmd.median_distance(rows) == mmd.median_distance(x, y)
+    assert mmd.median_distance(rows) == mmd.median_distance(x, y) == mmd.median_distance(rows.tolist())
     assert mmd.median_distance(x, y, rows=25) == pytest.approx(np.median(apart), rel=0.3)
     assert mmd.median_distance(np.ones((4, 2))) == 1.0
 
@@ -136,6 +142,8 @@ def test_the_witness_function_and_its_extremes(monkeypatch):
         (lambda x: mmd.estimate(x, x, "blocks"), "give a smaller block_size"),
         (lambda x: mmd.estimate(x, x, "fourier", "energy"), "no random features"),
         (lambda x: mmd.estimate(x, x, "fourier", features=1), "at least 2"),
+        (lambda x: mmd.estimate(x, x[:2], "fourier"), "3 rows or more, but y has 2"),
+        (lambda x: mmd.estimate(x, x, kernel="rational_quadratic", sigma=2.0), "no option 'sigma'; valid are alpha"),
         (lambda x: mmd.estimate(x, x, sigma="mean"), "or 'median'"),
         (lambda x: mmd.estimate(x, x[:1]), "y has 1"),
         (lambda x: mmd.witness(x[:, :2], x, x), r"give z \(M, d\)"),

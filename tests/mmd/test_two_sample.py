@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -229,6 +230,7 @@ def test_results_depend_on_the_seed_alone():
         (lambda x: mmd_test(x, x, ()), "one or more finite numbers"),
         (lambda x: two_sample_test(x, x, "gauss"), "mean gaussian"),
         (lambda x: two_sample_test(x, x, "energy", beta=2.0), "has no options"),
+        (lambda x: two_sample_test(x, x, ("gaussian", "rational_quadratic"), sigma=2.0), "no option 'sigma'"),
         (lambda x: two_sample_test(np.repeat(x, 7000, 0), x), "the most are 30,000"),
         (lambda x: two_sample.permutation_test(x, 2), r"a square matrix of finite numbers, not \(5, 2\)"),
         (lambda x: two_sample.permutation_test(x[:2], 2), "Of 2 pooled rows 2 are x's"),
@@ -271,6 +273,25 @@ def test_kernels_are_aggregated_and_tensors_are_taken():
     ):
         expected = losses.mmd2(x.astype(float), y.astype(float), kernel, **options)
         assert two_sample_test(x, y, kernel, 9).statistic == pytest.approx(float(expected), rel=1e-9)
+
+
+def test_equal_rows_are_never_told_apart():
+    found = two_sample_test(np.ones((6, 2)), np.ones((5, 2)), ("gaussian", "energy"), 19)
+    assert found.p_value == 1.0 and set(found.p_values) == {1.0}
+
+
+def test_widths_may_be_an_array():
+    x, y = normal(15), normal(20, seed=1)
+    assert mmd_test(x, y, np.array([0.5, 2.0]), permutations=9).statistic == mmd2(x, y, (0.5, 2.0), True)
+
+
+def test_memory_is_that_of_two_matrices():
+    x, y = normal(1500), normal(1500, seed=1)
+    tracemalloc.start()
+    mmd_test(x, y, permutations=1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 2 < peak / (8 * 3000**2) < 2.7
 
 
 @pytest.mark.slow
