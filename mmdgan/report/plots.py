@@ -26,6 +26,7 @@ from mmdgan.report.evolution import evolution_frames
 from mmdgan.report.facts import spread_out
 from mmdgan.report.spectra import LayerNorm, spectral_history
 from mmdgan.runs.folder import RunFolder
+from mmdgan.runs.scores import standing
 from mmdgan.training.event_files import Scalars, read_scalars
 
 if TYPE_CHECKING:
@@ -95,26 +96,29 @@ def plot_scores(records: Sequence[Mapping[str, Any]], names: Iterable[str] | Non
 
     Args:
         records: Lines of metrics.jsonl (`RunFolder.records`), oldest first. Of several values of a score at one step
-            from as many images, the newest is drawn; scores of different numbers of images are different lines.
+            from as many images, the newest is drawn; scores of different numbers of images, and those of last weights
+            next to averaged ones, are different lines.
         names: Names of scores ("metric"), in this order; all by default. Scores without a value are left out.
     """
-    points: dict[str, dict[int | None, dict[int, tuple[float, float, float]]]] = {}
+    points: dict[str, dict[str, dict[int, tuple[float, float, float]]]] = {}
     for record in records:
         if _is_number(record.get("value")):
             given: Any = record.get("spread")
             value, spread = float(record["value"]), float(given) if _is_number(given) else math.nan
             low, high = record.get("interval") or (value - spread, value + spread)
             lines = points.setdefault(record["metric"], {})
-            lines.setdefault(record.get("count"), {})[record["step"]] = value, low, high
+            label = f"{count:,} images" if (count := record.get("count")) else "unknown count"
+            label += ", last weights" if record.get("weights") == "last" else ""
+            lines.setdefault(label, {})[record["step"]] = value, low, high
     names = [name for name in (points if names is None else names) if name in points]
     figure, panels = _figure([1.75] * max(len(names), 1), sharex=True)
     if not names:
         _empty(panels[0], "no scores yet")
         return figure
     for axes, name in zip(panels, names, strict=True):
-        for index, (count, line) in enumerate(points[name].items()):
+        for index, (label, line) in enumerate(points[name].items()):
             steps = sorted(line)
-            _score_line(axes, steps, np.array([line[step] for step in steps]).T, index, count)
+            _score_line(axes, steps, np.array([line[step] for step in steps]).T, index, label)
         values = np.array([value for line in points[name].values() for value, *_ in line.values()])
         log_where_it_helps(axes, values)
         _title(axes, f"{name} {arrow(name)}".strip())
@@ -282,7 +286,7 @@ def write_all(
 
     figures: dict[str, Callable[[], Figure]] = {
         "curves.png": losses,
-        "scores.png": lambda: plot_scores(folder.records()),
+        "scores.png": lambda: plot_scores(standing(folder.records())),
         "tsne.png": lambda: plot_tsne(view(), embed_scores(view(), seed)),
         "spectra.png": spectra,
         "witness.png": lambda: plot_witness(view()),
@@ -388,10 +392,10 @@ def line_style(index: int) -> dict[str, Any]:
     return {"color": COLOURS[index % len(COLOURS)], "linestyle": dash, "linewidth": 1.6}
 
 
-def _score_line(axes: Axes, steps: list[int], ends: np.ndarray, index: int, count: int | None) -> None:
+def _score_line(axes: Axes, steps: list[int], ends: np.ndarray, index: int, label: str) -> None:
     """One score over steps, (3, steps): values, and low and high ends as a band, or as a bar of a single step."""
     style = {**line_style(index), "marker": _MARKERS[index % len(_MARKERS)], "markersize": 4}
-    axes.plot(steps, ends[0], label=f"{count:,} images" if count else "unknown count", **style)
+    axes.plot(steps, ends[0], label=label, **style)
     _between(axes, ScoreCurve(np.array(steps), *ends), style["color"])
 
 

@@ -12,6 +12,7 @@ from mmdgan.core.errors import DataError
 from mmdgan.core.progress import Say, log
 from mmdgan.report.facts import RunFacts
 from mmdgan.runs.folder import RunFolder
+from mmdgan.runs.scores import standing
 
 if TYPE_CHECKING:
     from mmdgan.report.critic_view import CriticView
@@ -44,8 +45,8 @@ class ReportedRun:
 
     @cached_property
     def records(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl, oldest first."""
-        return self.folder.records()
+        """The lines of metrics.jsonl, oldest first, without those of steps that training went back before."""
+        return standing(self.folder.records())
 
     @cached_property
     def scalars(self) -> dict[str, Scalars]:

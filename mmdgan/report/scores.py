@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from mmdgan.core.errors import ConfigError
 from mmdgan.metrics.registry import direction, get, identifier_of
 from mmdgan.runs.folder import RunFolder
+from mmdgan.runs.scores import standing
 
 Record: TypeAlias = Mapping[str, Any]
 
@@ -30,6 +31,7 @@ _PROTOCOL = {
     "k": "neighbours k",
     "pairs": "pairs",
     "repeats": "repeats",
+    "weights": "generator's weights",
 }
 """The entries of a record that are its protocol (`mmdgan.metrics.evaluate`), with their words in a footnote."""
 
@@ -51,7 +53,7 @@ def choose(folder: RunFolder, by: int | str | None = None, metrics: Sequence[str
     """
     for metric in metrics or ():
         get(metric)
-    records = folder.records()
+    records = standing(folder.records())
     if by == "best":
         step = folder.best_step()
         if step is None:
@@ -85,11 +87,12 @@ def differences(record: Record, reference: Record) -> list[str]:
 
     An entry that only one of the two has counts as different: what is unknown is not the same.
     """
-    differing = {name for name in _PROTOCOL if record.get(name) != reference.get(name)}
+    own, other = _entries(record), _entries(reference)
+    differing = {name for name in _PROTOCOL if own[name] != other[name]}
     if differing & {"data", "split", "count_real"}:
         differing.discard("real_hash")  # it follows from the others
     return [
-        f"{words} {_shown(record.get(name))}, not {_shown(reference.get(name))}"
+        f"{words} {_shown(own[name])}, not {_shown(other[name])}"
         for name, words in _PROTOCOL.items()
         if name in differing
     ]
@@ -97,7 +100,7 @@ def differences(record: Record, reference: Record) -> list[str]:
 
 def protocol_of(record: Record) -> str:
     """What is equal of two scores of one name between which there are no `differences`."""
-    return repr([record.get(name) for name in _PROTOCOL])
+    return repr(_entries(record))
 
 
 def alike(records: Sequence[Record], record: Record) -> list[Record]:
@@ -106,14 +109,11 @@ def alike(records: Sequence[Record], record: Record) -> list[Record]:
 
 
 def longest_curve(records: Sequence[Record], metric: str) -> list[Record]:
-    """The records of a score in the protocol that has values at the most steps, the newest of equals; oldest first.
-
-    They are of the same weights of the generator, averaged or last.
-    """
-    groups: dict[tuple[str, Any], list[Record]] = {}
+    """The records of a score in the protocol that has values at the most steps, the newest of equals; oldest first."""
+    groups: dict[str, list[Record]] = {}
     for record in reversed(records):
         if record["metric"] == metric:
-            groups.setdefault((protocol_of(record), record.get("weights")), []).append(record)
+            groups.setdefault(protocol_of(record), []).append(record)
     curves = [[one for one in reversed(group) if one["value"] is not None] for group in groups.values()]
     return max(curves, key=lambda curve: len({one["step"] for one in curve}), default=[])
 
@@ -125,6 +125,12 @@ def best(records: Sequence[Record]) -> Record | None:
         return None
     sign = direction(scored[0]["metric"])
     return max(scored, key=lambda record: sign * record["value"]) if sign else None
+
+
+def _entries(record: Record) -> dict[str, Any]:
+    """The protocol of a record. Only `evaluate --noema` takes other weights than training does."""
+    weights = "last" if record.get("weights") == "last" else "as in training"
+    return {name: record.get(name) for name in _PROTOCOL} | {"weights": weights}
 
 
 def _shown(value: Any) -> str:

@@ -76,18 +76,31 @@ def train_flags(facts: RunFacts) -> tuple[list[str], list[str]]:
     return changed_flags(Experiment(**_fewest(facts.changed()))), notes
 
 
-def evaluate_flags(newest: Sequence[Record]) -> list[str]:
+def evaluate_flags(records: Sequence[Record]) -> list[str]:
     """The flags of `evaluate` that compute the scores of an evaluation again; for no records those of usual scores."""
-    found = {identifier(record) for record in newest}
+    found = {identifier(record) for record in records}
     metrics = [metric for metric in METRICS if metric in found] or ["fid", "is", "kid"]
     flags = [f"--metrics={','.join(metrics)}"]
-    if newest:
-        of_features = next((record for record in newest if record.get("features")), {})
-        most = max(newest, key=lambda record: record["count"])
+    if records:
+        most = max(records, key=lambda record: record["count"])
         flags += [f"--steps={most['step']}", f"--count={most['count']}", f"--seed={most['seed']}"]
-        flags += [f"--features={of_features['features']}"] if of_features else []
+        flags += next((_feature_flags(record) for record in records if record.get("features")), [])
         flags += [f"--repeats={most['repeats']}"] if most.get("repeats", 1) > 1 else []
+        flags += ["--noema"] if most.get("weights") == "last" else []
+        flags += [f"--k={record['k']}" for record in records if record.get("k", 5) != 5][:1]
     return flags
+
+
+def _feature_flags(record: Record) -> list[str]:
+    """The flags that name the features of a record: the label of a file or folder does not say where it is."""
+    label = record["features"]
+    kind, _, name = label.partition(":")
+    source = record.get("feature_source") or name
+    if kind == "classifier" and name:
+        return ["--features=classifier", f"--classifier_data={name}"]
+    if kind == "hub" or kind == "keras" and not source.startswith("keras.applications "):
+        label = f"{kind}:{source.removeprefix('keras-hub ')}"
+    return [f"--features={label}"]
 
 
 def _fewest(given: dict[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from mmdgan.core.files import read_text, write_text
 from mmdgan.core.lock import FILE as LOCK, is_locked
 from mmdgan.core.progress import Say, log
 from mmdgan.core.text import nearest
-from mmdgan.runs.scores import JUDGES, Best, append_scores, best_of, newest, read_scores, retire_scores
+from mmdgan.runs.scores import JUDGES, Best, append_scores, best_of, newest, read_scores, retire_scores, standing
 from mmdgan.training import divergence
 
 if TYPE_CHECKING:
@@ -221,8 +221,8 @@ class RunFolder:
         return read_scores(self.metrics_file)
 
     def latest_scores(self, step: int | None = None) -> list[dict[str, Any]]:
-        """The records of the newest evaluation, or of the newest one of a step; [] if there is none."""
-        return newest([record for record in self.records() if step is None or record["step"] == step])
+        """The records of the newest evaluation that stands, or of the newest one of a step; [] if there is none."""
+        return newest([score for score in standing(self.records()) if step is None or score["step"] == step])
 
     def append(self, step: int, by: str, records: Sequence[Mapping[str, Any]]) -> Path | None:
         """Appends the scores of one evaluation to metrics.jsonl, and returns its path.

@@ -77,6 +77,11 @@ def retire_scores(file: Path, step: int) -> None:
     write_text(file, "\n".join(lines))
 
 
+def standing(scores: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The scores without abandoned ones, whose networks are gone."""
+    return [score for score in scores if score.get("by") != "abandoned"]
+
+
 def newest(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The scores that belong to the evaluation of the last one."""
     return [dict(score) for score in scores if score["evaluation"] == scores[-1]["evaluation"]]

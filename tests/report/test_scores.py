@@ -50,3 +50,7 @@ def test_every_difference_of_protocol_is_said():
     assert protocol_of({**one, "value": 9.0, "seconds": 3.0, "time": "now"}) == protocol_of(one)
     without = {name: value for name, value in one.items() if name != "resize"}
     assert differences(without, one) == ["resize unknown, not none"]
+    last = {**one, "weights": "last"}
+    assert differences({**one, "weights": "ema"}, one) == []
+    assert differences(last, one) == ["generator's weights last, not as in training"]
+    assert protocol_of(last) != protocol_of(one) == protocol_of({**one, "weights": "ema"})

@@ -21,6 +21,7 @@ from mmdgan.report.scores import best, choose, longest_curve
 from mmdgan.report.section_setup import evaluate_flags, train_flags
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
+from mmdgan.runs.scores import retire_scores
 from mmdgan.training import divergence
 from mmdgan.training.divergence import Diverged
 from mmdgan.training.event_files import Scalars
@@ -153,6 +154,19 @@ def test_scores_of_last_weights_are_not_taken_for_those_of_averaged_ones(tmp_pat
     run.append(3, "evaluate", [score("FD[c]", 1.0, weights="last"), score("KD[c]", 2.0, weights="last")])
     assert [line["value"] for line in longest_curve(run.records(), "FD[c]")] == [9.0, 3.0, 4.0]
     assert {record["metric"]: record["value"] for record in choose(run)} == {"FD[c]": 4.0, "KD[c]": 2.0}
+    assert section_scores.headline(reported(run)).text.startswith("Best FD[c]: 3, at step 2 ")
+
+
+def test_scores_that_training_went_back_before_are_listed_alone(tmp_path, like):
+    run = make_run(tmp_path / "a", like, {step: [score("FD[c]", value)] for step, value in ((1, 9.0), (2, 3.0))})
+    run.append(3, "train", [score("FD[c]", 1.0)])
+    retire_scores(run.metrics_file, 2)
+    assert [(record["step"], record["value"]) for record in choose(run)] == [(2, 3.0)]
+    assert choose(run, by=3) == []
+    assert section_scores.headline(reported(run)).text.startswith("Best FD[c]: 3, at step 2 ")
+    blocks = {type(block).__name__: block for block in section_scores.scores(reported(run))}
+    [history] = [block.blocks[0] for block in [blocks["Details"]] if block.summary.startswith("All 3 scores")]
+    assert ("FD[c]", "3", "1", "abandoned") in [(row[0], row[1], row[2], row[5]) for row in history.rows]
 
 
 def test_the_table_of_scores(tmp_path, like):
@@ -254,6 +268,29 @@ def test_flags_that_score_the_runagain():
         "--features=classifier",
     ]
     assert evaluate_flags([]) == ["--metrics=fid,is,kid"]
+
+
+@pytest.mark.parametrize(
+    ("entries", "flags"),
+    [
+        (
+            {"features": "classifier:digits", "feature_source": "classifier of digits"},
+            ["--features=classifier", "--classifier_data=digits"],
+        ),
+        ({"features": "keras:net", "feature_source": "nets/net.keras"}, ["--features=keras:nets/net.keras"]),
+        ({"features": "hub:vit", "feature_source": "keras-hub presets/vit"}, ["--features=hub:presets/vit"]),
+        ({"features": "clip", "feature_source": "keras-hub clip_vit"}, ["--features=clip"]),
+        (
+            {"features": "keras:VGG16", "feature_source": "keras.applications VGG16, ImageNet weights"},
+            ["--features=keras:VGG16"],
+        ),
+        ({"weights": "last"}, ["--features=classifier", "--noema"]),
+        ({"weights": "ema", "k": 3}, ["--features=classifier", "--k=3"]),
+    ],
+)
+def test_flags_name_features_weights_and_neighbours_as_evaluate_takes_them(entries, flags):
+    found = evaluate_flags([{**score("FD[c]", 1.0, **entries), "step": 4}])
+    assert found == ["--metrics=fid", "--steps=4", "--count=2000", "--seed=0", *flags]
 
 
 def test_nothing_at_hand(tmp_path, like):
