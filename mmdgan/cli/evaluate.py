@@ -264,12 +264,14 @@ def _holds_statistics(what: str) -> bool:
     import zipfile
 
     from mmdgan.data.sources.archives import holds_arrays
+    from mmdgan.metrics.moments import KEYS
 
     path = Path(what)
     if not (zipfile.is_zipfile(path) and holds_arrays(path)):
         return False
     with zipfile.ZipFile(path) as archive:
-        return not {"images.npy", "arr_0.npy"} & set(archive.namelist())
+        names = {name.removesuffix(".npy") for name in archive.namelist()}
+    return any(names.issuperset(keys) for keys in KEYS)
 
 
 def _extractor(options: EvaluateFlags, data: Any, data_root: str) -> Extractor:

@@ -161,6 +161,9 @@ class FolderSet(ImageSet):
 
     Two or more folders with pictures are classes, as for `python -m mmdgan prepare`. The pictures are grey if all of
     them are, else RGB.
+
+    Attributes:
+        indices: int64 (N,), the pictures' places in the order of their names.
     """
 
     def __init__(self, path: str | Path, *, say: Say = log) -> None:
@@ -188,6 +191,7 @@ class FolderSet(ImageSet):
             say(f"{self.name}: {note}")
         self._files = listing.files.take(pictures.indices)
         self.count = len(self._files)
+        self.indices = np.arange(self.count)
         (width, height), grey = self._inspect(say)
         self.shape = (height, width, 1 if grey else 3)
 
@@ -242,7 +246,9 @@ class FolderSet(ImageSet):
         return images
 
     def chosen(self, indices: np.ndarray) -> FolderSet:
-        return self._part(indices, _files=self._files.take(indices), _digests=self._digests[indices])
+        part = self._part(indices, _files=self._files.take(indices), _digests=self._digests[indices])
+        part.indices = self.indices[indices]
+        return part
 
 
 def open_images(

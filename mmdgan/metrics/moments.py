@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mmdgan.metrics.features.extractor import Extractor
 
 BLOCK_ROWS = 1024
-_KEYS = (("mu", "sigma"), ("mean", "cov"))
+KEYS = (("mu", "sigma"), ("mean", "cov"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +157,7 @@ def _identity(extractor: Extractor) -> str:
 
 
 def _from_archive(archive: np.lib.npyio.NpzFile, path: str | Path) -> Moments:
-    keys = next((keys for keys in _KEYS if set(keys) <= set(archive.files)), None)
+    keys = next((keys for keys in KEYS if set(keys) <= set(archive.files)), None)
     if keys is None:
         raise MetricError(
             f"{path} holds {', '.join(archive.files) or 'nothing'}; stored moments have mu and sigma, or mean and cov."

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mmdgan.cli import program
+from mmdgan.cli.evaluate import _holds_statistics
 from mmdgan.runs.folder import RunFolder
 from tests.conftest import BlockMeans
 from tests.helpers.command_line import status
@@ -174,6 +175,12 @@ def test_saved_statistics_are_a_reference(block_means, capsys, tmp_path):
     again = ["--metrics=fid", f"--reference={saved}", "--save_statistics=b.npz"]
     assert status("evaluate", *argv, *again) == program.BAD_USE
     assert "holds statistics already" in capsys.readouterr().err
+
+
+def test_what_a_reference_holds_is_told_by_its_keys(tmp_path):
+    for keys, statistics in ((("x",), False), (("x_train", "y_train"), False), (("mu", "sigma", "count"), True)):
+        np.savez(tmp_path / "reference.npz", **dict.fromkeys(keys, np.zeros(3)))
+        assert _holds_statistics(str(tmp_path / "reference.npz")) == statistics
 
 
 @pytest.mark.parametrize(

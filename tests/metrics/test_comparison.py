@@ -8,6 +8,7 @@ import pytest
 import mmdgan
 from mmdgan.core.errors import DataError, MetricError
 from mmdgan.metrics.evaluate import EvaluateOptions
+from mmdgan.pictures import save_png
 from tests.conftest import BlockMeans
 
 QUICK = EvaluateOptions(pairs=4, all_pairs_of=4)
@@ -73,3 +74,11 @@ def test_grey_images_are_compared_with_colours_as_three_equal_channels(arrays):
         assert dict(found) == dict(expected) and found["SWD mean"] > 0
     alone = mmdgan.metrics.score(grey, grey[:40], metrics=["swd"])
     assert alone.records[0]["image_shape"] == [32, 32, 1]
+
+
+def test_near_copies_of_files_have_the_places_of_their_names(arrays, tmp_path):
+    for number, image in enumerate(arrays[1][:9]):
+        save_png(tmp_path / f"{number}.png", image)
+    found = mmdgan.metrics.score(arrays[1][[7, 4]], tmp_path, metrics=["nn"], features=BlockMeans())
+    for record in (record for record in found.records if record["identifier"] == "nn"):
+        assert {pair["generated"]: pair["training"] for pair in record["closest"]} == {0: 7, 1: 4}

@@ -132,7 +132,7 @@ def frechet_interval(value: float, moments: Sequence[Moments], sets: Sequence[np
         return None
     stored = any(isinstance(x, Moments) for x in sets)
     of = "the generated images; stored statistics count as exact" if stored else "the images of both sets"
-    return around(value, frechet_error(moments, sets), f"delta method over {of}", least=0.0)
+    return around(max(value, 0.0), frechet_error(moments, sets), f"delta method over {of}", least=0.0)
 
 
 def frechet_error(moments: Sequence[Moments], sets: Sequence[np.ndarray | Moments]) -> float:

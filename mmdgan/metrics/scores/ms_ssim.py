@@ -50,7 +50,7 @@ class StructuralSimilarity(Metric):
 
 def _records(context: Context, side: Side, suffix: str) -> Iterator[dict]:
     pairs, seed = context.options.pairs, context.seed
-    # Each random pair has two images of its own, as far as there are enough.
+    # Twice as many images as pairs, as far as there are enough, so that few pairs share one.
     images = side.images.take(side.random(2 * pairs, seed))
     resize = "none" if tuple(side.images.shape[:2]) == (256, 256) else "bilinear to 256x256"
     first, second, values = _random_pairs(images, pairs, seed)
@@ -220,6 +220,8 @@ def _of_pairs(
         raise MetricError(
             f"MS-SSIM on five scales needs a size of at least {SMALLEST} pixels that is a multiple of 16, not {size}."
         )
+    if x.shape[-1] not in (1, 3):
+        raise MetricError(f"MS-SSIM compares images (N, H, W, 1 or 3), not {x.shape}: channels come last.")
     maps = [_maps(side, size, legacy, len(_WEIGHTS)) for side in x.shape[1:3]]
 
     @functools.lru_cache(KEPT)

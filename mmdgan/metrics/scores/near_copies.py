@@ -28,8 +28,8 @@ _EXPECTED = "without copying about 0.01 are expected"
 class NearCopies(Metric):
     """The share of generated images that are nearer to a training image than 99% of training images to another one.
 
-    Distances are of pixels, and then of features. The record holds the nearest pairs: `training` is the image's number
-    in the data set (or among the sorted files of a folder), and `generated` the place in the set of generated images.
+    Distances are of pixels, and then of features. The record holds the nearest pairs, each by the image's number in its
+    data set or array, or among the sorted files of its folder.
     """
 
     identifier = "nn"

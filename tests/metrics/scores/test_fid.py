@@ -143,6 +143,7 @@ def test_a_distance_that_rounding_makes_negative_is_0_and_the_record_says_by_how
         assert found["fid"]["value"] == metrics.frechet_distance(*[images[:, 0, :4].reshape(60, 12)] * 2)
         for record in found.values():
             assert record["value"] == pytest.approx(max(0, -2 * excess), abs=1e-9) and record["value"] >= 0
+            assert record["interval"][0] <= record["value"] <= record["interval"][1]
             assert ("rounding gave -2.0e-06, which counts as 0" in record.get("note", "")) == (excess > 0)
 
 

@@ -159,6 +159,10 @@ def test_images_that_do_not_fit_are_refused():
     x = _images(3, 32)
     with pytest.raises(MetricError, match=r"\(3, 32, 32, 3\), \(2, 32, 32, 3\)"):
         metrics.ms_ssim(x, x[:2])
+    first = x.transpose(0, 3, 1, 2)
+    for compare in (lambda: metrics.ms_ssim(first, first), lambda: ms_ssim.ms_ssim_random_pairs(first)):
+        with pytest.raises(MetricError, match=r"images \(N, H, W, 1 or 3\), not \(3, 3, 32, 32\)"):
+            compare()
     for size in (160, 200):
         with pytest.raises(MetricError, match=f"multiple of 16, not {size}"):
             metrics.ms_ssim(x, x, size=size)
