@@ -81,7 +81,10 @@ class TrainingRun:
 
         self.monitor = Monitor(self.folder.logs, self.replicas.is_chief, self.experiment.tags, meaning)
         self.data = self._open_data()
-        fresh = self.experiment.restart or not self.folder.steps()
+        # The chief alone has the run's directory.
+        [fresh] = self.replicas.agree(
+            int(self.replicas.is_chief and (self.experiment.restart or not self.folder.steps()))
+        )
         self.critic_weights = self.replicas.all_succeed(self._read_critic_weights) if fresh else {}
         self.initial_weights = self.replicas.all_succeed(self._read_initial_weights) if fresh else {}
         self.scorer: Scorer | None = None

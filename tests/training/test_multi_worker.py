@@ -126,11 +126,11 @@ def test_a_mistake_that_the_chief_alone_can_see_stops_all(tiny_architecture, tin
 
 
 def finished(tiny_architecture: str, results, *more: str) -> tuple[list[int], list[str]]:
-    """Exit statuses and logs of two workers of a run."""
+    """Exit statuses and logs of two workers of a run; the second one does not see the run's directory."""
     where, workers = addresses(), []
     for index in range(2):
         with (results / f"{index}.log").open("w") as log:
-            words = run_words(tiny_architecture, where, str(index), results, *more)
+            words = run_words(tiny_architecture, where, str(index), results / ("unseen" if index else ""), *more)
             workers.append(start(*words, cwd=results, stdout=log))
     return [worker.wait(300) for worker in workers], [(results / f"{i}.log").read_text() for i in range(2)]
 
@@ -157,5 +157,5 @@ def test_after_a_damaged_checkpoint_all_workers_resume_from_the_same_step(tiny_a
     statuses, logs = finished(tiny_architecture, tmp_path, "--max_step=6", "--fallback", *flags)
     assert statuses == [0, 0]
     assert "It is moved aside" in logs[0]
-    assert "after step 2" in logs[0] and "after step 2" in logs[1]
-    assert saved_steps(checkpoints)[-1] == 6
+    assert re.findall(r"Resuming .* after step (\d+)", logs[0]) == re.findall(r"after step (\d+)", logs[1]) == ["2"]
+    assert saved_steps(checkpoints)[-1] == 6 and not (tmp_path / "unseen").exists()
