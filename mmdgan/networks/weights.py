@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from mmdgan.networks.network import Network
 
+_ITERATIONS = 50  # after which norms are within some 1% of the largest singular values
+
 
 def save(network: Network, path: str | os.PathLike) -> Path:
     """Writes every variable of a network, moving averages and spectral vectors too; an earlier file is replaced."""
@@ -91,12 +93,14 @@ def read_all(path: str | os.PathLike) -> dict[str, np.ndarray]:
 def assign(network: Network, arrays: Mapping[str, np.ndarray]) -> list[str]:
     """Gives a network's variables the values of the same names; returns the names of its layers that got any.
 
-    Vectors of spectral norms that belong to images of another size are left out: training finds its own.
+    Vectors of spectral norms that are not there, or belong to images of another size, are found by power iteration:
+    layers that do not learn keep them, and the initial ones are far from length 1.
 
     Raises:
         CheckpointError: An array of another shape than the variable's.
     """
     layers: dict[str, None] = {}
+    given: set[int] = set()
     for variable in network.variables:
         array = arrays.get(_local(variable.path))
         if array is None or (variable.path.endswith("/in_rand") and array.shape != tuple(variable.shape)):
@@ -106,7 +110,13 @@ def assign(network: Network, arrays: Mapping[str, np.ndarray]) -> list[str]:
                 f"{variable.path} is {tuple(variable.shape)}, but the weights given are {array.shape}."
             )
         variable.assign(array)
+        given.add(id(variable))
         layers[_local(variable.path).split("/")[0]] = None
+    for layer in network.spectral_layers().values():
+        kernels = {id(getattr(layer, name)) for name in layer.kernel_names}
+        if layer.in_rand is not None and id(layer.in_rand) not in given and kernels & given:
+            for _ in range(_ITERATIONS):
+                layer.in_rand.assign(layer.normalise()[2])
     return list(layers)
 
 
