@@ -86,7 +86,12 @@ _PROTOCOL = "feature_source feature_hash resize data split seed repeats versions
 
 
 def model_card(
-    folder: RunFolder, step: int, format: str = "keras", network: str = "generator", difference: float | None = None
+    folder: RunFolder,
+    step: int,
+    format: str = "keras",
+    network: str = "generator",
+    difference: float | None = None,
+    ema: bool | None = None,
 ) -> str:
     """Returns the model card of one network of a run.
 
@@ -96,6 +101,7 @@ def model_card(
         format: "keras", "savedmodel" or "onnx".
         network: "generator" or "critic".
         difference: Largest difference between the outputs of the exported network and the run's, if it was measured.
+        ema: Whether the scores are those of the averaged weights; None: if the run has them.
 
     Returns:
         Markdown, for a README.md next to the model.
@@ -104,7 +110,9 @@ def model_card(
     e = config["experiment"]
     specs = design.parse_architecture(config["architecture"], e.get("num_class", 0))
     spec = specs[0] if network == "generator" else specs[1]
-    newest = {record["metric"]: record for record in folder.records() if record.get("step") == step}.values()
+    last = ema is False and folder.has_average()
+    records = [r for r in folder.records() if r["step"] == step and (r.get("weights") == "last") == last]
+    newest = {record["metric"]: record for record in records}.values()
     measured = ""
     if difference is not None:
         measured = f" Four outputs of it equal those of the run's own network, in float32, {closeness(difference)}."
@@ -117,7 +125,7 @@ def model_card(
         numbers=f"{spec.parameters:,} trained numbers, {spec.multiply_adds:,} multiply-adds per sample.",
         layers=design.describe(spec),
         training=_training(config, step),
-        scores=_scores(newest, step) if network == "generator" else _NO_SCORES,
+        scores=_scores(newest, step, " --noema" if last else "") if network == "generator" else _NO_SCORES,
         limits=_limits(e, network, newest),
         name=e["data"],
         paper=_PAPER,
@@ -255,11 +263,11 @@ def _training(config: Mapping, step: int) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _scores(records: Collection[Mapping], step: int) -> str:
+def _scores(records: Collection[Mapping], step: int, flag: str) -> str:
     if not records:
         return (
-            f"Step {step:,} was not scored. `python -m mmdgan evaluate RUN --steps={step}` does it; export again, and "
-            "the scores are here."
+            f"Step {step:,} was not scored. `python -m mmdgan evaluate RUN --steps={step}{flag}` does it; export "
+            "again, and the scores are here."
         )
     groups: dict[str, list[Mapping]] = {}
     for record in records:

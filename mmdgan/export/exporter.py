@@ -89,19 +89,21 @@ def export_network(
     target = folder.outputs / "export" / f"{step}_{kind}" if out is None else Path(out)
     _check_target(target, overwrite)
     try:
-        return _write(InferenceNetwork(float32_network(net), network), folder, format, step, target)
+        return _write(InferenceNetwork(float32_network(net), network), folder, format, step, target, ema)
     except OSError as error:
         raise ConfigError(f"{target} cannot be written ({error.strerror or error}); give another --out.") from error
 
 
-def _write(network: InferenceNetwork, folder: RunFolder, format: str, step: int, target: Path) -> Exported:
+def _write(
+    network: InferenceNetwork, folder: RunFolder, format: str, step: int, target: Path, ema: bool | None
+) -> Exported:
     """Writes everything into a temporary folder in the target, checks it, and moves it into place."""
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=target) as partial:
         model = Path(partial) / (network.role + FORMATS[format].ending)
         FORMATS[format].write(network, model)
         difference = _difference(network, format, model)
-        card = model_card(folder, step, format, network.role, difference)
+        card = model_card(folder, step, format, network.role, difference, ema)
         (Path(partial) / _CARD).write_text(card, encoding="utf-8")
         if network.role == "generator":
             _save_samples(network, folder, Path(partial) / _SAMPLES)

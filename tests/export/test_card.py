@@ -90,6 +90,18 @@ def test_scores_with_their_protocol(run):
     assert "99.5" in section(model_card(run, 2), "Scores")
 
 
+def test_scores_are_those_of_the_exported_weights(run):
+    def value(ema):
+        return re.findall(r"\| FD\[classifier\] \| (.*?) \|", section(model_card(run, 4, ema=ema), "Scores"))
+
+    change(run, ema=0.9)
+    run.append(4, "train", [score("FD[classifier]", 11.5, weights="ema")])
+    assert value(None) == value(True) == ["11.5"] and value(False) == []
+    assert "--steps=4 --noema` does it" in model_card(run, 4, ema=False)
+    run.append(4, "evaluate", [score("FD[classifier]", 66.5, weights="last")])
+    assert value(None) == value(True) == ["11.5"] and value(False) == ["66.5"]
+
+
 def test_memorised_images(run):
     near = score("near copies[pixels]", 0.0125, identifier="nn", note="0 exact copies")
     run.append(4, "evaluate", [near])
