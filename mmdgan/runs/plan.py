@@ -77,6 +77,7 @@ class Plan:
         del fields["run_dir"]  # a run is where it is opened
         if not e.restart and self.folder.config_file.is_file():
             fields |= self._same_paths(fields, self.folder.read_config()["experiment"])
+            fields["max_step"] = max([e.max_step, *self.folder.steps()])
         return {
             "experiment": fields,
             "architecture": self.architecture,

@@ -28,6 +28,7 @@ from typing import Any, NoReturn
 
 from mmdgan.core.errors import MmdGanError
 from mmdgan.runs.experiment import Experiment
+from mmdgan.runs.scores import newest
 from mmdgan.sweeps.folder import DIVERGED, FAILED, FINISHED, INTERRUPTED, Outcome, Point, SweepFolder
 
 _POLL_SECONDS = 0.1
@@ -141,8 +142,7 @@ def _train(experiment: Experiment, callbacks: list[Any]) -> dict[str, Any]:
         traceback.print_exc()
         return {"status": FAILED, "error": f"{type(error).__name__}: {error}", "transient": True}
     records = [record for record in experiment.folder().records() if record["by"] == "train"]
-    last = [record for record in records if record["evaluation"] == records[-1]["evaluation"]]
-    scores = tuple({"metric": r["metric"], "value": r["value"], "spread": r.get("spread")} for r in last)
+    scores = tuple({"metric": r["metric"], "value": r["value"], "spread": r.get("spread")} for r in newest(records))
     for score in scores:
         if score["value"] is not None and not math.isfinite(score["value"]):
             return {"status": DIVERGED, "step": done["step"], "error": f"{score['metric']} is {score['value']}"}

@@ -1,8 +1,9 @@
 """Training: one step (`GanStep`), the loop (`Trainer`), checkpoints, TensorBoard (`Monitor`) and optimisers.
 
     gan = mmdgan.training.GanStep(generator, discriminator, "rep_b", lr_dis=2e-4, lr_gen=1e-4)
-    losses = gan.step(images)                           # one step on uint8 images (N, H, W, C)
-    mmdgan.training.Trainer(gan, mmdgan.data.Pipeline(data, batch_size=64)).fit(10_000)
+    losses = gan.step(images)                  # one step on uint8 images (N, H, W, C), on a GPU (N, C, H, W)
+    pipeline = mmdgan.data.Pipeline(data, batch_size=64, data_format=generator.data_format)
+    mmdgan.training.Trainer(gan, pipeline).fit(10_000)
 
 The names load when first used, so that importing this package does not import TensorFlow.
 """

@@ -251,7 +251,7 @@ def _periods(imbalanced_update: Sequence[int] | str) -> tuple[int, int] | None:
             f"imbalanced_update must be two periods (critic, generator), one of them 1, or {DYNAMIC!r}; "
             f"got {imbalanced_update!r}."
         )
-    return None if math.prod(periods) == 1 else periods
+    return None if math.prod(periods) == 1 else (int(periods[0]), int(periods[1]))
 
 
 def clipped(gradients: Sequence[tf.Tensor], limit: float) -> list[tf.Tensor]:

@@ -199,11 +199,7 @@ class GanStep(tf.Module):
         aids.check_with(imbalanced_update=imbalanced_update, jit=jit, critic_learns=not self.fixed_critic)
         self.replicas = Replicas.current()
         self.replicas.check_variables([v.value for net in self._networks for v in net.variables])
-        names = (optimizer, optimizer) if isinstance(optimizer, str) else optimizer
-        if not (isinstance(names, Sequence) and len(names) == 2 and all(isinstance(name, str) for name in names)):
-            raise ConfigError(
-                f"optimizer must be one name or two (critic, generator) of {', '.join(NAMES)}, not {optimizer!r}."
-            )
+        names = _optimizer_names(optimizer)
         rates = {"end_lr": end_lr, "aids": aids, "global_step": self.iterations}
         self.optimizer_dis = scheduled_optimizer(names[0], lr_dis, **rates)
         self.optimizer_gen = scheduled_optimizer(names[1], lr_gen, **rates)
@@ -989,7 +985,10 @@ def _checked_images(real: TensorLike, critic: Network) -> tf.Tensor:
     real = tf.cast(real, critic.variable_dtype)
     expected = batch_shape(critic.spec.input_shape, critic.data_format)
     if not real.shape.is_compatible_with(expected):
-        raise DataError(f"Real images must have shape {expected} for this critic, not {tuple(real.shape)}.")
+        raise DataError(
+            f"Real images must have shape {expected} for this critic, which is {critic.data_format}, not "
+            f"{tuple(real.shape)}; a Pipeline takes data_format, and so do networks."
+        )
     return real
 
 
@@ -1013,6 +1012,16 @@ def _penalty_weight(loss: Loss, given: float | None) -> float | None:
     if given is not None and not (isinstance(given, Real) and 0 < given < math.inf):
         raise ConfigError(f"penalty_weight is {given!r}; give a positive number.")
     return loss.penalty_weight if given is None else float(given)
+
+
+def _optimizer_names(given: Any) -> Sequence[str]:
+    """The optimisers' names: (critic, generator)."""
+    names = (given, given) if isinstance(given, str) else given
+    if not (isinstance(names, Sequence) and len(names) == 2 and all(isinstance(name, str) for name in names)):
+        raise ConfigError(
+            f"optimizer must be one name or two (critic, generator) of {', '.join(NAMES)}, not {given!r}."
+        )
+    return names
 
 
 def _check_loss(loss: Any) -> None:

@@ -75,6 +75,14 @@ class Trainer:
     agree: Callable[..., list[int]] | None = None
     steps_per_call: int = 1
 
+    def __post_init__(self) -> None:
+        """Refuses arrays and TensorFlow's data sets in place of a pipeline."""
+        if not hasattr(self.pipeline, "batch_size"):
+            raise ConfigError(
+                f"pipeline is a {type(self.pipeline).__name__}; give a mmdgan.data.Pipeline (of ImageData for "
+                "arrays), or call gan.step on batches of your own."
+            )
+
     def fit(self, last_step: int, callbacks: CallbacksLike | Callbacks = ()) -> dict[str, Any]:
         """Trains from the step that `gan` has reached up to and including `last_step`, then saves.
 

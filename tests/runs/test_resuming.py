@@ -68,6 +68,13 @@ def test_without_a_sound_checkpoint_a_run_begins_anew(copied):
     assert folder.steps() == [2, 4]
 
 
+def test_a_smaller_max_step_than_is_done_is_not_recorded(copied):
+    def recorded(**changes):
+        return dataclasses.replace(copied[0], max_step=3, **changes).plan().config()["experiment"]["max_step"]
+
+    assert recorded() == 4 and recorded(restart=True) == 3
+
+
 def test_a_second_process_is_refused_but_may_read(copied):
     experiment, folder = copied
     with FolderLock(folder.path), pytest.raises(ConfigError, match=r"another process \(.*\) is training in"):

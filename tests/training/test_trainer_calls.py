@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from mmdgan.core import text
+from mmdgan.core.errors import ConfigError
 from mmdgan.training import Checkpoints, Trainer, trainer
 from mmdgan.training.step import repeated
 from mmdgan.training.trainer import Pace, Progress
@@ -59,6 +60,12 @@ class Monitored:
 
     def __getattr__(self, name):
         return lambda *_: None
+
+
+def test_arrays_and_data_sets_of_tensorflow_are_no_pipelines():
+    for given in (np.zeros((8, 4, 4, 3), np.uint8), tf.data.Dataset.range(3).batch(2)):
+        with pytest.raises(ConfigError, match=rf"pipeline is a {type(given).__name__}; .*ImageData.*gan.step"):
+            Trainer(FakeGan(), given)
 
 
 def test_calls_end_at_checkpoints_inspections_and_the_last_step(tmp_path):
