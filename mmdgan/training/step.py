@@ -169,7 +169,7 @@ class GanStep(tf.Module):
         if micro_batch is not None:
             check_count("micro_batch", micro_batch)
         loss = losses.get(loss) if loss is None or isinstance(loss, str) else loss
-        _check_loss(loss)
+        _check_loss(loss, aids)
         _check_pair(generator, discriminator)
         self.generator = generator
         self.discriminator = discriminator
@@ -1024,9 +1024,11 @@ def _optimizer_names(given: Any) -> Sequence[str]:
     return names
 
 
-def _check_loss(loss: Any) -> None:
+def _check_loss(loss: Any, aids: Aids | None) -> None:
     """Refuses objects that do not have what a step reads of a loss."""
-    wanted = ("name", "initial_state", "penalty", "penalty_weight", "uses_scale", "shares_backward")
+    wanted = ["name", "initial_state", "penalty", "penalty_weight", "uses_scale", "shares_backward"]
+    adapts = aids is not None and aids.ada is not None
+    wanted += ["penalty_kernel"] * (adapts or getattr(loss, "penalty", None) is not None) + ["canonical"] * adapts
     missing = [attribute for attribute in wanted if not hasattr(loss, attribute)]
     if missing or not callable(loss):
         raise ConfigError(

@@ -9,6 +9,7 @@ import mmdgan
 from mmdgan.core.errors import ConfigError
 from mmdgan.losses import GanLosses
 from mmdgan.training import GanStep
+from mmdgan.training.aids.settings import Aids
 from tests.helpers.networks import SMALL
 
 REAL = np.zeros((4, 8, 8, 3), np.uint8)
@@ -62,6 +63,15 @@ def test_an_own_loss_trains():
 def test_objects_that_are_no_losses(loss):
     loss = loss() if loss is keras.losses.BinaryCrossentropy else loss
     with pytest.raises(ConfigError, match=r"has no .*: give a name of mmdgan.losses.names\(\)"):
+        make(loss)
+
+
+def test_own_losses_have_what_penalties_and_adaptive_augmentation_read():
+    loss = OwnLoss(lambda g, x: None)
+    with pytest.raises(ConfigError, match="has no penalty_kernel, canonical: give"):
+        make(loss, aids=Aids(augment=("color",), ada=0.6))
+    loss.penalty, loss.penalty_weight = "fixed_g_gp", 1.0
+    with pytest.raises(ConfigError, match="has no penalty_kernel: give"):
         make(loss)
 
 
