@@ -45,6 +45,7 @@ def make_optimizer(
     learning_rate: float,
     end_lr: float = 1e-7,
     schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
+    global_step: tf.Variable | None = None,
 ) -> keras.optimizers.Optimizer:
     """Builds the optimiser of that name.
 
@@ -53,6 +54,8 @@ def make_optimizer(
         learning_rate: Positive rate; of sgd and momentum the rate at step 0.
         end_lr: Rate of sgd and momentum at step 100,000.
         schedule: Replaces the rates of any of them.
+        global_step: Number of steps taken, by which rates fall; None: the optimiser's own count of its updates, which
+            differs from it where one network is updated more often than the other.
 
     Raises:
         ConfigError: An unknown name, or a rate that is not positive.
@@ -72,11 +75,14 @@ def make_optimizer(
     constant: Any = learning_rate
     if keras.config.floatx() in ("float16", "bfloat16"):
         constant = _Constant(learning_rate)  # Keras would round its variable of the rate
+    if schedule is None and kind in ("sgd", "momentum"):
+        schedule = decay_schedule(learning_rate, end_lr)
+    if schedule is not None and global_step is not None:
+        schedule = _ByGlobalStep(schedule, global_step)
     if kind == "adam":
         return Adam(schedule or constant, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
     if kind == "rmsprop":
         return RMSprop(schedule or constant, rho=0.9, epsilon=1e-10)
-    schedule = schedule or decay_schedule(learning_rate, end_lr)
     if kind == "sgd":
         return keras.optimizers.SGD(schedule)
     return HeavyBall(schedule, momentum=0.9)
@@ -87,11 +93,11 @@ def scheduled_optimizer(
 ) -> keras.optimizers.Optimizer:
     """The optimiser of that name with the learning rate that the aids ask for; arguments as of `make_optimizer`."""
     if aids.lr_schedule == "original":
-        return make_optimizer(name, learning_rate, end_lr)
+        return make_optimizer(name, learning_rate, end_lr, global_step=global_step)
     schedule = None  # a constant rate, of sgd and momentum too
     if aids.falls and aids.lr_steps is not None:
-        schedule = Falling(aids.lr_schedule, learning_rate, end_lr, aids.lr_steps, global_step)
-    return make_optimizer(name, learning_rate, learning_rate, schedule)
+        schedule = Falling(aids.lr_schedule, learning_rate, end_lr, aids.lr_steps)
+    return make_optimizer(name, learning_rate, learning_rate, schedule, global_step)
 
 
 def decay_schedule(learning_rate: float, end_lr: float) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -116,27 +122,37 @@ class _Constant(keras.optimizers.schedules.LearningRateSchedule):
         return {"rate": self._rate}
 
 
+class _ByGlobalStep(keras.optimizers.schedules.LearningRateSchedule):
+    """Another schedule's rates, by the global step."""
+
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, global_step: tf.Variable) -> None:
+        self._schedule, self._global_step = schedule, global_step
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        return self._schedule(tf.convert_to_tensor(self._global_step))
+
+    def get_config(self) -> dict[str, Any]:
+        return self._schedule.get_config()
+
+
 class Falling(keras.optimizers.schedules.LearningRateSchedule):
     """A rate that falls from `start` at step 0 to `end` at step `steps`: linearly, or as half a cosine.
 
-    Source of the cosine: Loshchilov and Hutter 2017, Eq. 5. The step is the global one: an optimiser's own count of
-    updates differs from it where one network is updated more often than the other.
+    Source of the cosine: Loshchilov and Hutter 2017, Eq. 5.
 
     Args:
         kind: "linear" or "cosine".
         start: Rate at step 0.
         end: Rate from step `steps` on.
         steps: Number of steps over which it falls.
-        global_step: Number of steps taken.
     """
 
-    def __init__(self, kind: str, start: float, end: float, steps: int, global_step: tf.Variable) -> None:
+    def __init__(self, kind: str, start: float, end: float, steps: int) -> None:
         super().__init__()
         self._kind, self._start, self._end, self._steps = kind, float(start), float(end), int(steps)
-        self._global_step = global_step
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        share = tf.minimum(tf.cast(self._global_step, tf.float64) / self._steps, 1.0)
+        share = tf.minimum(tf.cast(step, tf.float64) / self._steps, 1.0)
         left = 1.0 - share if self._kind == "linear" else (1.0 + tf.cos(math.pi * share)) / 2.0
         return tf.cast(self._end + (self._start - self._end) * left, tf.float32)
 

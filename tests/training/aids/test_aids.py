@@ -153,6 +153,16 @@ def test_learning_rates_follow_the_global_step(kind, rates, optimizer):
         assert float(weight.value) == pytest.approx(1 - rates[2])
 
 
+@pytest.mark.parametrize("optimizer", ["momentum", "sgd"])
+def test_decaying_rates_reach_their_end_at_the_global_step_100000(optimizer):
+    """However many updates the network has had by then: with critic_steps or imbalanced_update, others than steps."""
+    step = tf.Variable(0, dtype=tf.int64)
+    made = scheduled_optimizer(optimizer, 0.5, end_lr=1e-4, aids=Aids(), global_step=step)
+    for number, rate in ((0, 0.5), (50_000, (0.5 * 1e-4) ** 0.5), (100_000, 1e-4)):
+        step.assign(number)
+        assert float(made.learning_rate) == pytest.approx(rate, rel=1e-2)
+
+
 def test_several_critic_updates_take_a_batch_each_and_leave_the_generator(eagerly):
     """Against a twin that takes them one by one, whose generator is put back after the first."""
     gan = small_gan("rep", lr=0.1, aids=Aids(critic_steps=2))
