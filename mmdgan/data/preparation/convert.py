@@ -52,7 +52,7 @@ _RECORD_OVERHEAD = 64  # bytes of a record around its image, at most
 RECEIPT_FORMAT = 2
 _BLOCK = 2**20
 _AGAIN = "fix that and run the same command again; it continues from there"
-_REMEDY = "fix it or take it out, or have all broken images left out and listed with --skip_broken"
+REMEDY = "fix it or take it out, or have all broken images left out and listed with --skip_broken"
 FOLDER = ".partial"
 _BEING_WRITTEN = (".*.partial.*", "*.part")  # the second one by version 0.1
 _OWN = (".tfrecords", ".json")
@@ -335,7 +335,7 @@ def make_shard(job: ShardJob, report: Callable[[int], object] = lambda images: N
                     writer.write(load_image(item, job.geometry, job.shape, job.size), _label(item, job.num_class))
                 except BrokenImage as error:
                     if not job.skip_broken:
-                        raise DataError(f"{item.name} {error.reason}; {_REMEDY}.") from error
+                        raise DataError(f"{item.name} {error.reason}; {REMEDY}.") from error
                     skipped.append(Skipped(item.name, error.reason))
                 report(1)
             if count != len(job.part):

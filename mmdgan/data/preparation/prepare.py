@@ -285,13 +285,15 @@ def _first_shape(source: ImageSource, geometry: Geometry, channels: int, skip_br
 
     If neither the caller nor the source gives C, it is 1 if some images that are examined are all grey.
     """
+    from mmdgan.data.preparation.convert import REMEDY
+
     channels = channels or source.channels or (1 if all(is_grey(item) for item in _spread(source)) else 3)
     for item in source.part(0, source.count).items():
         try:
             return shape_of(item, geometry, channels)
         except BrokenImage as error:
             if not skip_broken:
-                raise DataError(f"{item.name} {error.reason}.") from error
+                raise DataError(f"{item.name} {error.reason}; {REMEDY}.") from error
     raise DataError(f"{source.origin} holds no image that is not broken.")
 
 
