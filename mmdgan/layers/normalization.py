@@ -81,7 +81,9 @@ class BatchNorm(ChannelwiseLayer):
 
     def count(self, shape: Any) -> Any:
         """How many numbers of each channel inputs of a shape hold, on all replicas whose samples make one batch."""
-        return _replicas() * math.prod(shape) // shape[channel_axis(len(shape), self.data_format)]
+        channels = channel_axis(len(shape), self.data_format)
+        # Without the channels, with which a large batch's count would leave the range of int32.
+        return _replicas() * math.prod(size for axis, size in enumerate(shape) if axis != channels)
 
     def observe(self, mean: tf.Tensor, variance: tf.Tensor, rank: int, count: tf.Tensor) -> None:
         """Moves the moving averages by the moments of a batch, of inputs of a rank and a `count`."""

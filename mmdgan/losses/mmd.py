@@ -126,6 +126,8 @@ def mmd2_normal(
     [x] = as_floats(x)
     mean = tf.cast(mean, x.dtype) if tf.is_tensor(mean) else tf.convert_to_tensor(mean, x.dtype)
     check_rows("x", x, "x", x, least=2 if unbiased else 1)
+    if mean.shape.rank:
+        check_rows("x", x, "mean", tf.reshape(mean, (1, -1)), least=1)
     own = mean_without_diagonal if unbiased else tf.reduce_mean
     distances, from_mean = squared_distances(x, x), tf.reduce_sum(tf.square(x - mean), axis=1)
     size = tf.cast(tf.shape(x)[1], x.dtype)

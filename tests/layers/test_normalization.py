@@ -51,6 +51,13 @@ def test_training(shape, data_format, dtype):
     np.testing.assert_allclose(layer.moving_variance, 0.99 + 0.01 * variance, rtol=1e-6)
 
 
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_large_batches_are_counted(data_format):
+    sides = (128, 128, 64) if data_format == "channels_last" else (64, 128, 128)
+    counted = BatchNorm(data_format).count(tf.unstack(tf.constant((2048, *sides))))
+    assert int(counted) == 2048 * 128 * 128
+
+
 @pytest.mark.parametrize(("shape", "data_format", "dtype"), CASES)
 def test_inference(shape, data_format, dtype):
     layer, inputs, axis, _ = prepared(shape, data_format, dtype)

@@ -304,6 +304,7 @@ def test_mmd2_normal_is_what_large_samples_of_the_normal_give(mean, sigma, unbia
         ({"x": np.ones((1, 2))}, "2 rows or more, but x has 1"),
         ({"x": np.ones((4, 2)), "variance": -1}, "variance of the normal reference must be positive"),
         ({"x": np.ones((4, 2)), "sigma": 0}, "sigma of the kernel 'gaussian' must be positive"),
+        ({"x": np.ones((3, 2)), "mean": np.zeros(3)}, r"x is \(3, 2\) and mean \(1, 3\)"),
     ],
 )
 def test_mmd2_normal_errors(arguments, words):

@@ -206,6 +206,7 @@ def test_points_are_drawn_between_the_partners():
 
 def test_legacy_concerns_only_the_witnesses_that_were_released():
     assert float(penalty("rep_gp", legacy=True, sigma=4.0)) == pytest.approx(float(penalty("rep_gp", sigma=2.0)))
+    assert float(penalty("rep_gp", legacy=True, variance=4.0)) == float(penalty("rep_gp", variance=4.0))
     released = penalty("fixed_t_gp", alpha=[0.25, 0.5, 0.9, 2, 25])
     assert float(penalty("fixed_t_gp", legacy=True, alpha=[1])) == float(released)
     for kind in ("mgb_gp", "mmd_g_mix_gp", "wasserstein"):
