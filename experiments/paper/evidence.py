@@ -18,6 +18,7 @@ from mmdgan.core.errors import ConfigError
 from mmdgan.core.files import read_text, write_bytes, write_text
 from mmdgan.core.options import option
 from mmdgan.core.startup import prepare_tensorflow
+from mmdgan.metrics.registry import identifier_of
 from mmdgan.report.evolution import evolution_frames
 from mmdgan.report.facts import RunFacts
 from mmdgan.report.plots import log_where_it_helps
@@ -199,7 +200,7 @@ def critics_table(runs: Sequence[RunFacts], rows: Sequence[Row]) -> str:
 
 def distance_name(rows: Sequence[Row]) -> str:
     """The name of the Fréchet distance among the scores."""
-    names = {row.metric for row in rows if row.metric == "FID" or row.metric.startswith("FD[")}
+    names = {row.metric for row in rows if identifier_of(row.metric) == "fid"}
     if len(names) != 1:
         raise ConfigError(f"the runs have {len(names)} kinds of Fréchet distances; evaluate them with one --features.")
     return names.pop()
@@ -294,5 +295,6 @@ def _critic_cells(found: dict[str, Any], scores: Sequence[Row]) -> list[str]:
     ratios = [sigma / exact for sigma, exact in found["norms"].values() if exact]
     of_layers = f"{min(ratios):.2f} to {max(ratios):.2f}" if ratios else "-"
     copies = [row for row in scores if row.step == found["step"] and row.metric.startswith("near copies")]
-    by_pixels = {row.metric == "near copies[pixels]": _cell(row) for row in copies}
+    # Averaged weights, which come first, take the place of last ones.
+    by_pixels = {row.metric == "near copies[pixels]": _cell(row) for row in reversed(copies)}
     return [f"{found['step']:,}", directions, of_layers, by_pixels.get(True, "-"), by_pixels.get(False, "-")]

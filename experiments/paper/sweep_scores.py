@@ -200,13 +200,12 @@ def _draw(
     low, high = span
     room = (high - low) or 1.0
     infinity = high + 0.09 * room
-    curves = {(dot.lr_dis, dot.lr_gen, dot.place): dot for dot in dots}
     for number, (dis, gen) in enumerate(rates):
         colour, marker = _look(rates, dis, gen)
         # Shifted a little, so that runs at infinity can be told apart.
         shift = 0.5 * ((number + 0.5) / len(rates) - 0.5)
-        mine = [(x + shift, curves.get((dis, gen, place))) for x, place in enumerate(places)]
-        heights = [(x, _height(dot, limit, infinity)) for x, dot in mine if dot is not None]
+        mine = [dot for dot in dots if (dot.lr_dis, dot.lr_gen) == (dis, gen)]
+        heights = sorted((places.index(dot.place) + shift, _height(dot, limit, infinity)) for dot in mine)
         axes.plot([x for x, _ in heights], [height for _, height in heights], color=colour, lw=0.6, alpha=0.55)
         for x, height in heights:
             face = "white" if height >= infinity else colour

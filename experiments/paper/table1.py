@@ -1,8 +1,8 @@
 """Table 1 of the paper, made again: seven methods on one data set, several seeds each, with the published numbers.
 
 Runs are collected from their directories (`--runs`), or trained by a sweep, one after the other. The numbers of a
-method are those at its best pair of learning rates, as in the paper: the pair of the least mean Fréchet distance, where
-a pair with a diverged run comes after all without.
+method are those at its best pair of learning rates, as in the paper: the pair of the best mean of the first score, the
+Fréchet distance if there is one, where a pair with a diverged run comes after all without.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mmdgan.core.options import option
 from mmdgan.losses import registry as losses
 from mmdgan.metrics.registry import direction
 from mmdgan.report.facts import RunFacts
-from mmdgan.report.scores import differences, identifier, of_real
+from mmdgan.report.scores import choose as scores_at, differences, identifier, of_real
 from mmdgan.runs import published
 from mmdgan.runs.experiment import IDENTITY, LOSS_OPTIONS
 from mmdgan.training import divergence
@@ -193,7 +193,7 @@ def choose(method: str, results: list[Result], judge: Sequence[str]) -> Line:
         line = Line(method, rates, len(pairs), pairs[rates])
         values = line.values(judge[0]) if judge else []
         # A diverged run counts as an infinite distance, as in the paper's Figure 3.
-        return line.count(DIVERGED) > 0, statistics.fmean(values) if values else math.inf, rates
+        return line.count(DIVERGED) > 0, -direction(judge[0]) * statistics.fmean(values) if values else math.inf, rates
 
     best = min(pairs, key=rank)
     return Line(method, best, len(pairs), sorted(pairs[best], key=lambda result: result.seed))
@@ -205,8 +205,7 @@ def _result(facts: RunFacts, method: str) -> Result:
     diverged = divergence.records(facts.folder.path)
     if diverged and diverged[-1].get("action") == "stop":
         return Result(facts, method, DIVERGED, {})
-    records = [r for r in facts.folder.records() if r["step"] == facts.experiment["max_step"]]
-    scores = {record["metric"]: record for record in records if record.get("by") != "abandoned"}
+    scores = {record["metric"]: dict(record) for record in scores_at(facts.folder, facts.experiment["max_step"])}
     return Result(facts, method, SCORED if scores else UNFINISHED, scores)
 
 
@@ -397,7 +396,7 @@ def notes(table: Table) -> list[str]:
     choice = (
         "One pair of learning rates per method was trained: these are not best ones."
         if pairs == {1}
-        else "Of each method the pair of learning rates of the least mean "
+        else "Of each method the pair of learning rates of the best mean "
         f"{table.metrics[0] if table.metrics else 'distance'} is shown, which is chosen and reported by one and the "
         f"same number; a pair with a diverged run comes last. Pairs to choose from: {_pairs(table)}."
     )

@@ -100,8 +100,8 @@ def test_grids_show_the_first_codes_at_five_steps(scored):
 
 
 def test_each_score_has_a_panel_and_the_distance_a_logarithmic_one(scored):
-    of_other = [{"metric": name, "value": 0.5, "count": 30} for name in ("classes[classifier]", "CS[a] (10 splits)")]
-    scored[0].append(4, "evaluate", of_other)
+    others = ("classes[classifier]", "CS[a] (10 splits)", "FD[classifier] infinity")
+    scored[0].append(4, "evaluate", [{"metric": name, "value": 0.5, "count": 30} for name in others])
     axes = draw(scores_of(RunFacts.of(scored[0]))).axes
     assert [ax.get_title() for ax in axes] == ["FD[classifier]", "recall[classifier]"]
     assert [ax.get_yscale() for ax in axes] == ["log", "linear"]
@@ -132,7 +132,8 @@ def test_the_page_shows_the_scores_that_are_kept():
 def test_critics_are_measured_at_a_step(scored, tmp_path):
     copies = [{"metric": f"near copies[{where}]", "value": value} for where, value in (("pixels", 0.25), ("a", 0.5))]
     for folder in scored:
-        folder.append(4, "evaluate", [{**record, "count": 8} for record in copies])
+        folder.append(4, "evaluate", [{**record, "count": 8, "weights": "ema"} for record in copies])
+        folder.append(4, "evaluate", [{**record, "value": 1.0, "count": 8, "weights": "last"} for record in copies])
     runs = tuple(str(folder.path) for folder in scored)
     for step in (4, 2, 4):
         make(EvidenceOptions(out=str(tmp_path / "out"), runs=runs, keep=str(tmp_path / "kept"), critics=step))

@@ -81,6 +81,20 @@ def test_the_figure_draws_lost_runs_at_infinity(folder, tmp_path, monkeypatch, l
     assert len(rows) == 6 + 96 and rows[0]["value"] == "10.0" and rows[5]["value"] == ""
 
 
+def test_runs_that_differ_in_the_seed_alone_are_all_drawn(tmp_path, monkeypatch):
+    base = Experiment(architecture="sample/DCGAN_SMALL", data="sample", results=str(tmp_path), metrics=())
+    made = SweepFolder(tmp_path / "sweeps" / "s")
+    for point in made.begin("s", "fid", base, expand(Sweep(name="s", base=base, grid={"seed": [0, 1, 2]}))):
+        value = 10.0 + point.experiment.seed
+        made.write(Outcome(point.run, "finished", 9, ({"metric": "FID", "value": value, "spread": None},)))
+    figures = []
+    real = sweep_scores.new_figure
+    monkeypatch.setattr(sweep_scores, "new_figure", lambda *a, **k: figures.append(real(*a, **k)) or figures[-1])
+    make_figure(SweepFigureOptions(out=str(tmp_path / "out")), [str(made.path)])
+    drawn = [line.get_ydata()[0] for line in figures[0].axes[0].lines if line.get_marker() != "None"]
+    assert sorted(drawn) == [10.0, 11.0, 12.0]
+
+
 def test_quick_needs_no_run_and_says_so(tmp_path):
     output = make_figure(SweepFigureOptions(out=str(tmp_path), quick=True))
     assert "made up" in output.files[0].read_text()

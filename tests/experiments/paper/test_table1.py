@@ -118,6 +118,22 @@ def test_the_best_pair_has_the_least_mean_and_no_divergence(write_run):
     assert only_lost.lines[0].values("FD[classifier]") == [4.0] and only_lost.lines[0].count("diverged") == 1
 
 
+def test_where_more_is_better_the_best_pair_has_the_most(write_run):
+    quality = {1e-4: 2.0, 5e-4: 4.0, 1e-3: 3.0}
+    runs = [write_run(f"q{lr}", "rep", 0, {"CS[classifier]": value}, lr_dis=lr) for lr, value in quality.items()]
+    table = collect(facts(*runs))
+    assert table.lines[0].rates == (5e-4, 2e-4) and table.lines[0].values("CS[classifier]") == [4.0]
+    assert "of the best mean CS[classifier] is shown" in markdown(table)
+
+
+def test_scores_of_last_weights_do_not_take_the_place_of_averaged_ones(write_run):
+    run = write_run("a", "rep", 0, scores(12.0), mark={"weights": "ema"})
+    line = {"metric": "FD[classifier]", "value": 90.0, "step": 10, "by": "evaluate", "weights": "last", **MARK}
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({**line, "evaluation": "f", "parts": 1}) + "\n")
+    assert collect(facts(run)).lines[0].values("FD[classifier]") == [12.0]
+
+
 def test_files_hold_every_number(write_run, tmp_path):
     folders = [
         write_run(f"{loss}{s}", loss, s, scores(10.0 * s + n))
