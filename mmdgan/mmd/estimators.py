@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.options import check_seed
+from mmdgan.core.options import check_count, check_seed
 from mmdgan.core.signatures import takes
 from mmdgan.core.text import nearest
 from mmdgan.core.types import TensorLike
@@ -110,6 +110,8 @@ def estimate(
             f"There is no estimator {method!r}{nearest(method, METHODS)}: choose from {', '.join(METHODS)}."
         )
     check_seed(seed)
+    for name, number in (("block_size", block_size), ("features", features)):
+        check_count(name, number)
     members, widths = kernel_members(kernel, sigma, options, lambda: median_distance(x, y, seed=seed))
     interval = None
     if method == "fourier":

@@ -48,7 +48,7 @@ def choose(folder: RunFolder, by: int | str | None = None, metrics: Sequence[str
         Records; [] if the run has none (at this step).
 
     Raises:
-        ConfigError: There is no best checkpoint.
+        ConfigError: There is no best checkpoint, or `by` is another word.
         MetricError: There is no such metric.
     """
     for metric in metrics or ():
@@ -58,6 +58,8 @@ def choose(folder: RunFolder, by: int | str | None = None, metrics: Sequence[str
         step = folder.best_step()
         if step is None:
             raise ConfigError(f"{folder.path} has no best checkpoint; give --by=STEP, or leave it out.")
+    elif by is not None and not str(by).isdecimal():
+        raise ConfigError(f"by is {by!r}; give a step, or 'best', or leave it out.")
     else:
         step = max((record["step"] for record in records), default=None) if by is None else int(by)
     records.sort(key=lambda record: record.get("weights") != "last")  # which `evaluate --noema` adds

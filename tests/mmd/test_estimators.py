@@ -142,6 +142,8 @@ def test_the_witness_function_and_its_extremes(monkeypatch):
         (lambda x: mmd.estimate(x, x, "blocks"), "give a smaller block_size"),
         (lambda x: mmd.estimate(x, x, "fourier", "energy"), "no random features"),
         (lambda x: mmd.estimate(x, x, "fourier", features=1), "at least 2"),
+        (lambda x: mmd.estimate(x, x, "fourier", features=1e4), "features is 10000.0"),
+        (lambda x: mmd.estimate(x, x, "blocks", block_size=2.5), "block_size is 2.5"),
         (lambda x: mmd.estimate(x, x[:2], "fourier"), "3 rows or more, but y has 2"),
         (lambda x: mmd.estimate(x, x, kernel="rational_quadratic", sigma=2.0), "no option 'sigma'; valid are alpha"),
         (lambda x: mmd.estimate(x, x, sigma="mean"), "or 'median'"),

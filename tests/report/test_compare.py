@@ -119,6 +119,7 @@ def test_of_scores_that_are_not_there_those_that_are_there_are_named(runs):
     [
         ({"metrics": ["fids"]}, MetricError, "no metric 'fids' .did you mean fid.*: choose from fid, fid_inf"),
         ({"by": "best"}, ConfigError, "has no best checkpoint; give --by=STEP"),
+        ({"by": "newest"}, ConfigError, "by is 'newest'; give a step, or 'best'"),
         ({"out": "x.jpg"}, ConfigError, "x.jpg would be a folder; name a .png"),
         ({"out": "x.tar"}, ConfigError, "x.tar would be a folder; name a .png"),
     ],

@@ -121,6 +121,8 @@ def test_scores_of_other_numbers_of_images_are_other_lines():
     records = [{"metric": "FID", "step": s, "value": 1.0 * s, "count": n} for s in (1, 2) for n in (5_000, 50_000)]
     [axes] = all_axes(report.plot_scores(records))
     assert [line.get_label() for line in axes.get_lines()] == ["5,000 images", "50,000 images"]
+    [axes] = all_axes(report.plot_scores([{**records[-1], "weights": weights} for weights in ("ema", "last")]))
+    assert [line.get_label() for line in axes.get_lines()] == ["50,000 images", "50,000 images, last weights"]
     assert axes.get_legend() is not None
 
 
