@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _SHOWN = 8
 _CRITIC = "critic.jsonl"
 _CRITIC_IMAGES = 2000
+_MOST_KEPT = 2000
+"""Below so many values of a curve all are kept; else every second, third and so on, which are fewer than that."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +116,10 @@ def with_tables(page: str, tables: dict[str, str]) -> str:
 
 
 def keep(run: RunFacts, folder: Path) -> None:
-    """Copies config.json and the measurements of a run, and writes its curves as curves.csv: tag, step, value."""
+    """Copies config.json and the measurements of a run, and writes its curves as curves.csv: tag, step, value.
+
+    Of long curves every n-th value is kept.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / run.folder.config_file.name, json.dumps(run.folder.public_config(), indent=1) + "\n")
     for file in (run.folder.metrics_file, run.folder.path / _CRITIC):
@@ -127,7 +132,8 @@ def keep(run: RunFacts, folder: Path) -> None:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(("tag", "step", "value"))
         for tag, curve in curves.items():
-            writer.writerows((tag, int(step), f"{value:.6g}") for step, value in zip(*curve[:2], strict=True))
+            points = list(zip(*curve[:2], strict=True))[:: len(curve[0]) // _MOST_KEPT + 1]
+            writer.writerows((tag, int(step), f"{value:.6g}") for step, value in points)
 
 
 def scores_of(run: RunFacts) -> list[Row]:

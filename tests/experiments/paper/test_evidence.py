@@ -22,6 +22,7 @@ from paper.evidence import (
     distance_name,
     draw,
     draw_grids,
+    keep,
     make,
     scores_of,
     table,
@@ -71,6 +72,15 @@ def test_the_newest_score_of_each_step_is_shown(scored, tmp_path):
     make(again)
     for name in ("evidence.md", "evidence.csv", "evidence.png"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+
+
+def test_of_long_curves_every_nth_value_is_kept(scored, tmp_path, monkeypatch):
+    curve = read_scalars(scored[0].path, "loss/generator")
+    monkeypatch.setattr("paper.evidence._MOST_KEPT", len(curve.steps) - 1)
+    keep(RunFacts.of(scored[0]), tmp_path)
+    with open(tmp_path / "curves.csv", newline="") as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file) if row["tag"] == "loss/generator"]
+    assert steps == list(curve.steps[::2]) and len(curve.steps) > 2
 
 
 def test_scores_of_last_weights_are_a_line_of_their_own(scored):
