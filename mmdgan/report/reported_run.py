@@ -44,9 +44,14 @@ class ReportedRun:
         return self.facts.folder
 
     @cached_property
+    def evaluations(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl, oldest first."""
+        return self.folder.records()
+
+    @cached_property
     def records(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl, oldest first, without those of steps that training went back before."""
-        return standing(self.folder.records())
+        """The lines of metrics.jsonl without those of steps that training went back before."""
+        return standing(self.evaluations)
 
     @cached_property
     def scalars(self) -> dict[str, Scalars]:

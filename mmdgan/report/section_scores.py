@@ -38,7 +38,7 @@ def scores(run: ReportedRun) -> Iterator[Block]:
         yield Details(f"Protocol: {table.caption}", (dataclasses.replace(table, caption=""),))
     if newest:
         yield from _curves(run.records)
-        yield _history(run.folder.records())
+        yield _history(run.evaluations)
 
 
 def headline(run: ReportedRun) -> Text:
