@@ -251,12 +251,10 @@ def draw(rows: Sequence[Row]) -> Figure:
 
 
 def draw_grids(runs: Sequence[RunFacts]) -> Figure:
-    """Samples of each run's fixed codes: one row a run, one column for each of five steps, the grids' first corner."""
-    import numpy as np
-
+    """Samples of each run's fixed codes, a row each: the corner of its grids of the first and the last four steps."""
     corners = [dict(zip(*evolution_frames(run.folder, 5, 5, strip=False), strict=True)) for run in runs]
-    steps = sorted(set().union(*corners))
-    steps = [steps[index] for index in np.linspace(0, len(steps) - 1, min(len(steps), 5)).round().astype(int)]
+    first, *later = sorted(set().union(*corners))
+    steps = [first, *later[-4:]]
     figure = new_figure(2.2 * len(steps), 2.4 * len(runs))
     axes = figure.subplots(len(runs), len(steps), squeeze=False)
     for row, run, of_run in zip(axes, runs, corners, strict=True):

@@ -103,8 +103,8 @@ def test_grids_show_the_first_codes_at_five_steps(scored):
     for step, colour in colours.items():
         Image.new("RGB", (6 * 32, 7 * 32), colour).save(folder.grid_file(step))
     axes = draw_grids([RunFacts.of(folder)]).axes
-    assert [ax.get_title().split(", ")[1] for ax in axes] == ["1", "3", "5", "8", "21"]
-    for ax, step in zip(axes, (1, 3, 5, 8, 21), strict=True):
+    assert [ax.get_title().split(", ")[1] for ax in axes] == ["1", "5", "8", "13", "21"]
+    for ax, step in zip(axes, (1, 5, 8, 13, 21), strict=True):
         shown = np.asarray(ax.images[0].get_array())
         assert shown.shape[:2] == (160, 160) and tuple(shown[0, 0][:3]) == colours[step]
 
