@@ -374,7 +374,7 @@ def test_what_is_no_set_of_images_is_one_sentence(tmp_path):
     content[2000] ^= 255
     (tmp_path / "damaged.npz").write_bytes(content)
     for name, reason in (
-        ("none.npz", "none.npz holds codes and no images: .* under the key images or arr_0"),
+        ("none.npz", "none.npz holds codes and no images: .* under the key images, arr_0, x or x_train"),
         ("objects.npz", "objects.npz cannot be read .* Python objects"),
         ("float.npz", r"float.npz holds float64 \(2, 8, 8, 3\) where .* rint"),
         ("text.npz", "text.npz cannot be read as a .npz file"),
