@@ -99,6 +99,7 @@ def test_scores_are_those_of_the_exported_weights(run):
     assert value(None) == value(True) == ["11.5"] and value(False) == []
     assert "--steps=4 --noema` does it" in model_card(run, 4, ema=False)
     run.append(4, "evaluate", [score("FD[classifier]", 66.5, weights="last")])
+    run.append(4, "abandoned", [score("FD[classifier]", 77.5, weights="ema")])
     assert value(None) == value(True) == ["11.5"] and value(False) == ["66.5"]
 
 

@@ -48,6 +48,7 @@ def scored(tiny_run, tmp_path):
 
 
 def test_the_newest_score_of_each_step_is_shown(scored, tmp_path):
+    scored[0].append(4, "abandoned", [{"metric": "FD[classifier]", "value": 1.0, "count": 30}])
     rows = scores_of(RunFacts.of(scored[0]))
     assert [(row.step, row.metric, row.value) for row in rows] == [
         (2, "FD[classifier]", 50.0),
