@@ -23,7 +23,6 @@ from mmdgan.report.evolution import evolution_frames
 from mmdgan.report.facts import RunFacts
 from mmdgan.report.plots import log_where_it_helps
 from mmdgan.runs import published
-from mmdgan.runs.scores import standing
 from paper.figure4_scores import effective_dimension
 from paper.output import FigureOptions, Output, markdown, new_figure, tidy
 from paper.trained import given, title_of
@@ -140,7 +139,7 @@ def keep(run: RunFacts, folder: Path) -> None:
 def scores_of(run: RunFacts) -> list[Row]:
     """The newest value of every score of the same weights at every step, of generated images against real ones."""
     found: dict[tuple[str, int, str], Row] = {}
-    for record in standing(run.folder.records()):
+    for record in run.folder.records():
         if record["value"] is None or " real" in record["metric"]:
             continue
         low, high = record.get("interval") or (None, None)

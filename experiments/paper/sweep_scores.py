@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
+from mmdgan.metrics.registry import direction
 from paper.output import FigureOptions, Output, new_figure
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def make_figure(options: SweepFigureOptions, sweeps: Sequence[str] = ()) -> Outp
     for axes, (loss, dots) in zip(panels, groups, strict=True):
         members = [dot for dot in dots if dot.loss == loss]
         source = members[0].source
-        beyond = limit if source != "authors" else options.limit or PAPER_LIMIT
+        beyond = limit if source != "authors" or score == "FID" else PAPER_LIMIT
         _draw(axes, members, beyond, rates, _span(dots, beyond))
         axes.set_title(f"{_TITLES[loss]}\n{_caption(members, beyond)}", fontsize=9)
         axes.set_ylabel(members[0].score, fontsize=9)
@@ -175,17 +176,17 @@ def _made_up(options: SweepFigureOptions) -> list[Dot]:
 
 def _caption(dots: Sequence[Dot], limit: float | None) -> str:
     lost = sum(dot.value is None for dot in dots)
-    beyond = sum(dot.value is not None and limit is not None and dot.value > limit for dot in dots)
+    beyond = sum(dot.value is not None and _is_lost(dot, limit) for dot in dots)
     who = {"ours": "this sweep", "authors": "the authors, λ = 1", "made up": "made-up numbers"}[dots[0].source]
-    above = f", {beyond} above {limit:g}" if beyond else ""
-    return f"{who}: {lost} of {len(dots)} diverged{above}"
+    worse = f", {beyond} worse than {limit:g}" if beyond else ""
+    return f"{who}: {lost} of {len(dots)} diverged{worse}"
 
 
 def _span(dots: Sequence[Dot], limit: float | None) -> tuple[float, float]:
-    """The least and the largest score that is drawn, of all panels of one source."""
-    shown = [dot.value for dot in dots if dot.value is not None and (limit is None or dot.value <= limit)]
-    low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
-    return low, max(high, limit or high)
+    """The best and the worst score that is drawn, of all panels of one source."""
+    shown = [dot.value for dot in dots if dot.value is not None and not _is_lost(dot, limit)]
+    ends = sorted([*shown, *([] if limit is None else [limit])]) or [0.0, 1.0]
+    return (ends[0], ends[-1]) if direction(dots[0].score) < 0 else (ends[-1], ends[0])
 
 
 def _draw(
@@ -195,31 +196,36 @@ def _draw(
     rates: Sequence[tuple[float, float]],
     span: tuple[float, float],
 ) -> None:
-    """Draws the curves of one panel, with infinity at its upper edge."""
+    """Draws the curves of one panel, with infinity at its worse edge (the lower one where higher is better)."""
     places: list[Any] = sorted({dot.place for dot in dots}, key=_order)
-    low, high = span
-    room = (high - low) or 1.0
-    infinity = high + 0.09 * room
+    best, worst = span
+    room = (worst - best) or -float(direction(dots[0].score))  # below 0 where higher is better
+    infinity = worst + 0.09 * room
     for number, (dis, gen) in enumerate(rates):
         colour, marker = _look(rates, dis, gen)
         # Shifted a little, so that runs at infinity can be told apart.
         shift = 0.5 * ((number + 0.5) / len(rates) - 0.5)
         mine = [dot for dot in dots if (dot.lr_dis, dot.lr_gen) == (dis, gen)]
-        heights = sorted((places.index(dot.place) + shift, _height(dot, limit, infinity)) for dot in mine)
+        heights = sorted(
+            (places.index(dot.place) + shift, infinity if dot.value is None or _is_lost(dot, limit) else dot.value)
+            for dot in mine
+        )
         axes.plot([x for x, _ in heights], [height for _, height in heights], color=colour, lw=0.6, alpha=0.55)
         for x, height in heights:
-            face = "white" if height >= infinity else colour
+            face = "white" if height == infinity else colour
             axes.plot([x], [height], marker=marker, color=colour, mfc=face, ms=4, ls="", mew=0.9, clip_on=False)
-    axes.axhline(high + 0.04 * room, color="0.6", lw=0.7, ls=":")
+    axes.axhline(worst + 0.04 * room, color="0.6", lw=0.7, ls=":")
     axes.set_xticks(range(len(places)), [_tick(place) for place in places], fontsize=8)
     axes.set_xlim(-0.5, len(places) - 0.5)
-    ticks = [tick for tick in axes.get_yticks() if low - 0.1 * room <= tick <= high]
-    axes.set_yticks([*ticks, infinity], [*(f"{tick:g}" for tick in ticks), "∞"], fontsize=8)
-    axes.set_ylim(low - 0.06 * room, high + 0.15 * room)
+    ticks = [tick for tick in axes.get_yticks() if -0.1 <= (tick - best) / room <= (worst - best) / room]
+    axes.set_yticks([*ticks, infinity], [*(f"{tick:g}" for tick in ticks), "∞" if room > 0 else "-∞"], fontsize=8)
+    axes.set_ylim(*sorted((best - 0.06 * room, worst + 0.15 * room)))
 
 
-def _height(dot: Dot, limit: float | None, infinity: float) -> float:
-    return infinity if dot.value is None or (limit is not None and dot.value > limit) else dot.value
+def _is_lost(dot: Dot, limit: float | None) -> bool:
+    """Whether a run diverged, or its score is worse than the limit."""
+    worse = dot.value is not None and limit is not None and direction(dot.score) * (dot.value - limit) < 0
+    return dot.value is None or worse
 
 
 def _order(place: float | str) -> tuple[float, str]:

@@ -164,9 +164,11 @@ def _evaluate_run(folder: RunFolder, options: EvaluateFlags) -> None:
 def _show_scores(folder: RunFolder, naming: str) -> None:
     """Gives TensorBoard the run's scores by `evaluate`, as curves next to those of its rounds."""
     from mmdgan.metrics.registry import meaning
+    from mmdgan.runs.scores import preferred
     from mmdgan.training.tensorboard import write_scores
 
-    write_scores(folder.logs / "evaluate", [r for r in folder.records() if r["by"] == "evaluate"], naming, meaning)
+    records = preferred(r for r in folder.records() if r["by"] == "evaluate" and r["value"] is not None)
+    write_scores(folder.logs / "evaluate", records, naming, meaning)
 
 
 def _evaluate_images(options: EvaluateFlags) -> None:

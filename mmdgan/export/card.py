@@ -16,7 +16,6 @@ from mmdgan.export.formats import FORMATS
 from mmdgan.losses import registry as losses
 from mmdgan.metrics.records import format_value, legend, versions
 from mmdgan.runs.experiment import AIDS, IDENTITY, Experiment
-from mmdgan.runs.scores import standing
 
 if TYPE_CHECKING:
     from mmdgan.runs.folder import RunFolder
@@ -112,7 +111,7 @@ def model_card(
     specs = design.parse_architecture(config["architecture"], e.get("num_class", 0))
     spec = specs[0] if network == "generator" else specs[1]
     last = ema is False and folder.has_average()
-    records = [r for r in standing(folder.records()) if r["step"] == step and (r.get("weights") == "last") == last]
+    records = [r for r in folder.records() if r["step"] == step and (r.get("weights") == "last") == last]
     newest = {record["metric"]: record for record in records}.values()
     measured = ""
     if difference is not None:

@@ -37,7 +37,6 @@ from mmdgan.report.plots import ScoreCurve, plot_curves, to_png, to_svg
 from mmdgan.report.scores import Record, choose, differences, identifier, of_real, protocol_of
 from mmdgan.runs import published
 from mmdgan.runs.folder import RunFolder
-from mmdgan.runs.scores import standing
 from mmdgan.training.event_files import Scalars
 
 if TYPE_CHECKING:
@@ -189,7 +188,7 @@ def score_curves(
     found: dict[str, dict[str, dict[int, Record]]] = {}
     references: dict[str, Record] = {}
     for name, folder in zip(names, folders, strict=True):
-        for record in standing(folder.records()):
+        for record in folder.records():
             wanted = not metrics or identifier(record) in metrics
             if wanted and record["value"] is not None and direction(record["metric"]) != 0:
                 reference = references.setdefault(record["metric"], record)
@@ -254,7 +253,7 @@ def _scores_text(facts: list[RunFacts], chosen: list[list[Record]]) -> str:
     labels = _labels(facts)
     names, cells, notes = mark_cells(chosen, [run.diverged is not None for run in facts])
     if not names:
-        there = [record for run in facts for record in standing(run.folder.records())]
+        there = [record for run in facts for record in run.folder.records()]
         after = ", ".join(f"{step:,}" for step in sorted({record["step"] for record in there}))
         known = f" ({', '.join(dict.fromkeys(map(identifier, there)))} after step {after})" if there else ""
         return "\n".join([*labels, f"No scores of this choice in any run{known}; `evaluate RUN` makes them."])

@@ -26,7 +26,6 @@ from mmdgan.report.evolution import evolution_frames
 from mmdgan.report.facts import spread_out
 from mmdgan.report.spectra import LayerNorm, spectral_history
 from mmdgan.runs.folder import RunFolder
-from mmdgan.runs.scores import standing
 from mmdgan.training.event_files import Scalars, read_scalars
 
 if TYPE_CHECKING:
@@ -286,7 +285,7 @@ def write_all(
 
     figures: dict[str, Callable[[], Figure]] = {
         "curves.png": losses,
-        "scores.png": lambda: plot_scores(standing(folder.records())),
+        "scores.png": lambda: plot_scores(folder.records()),
         "tsne.png": lambda: plot_tsne(view(), embed_scores(view(), seed)),
         "spectra.png": spectra,
         "witness.png": lambda: plot_witness(view()),

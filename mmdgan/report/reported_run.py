@@ -12,7 +12,6 @@ from mmdgan.core.errors import DataError
 from mmdgan.core.progress import Say, log
 from mmdgan.report.facts import RunFacts
 from mmdgan.runs.folder import RunFolder
-from mmdgan.runs.scores import standing
 
 if TYPE_CHECKING:
     from mmdgan.report.critic_view import CriticView
@@ -44,14 +43,9 @@ class ReportedRun:
         return self.facts.folder
 
     @cached_property
-    def evaluations(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl, oldest first."""
-        return self.folder.records()
-
-    @cached_property
     def records(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl without those of steps that training went back before."""
-        return standing(self.evaluations)
+        """The run's scores, oldest first."""
+        return self.folder.records()
 
     @cached_property
     def scalars(self) -> dict[str, Scalars]:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from mmdgan.core.errors import ConfigError
 from mmdgan.metrics.registry import direction, get, identifier_of
 from mmdgan.runs.folder import RunFolder
-from mmdgan.runs.scores import standing
+from mmdgan.runs.scores import preferred
 
 Record: TypeAlias = Mapping[str, Any]
 
@@ -53,7 +53,7 @@ def choose(folder: RunFolder, by: int | str | None = None, metrics: Sequence[str
     """
     for metric in metrics or ():
         get(metric)
-    records = standing(folder.records())
+    records = folder.records()
     if by == "best":
         step = folder.best_step()
         if step is None:
@@ -62,9 +62,8 @@ def choose(folder: RunFolder, by: int | str | None = None, metrics: Sequence[str
         raise ConfigError(f"by is {by!r}; give a step, or 'best', or leave it out.")
     else:
         step = max((record["step"] for record in records), default=None) if by is None else int(by)
-    records.sort(key=lambda record: record.get("weights") != "last")  # which `evaluate --noema` adds
-    newest = {record["metric"]: record for record in records if record["step"] == step}
-    return [record for record in newest.values() if not metrics or identifier(record) in metrics]
+    newest = preferred(record for record in records if record["step"] == step)
+    return [record for record in newest if not metrics or identifier(record) in metrics]
 
 
 def of_real(metric: str, records: Mapping[str, Record]) -> Record | None:

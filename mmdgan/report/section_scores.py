@@ -38,12 +38,13 @@ def scores(run: ReportedRun) -> Iterator[Block]:
         yield Details(f"Protocol: {table.caption}", (dataclasses.replace(table, caption=""),))
     if newest:
         yield from _curves(run.records)
-        yield _history(run.evaluations)
+        yield _history(run.folder.records(abandoned=True))
 
 
 def headline(run: ReportedRun) -> Text:
     """The best value of the score that judges checkpoints, or of the first that has a direction, with its meaning."""
-    ranked = [record for record in choose(run.folder) if direction(record["metric"]) and record["value"] is not None]
+    chosen = choose(run.folder)
+    ranked = [record for record in chosen if direction(record["metric"]) and record["value"] is not None]
     if not ranked:
         return missing(f"scores: the run has none; `{command('evaluate', run.folder.path)}` makes them.")
     judge = run.facts.experiment["keep_best"]
@@ -52,7 +53,7 @@ def headline(run: ReportedRun) -> Text:
     name = record["metric"]
     top = best(alike(run.records, record)) or record
     better = "lower" if direction(name) < 0 else "higher"
-    real = of_real(name, {one["metric"]: one for one in choose(run.folder)})
+    real = of_real(name, {one["metric"]: one for one in chosen})
     parts = [words(name), f"{better} is better {arrow(name)}", f"real images get {format_value(real)}" if real else ""]
     meaning = "; ".join(filter(None, parts))
     return Text(f"Best {name}: {format_value(top)}, at step {top['step']:,} ({meaning}).", "lead")

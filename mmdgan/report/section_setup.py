@@ -93,14 +93,18 @@ def evaluate_flags(records: Sequence[Record]) -> list[str]:
 
 def _feature_flags(record: Record) -> list[str]:
     """The flags that name the features of a record: the label of a file or folder does not say where it is."""
+    from mmdgan.metrics.features.extractor import METHODS
+
     label = record["features"]
     kind, _, name = label.partition(":")
     source = record.get("feature_source") or name
+    words = str(record.get("resize")).partition(" to ")[0]
+    resize = [f"--resize={method}" for method, meaning in METHODS.items() if words == meaning]
     if kind == "classifier" and name:
-        return ["--features=classifier", f"--classifier_data={name}"]
+        return ["--features=classifier", f"--classifier_data={name}", *resize]
     if kind == "hub" or kind == "keras" and not source.startswith("keras.applications "):
         label = f"{kind}:{source.removeprefix('keras-hub ')}"
-    return [f"--features={label}"]
+    return [f"--features={label}", *resize]
 
 
 def _fewest(given: dict[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from mmdgan.core.files import read_text, write_text
 from mmdgan.core.lock import FILE as LOCK, is_locked
 from mmdgan.core.progress import Say, log
 from mmdgan.core.text import nearest
-from mmdgan.runs.scores import JUDGES, Best, append_scores, best_of, newest, read_scores, retire_scores, standing
+from mmdgan.runs.scores import JUDGES, Best, append_scores, best_of, newest, read_scores, retire_scores
 from mmdgan.training import divergence
 
 if TYPE_CHECKING:
@@ -216,13 +216,13 @@ class RunFolder:
             number += 1
         return self.path.rename(target)
 
-    def records(self) -> list[dict[str, Any]]:
-        """The scores in metrics.jsonl (`mmdgan.runs.scores`), oldest first, without those of unfinished evaluations."""
-        return read_scores(self.metrics_file)
+    def records(self, abandoned: bool = False) -> list[dict[str, Any]]:
+        """The scores in metrics.jsonl, oldest first; `abandoned` as of `mmdgan.runs.scores.read_scores`."""
+        return read_scores(self.metrics_file, abandoned)
 
     def latest_scores(self, step: int | None = None) -> list[dict[str, Any]]:
-        """The records of the newest evaluation that stands, or of the newest one of a step; [] if there is none."""
-        return newest([score for score in standing(self.records()) if step is None or score["step"] == step])
+        """The records of the newest evaluation, or of the newest one of a step; [] if there is none."""
+        return newest([score for score in self.records() if step is None or score["step"] == step])
 
     def append(self, step: int, by: str, records: Sequence[Mapping[str, Any]]) -> Path | None:
         """Appends the scores of one evaluation to metrics.jsonl, and returns its path.

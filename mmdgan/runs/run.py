@@ -77,7 +77,10 @@ class Run(Mapping[str, Any]):
 
     @property
     def scores(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl, oldest first: each with "metric", "value", "step" and its protocol."""
+        """The scores in metrics.jsonl, oldest first: each with "metric", "value", "step" and its protocol.
+
+        Those of steps that training went back before are left out; `read_scores` of `mmdgan.runs.scores` has them too.
+        """
         return self.files.records()
 
     @property

@@ -18,7 +18,7 @@ import json
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,15 +53,21 @@ def append_scores(file: Path, step: int, by: str, records: Sequence[Mapping[str,
     append_jsonl(file, parts)
 
 
-def read_scores(file: Path) -> list[dict[str, Any]]:
-    """The scores of all complete evaluations, oldest first; [] if there is no such file."""
+def read_scores(file: Path, abandoned: bool = False) -> list[dict[str, Any]]:
+    """The scores of all complete evaluations, oldest first; [] if there is no such file.
+
+    Args:
+        file: metrics.jsonl.
+        abandoned: Also those by "abandoned", whose networks are gone.
+    """
     if not file.is_file():
         return []
     # A crash may cut a line off anywhere, even within a character.
     text = read_text(file, errors="replace")
     scores = [score for number, line in enumerate(text.split("\n"), 1) for score in _scores_of(line, number)]
     found = Counter(score["evaluation"] for score in scores)
-    return [score for score in scores if found[score["evaluation"]] >= score["parts"]]
+    complete = [score for score in scores if found[score["evaluation"]] >= score["parts"]]
+    return [score for score in complete if abandoned or score.get("by") != "abandoned"]
 
 
 def retire_scores(file: Path, step: int) -> None:
@@ -77,9 +83,10 @@ def retire_scores(file: Path, step: int) -> None:
     write_text(file, "\n".join(lines))
 
 
-def standing(scores: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The scores without abandoned ones, whose networks are gone."""
-    return [score for score in scores if score.get("by") != "abandoned"]
+def preferred(scores: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The newest record of each score at each step, of averaged weights where there is one."""
+    ranked = sorted(scores, key=lambda score: score.get("weights") != "last")  # which `evaluate --noema` adds
+    return [*{(score["step"], score["metric"]): score for score in ranked}.values()]
 
 
 def newest(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

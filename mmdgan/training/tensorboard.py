@@ -181,21 +181,18 @@ def _columns(count: int) -> int:
 def write_scores(
     folder: str | os.PathLike, records: Iterable[Mapping[str, Any]], naming: str, meaning: Callable[[str], str]
 ) -> None:
-    """Replaces a folder's event file by scores, the newest of each step, of averaged weights where there is one.
-
-    They are in the order of steps, as readers want them.
+    """Replaces a folder's event file by scores, in the order of steps, as readers want them.
 
     Args:
         folder: A folder for this alone, so that TensorBoard shows these scores as curves of their own.
-        records: Lines of metrics.jsonl, oldest first.
+        records: One line of metrics.jsonl for each score and step.
         naming, meaning: As of `Monitor`.
     """
-    records = sorted(records, key=lambda r: r.get("weights") != "last")  # which `evaluate --noema` adds
-    newest = {(r["step"], r["metric"]): r["value"] for r in records if r["value"] is not None}
+    values = {(r["step"], r["metric"]): r["value"] for r in records if r["value"] is not None}
     old = list(Path(folder).glob("*tfevents*"))
     monitor = Monitor(folder, naming=naming, meaning=meaning)
-    for step in sorted({step for step, _ in newest}):
-        monitor.scalars(step, {f"scores/{name}": value for (at, name), value in newest.items() if at == step})
+    for step in sorted({step for step, _ in values}):
+        monitor.scalars(step, {f"scores/{name}": value for (at, name), value in values.items() if at == step})
     monitor.close()
     for file in old:
         file.unlink(missing_ok=True)

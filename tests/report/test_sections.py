@@ -279,7 +279,12 @@ def test_flags_that_score_the_runagain():
         ),
         ({"features": "keras:net", "feature_source": "nets/net.keras"}, ["--features=keras:nets/net.keras"]),
         ({"features": "hub:vit", "feature_source": "keras-hub presets/vit"}, ["--features=hub:presets/vit"]),
+        (
+            {"features": "inception", "resize": "clean antialiased bicubic to 299x299, grey repeated to 3 channels"},
+            ["--features=inception", "--resize=clean"],
+        ),
         ({"features": "clip", "feature_source": "keras-hub clip_vit"}, ["--features=clip"]),
+        ({"resize": "antialiased bilinear to 32x32 where the size differs"}, ["--features=classifier"]),
         (
             {"features": "keras:VGG16", "feature_source": "keras.applications VGG16, ImageNet weights"},
             ["--features=keras:VGG16"],

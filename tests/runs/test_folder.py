@@ -14,7 +14,7 @@ from mmdgan.core.errors import CheckpointError, ConfigError
 from mmdgan.metrics.evaluate import evaluate_images
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder, find_runs
-from mmdgan.runs.scores import JUDGES, best_of
+from mmdgan.runs.scores import JUDGES, best_of, preferred
 from tests.helpers.report_records import make_run
 
 OLD_LINE = {
@@ -96,6 +96,16 @@ def test_an_evaluation_cut_off_at_any_byte_is_as_good_as_none(tmp_path):
     assert len(folder.records()) == 5
     folder.metrics_file.write_bytes(whole + b'[1]\n3\n{"step": 4}\n')
     assert len(folder.records()) == 5
+
+
+def test_the_preferred_scores_are_the_newest_of_averaged_weights(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.append(1, "train", [score("FID", 9.0, weights="ema"), score("IS", 2.0, weights="ema")])
+    folder.append(1, "evaluate", [score("FID", 8.0, weights="ema")])
+    folder.append(1, "evaluate", [score("FID", 7.0, weights="last"), score("KID", 0.1, weights="last")])
+    folder.append(2, "train", [score("FID", 6.0)])
+    found = {(record["step"], record["metric"]): record["value"] for record in preferred(folder.records())}
+    assert found == {(1, "FID"): 8.0, (1, "IS"): 2.0, (1, "KID"): 0.1, (2, "FID"): 6.0}
 
 
 def rounds(values, metric="FID", **details):

@@ -15,6 +15,7 @@ from mmdgan.layers.spectral import exact_spectral_norm
 from mmdgan.networks import weights
 from mmdgan.runs import pretrained
 from mmdgan.runs.folder import RunFolder
+from mmdgan.runs.scores import retire_scores
 from mmdgan.sampling import random_codes
 from tests.helpers.command_line import status
 
@@ -59,6 +60,8 @@ def test_the_card_has_the_scores_of_the_stored_weights(tiny_run, tmp_path, monke
     run = RunFolder(tmp_path / "run")
     shutil.copytree(tiny_run[1], run.path)
     distance = {"metric": "FD[classifier]", "value": 5.0, "count": 8}
+    run.append(4, "train", [{**distance, "value": 1.0}])
+    retire_scores(run.metrics_file, 2)  # training went back, and came to step 4 again
     run.append(4, "evaluate", [distance])
     run.append(4, "evaluate", [{**distance, "value": 3.0, "weights": "last"}])
     run.append(4, "evaluate", [{"metric": "near copies[pixels]", "value": 0.25, "count": 8}])

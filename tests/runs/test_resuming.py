@@ -50,7 +50,12 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_offered_and_taken(c
     assert "ckpt-4 is damaged" in said and "It is moved aside.\n" in said and "after step 2.\n" in said
     assert result["step"] == 4 and folder.steps() == [2, 4]
     assert [file.name for file in (folder.checkpoints / "unusable-1").glob("*.index")] == ["ckpt-4.index"]
-    assert [(r["step"], r["by"]) for r in folder.records()] == [(2, "train"), (4, "abandoned"), (4, "evaluate")]
+    assert [(r["step"], r["by"]) for r in folder.records(abandoned=True)] == [
+        (2, "train"),
+        (4, "abandoned"),
+        (4, "evaluate"),
+    ]
+    assert [(r["step"], r["by"]) for r in folder.records()] == [(2, "train"), (4, "evaluate")]
     codes = np.random.default_rng(0).normal(size=(4, 8)).astype("float32")
     repeated, undisturbed = folder.load_generator()[0](codes), RunFolder(tiny_run[1]).load_generator()[0](codes)
     np.testing.assert_allclose(repeated, undisturbed, atol=1e-6)

@@ -75,10 +75,29 @@ def test_the_figure_draws_lost_runs_at_infinity(folder, tmp_path, monkeypatch, l
     assert axes.get_ylim()[1] > edge > (35 if limit else 50) and len(heights) == 6
     # The diverged one, and with the limit those of 40 and 50.
     assert sum(height == edge for height in heights) == (3 if limit else 1)
-    assert f"1 of 6 diverged{', 2 above 35' if limit else ''}" in axes.get_title()
+    assert f"1 of 6 diverged{', 2 worse than 35' if limit else ''}" in axes.get_title()
     assert "20 of 96 diverged" in figures[0].axes[1].get_title()
     rows = list(csv.DictReader(open(tmp_path / "out" / "figure3_sweep.csv", newline="")))
     assert len(rows) == 6 + 96 and rows[0]["value"] == "10.0" and rows[5]["value"] == ""
+
+
+def test_where_higher_is_better_lost_runs_are_at_the_lower_edge(tmp_path, monkeypatch):
+    base = Experiment(architecture="sample/DCGAN_SMALL", data="sample", results=str(tmp_path), metrics=())
+    made = SweepFolder(tmp_path / "sweeps" / "s")
+    points = made.begin("s", "is", base, expand(Sweep(name="s", base=base, grid={"seed": [0, 1, 2, 3]})))
+    for point, value in zip(points, (3.0, 5.0, 8.0), strict=False):
+        made.write(Outcome(point.run, "finished", 9, ({"metric": "IS", "value": value, "spread": None},)))
+    made.write(Outcome(points[3].run, "diverged", 3, error="loss_gen is nan"))
+    figures = []
+    real = sweep_scores.new_figure
+    monkeypatch.setattr(sweep_scores, "new_figure", lambda *a, **k: figures.append(real(*a, **k)) or figures[-1])
+    make_figure(SweepFigureOptions(out=str(tmp_path / "out"), metric="is", limit=4.0), [str(made.path)])
+    ours, authors = figures[0].axes[:2]
+    drawn = sorted(line.get_ydata()[0] for line in ours.lines if line.get_marker() != "None")
+    assert drawn[0] == drawn[1] < 4.0 and drawn[2:] == [5.0, 8.0]
+    assert ours.get_ylim()[0] < drawn[0] and ours.get_ylim()[1] > 8.0
+    assert ours.get_yticklabels()[-1].get_text() == "-∞" and "1 of 4 diverged, 1 worse than 4" in ours.get_title()
+    assert authors.get_ylabel() == "FID" and authors.get_ylim()[1] > 30  # the limit is of our score
 
 
 def test_runs_that_differ_in_the_seed_alone_are_all_drawn(tmp_path, monkeypatch):
