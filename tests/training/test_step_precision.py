@@ -115,12 +115,12 @@ def test_a_checkpoint_from_before_loss_scaling_is_restored(tmp_path, real):
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["cifar10/DCGAN", "sngan/RESNET_32"])
 def test_bfloat16_steps_follow_float32_from_the_same_states_at_full_width(preset):
-    """The paper's settings on images of `sample`: 20 steps in pairs, each pair begun from the float32 run's state.
+    """The paper's settings on images of `sample`: 10 steps in pairs, each pair begun from the float32 run's state.
 
     The first step of a pair compares forward passes, the second the first one's update too. A longer common way would
     compare chaos: two float32 runs that begin 0.1% apart lose each other as well (docs/speed.md).
     """
-    images = make_sample().images[: 20 * 64].reshape(20, 64, 3, 32, 32).transpose(0, 1, 3, 4, 2)
+    images = make_sample().images[: 10 * 64].reshape(10, 64, 3, 32, 32).transpose(0, 1, 3, 4, 2)
     keras.utils.set_random_seed(1)
     architecture = design.with_score_size(design.load_architecture(preset), 16)
     build = (mmdgan.build_generator, mmdgan.build_discriminator)
