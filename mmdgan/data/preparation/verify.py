@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +15,7 @@ import numpy as np
 from mmdgan.core.errors import DataError
 from mmdgan.core.progress import Say, Ticker, log
 from mmdgan.core.text import duration
+from mmdgan.core.workers import available_cores
 from mmdgan.data.preparation.convert import FOLDER
 from mmdgan.data.records.example import Layout
 from mmdgan.data.records.framing import (
@@ -25,8 +24,8 @@ from mmdgan.data.records.framing import (
     MisframedError,
     RecordError,
     corrupt,
-    opened,
     read_record,
+    sha256_of,
     size_of,
     walk,
 )
@@ -170,7 +169,7 @@ def _check_all(files: Sequence[Path], expected: Sequence[_Expected], notes: Sequ
                 left = duration(max(0, total - done) * ticker.elapsed / done)
                 say(f"Verified {done / 1e6:,.0f} of {total / 1e6:,.0f} MB, {left} left")
 
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(available_cores())
     try:
         return list(pool.map(_check_file, files, expected, [report] * len(files)))
     finally:
@@ -203,7 +202,7 @@ def _shard_problems(path: Path, size: int, shard: Shard | None) -> list[str]:
     """What is wrong with a file as a whole."""
     if shard is not None and shard.bytes not in (None, size):
         return [f"{path} has {size:,} bytes where {shard.bytes:,} are expected; {REMEDY}."]
-    if shard is not None and shard.sha256 not in (None, _sha256(path)):
+    if shard is not None and shard.sha256 not in (None, sha256_of(path)):
         return [f"{path} has another SHA-256 than its sidecar says; {REMEDY}."]
     return []
 
@@ -302,11 +301,3 @@ def _image_bytes(files: Sequence[Path]) -> int:
             except (RecordError, ValueError):
                 continue
     return 0
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with opened(path) as file:
-        while content := os.read(file, _BLOCK):
-            digest.update(content)
-    return digest.hexdigest()
