@@ -200,12 +200,31 @@ class Tars(Container):
             tuple(folders or [""] * len(paths)),
         )
 
-    def listing(self) -> Listing:
-        return self._listing(inner=False)
+    def listing(self, inner: bool = False) -> Listing:
+        """As of every container; `inner`: of the archives inside, the files of `a.tar` appear in the folder `a`."""
+        builder = ListingBuilder(3)
+        for number, (path, folder) in enumerate(zip(self.paths, self.folders, strict=True)):
+            if folder:
+                builder.folder(folder)
+            with open_listed(path, self.stamps[number]) as descriptor:
 
-    def inner_listing(self) -> Listing:
-        """Lists the files of the archives inside: those of `a.tar` appear in the folder `a`."""
-        return self._listing(inner=True)
+                def read(offset: int, size: int, descriptor: int = descriptor) -> bytes:
+                    return os.pread(descriptor, size, offset)
+
+                try:
+                    for member in _tar_members(read, 0, self.stamps[number][1], path, inner):
+                        name = f"{folder}/{member.name}" if folder else member.name
+                        if member.kind == "file":
+                            builder.file(name, number, member.offset, member.size)
+                        elif member.link:
+                            builder.hard_link(name, f"{folder}/{member.link}" if folder else member.link)
+                        elif member.kind == "folder":
+                            builder.folder(name)
+                        else:
+                            builder.fault(name, member.kind)
+                except OSError as error:
+                    raise DataError(f"{path} cannot be read ({error.strerror}).") from error
+        return builder.listing(self)
 
     @contextmanager
     def open(self) -> Iterator[ReadFile]:
@@ -236,31 +255,6 @@ class Tars(Container):
         used = used if len(used) else np.array([0])
         parts: list[Any] = [tuple(values[i] for i in used) for values in (self.paths, self.stamps, self.folders)]
         return Tars(*parts), np.column_stack([numbers, places[:, 1:]])
-
-    def _listing(self, inner: bool) -> Listing:
-        builder = ListingBuilder(3)
-        for number, (path, folder) in enumerate(zip(self.paths, self.folders, strict=True)):
-            if folder:
-                builder.folder(folder)
-            with open_listed(path, self.stamps[number]) as descriptor:
-
-                def read(offset: int, size: int, descriptor: int = descriptor) -> bytes:
-                    return os.pread(descriptor, size, offset)
-
-                try:
-                    for member in _tar_members(read, 0, self.stamps[number][1], path, inner):
-                        name = f"{folder}/{member.name}" if folder else member.name
-                        if member.kind == "file":
-                            builder.file(name, number, member.offset, member.size)
-                        elif member.link:
-                            builder.hard_link(name, f"{folder}/{member.link}" if folder else member.link)
-                        elif member.kind == "folder":
-                            builder.folder(name)
-                        else:
-                            builder.fault(name, member.kind)
-                except OSError as error:
-                    raise DataError(f"{path} cannot be read ({error.strerror}).") from error
-        return builder.listing(self)
 
 
 def _tar_members(

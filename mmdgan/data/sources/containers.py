@@ -104,8 +104,7 @@ class Files:
 
     def slice(self, start: int, stop: int) -> Files:
         """The files start .. stop - 1."""
-        container, places = self.container.narrowed(self.places[start:stop].copy())
-        return Files(container, self.names[start:stop], places)
+        return self.take(np.arange(start, stop))
 
     def images(self) -> Files:
         """The files whose names end as those of images do."""
