@@ -14,8 +14,10 @@ from mmdgan.core.options import check_limits, plain
 from mmdgan.core.progress import Say, log
 from mmdgan.data import sources
 from mmdgan.data.catalog import CATALOG, DataInfo, info, unfinished
+from mmdgan.data.preparation.convert import REMEDY, clear_leftovers, convert
 from mmdgan.data.preparation.geometry import BrokenImage, Geometry, is_grey, shape_of
 from mmdgan.data.sidecar import Origin, Sidecar, read_sidecar
+from mmdgan.data.sources import checksums, tfds
 from mmdgan.data.sources.attributes import DEFAULT
 from mmdgan.data.sources.base import ImageSource, Item, PrepareOptions, Request
 from mmdgan.data.sources.containers import printable
@@ -46,14 +48,12 @@ def prepare(what: str, options: PrepareOptions | None = None, *, say: Say = log,
         DataError: No such data, broken data, or a data set of this name that was made otherwise.
     """
     options = replace(options or PrepareOptions(), **changes)
-    options = replace(options, **{field.name: plain(getattr(options, field.name)) for field in fields(options)})
+    options = replace(options, **{name: plain(value) for name, value in vars(options).items()})
     check_limits(options)
     if isinstance(options.attributes, str):
         options = replace(options, attributes=(options.attributes,))
     _check(what, options)
     if options.checksum:
-        from mmdgan.data.sources import checksums
-
         assert options.source is not None  # as `_check` has seen
         checksums.check(Path(options.source).expanduser(), what, say)
     root = Path(options.data_root)
@@ -70,14 +70,12 @@ def prepare(what: str, options: PrepareOptions | None = None, *, say: Say = log,
         _check_same(request, geometry, shape[0], existing, folder)
         return _already(existing, root, say)
     source = _find(request, say)
-    if request.info.name not in CATALOG and options.channels is None and shape[0] == 3:
+    if _is_own(request) and options.channels is None and shape[0] == 3:
         if source.channels == 1 or source.count and all(is_grey(item) for item in _spread(source)):
             grey = "the images seem to be grey and are stored as RGB: --channels 1 stores one channel"
             source = replace(source, note=", ".join(filter(None, (source.note, grey))))
     if not all(shape):
         shape = _first_shape(source, geometry, shape[0], options.skip_broken)
-    from mmdgan.data.preparation.convert import convert
-
     return convert(
         source,
         replace(request.info, name=name, shape=shape),
@@ -223,8 +221,6 @@ def _check_only_named(what: str, options: PrepareOptions) -> None:
 
 def _already(sidecar: Sidecar, data_root: Path, say: Say) -> Sidecar:
     """The data set that is there, once its files are found complete."""
-    from mmdgan.data.preparation.convert import clear_leftovers
-
     folder = data_root / sidecar.name
     check_files(sidecar, folder)
     clear_leftovers(folder)
@@ -255,8 +251,6 @@ def _find(request: Request, say: Say) -> ImageSource:
     """The source that is named, or TensorFlow Datasets."""
     if request.source is not None:
         return sources.find(request.source, request)
-    from mmdgan.data.sources import tfds
-
     try:
         return tfds.fetch(request.info, request, say, download=request.download)
     except DataError as error:
@@ -285,8 +279,6 @@ def _first_shape(source: ImageSource, geometry: Geometry, channels: int, skip_br
 
     If neither the caller nor the source gives C, it is 1 if some images that are examined are all grey.
     """
-    from mmdgan.data.preparation.convert import REMEDY
-
     channels = channels or source.channels or (1 if all(is_grey(item) for item in _spread(source)) else 3)
     for item in source.part(0, source.count).items():
         try:
