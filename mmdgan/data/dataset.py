@@ -63,13 +63,7 @@ class ImageData:
             raise DataError(f"The groups of {self.name} are {self.groups.shape} for {self.count} images.")
         if self.labels is not None:
             self.labels = checked_labels(self.labels, self.count, self.name)
-        if self.labels is not None and self.count:
-            low, high = int(self.labels.min()), int(self.labels.max())
-            if low < 0 or high >= self.num_class:
-                raise DataError(
-                    f"The labels of {self.name} run from {low} to {high}; {self.num_class} classes need "
-                    f"0 to {self.num_class - 1}."
-                )
+            _check_range(self.labels, self.num_class, f"of {self.name}")
 
     def __repr__(self) -> str:
         return _brief(self)
@@ -245,11 +239,8 @@ class StoredImages:
             raise DataError(
                 f"{file.path} holds {holds} where the data set {self.name} should have {others}; convert it again."
             )
-        if labels is not None and labelled and len(labels) and not 0 <= labels.min() <= labels.max() < self.num_class:
-            raise DataError(
-                f"The labels in {file.path} run from {labels.min()} to {labels.max()}; {self.num_class} classes need "
-                f"0 to {self.num_class - 1}."
-            )
+        if labelled and labels is not None:
+            _check_range(labels, self.num_class, f"in {file.path}")
 
 
 def checked_labels(labels: np.ndarray, count: int, name: str) -> np.ndarray:
@@ -260,6 +251,15 @@ def checked_labels(labels: np.ndarray, count: int, name: str) -> np.ndarray:
             f"The labels of {name} are {labels.dtype} {labels.shape} where {count:,} images need integers ({count},)."
         )
     return labels.reshape(-1).astype(np.int64)
+
+
+def _check_range(labels: np.ndarray, num_class: int, where: str) -> None:
+    """Raises a DataError unless all labels are numbers of classes."""
+    if len(labels) and not 0 <= labels.min() <= labels.max() < num_class:
+        raise DataError(
+            f"The labels {where} run from {labels.min()} to {labels.max()}; {num_class} classes need "
+            f"0 to {num_class - 1}."
+        )
 
 
 def wanted_form(images: np.ndarray) -> str:

@@ -219,8 +219,9 @@ class RecordFile:
 
     def _learn(self, frames: Frames, number: int) -> Layout:
         """The layout of one record, or a RecordError that says what is wrong with it."""
-        starts, stops = frames.bounds(np.array([number]))
-        self._check_lengths([number], stops - starts, longest_only=True)
+        numbers = np.array([number])
+        starts, stops = frames.bounds(numbers)
+        self._check_lengths(numbers, stops - starts, longest_only=True)
         try:
             layout = Layout(read_record(self.path, frames, number))
         except ValueError as error:
@@ -230,17 +231,15 @@ class RecordFile:
             raise RecordError(self.path, number, f"holds an image of {layout.image_bytes} bytes {expected}")
         return layout
 
-    def _check_lengths(
-        self, numbers: Sequence[int] | np.ndarray, sizes: np.ndarray, longest_only: bool = False
-    ) -> None:
+    def _check_lengths(self, numbers: np.ndarray, sizes: np.ndarray, longest_only: bool = False) -> None:
         """Raises a RecordError for a frame too short for an image, or longer than is read into memory."""
         long = sizes > self.image_bytes + FRAME + _EXTRA
         if long.any():
             what = f"has {sizes[long][0]:,} bytes where an image of {self.image_bytes:,} is expected"
-            raise RecordError(self.path, int(np.asarray(numbers)[long][0]), what)
+            raise RecordError(self.path, int(numbers[long][0]), what)
         short = sizes < self.image_bytes + FRAME
         if short.any() and not longest_only:
-            self._learn(self.check(), int(np.asarray(numbers)[short][0]))
+            self._learn(self.check(), int(numbers[short][0]))
 
     def _checked(self, frames: Frames) -> Frames:
         if self.shard is not None and self.shard.count != frames.count:
