@@ -192,7 +192,7 @@ class StoredImages:
         numbers, places = np.unique(np.asarray(indices, np.int64), return_inverse=True)
         images, labels = np.empty((len(numbers), *self.shape), np.uint8), np.empty(len(numbers), np.int64)
         self.read(numbers, images, labels)
-        if len(numbers) != len(places) or not np.array_equal(places, np.arange(len(places))):
+        if not np.array_equal(places, np.arange(len(places))):
             images, labels = images[places], labels[places]
         return images, labels if self.labelled else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from collections import Counter
@@ -237,16 +238,10 @@ class _FoundRecords(RecordFile):
         if self.labels is not None and self.expected.labels not in (None, self.labels):
             has, says = ("no labels", "there are") if self.expected.labels else ("labels", "there are none")
             yield f"{self.path} holds {has} where its sidecar says that {says}; {REMEDY}."
-        first, more = None, 0
-        for fault in self._faults(report):
-            if first is not None and fault.what == first.what and fault.number == first.number + more + 1:
-                more += 1
-                continue
-            if first is not None:
-                yield _sentence(first, more)
-            first, more = fault, 0
-        if first is not None:
-            yield _sentence(first, more)
+        numbered = enumerate(self._faults(report))
+        for _, run in itertools.groupby(numbered, lambda pair: (pair[1].what, pair[1].number - pair[0])):
+            first, *others = (fault for _, fault in run)
+            yield _sentence(first, len(others))
 
     def _first_labels(self) -> bool | None:
         for number in range(self.frames.count):
