@@ -25,6 +25,7 @@ from mmdgan.core.shuffling import permutation
 from mmdgan.data import order
 from mmdgan.data.dataset import StoredImages
 from mmdgan.data.order import Order
+from mmdgan.data.records.reader import blocks
 
 if TYPE_CHECKING:
     from mmdgan.data.dataset import ImageData
@@ -202,9 +203,8 @@ def real_images(
     channels, height, width = data.shape
     images, labels = np.empty((count, height, width, channels), np.uint8), np.empty(count, np.int64)
     places = np.argsort(chosen, kind="stable")  # stored images are read in the order of the files
-    block = max(1, _BLOCK_BYTES // images[:1].size)
-    for start in range(0, count, block):
-        part = places[start : start + block]
+    for block in blocks(count, channels * height * width, _BLOCK_BYTES):
+        part = places[block]
         found, some = data.take(chosen[part])
         images[part] = channels_last(found)
         if some is not None:
@@ -435,11 +435,9 @@ class ReadAhead:
             memory = _memory(max(1, len(numbers)) * size)
         images = memory[: len(numbers) * size].reshape(-1, *self._data.shape)
         labels = np.empty(len(numbers), np.int64)
-        block = max(1, _READ_BYTES // size)
-        for begin in range(0, len(numbers), block):
+        for part in blocks(len(numbers), size, _READ_BYTES):
             if self._stopped.is_set():
                 break
-            part = slice(begin, begin + block)
             self._data.read(numbers[part], images[part], labels[part])
         return Window(stop, positions, rows, images, labels, memory)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from mmdgan.data.preparation.geometry import BrokenImage, Geometry, is_grey, sha
 from mmdgan.data.sidecar import Origin, Sidecar, read_sidecar
 from mmdgan.data.sources import checksums, tfds
 from mmdgan.data.sources.attributes import DEFAULT
-from mmdgan.data.sources.base import ImageSource, Item, PrepareOptions, Request
+from mmdgan.data.sources.base import ImageSource, PrepareOptions, Request
 from mmdgan.data.sources.containers import printable
 
 _OWN = ("folder", "tfds")
@@ -71,7 +71,7 @@ def prepare(what: str, options: PrepareOptions | None = None, *, say: Say = log,
         return _already(existing, root, say)
     source = _find(request, say)
     if _is_own(request) and options.channels is None and shape[0] == 3:
-        if source.channels == 1 or source.count and all(is_grey(item) for item in _spread(source)):
+        if source.channels == 1 or source.count and _looks_grey(source):
             grey = "the images seem to be grey and are stored as RGB: --channels 1 stores one channel"
             source = replace(source, note=", ".join(filter(None, (source.note, grey))))
     if not all(shape):
@@ -279,7 +279,7 @@ def _first_shape(source: ImageSource, geometry: Geometry, channels: int, skip_br
 
     If neither the caller nor the source gives C, it is 1 if some images that are examined are all grey.
     """
-    channels = channels or source.channels or (1 if all(is_grey(item) for item in _spread(source)) else 3)
+    channels = channels or source.channels or (1 if _looks_grey(source) else 3)
     for item in source.part(0, source.count).items():
         try:
             return shape_of(item, geometry, channels)
@@ -289,11 +289,11 @@ def _first_shape(source: ImageSource, geometry: Geometry, channels: int, skip_br
     raise DataError(f"{source.origin} holds no image that is not broken.")
 
 
-def _spread(source: ImageSource) -> Iterator[Item]:
+def _looks_grey(source: ImageSource) -> bool:
+    """Whether some images, from all over a source, are all grey."""
     looks = min(_LOOKS, source.count)
-    for look in range(looks):
-        start = look * source.count // looks
-        yield from source.part(start, start + 1).items()
+    starts = [look * source.count // looks for look in range(looks)]
+    return all(is_grey(item) for start in starts for item in source.part(start, start + 1).items())
 
 
 def check_files(sidecar: Sidecar, folder: Path) -> None:

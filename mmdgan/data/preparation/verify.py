@@ -30,7 +30,7 @@ from mmdgan.data.records.framing import (
     size_of,
     walk,
 )
-from mmdgan.data.records.reader import SUFFIX, RecordFile, missing_shards
+from mmdgan.data.records.reader import SUFFIX, RecordFile, blocks, missing_shards
 from mmdgan.data.sidecar import Shard, Sidecar, read_sidecar, sidecar_path
 
 _BLOCK = 2**22  # bytes between two reports of progress
@@ -252,9 +252,8 @@ class _FoundRecords(RecordFile):
         return None
 
     def _faults(self, report: Callable[[int], object]) -> Iterator[RecordError]:
-        step = max(1, _BLOCK // max(1, self.image_bytes))
-        for start in range(0, self.frames.count, step):
-            numbers = np.arange(start, min(self.frames.count, start + step))
+        for part in blocks(self.frames.count, self.image_bytes, _BLOCK):
+            numbers = np.arange(part.start, part.stop)
             yield from self._block_faults(numbers)
             starts, stops = self.frames.bounds(numbers)
             report(int((stops - starts).sum()))

@@ -124,7 +124,7 @@ class RecordFile:
         if not self._labelled:
             return None
         labels = np.empty(count, np.int64)
-        for part in _blocks(count, self.image_bytes):
+        for part in blocks(count, self.image_bytes, _BLOCK):
             read = self._gather if self.image_bytes < _LONG else self._scan
             self._read(read, np.arange(part.start, part.stop), None, labels[part])
         return labels
@@ -281,7 +281,7 @@ def read_records(
         raise DataError(f"The {total:,} images in {files[0].parent} do not fit into memory.") from error
     done, ticker = 0, Ticker(_REPORT_SECONDS)
     for source in sources:
-        for part in _blocks(source.check().count, size):
+        for part in blocks(source.check().count, size, _BLOCK):
             into = slice(done, done + part.stop - part.start)
             source.read(np.arange(part.start, part.stop), images[into], labels[into])
             done = into.stop
@@ -305,9 +305,9 @@ def missing_shards(files: Sequence[Path]) -> dict[Path, Path]:
     }
 
 
-def _blocks(count: int, image_bytes: int) -> Iterator[slice]:
-    """Cuts images into blocks between which progress can be reported."""
-    step = max(1, _BLOCK // max(1, image_bytes))
+def blocks(count: int, image_bytes: int, block_bytes: int) -> Iterator[slice]:
+    """Cuts images into blocks of about so many bytes, to read them one after another."""
+    step = max(1, block_bytes // max(1, image_bytes))
     return (slice(start, min(count, start + step)) for start in range(0, count, step))
 
 

@@ -245,7 +245,7 @@ class Tars(Container):
             return f"{self.paths[self.folders.index(folder)]}: {rest}"
         return f"{self.paths[0]}: {name}"
 
-    def _head(self, read: ReadFile, name: str, place: Sequence[int]) -> bytes:
+    def head(self, read: ReadFile, name: str, place: Sequence[int]) -> bytes:
         return read(name, (*place[:2], min(place[2], _BLOCK)))
 
     def narrowed(self, places: np.ndarray) -> tuple[Tars, np.ndarray]:
@@ -390,7 +390,7 @@ class Zip(Container):
         with open_listed(self.path, self.stamp) as descriptor:
             yield lambda name, place: _read_member(descriptor, place)
 
-    def _head(self, read: ReadFile, name: str, place: Sequence[int]) -> bytes:
+    def head(self, read: ReadFile, name: str, place: Sequence[int]) -> bytes:
         return read(name, place) if place[-1] <= _MAX_SNIFFED else b""
 
     def where(self, name: str) -> str:

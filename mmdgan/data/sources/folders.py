@@ -137,9 +137,8 @@ class Pictures:
                     self._left[name] = "a copy or a part, by its ending"
                 elif ending not in _NO_PICTURES:
                     doubtful.append(index)
-        files = listing.files
-        heads = files.container.heads([self._names[i] for i in doubtful], files.places[doubtful].tolist())
-        for index, head in zip(doubtful, heads if doubtful else (), strict=True):
+        heads = listing.files.take(np.array(doubtful, np.int64)).heads()
+        for index, head in zip(doubtful, heads, strict=True):
             if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
                 self._left[self._names[index]] = f"HEIF, {_CONVERT}"
             chosen[index] = _is_picture(head)
