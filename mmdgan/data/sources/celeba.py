@@ -123,12 +123,9 @@ def read_attributes(path: Path, attributes: Sequence[str]) -> Attributes:
         DataError: The table is truncated or of another form, or an attribute is unknown.
     """
     try:
-        return _parsed(path, enumerate(read_text(path, "replace").split("\n"), 1), attributes)
+        lines = enumerate(read_text(path, "replace").split("\n"), 1)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}).") from error
-
-
-def _parsed(path: Path, lines: Iterator[tuple[int, str]], attributes: Sequence[str]) -> Attributes:
     first = next(lines, (0, ""))[1].strip()
     comma = next((mark for mark in ",;\t" if mark in first), None)
     names = first.split(comma)[1:] if comma else next(lines, (0, ""))[1].split()
