@@ -130,7 +130,6 @@ class StoredImages:
         shape: tuple[int, int, int],
         files: Sequence[RecordFile],
         *,
-        labelled: bool | None = None,
         class_names: Sequence[str] = (),
         num_class: int = 0,
         folder: Path | None = None,
@@ -145,7 +144,6 @@ class StoredImages:
             name, class_names, num_class, folder, source, digest: As in `ImageData`.
             shape: (C, H, W) of one image.
             files: The files in the order of their images.
-            labelled: Whether the records hold labels, as the sidecar says; None to examine the first one.
             chunk_bytes, window_bytes: The sizes of chunks and windows.
 
         Raises:
@@ -161,9 +159,7 @@ class StoredImages:
         size = int(np.prod(self.shape))
         self.chunk = max(1, chunk_bytes // size)
         self.window = max(1, window_bytes // size)
-        if labelled is None:
-            labelled = next((file.labelled for file in files if file.count), False)
-        self.labelled = labelled
+        self.labelled = next((file.labelled for file in files if file.count), False)
 
     def __repr__(self) -> str:
         return _brief(self)

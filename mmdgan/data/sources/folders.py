@@ -154,7 +154,7 @@ class Pictures:
         while True:
             holding = self._holding()
             folders = sorted(holding.keys() - {""})
-            found = [name for name in folders if split in (name, split_named(name)) or split_named(name) == wanted]
+            found = [name for name in folders if (split_named(name) or name) == wanted]
             found = [name for name in found if name == split] or found
             others = [name for name in folders if not split_named(name)]
             if found and (split != "train" or all(holding[name] for name in found) or not others):
