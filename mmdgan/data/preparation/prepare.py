@@ -92,8 +92,8 @@ def prepare(what: str, options: PrepareOptions | None = None, *, say: Say = log,
 def _check(what: str, options: PrepareOptions) -> None:
     """Raises a ConfigError when options contradict each other or what is to be prepared."""
     source, size = options.source, options.size
-    kind = what.partition(":")[0] if ":" in what else ""
-    if kind and (kind not in _OWN or not what.partition(":")[2]):
+    kind, place = _divided(what)
+    if ":" in what and (kind not in _OWN or not place):
         raise ConfigError(f"there is no data {what}; give a name, folder:PATH or tfds:NAME.")
     if options.channels not in (None, 1, 3):
         raise ConfigError(f"channels is {options.channels}; give 1 for grey images or 3 for RGB.")
@@ -117,10 +117,16 @@ def _check(what: str, options: PrepareOptions) -> None:
         raise ConfigError("split is empty; name a part of the data set, such as train.")
 
 
+def _divided(what: str) -> tuple[str, str]:
+    """Splits "folder:PATH" into ("folder", PATH); a name of the catalogue becomes ("", name)."""
+    kind, colon, place = what.partition(":")
+    return (kind, place) if colon else ("", what)
+
+
 def _request(what: str, options: PrepareOptions) -> Request:
     """What is asked of the source: the options with the data set's name, and what is known of the data set."""
     name, split = options.name, options.split
-    kind, _, place = what.rpartition(":") if ":" not in what else what.partition(":")
+    kind, place = _divided(what)
     if kind == "tfds":
         place = tfds_name(place)
     if kind == "folder" and name is None:
