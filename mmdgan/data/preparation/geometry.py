@@ -20,11 +20,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mmdgan.data.sources.base import Item
-
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
+
+    from mmdgan.data.sources.base import Item
 
 # Pillow tries them in this order, and imports its other plugins only for what is neither of the first two.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")
