@@ -91,7 +91,7 @@ def measure(files: list[RecordFile], pixels: int, options: argparse.Namespace) -
     from mmdgan.data.dataset import StoredImages
 
     shape, about = (3, pixels, pixels), {"num_class": CLASSES, "class_names": tuple("abcdefghij")}
-    stored = StoredImages("random", shape, files, labelled=True, **about)
+    stored = StoredImages("random", shape, files, **about)
     cold = "cold" if drop_from_cache(files) else "warm"
     yield f"limit: bytes of the files, {cold}", bytes_rate(files)
     yield "limit: records verified and parsed", records_rate(files, stored.count)

@@ -155,6 +155,17 @@ def is_name(text: str) -> bool:
     return 0 < len(text.encode(errors="replace")) < 200 and not set(text) & set("/\\\0") and text.strip(" .") != ""
 
 
+def pread(descriptor: int, start: int, size: int) -> bytes:
+    """Reads bytes of an open file without moving its position, as `os.pread`; fewer only where the file ends."""
+    found = os.pread(descriptor, size, start)
+    while len(found) < size:
+        more = os.pread(descriptor, size - len(found), start + len(found))
+        if not more:
+            break
+        found += more
+    return found
+
+
 def sync(path: Path) -> None:
     """Makes the content of a file, or the names of a folder's files, durable."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -63,13 +63,7 @@ class ImageData:
             raise DataError(f"The groups of {self.name} are {self.groups.shape} for {self.count} images.")
         if self.labels is not None:
             self.labels = checked_labels(self.labels, self.count, self.name)
-        if self.labels is not None and self.count:
-            low, high = int(self.labels.min()), int(self.labels.max())
-            if low < 0 or high >= self.num_class:
-                raise DataError(
-                    f"The labels of {self.name} run from {low} to {high}; {self.num_class} classes need "
-                    f"0 to {self.num_class - 1}."
-                )
+            _check_range(self.labels, self.num_class, f"of {self.name}")
 
     def __repr__(self) -> str:
         return _brief(self)
@@ -136,7 +130,6 @@ class StoredImages:
         shape: tuple[int, int, int],
         files: Sequence[RecordFile],
         *,
-        labelled: bool | None = None,
         class_names: Sequence[str] = (),
         num_class: int = 0,
         folder: Path | None = None,
@@ -151,7 +144,6 @@ class StoredImages:
             name, class_names, num_class, folder, source, digest: As in `ImageData`.
             shape: (C, H, W) of one image.
             files: The files in the order of their images.
-            labelled: Whether the records hold labels, as the sidecar says; None to examine the first one.
             chunk_bytes, window_bytes: The sizes of chunks and windows.
 
         Raises:
@@ -167,9 +159,7 @@ class StoredImages:
         size = int(np.prod(self.shape))
         self.chunk = max(1, chunk_bytes // size)
         self.window = max(1, window_bytes // size)
-        if labelled is None:
-            labelled = next((file.labelled for file in files if file.count), False)
-        self.labelled = labelled
+        self.labelled = next((file.labelled for file in files if file.count), False)
 
     def __repr__(self) -> str:
         return _brief(self)
@@ -198,7 +188,7 @@ class StoredImages:
         numbers, places = np.unique(np.asarray(indices, np.int64), return_inverse=True)
         images, labels = np.empty((len(numbers), *self.shape), np.uint8), np.empty(len(numbers), np.int64)
         self.read(numbers, images, labels)
-        if len(numbers) != len(places) or not np.array_equal(places, np.arange(len(places))):
+        if not np.array_equal(places, np.arange(len(places))):
             images, labels = images[places], labels[places]
         return images, labels if self.labelled else None
 
@@ -245,11 +235,8 @@ class StoredImages:
             raise DataError(
                 f"{file.path} holds {holds} where the data set {self.name} should have {others}; convert it again."
             )
-        if labels is not None and labelled and len(labels) and not 0 <= labels.min() <= labels.max() < self.num_class:
-            raise DataError(
-                f"The labels in {file.path} run from {labels.min()} to {labels.max()}; {self.num_class} classes need "
-                f"0 to {self.num_class - 1}."
-            )
+        if labelled and labels is not None:
+            _check_range(labels, self.num_class, f"in {file.path}")
 
 
 def checked_labels(labels: np.ndarray, count: int, name: str) -> np.ndarray:
@@ -260,6 +247,15 @@ def checked_labels(labels: np.ndarray, count: int, name: str) -> np.ndarray:
             f"The labels of {name} are {labels.dtype} {labels.shape} where {count:,} images need integers ({count},)."
         )
     return labels.reshape(-1).astype(np.int64)
+
+
+def _check_range(labels: np.ndarray, num_class: int, where: str) -> None:
+    """Raises a DataError unless all labels are numbers of classes."""
+    if len(labels) and not 0 <= labels.min() <= labels.max() < num_class:
+        raise DataError(
+            f"The labels {where} run from {labels.min()} to {labels.max()}; {num_class} classes need "
+            f"0 to {num_class - 1}."
+        )
 
 
 def wanted_form(images: np.ndarray) -> str:

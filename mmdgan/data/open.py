@@ -6,17 +6,16 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmdgan.core.errors import ConfigError, DataError
 from mmdgan.core.progress import Say, log
 from mmdgan.core.text import command
 from mmdgan.data.catalog import DataInfo, info, loose_records, unfinished
+from mmdgan.data.dataset import ImageData, StoredImages
 from mmdgan.data.memory import CACHES, choose_cache
+from mmdgan.data.records.reader import RecordFile, missing_shards, read_records
 from mmdgan.data.sidecar import Shard, Sidecar, read_sidecar
-
-if TYPE_CHECKING:
-    from mmdgan.data.dataset import ImageData, StoredImages
 
 
 def open_data(
@@ -75,8 +74,6 @@ def open_data(
 
 def check_complete(files: Sequence[Path]) -> None:
     """Raises a DataError when a file `...-<shard>-of-<shards>`, or of the original's `<name>_<number>`, is missing."""
-    from mmdgan.data.records.reader import missing_shards
-
     for missing, file in missing_shards(files).items():
         raise DataError(f"{missing} is missing next to {file.name}; convert the data set again.")
     matches = [re.fullmatch(r"(.*_)(\d{3,})", file.stem) for file in files]
@@ -91,8 +88,6 @@ def check_complete(files: Sequence[Path]) -> None:
 
 def _open_prepared(sidecar: Sidecar, folder: Path, cache: str, say: Say) -> ImageData | StoredImages:
     """The records that a sidecar describes, and no others in its folder."""
-    from mmdgan.data.records.reader import RecordFile
-
     shards = [shard for shard in sidecar.shards if shard.count]
     files = [folder / shard.file for shard in shards]
     if not files:
@@ -118,8 +113,6 @@ def _open_prepared(sidecar: Sidecar, folder: Path, cache: str, say: Say) -> Imag
 
 def _open_loose(entry: DataInfo, files: list[Path], cache: str, say: Say) -> ImageData | StoredImages:
     """Records of which only their place says what they are."""
-    from mmdgan.data.records.reader import RecordFile
-
     check_complete(files)
     labelled = RecordFile(files[0], math.prod(entry.shape)).labelled
     if labelled and not entry.num_class:
@@ -153,9 +146,6 @@ def _read(
     **about: Any,
 ) -> ImageData | StoredImages:
     """Opens files of records in memory or for streaming; `about` are the fields that both classes have."""
-    from mmdgan.data.dataset import ImageData, StoredImages
-    from mmdgan.data.records.reader import RecordFile, read_records
-
     if cache == "auto":
         cache = choose_cache(sum(file.stat().st_size for file in files if file.is_file()))
     if cache == "memory":

@@ -56,22 +56,21 @@ class Order:
         return epoch * self.length + min(self.length, (first // self.window + 1) * self.window)
 
 
-def shuffled(pool: np.ndarray | int, seed: int) -> Order:
+def shuffled(pool: np.ndarray, seed: int) -> Order:
     """Every image once an epoch, all of them permuted; arguments as `windowed`."""
-    count = pool if isinstance(pool, int) else len(pool)
-    return Order(count, lambda epoch: _chosen(pool, permutation(count, seed, epoch)))
+    return Order(len(pool), lambda epoch: pool[permutation(len(pool), seed, epoch)])
 
 
-def windowed(pool: np.ndarray | int, seed: int, chunk: int, window: int) -> Order:
+def windowed(pool: np.ndarray, seed: int, chunk: int, window: int) -> Order:
     """Every image once an epoch: chunks of neighbours are permuted, then the images within each window.
 
     Args:
-        pool: The numbers of the images, ascending, int64 (n,), or n for 0 .. n - 1.
+        pool: The numbers of the images, ascending, int64 (n,).
         seed: Determines the order, together with the epoch's number.
         chunk: Images per chunk.
         window: Images per window.
     """
-    count = pool if isinstance(pool, int) else len(pool)
+    count = len(pool)
     if count <= window:
         return shuffled(pool, seed)
 
@@ -83,14 +82,12 @@ def windowed(pool: np.ndarray | int, seed: int, chunk: int, window: int) -> Orde
         for start in range(0, count, window):
             part = slice(start, start + window)
             order[part] = order[part][np.argsort(words[part], kind="stable")]
-        return _chosen(pool, order)
+        return pool[order]
 
     return Order(count, epoch, window)
 
 
-def same_class(
-    pool: np.ndarray | int, labels: np.ndarray, seed: int, batch_size: int, window: int | None = None
-) -> Order:
+def same_class(pool: np.ndarray, labels: np.ndarray, seed: int, batch_size: int, window: int | None = None) -> Order:
     """Batches of one class each: every image at least once an epoch.
 
     Each class is permuted and cut into batches, the last one filled up from the class's beginning; then the
@@ -101,7 +98,7 @@ def same_class(
         labels: The labels of all images, int64 (N,).
         batch_size: Images per batch, B. An epoch has a multiple of B positions, so that no batch straddles two.
     """
-    own = labels[:pool] if isinstance(pool, int) else labels[pool]
+    own = labels[pool]
     counts = np.unique(own, return_counts=True)[1]
     ends, filled = np.cumsum(counts), -(-counts // batch_size) * batch_size
     by_class = np.argsort(own, kind="stable")
@@ -111,7 +108,7 @@ def same_class(
         classes = [part[np.argsort(words[part], kind="stable")] for part in np.split(by_class, ends[:-1])]
         positions = [np.resize(part, size) for part, size in zip(classes, filled, strict=True)]
         batches = np.concatenate(positions).reshape(-1, batch_size)
-        return _chosen(pool, batches[permutation(len(batches), seed, _BATCHES + number)].ravel())
+        return pool[batches[permutation(len(batches), seed, _BATCHES + number)].ravel()]
 
     return Order(int(filled.sum()), epoch, window)
 
@@ -123,7 +120,3 @@ def coins(start: int, stop: int, seed: int) -> np.ndarray:
     philox = np.random.Philox(key=np.array([seed % 2**64, _FLIPS], np.uint64), counter=first)
     words = philox.random_raw((last - first) * 4)[start - first * 4 :][: stop - start]
     return words >= np.uint64(2**63)
-
-
-def _chosen(pool: np.ndarray | int, positions: np.ndarray) -> np.ndarray:
-    return positions if isinstance(pool, int) else pool[positions]

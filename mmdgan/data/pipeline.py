@@ -8,12 +8,12 @@ resumed run sees exactly what an undisturbed one would have seen. The other opti
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from mmdgan.core.shuffling import permutation
 from mmdgan.data import order
 from mmdgan.data.dataset import StoredImages
 from mmdgan.data.order import Order
+from mmdgan.data.records.reader import blocks
 
 if TYPE_CHECKING:
     from mmdgan.data.dataset import ImageData
@@ -151,27 +152,18 @@ class Pipeline:
         if self._workers == 1:
             return np.arange(start, stop)
         steps = range(start // self.batch_size, -(-stop // self.batch_size))
-        parts = [np.arange(*self._positions(step)) for step in steps]
-        positions = np.concatenate(parts)
+        positions = np.concatenate([np.arange(*self._positions(step)) for step in steps])
         return positions[(positions >= start) & (positions < stop)]
 
     def _batches(self, first_step: int) -> Iterator[dict[str, np.ndarray]]:
-        step = first_step
-        with self._taking(first_step) as take:
-            while step != self.steps:
-                yield self._batch(step, *take(*self._positions(step)))
-                step += 1
-
-    @contextmanager
-    def _taking(self, first_step: int) -> Iterator[Callable]:
-        """A function (start, stop) -> images and labels at positions that are asked for in ascending order."""
-        if self.data.mode == "memory" or first_step == self.steps:
-            yield lambda start, stop: self.data.take(self.order.indices(start, stop))
-            return
-
-        stored: Any = self.data  # StoredImages, as they are not in memory
-        with ReadAhead(stored, self.order, self._positions(first_step)[0], self._end, self._own) as reader:
-            yield reader.take
+        steps = itertools.takewhile(lambda step: step != self.steps, itertools.count(first_step))
+        if self.data.mode == "memory":
+            yield from map(self.batch, steps)
+        elif first_step != self.steps:
+            stored: Any = self.data  # StoredImages, as they are not in memory
+            with ReadAhead(stored, self.order, self._positions(first_step)[0], self._end, self._own) as reader:
+                for step in steps:
+                    yield self._batch(step, *reader.take(*self._positions(step)))
 
     def _batch(self, step: int, images: np.ndarray, labels: np.ndarray | None) -> dict[str, np.ndarray]:
         """A batch for training, of images uint8 (n, C, H, W) and labels int64 (n,)."""
@@ -188,7 +180,7 @@ class Pipeline:
 
 
 def real_images(
-    data: ImageData | StoredImages, count: int, seed: int = 0, pool: np.ndarray | int | None = None
+    data: ImageData | StoredImages, count: int, seed: int = 0, pool: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Different images of a data set in random order, for comparison with generated ones.
 
@@ -196,7 +188,7 @@ def real_images(
         data: The data set.
         count: Number of images.
         seed: Determines the choice, which is independent of the training order.
-        pool: The numbers of the images to choose from, int64 (n,), or n for the first n images; None for all.
+        pool: The numbers of the images to choose from, int64 (n,); None for all.
 
     Returns:
         Their numbers, int64 (count,), the images, uint8 (count, H, W, C), and their labels, int64 (count,), or None.
@@ -204,18 +196,15 @@ def real_images(
     Raises:
         DataError: There are fewer images, or one cannot be read.
     """
-    pool = data.count if pool is None else pool
-    available = pool if isinstance(pool, int) else len(pool)
-    if count > available:
-        raise DataError(f"{count:,} images of {data.name} are wanted, but it holds {available:,}: ask for fewer.")
-    chosen = permutation(available, seed, order.REAL_IMAGES)[:count]
-    chosen = chosen if isinstance(pool, int) else pool[chosen]
+    pool = np.arange(data.count) if pool is None else pool
+    if count > len(pool):
+        raise DataError(f"{count:,} images of {data.name} are wanted, but it holds {len(pool):,}: ask for fewer.")
+    chosen = pool[permutation(len(pool), seed, order.REAL_IMAGES)[:count]]
     channels, height, width = data.shape
     images, labels = np.empty((count, height, width, channels), np.uint8), np.empty(count, np.int64)
     places = np.argsort(chosen, kind="stable")  # stored images are read in the order of the files
-    block = max(1, _BLOCK_BYTES // images[:1].size)
-    for start in range(0, count, block):
-        part = places[start : start + block]
+    for block in blocks(count, channels * height * width, _BLOCK_BYTES):
+        part = places[block]
         found, some = data.take(chosen[part])
         images[part] = channels_last(found)
         if some is not None:
@@ -271,10 +260,10 @@ def _check(
         raise DataError(f"skip is {skip}, but the data set {data.name} holds {data.count} images.")
 
 
-def _pool(data: ImageData | StoredImages, skip: int, only_class: int | None) -> np.ndarray | int:
-    """The numbers of the images that are used, ascending; their count if it is all of them."""
+def _pool(data: ImageData | StoredImages, skip: int, only_class: int | None) -> np.ndarray:
+    """The numbers of the images that are used, ascending."""
     if only_class is None:
-        return np.arange(skip, data.count) if skip else data.count
+        return np.arange(skip, data.count)
     if not 0 <= only_class < data.num_class:
         raise ConfigError(f"only_class is {only_class}; {data.name} has the classes 0 to {data.num_class - 1}.")
     labels = data.labels
@@ -285,9 +274,7 @@ def _pool(data: ImageData | StoredImages, skip: int, only_class: int | None) -> 
     return pool
 
 
-def _order(
-    data: ImageData | StoredImages, pool: np.ndarray | int, seed: int, batch_of_class: int | None
-) -> order.Order:
+def _order(data: ImageData | StoredImages, pool: np.ndarray, seed: int, batch_of_class: int | None) -> Order:
     if batch_of_class is not None:
         labels = data.labels
         assert labels is not None  # as was checked at first
@@ -448,11 +435,9 @@ class ReadAhead:
             memory = _memory(max(1, len(numbers)) * size)
         images = memory[: len(numbers) * size].reshape(-1, *self._data.shape)
         labels = np.empty(len(numbers), np.int64)
-        block = max(1, _READ_BYTES // size)
-        for begin in range(0, len(numbers), block):
+        for part in blocks(len(numbers), size, _READ_BYTES):
             if self._stopped.is_set():
                 break
-            part = slice(begin, begin + block)
             self._data.read(numbers[part], images[part], labels[part])
         return Window(stop, positions, rows, images, labels, memory)
 

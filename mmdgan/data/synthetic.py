@@ -26,7 +26,6 @@ few. This module needs only NumPy.
 from __future__ import annotations
 
 import abc
-import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -374,11 +373,7 @@ def two_moons(noise: float = 0.1) -> NoisyCurves:
 
 def circles(noise: float = 0.05, radii: Any = (0.5, 1.0)) -> NoisyCurves:
     """Concentric circles around the origin."""
-    rounds = [
-        Curve(functools.partial(_ring, radius=radius), 2.0 * math.pi * radius)
-        for radius in positive_row("radii", radii)
-    ]
-    return NoisyCurves(rounds, noise)
+    return NoisyCurves([_ring(radius) for radius in positive_row("radii", radii)], noise)
 
 
 _MAKERS: dict[str, Callable[..., Distribution]] = {
@@ -453,9 +448,9 @@ def _cholesky(number: int, covariance: np.ndarray) -> np.ndarray:
         ) from None
 
 
-def _ring(share: np.ndarray, radius: float) -> np.ndarray:
-    """Points (n, 2) of a circle, at positions from 0 to 1."""
-    return radius * _circle(2.0 * np.pi * share)
+def _ring(radius: float) -> Curve:
+    """A circle around the origin."""
+    return Curve(lambda share: radius * _circle(2.0 * np.pi * share), 2.0 * math.pi * radius)
 
 
 def _circle(angles: np.ndarray) -> np.ndarray:

@@ -109,13 +109,14 @@ def save_batches(
 def class_folders(labels: np.ndarray | None, class_names: Sequence[str] = ()) -> list[str] | None:
     """The sub-folder of each image, named after its class; None for images of one class, or of none.
 
-    Classes without names, or with names that no folder can have, have their numbers, with leading zeros: so the
-    folders' names are in the order of the classes.
+    Classes without names, with equal ones, or with names that no folder can have, have their numbers, with leading
+    zeros: so the folders' names are in the order of the classes.
     """
     if labels is None or len(np.unique(labels)) < 2:
         return None
     numbers = np.reshape(labels, -1)
-    if len({name.lower() for name in class_names}) > numbers.max() and all(map(_FOLDER_NAME.fullmatch, class_names)):
+    distinct = len({name.lower() for name in class_names}) == len(class_names) > numbers.max()
+    if distinct and all(map(_FOLDER_NAME.fullmatch, class_names)):
         return [class_names[int(number)] for number in numbers]
     width = len(str(int(numbers.max())))
     return [f"{int(number):0{width}d}" for number in numbers]

@@ -97,11 +97,12 @@ def test_what_is_wrong_with_the_files_is_named(tmp_path):
         stored(tmp_path, num_class=9).take(np.arange(20))
     with pytest.raises(DataError, match="run from 0 to 9; 9 classes need 0 to 8"):
         _ = stored(tmp_path, num_class=9).labels
-    with pytest.raises(DataError, match="set-00000.*holds labels where the data set set should have none"):
-        stored(tmp_path, labelled=False).take(np.arange(3))
-    bare = stored(tmp_path / "bare", labels=None, labelled=True)
-    for ask in (lambda: bare.labels, lambda: bare.take(np.arange(3))):
-        with pytest.raises(DataError, match="set-00000.*holds no labels where the data set set should have labels"):
+    files, bare = record_files(tmp_path), record_files(tmp_path / "bare", labels=None)
+    with pytest.raises(DataError, match="set-00001.*holds labels where the data set set should have none"):
+        StoredImages("set", SHAPE, [bare[0], files[1]], num_class=10).take(np.arange(21))
+    mixed = StoredImages("set", SHAPE, [files[0], bare[1]], num_class=10)
+    for ask in (lambda: mixed.labels, lambda: mixed.take(np.arange(21))):
+        with pytest.raises(DataError, match="set-00001.*holds no labels where the data set set should have labels"):
             ask()
     path = tmp_path / "set-00002-of-00004.tfrecords"
     content = bytearray(path.read_bytes())
@@ -147,5 +148,5 @@ def test_the_fingerprint_is_that_of_the_checksums_or_sees_files_and_samples(tmp_
 def test_checksums_of_sidecars_are_known_to_files(tmp_path):
     path = handmade.record_file(tmp_path / "one.tfrecords", PICTURES, LABELS)
     shard = Shard("one.tfrecords", 57, path.stat().st_size, "0" * 64)
-    data = StoredImages("set", SHAPE, [RecordFile(path, SIZE, shard)], num_class=10, labelled=True)
+    data = StoredImages("set", SHAPE, [RecordFile(path, SIZE, shard)], num_class=10)
     assert np.array_equal(data.take(np.arange(57))[0], PICTURES)

@@ -134,7 +134,9 @@ def test_names_of_classes_are_kept(tmp_path):
     files = sorted(str(file.relative_to(tmp_path / "a")) for file in (tmp_path / "a").rglob("*.png"))
     assert files == ["10/000001.png", "2/000000.png", "2/000003.png", "sea lion/000002.png"]
     check_image_target(tmp_path / "a", 4, labels, names)
-    for number, unfit in enumerate([("a/b", "c", "d"), ("a", "A", "b"), ("..", "a", "b"), ("a", "b")]):
+    for number, unfit in enumerate(
+        [("a/b", "c", "d"), ("a", "A", "b"), ("a", "A", "b", "c"), ("..", "a", "b"), ("a", "b")]
+    ):
         save_batches(tmp_path / str(number), _batches(images), 4, labels, unfit)
         assert sorted(folder.name for folder in (tmp_path / str(number)).iterdir()) == ["0", "1", "2"]
 

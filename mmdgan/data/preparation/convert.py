@@ -36,6 +36,8 @@ from mmdgan.core.versions import VERSION
 from mmdgan.core.workers import available_cores, run_jobs
 from mmdgan.data.catalog import DataInfo
 from mmdgan.data.preparation.geometry import BrokenImage, Geometry, load_image
+from mmdgan.data.records.framing import sha256_of, size_of
+from mmdgan.data.records.writer import ShardWriter
 from mmdgan.data.sidecar import Shard, Sidecar, Skipped, sidecar_path
 from mmdgan.data.sources.base import ImageSource, Item, Part
 
@@ -112,9 +114,7 @@ def convert(
         meter = _Meter(info.name, source.count, source.count - images, say)
         if images < FEW_IMAGES and source.origin.bytes * images < 2 * PIECE_BYTES * source.count:
             workers = 1
-        done = _results(pending, workers, meter, staging.descriptor)
-        made = _joined(shards_left, receipts, ((pending[i], receipt) for i, receipt in done))
-        receipts.update(made)
+        receipts = _joined(shards_left, receipts, _results(pending, workers, meter, staging.descriptor))
         sidecar = _sidecar(source, info, [receipts[shard.whole.file] for shard in shards], options)
         staging.finish(sidecar)
     return sidecar
@@ -230,13 +230,14 @@ def _check_space(info: DataInfo, images: int, folder: Path, in_pieces: bool) -> 
         )
 
 
-def _results(jobs: Sequence[ShardJob], workers: int, meter: _Meter, lock: int) -> Iterator[tuple[int, Receipt]]:
+def _results(jobs: Sequence[ShardJob], workers: int, meter: _Meter, lock: int) -> Iterator[tuple[ShardJob, Receipt]]:
     if workers == 1 or len(jobs) < 2:
-        for i, job in enumerate(jobs):
-            yield i, make_shard(job, meter.add)
+        for job in jobs:
+            yield job, make_shard(job, meter.add)
     else:
         # The workers hold the lock too: if this process is killed, a new one must wait until they have ended.
-        yield from run_jobs(make_shard, jobs, workers, meter.add, [lock], _WORKER_KILLED)
+        for i, receipt in run_jobs(make_shard, jobs, workers, meter.add, [lock], _WORKER_KILLED):
+            yield jobs[i], receipt
 
 
 def _sidecar(source: ImageSource, info: DataInfo, receipts: list[Receipt], options: dict[str, Any]) -> Sidecar:
@@ -321,8 +322,6 @@ def make_shard(job: ShardJob, report: Callable[[int], object] = lambda images: N
     Raises:
         DataError: An image is broken and not to be skipped, or a file cannot be read or written.
     """
-    from mmdgan.data.records.writer import ShardWriter
-
     skipped, count = [], 0
     try:
         key = job.key()
@@ -360,9 +359,10 @@ def join_pieces(job: ShardJob, pieces: Sequence[ShardJob], receipts: Sequence[Re
     try:
         with atomic(job.file) as partial, open(partial, "wb") as stream:
             for piece in pieces:
-                for block in _blocks(piece.file):
-                    digest.update(block)
-                    size += stream.write(block)
+                with open(piece.file, "rb") as source:
+                    while block := source.read(_BLOCK):
+                        digest.update(block)
+                        size += stream.write(block)
         shard = Shard(job.file.name, sum(receipt.shard.count for receipt in receipts), size, digest.hexdigest())
         skipped = tuple(image for receipt in receipts for image in receipt.skipped)
         receipt = _written(job.file, Receipt(job.key(), shard, skipped))
@@ -401,12 +401,6 @@ def _written(file: Path, receipt: Receipt) -> Receipt:
     return receipt
 
 
-def _blocks(file: Path) -> Iterator[bytes]:
-    with open(file, "rb") as stream:
-        while block := stream.read(_BLOCK):
-            yield block
-
-
 def _label(item: Item, num_class: int) -> int | None:
     if num_class == 0 and item.label is None:
         return None
@@ -417,13 +411,8 @@ def _label(item: Item, num_class: int) -> int | None:
 
 def _is_whole(file: Path, shard: Shard) -> bool:
     try:
-        if file.stat().st_size != shard.bytes:
-            return False
-        digest = hashlib.sha256()
-        for block in _blocks(file):
-            digest.update(block)
-        return digest.hexdigest() == shard.sha256
-    except OSError:
+        return size_of(file) == shard.bytes and sha256_of(file) == shard.sha256
+    except DataError:  # it is missing or cannot be read
         return False
 
 

@@ -20,11 +20,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mmdgan.data.sources.base import Item
-
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
+
+    from mmdgan.data.sources.base import Item
 
 # Pillow tries them in this order, and imports its other plugins only for what is neither of the first two.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")
@@ -161,7 +161,7 @@ def declared(content: bytes) -> tuple[tuple[int, int], bool]:
     """
     try:
         with _quiet(), _identified(content) as image:
-            turned = _orientation(image, content) >= 5 and image.format != "TIFF"  # whose size Pillow has turned
+            turned = _orientation(image, content) >= 5
             return image.size[:: -1 if turned else 1], image.mode in _GREY or image.mode.startswith("I")
     except Exception as error:  # what Pillow raises for damaged files is not confined to any list
         raise BrokenImage(f"cannot be read as an image of {', '.join(FORMATS + _MORE)}") from error
@@ -238,8 +238,8 @@ def _check_size(found: tuple[int, int], expected: tuple[int, int] | None) -> Non
 
 
 def _orientation(image: Image.Image, content: bytes) -> int:
-    """EXIF's orientation, 1 to 8; 1 if there is none, or one that cannot be read."""
-    if image.format == "PNG" and not any(name in content for name in _PNG_METADATA):
+    """EXIF's orientation, 1 to 8; 1 if there is none, one that cannot be read, or one that Pillow heeds itself."""
+    if image.format == "TIFF" or image.format == "PNG" and not any(name in content for name in _PNG_METADATA):
         return 1
     try:
         found = image.getexif().get(_ORIENTATION, 1)
@@ -262,7 +262,7 @@ def _upright(image: Image.Image, content: bytes) -> Image.Image:
         Transpose.TRANSVERSE,
         Transpose.ROTATE_90,
     )
-    turn = None if image.format == "TIFF" else turns[_orientation(image, content) - 1]
+    turn = turns[_orientation(image, content) - 1]
     return image if turn is None else image.transpose(turn)
 
 

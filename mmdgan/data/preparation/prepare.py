@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from mmdgan.core.options import check_limits, plain
 from mmdgan.core.progress import Say, log
 from mmdgan.data import sources
 from mmdgan.data.catalog import CATALOG, DataInfo, info, unfinished
+from mmdgan.data.preparation.convert import REMEDY, clear_leftovers, convert
 from mmdgan.data.preparation.geometry import BrokenImage, Geometry, is_grey, shape_of
 from mmdgan.data.sidecar import Origin, Sidecar, read_sidecar
+from mmdgan.data.sources import checksums, tfds
 from mmdgan.data.sources.attributes import DEFAULT
-from mmdgan.data.sources.base import ImageSource, Item, PrepareOptions, Request
+from mmdgan.data.sources.base import ImageSource, PrepareOptions, Request
 from mmdgan.data.sources.containers import printable
 
 _OWN = ("folder", "tfds")
@@ -46,14 +48,12 @@ def prepare(what: str, options: PrepareOptions | None = None, *, say: Say = log,
         DataError: No such data, broken data, or a data set of this name that was made otherwise.
     """
     options = replace(options or PrepareOptions(), **changes)
-    options = replace(options, **{field.name: plain(getattr(options, field.name)) for field in fields(options)})
+    options = replace(options, **{name: plain(value) for name, value in vars(options).items()})
     check_limits(options)
     if isinstance(options.attributes, str):
         options = replace(options, attributes=(options.attributes,))
     _check(what, options)
     if options.checksum:
-        from mmdgan.data.sources import checksums
-
         assert options.source is not None  # as `_check` has seen
         checksums.check(Path(options.source).expanduser(), what, say)
     root = Path(options.data_root)
@@ -70,14 +70,12 @@ def prepare(what: str, options: PrepareOptions | None = None, *, say: Say = log,
         _check_same(request, geometry, shape[0], existing, folder)
         return _already(existing, root, say)
     source = _find(request, say)
-    if request.info.name not in CATALOG and options.channels is None and shape[0] == 3:
-        if source.channels == 1 or source.count and all(is_grey(item) for item in _spread(source)):
+    if _is_own(request) and options.channels is None and shape[0] == 3:
+        if source.channels == 1 or source.count and _looks_grey(source):
             grey = "the images seem to be grey and are stored as RGB: --channels 1 stores one channel"
             source = replace(source, note=", ".join(filter(None, (source.note, grey))))
     if not all(shape):
         shape = _first_shape(source, geometry, shape[0], options.skip_broken)
-    from mmdgan.data.preparation.convert import convert
-
     return convert(
         source,
         replace(request.info, name=name, shape=shape),
@@ -94,8 +92,8 @@ def prepare(what: str, options: PrepareOptions | None = None, *, say: Say = log,
 def _check(what: str, options: PrepareOptions) -> None:
     """Raises a ConfigError when options contradict each other or what is to be prepared."""
     source, size = options.source, options.size
-    kind = what.partition(":")[0] if ":" in what else ""
-    if kind and (kind not in _OWN or not what.partition(":")[2]):
+    kind, place = _divided(what)
+    if ":" in what and (kind not in _OWN or not place):
         raise ConfigError(f"there is no data {what}; give a name, folder:PATH or tfds:NAME.")
     if options.channels not in (None, 1, 3):
         raise ConfigError(f"channels is {options.channels}; give 1 for grey images or 3 for RGB.")
@@ -119,10 +117,16 @@ def _check(what: str, options: PrepareOptions) -> None:
         raise ConfigError("split is empty; name a part of the data set, such as train.")
 
 
+def _divided(what: str) -> tuple[str, str]:
+    """Splits "folder:PATH" into ("folder", PATH); a name of the catalogue becomes ("", name)."""
+    kind, colon, place = what.partition(":")
+    return (kind, place) if colon else ("", what)
+
+
 def _request(what: str, options: PrepareOptions) -> Request:
     """What is asked of the source: the options with the data set's name, and what is known of the data set."""
     name, split = options.name, options.split
-    kind, _, place = what.rpartition(":") if ":" not in what else what.partition(":")
+    kind, place = _divided(what)
     if kind == "tfds":
         place = tfds_name(place)
     if kind == "folder" and name is None:
@@ -223,8 +227,6 @@ def _check_only_named(what: str, options: PrepareOptions) -> None:
 
 def _already(sidecar: Sidecar, data_root: Path, say: Say) -> Sidecar:
     """The data set that is there, once its files are found complete."""
-    from mmdgan.data.preparation.convert import clear_leftovers
-
     folder = data_root / sidecar.name
     check_files(sidecar, folder)
     clear_leftovers(folder)
@@ -255,8 +257,6 @@ def _find(request: Request, say: Say) -> ImageSource:
     """The source that is named, or TensorFlow Datasets."""
     if request.source is not None:
         return sources.find(request.source, request)
-    from mmdgan.data.sources import tfds
-
     try:
         return tfds.fetch(request.info, request, say, download=request.download)
     except DataError as error:
@@ -285,9 +285,7 @@ def _first_shape(source: ImageSource, geometry: Geometry, channels: int, skip_br
 
     If neither the caller nor the source gives C, it is 1 if some images that are examined are all grey.
     """
-    from mmdgan.data.preparation.convert import REMEDY
-
-    channels = channels or source.channels or (1 if all(is_grey(item) for item in _spread(source)) else 3)
+    channels = channels or source.channels or (1 if _looks_grey(source) else 3)
     for item in source.part(0, source.count).items():
         try:
             return shape_of(item, geometry, channels)
@@ -297,11 +295,11 @@ def _first_shape(source: ImageSource, geometry: Geometry, channels: int, skip_br
     raise DataError(f"{source.origin} holds no image that is not broken.")
 
 
-def _spread(source: ImageSource) -> Iterator[Item]:
+def _looks_grey(source: ImageSource) -> bool:
+    """Whether some images, from all over a source, are all grey."""
     looks = min(_LOOKS, source.count)
-    for look in range(looks):
-        start = look * source.count // looks
-        yield from source.part(start, start + 1).items()
+    starts = [look * source.count // looks for look in range(looks)]
+    return all(is_grey(item) for start in starts for item in source.part(start, start + 1).items())
 
 
 def check_files(sidecar: Sidecar, folder: Path) -> None:

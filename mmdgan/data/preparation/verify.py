@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 import math
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 from mmdgan.core.errors import DataError
 from mmdgan.core.progress import Say, Ticker, log
 from mmdgan.core.text import duration
+from mmdgan.core.workers import available_cores
 from mmdgan.data.preparation.convert import FOLDER
 from mmdgan.data.records.example import Layout
 from mmdgan.data.records.framing import (
@@ -25,12 +25,12 @@ from mmdgan.data.records.framing import (
     MisframedError,
     RecordError,
     corrupt,
-    opened,
     read_record,
+    sha256_of,
     size_of,
     walk,
 )
-from mmdgan.data.records.reader import SUFFIX, RecordFile, missing_shards
+from mmdgan.data.records.reader import SUFFIX, RecordFile, blocks, missing_shards
 from mmdgan.data.sidecar import Shard, Sidecar, read_sidecar, sidecar_path
 
 _BLOCK = 2**22  # bytes between two reports of progress
@@ -170,7 +170,7 @@ def _check_all(files: Sequence[Path], expected: Sequence[_Expected], notes: Sequ
                 left = duration(max(0, total - done) * ticker.elapsed / done)
                 say(f"Verified {done / 1e6:,.0f} of {total / 1e6:,.0f} MB, {left} left")
 
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(available_cores())
     try:
         return list(pool.map(_check_file, files, expected, [report] * len(files)))
     finally:
@@ -203,7 +203,7 @@ def _shard_problems(path: Path, size: int, shard: Shard | None) -> list[str]:
     """What is wrong with a file as a whole."""
     if shard is not None and shard.bytes not in (None, size):
         return [f"{path} has {size:,} bytes where {shard.bytes:,} are expected; {REMEDY}."]
-    if shard is not None and shard.sha256 not in (None, _sha256(path)):
+    if shard is not None and shard.sha256 not in (None, sha256_of(path)):
         return [f"{path} has another SHA-256 than its sidecar says; {REMEDY}."]
     return []
 
@@ -238,16 +238,10 @@ class _FoundRecords(RecordFile):
         if self.labels is not None and self.expected.labels not in (None, self.labels):
             has, says = ("no labels", "there are") if self.expected.labels else ("labels", "there are none")
             yield f"{self.path} holds {has} where its sidecar says that {says}; {REMEDY}."
-        first, more = None, 0
-        for fault in self._faults(report):
-            if first is not None and fault.what == first.what and fault.number == first.number + more + 1:
-                more += 1
-                continue
-            if first is not None:
-                yield _sentence(first, more)
-            first, more = fault, 0
-        if first is not None:
-            yield _sentence(first, more)
+        numbered = enumerate(self._faults(report))
+        for _, run in itertools.groupby(numbered, lambda pair: (pair[1].what, pair[1].number - pair[0])):
+            first, *others = (fault for _, fault in run)
+            yield _sentence(first, len(others))
 
     def _first_labels(self) -> bool | None:
         for number in range(self.frames.count):
@@ -258,9 +252,8 @@ class _FoundRecords(RecordFile):
         return None
 
     def _faults(self, report: Callable[[int], object]) -> Iterator[RecordError]:
-        step = max(1, _BLOCK // max(1, self.image_bytes))
-        for start in range(0, self.frames.count, step):
-            numbers = np.arange(start, min(self.frames.count, start + step))
+        for part in blocks(self.frames.count, self.image_bytes, _BLOCK):
+            numbers = np.arange(part.start, part.stop)
             yield from self._block_faults(numbers)
             starts, stops = self.frames.bounds(numbers)
             report(int((stops - starts).sum()))
@@ -302,11 +295,3 @@ def _image_bytes(files: Sequence[Path]) -> int:
             except (RecordError, ValueError):
                 continue
     return 0
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with opened(path) as file:
-        while content := os.read(file, _BLOCK):
-            digest.update(content)
-    return digest.hexdigest()

@@ -6,6 +6,7 @@ A frame is the length of the data (8 bytes), its checksum (4), the data and thei
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 from array import array
@@ -18,11 +19,13 @@ import google_crc32c
 import numpy as np
 
 from mmdgan.core.errors import DataError
+from mmdgan.core.files import pread
 
 HEAD = 12  # bytes of a frame before the data
 FRAME = 16  # bytes of a frame around the data
 REMEDY = "get the file again or convert the data set again"
 
+_CHUNK = 2**22  # bytes that are hashed at once
 _SPAN = 2**20  # bytes that are read at once, unless one record is longer
 _GAP = 2**16  # unwanted bytes between two records that are read rather than skipped
 _PROBES = 64
@@ -173,7 +176,7 @@ def read_record(path: Path, frames: Frames, number: int) -> bytes:
     """Reads the data of one record; RecordError if it is corrupt."""
     (start,), (stop,) = (bounds.tolist() for bounds in frames.bounds(np.array([number])))
     with opened(path) as file:
-        frame = _read(file, start, stop)
+        frame = pread(file, start, stop - start)
     data = frame[HEAD : HEAD - FRAME]
     if len(frame) != stop - start or frame != framed(data):
         raise corrupt(path, number)
@@ -201,7 +204,7 @@ def read_rows(path: Path, starts: np.ndarray, stops: np.ndarray) -> Iterator[tup
     with opened(path) as file:
         for part in _runs(starts, stops):
             first, last = int(starts[part.start]), int(stops[part.stop - 1])
-            content.append(_read(file, first, last))
+            content.append(pread(file, first, last - first))
             if len(content[-1]) < last - first:
                 raise MisframedError
             begins[part] = starts[part] - first + held
@@ -227,6 +230,15 @@ def size_of(path: Path) -> int:
     if not path.is_file():
         raise DataError(f"{path} is missing; convert the data set again.")
     return path.stat().st_size
+
+
+def sha256_of(path: Path) -> str:
+    """The hexadecimal SHA-256 of a file's content; DataError if it cannot be read."""
+    digest = hashlib.sha256()
+    with opened(path) as file:
+        while content := os.read(file, _CHUNK):
+            digest.update(content)
+    return digest.hexdigest()
 
 
 @contextmanager
@@ -269,17 +281,6 @@ def _by_length(block: np.ndarray, begins: np.ndarray, lengths: np.ndarray) -> It
             yield chosen, block[places[0] : places[0] + len(chosen) * length].reshape(-1, length)
         else:
             yield chosen, np.stack([block[place : place + length] for place in places])
-
-
-def _read(file: int, start: int, stop: int) -> bytes:
-    """Some bytes of an open file; fewer where it ends."""
-    found = os.pread(file, stop - start, start)
-    while len(found) < stop - start:
-        more = os.pread(file, stop - start - len(found), start + len(found))
-        if not more:
-            break
-        found += more
-    return found
 
 
 def masked_crc(data: bytes | np.ndarray) -> int:

@@ -124,7 +124,7 @@ class RecordFile:
         if not self._labelled:
             return None
         labels = np.empty(count, np.int64)
-        for part in _blocks(count, self.image_bytes):
+        for part in blocks(count, self.image_bytes, _BLOCK):
             read = self._gather if self.image_bytes < _LONG else self._scan
             self._read(read, np.arange(part.start, part.stop), None, labels[part])
         return labels
@@ -219,8 +219,9 @@ class RecordFile:
 
     def _learn(self, frames: Frames, number: int) -> Layout:
         """The layout of one record, or a RecordError that says what is wrong with it."""
-        starts, stops = frames.bounds(np.array([number]))
-        self._check_lengths([number], stops - starts, longest_only=True)
+        numbers = np.array([number])
+        starts, stops = frames.bounds(numbers)
+        self._check_lengths(numbers, stops - starts, longest_only=True)
         try:
             layout = Layout(read_record(self.path, frames, number))
         except ValueError as error:
@@ -230,17 +231,15 @@ class RecordFile:
             raise RecordError(self.path, number, f"holds an image of {layout.image_bytes} bytes {expected}")
         return layout
 
-    def _check_lengths(
-        self, numbers: Sequence[int] | np.ndarray, sizes: np.ndarray, longest_only: bool = False
-    ) -> None:
+    def _check_lengths(self, numbers: np.ndarray, sizes: np.ndarray, longest_only: bool = False) -> None:
         """Raises a RecordError for a frame too short for an image, or longer than is read into memory."""
         long = sizes > self.image_bytes + FRAME + _EXTRA
         if long.any():
             what = f"has {sizes[long][0]:,} bytes where an image of {self.image_bytes:,} is expected"
-            raise RecordError(self.path, int(np.asarray(numbers)[long][0]), what)
+            raise RecordError(self.path, int(numbers[long][0]), what)
         short = sizes < self.image_bytes + FRAME
         if short.any() and not longest_only:
-            self._learn(self.check(), int(np.asarray(numbers)[short][0]))
+            self._learn(self.check(), int(numbers[short][0]))
 
     def _checked(self, frames: Frames) -> Frames:
         if self.shard is not None and self.shard.count != frames.count:
@@ -282,7 +281,7 @@ def read_records(
         raise DataError(f"The {total:,} images in {files[0].parent} do not fit into memory.") from error
     done, ticker = 0, Ticker(_REPORT_SECONDS)
     for source in sources:
-        for part in _blocks(source.check().count, size):
+        for part in blocks(source.check().count, size, _BLOCK):
             into = slice(done, done + part.stop - part.start)
             source.read(np.arange(part.start, part.stop), images[into], labels[into])
             done = into.stop
@@ -306,9 +305,9 @@ def missing_shards(files: Sequence[Path]) -> dict[Path, Path]:
     }
 
 
-def _blocks(count: int, image_bytes: int) -> Iterator[slice]:
-    """Cuts images into blocks between which progress can be reported."""
-    step = max(1, _BLOCK // max(1, image_bytes))
+def blocks(count: int, image_bytes: int, block_bytes: int) -> Iterator[slice]:
+    """Cuts images into blocks of about so many bytes, to read them one after another."""
+    step = max(1, block_bytes // max(1, image_bytes))
     return (slice(start, min(count, start + step)) for start in range(0, count, step))
 
 

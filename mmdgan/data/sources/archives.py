@@ -200,44 +200,8 @@ class Tars(Container):
             tuple(folders or [""] * len(paths)),
         )
 
-    def listing(self) -> Listing:
-        return self._listing(inner=False)
-
-    def inner_listing(self) -> Listing:
-        """Lists the files of the archives inside: those of `a.tar` appear in the folder `a`."""
-        return self._listing(inner=True)
-
-    @contextmanager
-    def open(self) -> Iterator[ReadFile]:
-        with ExitStack() as stack:
-            descriptors: dict[int, int] = {}
-
-            def read(name: str, place: Sequence[int]) -> bytes:
-                number, offset, size = place
-                if number not in descriptors:
-                    descriptors[number] = stack.enter_context(open_listed(self.paths[number], self.stamps[number]))
-                return read_at(descriptors[number], offset, size)
-
-            yield read
-
-    def where(self, name: str) -> str:
-        folder, _, rest = name.partition("/")
-        if folder in self.folders:
-            return f"{self.paths[self.folders.index(folder)]}: {rest}"
-        return f"{self.paths[0]}: {name}"
-
-    def _head(self, read: ReadFile, name: str, place: Sequence[int]) -> bytes:
-        return read(name, (*place[:2], min(place[2], _BLOCK)))
-
-    def narrowed(self, places: np.ndarray) -> tuple[Tars, np.ndarray]:
-        if len(self.paths) == 1:
-            return self, places
-        used, numbers = np.unique(places[:, 0], return_inverse=True)
-        used = used if len(used) else np.array([0])
-        parts: list[Any] = [tuple(values[i] for i in used) for values in (self.paths, self.stamps, self.folders)]
-        return Tars(*parts), np.column_stack([numbers, places[:, 1:]])
-
-    def _listing(self, inner: bool) -> Listing:
+    def listing(self, inner: bool = False) -> Listing:
+        """As of every container; `inner`: of the archives inside, the files of `a.tar` appear in the folder `a`."""
         builder = ListingBuilder(3)
         for number, (path, folder) in enumerate(zip(self.paths, self.folders, strict=True)):
             if folder:
@@ -261,6 +225,36 @@ class Tars(Container):
                 except OSError as error:
                     raise DataError(f"{path} cannot be read ({error.strerror}).") from error
         return builder.listing(self)
+
+    @contextmanager
+    def open(self) -> Iterator[ReadFile]:
+        with ExitStack() as stack:
+            descriptors: dict[int, int] = {}
+
+            def read(name: str, place: Sequence[int]) -> bytes:
+                number, offset, size = place
+                if number not in descriptors:
+                    descriptors[number] = stack.enter_context(open_listed(self.paths[number], self.stamps[number]))
+                return read_at(descriptors[number], offset, size)
+
+            yield read
+
+    def where(self, name: str) -> str:
+        folder, _, rest = name.partition("/")
+        if folder in self.folders:
+            return f"{self.paths[self.folders.index(folder)]}: {rest}"
+        return f"{self.paths[0]}: {name}"
+
+    def head(self, read: ReadFile, name: str, place: Sequence[int]) -> bytes:
+        return read(name, (*place[:2], min(place[2], _BLOCK)))
+
+    def narrowed(self, places: np.ndarray) -> tuple[Tars, np.ndarray]:
+        if len(self.paths) == 1:
+            return self, places
+        used, numbers = np.unique(places[:, 0], return_inverse=True)
+        used = used if len(used) else np.array([0])
+        parts: list[Any] = [tuple(values[i] for i in used) for values in (self.paths, self.stamps, self.folders)]
+        return Tars(*parts), np.column_stack([numbers, places[:, 1:]])
 
 
 def _tar_members(
@@ -396,7 +390,7 @@ class Zip(Container):
         with open_listed(self.path, self.stamp) as descriptor:
             yield lambda name, place: _read_member(descriptor, place)
 
-    def _head(self, read: ReadFile, name: str, place: Sequence[int]) -> bytes:
+    def head(self, read: ReadFile, name: str, place: Sequence[int]) -> bytes:
         return read(name, place) if place[-1] <= _MAX_SNIFFED else b""
 
     def where(self, name: str) -> str:

@@ -97,8 +97,8 @@ def read_arrays(
     A compressed array is unpacked into a temporary file first, which is removed with the array.
 
     Args:
-        path: An .npy of images, or a .npz with the key `images`, `arr_0` or `x` (of a split `x_train`, `x_test`), and
-            optionally `labels` or `y` (`y_train`, `y_test`) (N,): whole numbers, one-hot rows or texts; and
+        path: An .npy of images, or a .npz with the split's key (`x_train`, `x_test`) or else `images`, `arr_0` or `x`,
+            and optionally `y_train`, `y_test` or else `labels` or `y` (N,): whole numbers, one-hot rows or texts; and
             `class_names` of these numbers.
         say: Takes a sentence about labels that cannot be used, which are left out.
         split: The split of which `x_` and `y_` are taken.
@@ -115,7 +115,7 @@ def read_arrays(
             return np.load(path, mmap_mode="r", allow_pickle=False), None, ()
         with zipfile.ZipFile(path) as archive:
             members = {member.removesuffix(".npy"): member for member in archive.namelist()}
-            key = next((key for key in (*IMAGE_KEYS, "x", f"x_{split}") if key in members), None)
+            key = next((key for key in (f"x_{split}", *IMAGE_KEYS, "x") if key in members), None)
             if key is None:
                 raise DataError(
                     f"{path} holds {', '.join(sorted(members)) or 'nothing'} and no images: they are looked for under "
@@ -124,7 +124,7 @@ def read_arrays(
             if key != f"x_{split}":
                 _check_split(path, split)
             images = _mapped(path, archive, members[key])
-            key = next((key for key in ("labels", "y", f"y_{split}") if key in members), None)
+            key = next((key for key in (f"y_{split}", "labels", "y") if key in members), None)
             if key is not None:
                 labels, names = _labels(archive, members, key, images.shape[0] if images.ndim else 0, path.name, say)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mmdgan.core.errors import DataError
+from mmdgan.core.files import pread
 
 LIMIT = 2**30  # bytes that a gzip file may hold; the official files that are read this way are much smaller
 MAX_OFFSET = 2**62
@@ -140,19 +141,15 @@ def open_listed(path: str | Path, expected: tuple[int, int] | None = None) -> It
 
 def read_at(descriptor: int, offset: int, size: int) -> bytes:
     """Reads from an open file without moving its position; raises `Broken` at an error or an early end."""
-    pieces, left = [], size
     if offset + size > MAX_OFFSET:
         raise Broken("lies outside its file")
     try:
-        while left:
-            piece = os.pread(descriptor, left, offset + size - left)
-            if not piece:
-                raise Broken("ends too early")
-            pieces.append(piece)
-            left -= len(piece)
+        content = pread(descriptor, offset, size)
     except OSError as error:
         raise Broken(f"cannot be read ({error.strerror})") from error
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    if len(content) < size:
+        raise Broken("ends too early")
+    return content
 
 
 @contextmanager

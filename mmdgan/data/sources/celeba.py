@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -66,15 +65,16 @@ def _source(kind: str, path: Path, place: Path, files: Files, listing: Listing, 
     classes: tuple[str, ...] = ()
     stems = _stems(files, place)
     if request.labels == "source":
-        table = read_attributes(_find_table(place, path), request.attributes)
-        known = np.array([stem in table.classes for stem in stems])
+        table = _find_table(place, path)
+        attributes, rows = read_attributes(table, request.attributes)
+        known = np.array([stem in rows for stem in stems])
         if not known.any():
-            raise DataError(f"{table.path} has a row for none of the images in {place}: it is the table of others.")
-        reason = f"has no row in {table.path.name}"
+            raise DataError(f"{table} has a row for none of the images in {place}: it is the table of others.")
+        reason = f"has no row in {table.name}"
         faults += tuple((files.names[i], reason) for i in np.flatnonzero(~known).tolist())
         files = files.take(np.flatnonzero(known))
-        labels = np.array([table.classes[stem] for stem in stems if stem in table.classes], np.int64)
-        classes = class_names(table.attributes)
+        labels = np.array([rows[stem] for stem in stems if stem in rows], np.int64)
+        classes = class_names(attributes)
     return image_source(kind, path, files, request, labels, class_names=classes, faults=faults)
 
 
@@ -92,15 +92,6 @@ def _stems(files: Files, place: Path) -> list[str]:
     return stems
 
 
-@dataclass(frozen=True)
-class Attributes:
-    """The classes of CelebA's images."""
-
-    path: Path  # the table that they are from
-    attributes: tuple[str, ...]  # the attributes that make the classes
-    classes: dict[str, int]  # {name of the image without its extension: class}
-
-
 def _find_table(place: Path, path: Path) -> Path:
     around = [place, place.parent, place.parent.parent, path, path.parent]
     for folder in dict.fromkeys(around):
@@ -112,23 +103,23 @@ def _find_table(place: Path, path: Path) -> Path:
     )
 
 
-def read_attributes(path: Path, attributes: Sequence[str]) -> Attributes:
+def read_attributes(path: Path, attributes: Sequence[str]) -> tuple[tuple[str, ...], dict[str, int]]:
     """Reads list_attr_celeba.txt (their number, the attributes, a row of 1 and -1 per image) or Kaggle's .csv.
 
     Args:
         path: The table.
         attributes: The attributes that make the classes; empty for `DEFAULT`.
 
+    Returns:
+        The attributes as the table spells them, and {name of an image without its extension: its class}.
+
     Raises:
         DataError: The table is truncated or of another form, or an attribute is unknown.
     """
     try:
-        return _parsed(path, enumerate(read_text(path, "replace").split("\n"), 1), attributes)
+        lines = enumerate(read_text(path, "replace").split("\n"), 1)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}).") from error
-
-
-def _parsed(path: Path, lines: Iterator[tuple[int, str]], attributes: Sequence[str]) -> Attributes:
     first = next(lines, (0, ""))[1].strip()
     comma = next((mark for mark in ",;\t" if mark in first), None)
     names = first.split(comma)[1:] if comma else next(lines, (0, ""))[1].split()
@@ -150,4 +141,4 @@ def _parsed(path: Path, lines: Iterator[tuple[int, str]], attributes: Sequence[s
         classes[stem] = attribute_class([value == "1" for value in values])
     if not comma and int(first) != len(classes):
         raise DataError(f"{path} holds {len(classes):,} rows where it says {int(first):,}: get it again.")
-    return Attributes(path, chosen, classes)
+    return chosen, classes

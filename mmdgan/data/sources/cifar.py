@@ -52,8 +52,7 @@ class _PickledTable(Table):
 
     def blocks(self, contents: Contents, start: int, stop: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         images, labels = _load(contents, self.records, self.num_class)
-        pixels = images[start:stop].reshape(-1, *SHAPE).transpose(0, 2, 3, 1)
-        yield np.ascontiguousarray(pixels), labels[start:stop] if self.labelled else None
+        yield self._pixels(images[start:stop]), labels[start:stop] if self.labelled else None
 
 
 def _pickled_tables(batches: Sequence[ByteRange], _: object, num_class: int, labelled: bool) -> list[Table]:

@@ -69,17 +69,9 @@ class Container(ABC):
     def where(self, name: str) -> str:
         """How messages name a file."""
 
-    def heads(self, names: Sequence[str], places: Sequence[Sequence[int]]) -> Iterator[bytes]:
-        """The first bytes of some files, at least 32 where there are as many; none of what cannot be read."""
-        with self.open() as read:
-            for name, place in zip(names, places, strict=True):
-                try:
-                    yield self._head(read, name, place)
-                except Broken:
-                    yield b""
-
     @abstractmethod
-    def _head(self, read: ReadFile, name: str, place: Sequence[int]) -> bytes: ...
+    def head(self, read: ReadFile, name: str, place: Sequence[int]) -> bytes:
+        """The first bytes of a file, at least 32 where there are as many; raises `Broken`."""
 
     def narrowed(self, places: np.ndarray) -> tuple[Container, np.ndarray]:
         """What is needed of the container for these places only."""
@@ -104,8 +96,7 @@ class Files:
 
     def slice(self, start: int, stop: int) -> Files:
         """The files start .. stop - 1."""
-        container, places = self.container.narrowed(self.places[start:stop].copy())
-        return Files(container, self.names[start:stop], places)
+        return self.take(np.arange(start, stop))
 
     def images(self) -> Files:
         """The files whose names end as those of images do."""
@@ -134,6 +125,15 @@ class Files:
                     yield read(name, place)
                 except Broken as fault:
                     yield fault
+
+    def heads(self) -> Iterator[builtins.bytes]:
+        """The first bytes of each file, as `Container.head`; none of what cannot be read."""
+        with self.container.open() as read:
+            for name, place in zip(self.names, self.places.tolist(), strict=True):
+                try:
+                    yield self.container.head(read, name, place)
+                except Broken:
+                    yield b""
 
     def state(self) -> str:
         """A digest that changes when the names, sizes, places or times of modification do."""
@@ -280,7 +280,7 @@ class Directory(Container):
     def where(self, name: str) -> str:
         return os.path.join(self.path, name)
 
-    def _head(self, read: ReadFile, name: str, place: Sequence[int]) -> bytes:
+    def head(self, read: ReadFile, name: str, place: Sequence[int]) -> bytes:
         try:
             with open(self.where(name), "rb") as stream:
                 return stream.read(_HEAD)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -140,16 +139,14 @@ def table_source(
     return ImageSource(
         origin=Origin(kind, str(path.resolve()), len(sizes), sum(sizes.values())),
         count=count,
-        part=partial(_part, tuple(tables)),
+        part=lambda start, stop: TablePart(
+            tuple((tables[i], first, last) for i, first, last in cut(map(len, tables), start, stop))
+        ),
         class_names=tuple(class_names),
         size=(shape[2], shape[1]),
         note=fewer_note(count, request),
         divisible=False,
     )
-
-
-def _part(tables: Sequence[Table], start: int, stop: int) -> TablePart:
-    return TablePart(tuple((tables[i], first, last) for i, first, last in cut(map(len, tables), start, stop)))
 
 
 @dataclass(frozen=True)

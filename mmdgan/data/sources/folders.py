@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -120,7 +120,6 @@ class Pictures:
         self._path = path
         self._names = listing.files.names
         self._listing = listing
-        self._empty = listing.empty
         self._prefix = ""
         self._tables: list[str] = []
         self._remarks: list[str] = []
@@ -138,9 +137,8 @@ class Pictures:
                     self._left[name] = "a copy or a part, by its ending"
                 elif ending not in _NO_PICTURES:
                     doubtful.append(index)
-        files = listing.files
-        heads = files.container.heads([self._names[i] for i in doubtful], files.places[doubtful].tolist())
-        for index, head in zip(doubtful, heads if doubtful else (), strict=True):
+        heads = listing.files.take(np.array(doubtful, np.int64)).heads()
+        for index, head in zip(doubtful, heads, strict=True):
             if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
                 self._left[self._names[index]] = f"HEIF, {_CONVERT}"
             chosen[index] = _is_picture(head)
@@ -156,7 +154,7 @@ class Pictures:
         while True:
             holding = self._holding()
             folders = sorted(holding.keys() - {""})
-            found = [name for name in folders if split in (name, split_named(name)) or split_named(name) == wanted]
+            found = [name for name in folders if (split_named(name) or name) == wanted]
             found = [name for name in found if name == split] or found
             others = [name for name in folders if not split_named(name)]
             if found and (split != "train" or all(holding[name] for name in found) or not others):
@@ -182,8 +180,7 @@ class Pictures:
 
     def _splits_inside_classes(self, wanted: str) -> bool:
         """Whether the images are in CLASS/SPLIT/...; then only those of the split are kept."""
-        start = len(self._prefix)
-        inside = [self._names[index][start:].split("/")[1:-1] for index in self.indices.tolist()]
+        inside = [name.split("/")[1:-1] for name in self._images()]
         splits = [split_named(folders[0]) if folders else "" for folders in inside]
         if not splits or not all(splits) or len({*splits}) < 2 or wanted not in splits:
             return False
@@ -208,7 +205,7 @@ class Pictures:
                 self._remarks.append("without labels: folders such as 00000 are StyleGAN's index, not classes")
                 return None, None
         classes = self.classes(request)
-        return classes, None if classes is None else self.labels(classes)
+        return classes, None if classes is None else numbered(classes, self._folders())
 
     def notes(self) -> tuple[str, ...]:
         """What the user should know: which files are left aside, and why."""
@@ -222,8 +219,7 @@ class Pictures:
 
     def _indexed(self) -> bool:
         """Whether the folders are StyleGAN's: 00000/img00000000.png, a thousand images in each."""
-        start = len(self._prefix)
-        found = [_INDEXED.fullmatch(self._names[index][start:]) for index in self.indices.tolist()]
+        found = [_INDEXED.fullmatch(name) for name in self._images()]
         return bool(found) and all(match and int(match[2]) // 1000 == int(match[1]) for match in found)
 
     def _table(self) -> dict[str, Any] | None:
@@ -231,13 +227,9 @@ class Pictures:
         found: dict[str, Any] = {}
         said = False
         for number, name in enumerate(self._names):
-            if not name.endswith(_TABLES):
-                continue
-            folder, _, file = name.rpartition("/")
-            folder += "/" if folder else ""
-            if not (folder.startswith(self._prefix) or self._prefix.startswith(folder)):
-                continue
-            if file not in _TABLES:
+            folder, slash, file = name.rpartition("/")
+            folder += slash
+            if file not in _TABLES or not (folder.startswith(self._prefix) or self._prefix.startswith(folder)):
                 continue
             content = next(self._listing.files.take(np.array([number])).read())
             where = printable(f"{self._path}/{name}")
@@ -306,10 +298,6 @@ class Pictures:
                 raise DataError(f"{self._where(folder)} holds no images ({FORMATS_READ}).")
         return folders
 
-    def labels(self, classes: Sequence[str]) -> np.ndarray:
-        """int64 (n,), the number of each image's folder among the classes."""
-        return numbered(classes, self._folders())
-
     def others(self) -> int:
         """The number of other files."""
         inside = sum(name.startswith(self._prefix) for name in self._names)
@@ -330,15 +318,18 @@ class Pictures:
         """The names below the prefix, relative to it."""
         return [name[len(self._prefix) :] for name in names if name.startswith(self._prefix)]
 
+    def _images(self) -> list[str]:
+        """The names of the images, relative to the prefix."""
+        return self._below(self._names[i] for i in self.indices.tolist())
+
     def _folders(self) -> list[str]:
         """The folder below the prefix that each image is in; "" for none."""
-        names = self._below(self._names[i] for i in self.indices)
-        return [name.partition("/")[0] if "/" in name else "" for name in names]
+        return [name.partition("/")[0] if "/" in name else "" for name in self._images()]
 
     def _holding(self) -> dict[str, bool]:
         """The folders of `_folders`, and whether all their images are in folders further down."""
         found: dict[str, bool] = {}
-        for name in self._below(self._names[i] for i in self.indices):
+        for name in self._images():
             folder, slash, rest = name.partition("/")
             folder = folder if slash else ""
             found[folder] = found.get(folder, True) and "/" in rest
@@ -346,7 +337,7 @@ class Pictures:
 
     def _all_folders(self) -> list[str]:
         """The folders below the prefix, with those without images."""
-        names = [name for name in self._below(self._names) if "/" in name] + self._below(self._empty)
+        names = [name for name in self._below(self._names) if "/" in name] + self._below(self._listing.empty)
         return sorted({name.partition("/")[0] for name in names})
 
     def _where(self, folder: str = "") -> str:

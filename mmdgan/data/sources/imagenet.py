@@ -63,7 +63,7 @@ def _training(path: Path, request: Request) -> ImageSource | None:
             raise DataError(
                 f"{path} holds {printable(other)} among the archives of the classes: it is another archive."
             )
-        listing = archives.inner_listing()
+        listing = archives.listing(inner=True)
     elif not any(archives.folders):
         if any(stem_of(name).startswith(_VALIDATION_IMAGE) for name in names):
             raise DataError(

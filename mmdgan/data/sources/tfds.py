@@ -115,7 +115,7 @@ def from_builder(builder: Any, request: Request) -> ImageSource:
         part,
         class_names,
         size or request.info.size,
-        channels=channels and (1 if channels == 1 else 3) or 0,
+        channels={None: 0, 1: 1}.get(channels, 3),
         encoded=True,
     )
 

@@ -351,6 +351,7 @@ def test_nothing_to_be_had_is_one_sentence(root, fetched):
         ("folder:x", {"name": "a", "download": True}, "leave --download out"),
         ("folder:", {"name": "a"}, "give a name, folder:PATH or tfds:NAME"),
         ("zip:x", {"name": "a"}, "there is no data zip:x"),
+        (":cifar10", {}, "there is no data :cifar10"),
         ("cifar10", {"source": "x", "download": True}, "give --source or --download"),
         ("cifar10", {"checksum": True}, "name these with --source"),
         ("cifar10", {"size": 0}, "size is 0"),

@@ -88,11 +88,11 @@ def test_every_truncation_of_a_tar_is_named(tmp_path, nested):
     for length in range(0, whole, 128):
         path.write_bytes(content[:length])
         with pytest.raises(DataError, match="x.tar.* is truncated (after|in) .*download broke off"):
-            Tars.of([path]).inner_listing()
+            Tars.of([path]).listing(inner=True)
     inner = made.tar_bytes(members, b"")
     path.write_bytes(made.tar_bytes({"in.tar": inner}))
     with pytest.raises(DataError, match="x.tar: in.tar is truncated after b.png"):
-        Tars.of([path]).inner_listing()
+        Tars.of([path]).listing(inner=True)
 
 
 def test_damaged_tars_are_named(tmp_path):

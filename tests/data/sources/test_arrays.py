@@ -11,6 +11,7 @@ from mmdgan.core.errors import DataError
 from mmdgan.data import ImageData, open_data
 from mmdgan.data.preparation import convert
 from mmdgan.data.preparation.prepare import prepare
+from mmdgan.data.sources.arrays import read_arrays
 from tests.helpers import handmade
 
 IMAGES = handmade.images(30).transpose(0, 2, 3, 1)
@@ -108,6 +109,10 @@ def test_arrays_are_of_another_split_only_if_they_say_so(tmp_path):
             stored(tmp_path, tmp_path / name, split="test")
         path = (tmp_path / name).rename(tmp_path / f"my_Testing.{name}")
         assert stored(tmp_path, path, f"set{name}", split="test")[1].count == 30
+    both = tmp_path / "train_and_test.npz"
+    np.savez(both, x=IMAGES, y=LABELS, x_test=IMAGES[:5], y_test=LABELS[1:6])
+    images, labels, _ = read_arrays(both, split="test")
+    assert np.array_equal(images, IMAGES[:5]) and np.array_equal(labels, LABELS[1:6])
 
 
 def test_images_in_memory_say_how_they_become_uint8():
