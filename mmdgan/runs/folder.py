@@ -220,6 +220,10 @@ class RunFolder:
         """The scores in metrics.jsonl, oldest first; `abandoned` as of `mmdgan.runs.scores.read_scores`."""
         return read_scores(self.metrics_file, abandoned)
 
+    def round_records(self) -> list[dict[str, Any]]:
+        """The scores of the rounds of training, without those that `evaluate` added."""
+        return [record for record in self.records() if record["by"] == "train"]
+
     def latest_scores(self, step: int | None = None) -> list[dict[str, Any]]:
         """The records of the newest evaluation, or of the newest one of a step; [] if there is none."""
         return newest([score for score in self.records() if step is None or score["step"] == step])
@@ -252,8 +256,8 @@ class RunFolder:
         experiment = self.read_config()["experiment"]
         judges = [name for name, judge in JUDGES.items() if judge.metric in experiment.get("metrics", ())]
         judges.insert(0, experiment.get("keep_best"))
-        records = [record for record in self.records() if record["by"] == "train"]
         judge = next((name for name in judges if name in JUDGES), "fid")
+        records = self.round_records()
         return best_of(records, judge, [record["step"] for record in records])
 
     def curves(self) -> Curves:

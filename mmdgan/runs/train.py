@@ -336,7 +336,7 @@ class TrainingRun:
         always = fields_with(e, hparams="first")
         values = {name: getattr(e, name) for name in (*always, *fields_with(e, hparams="shown"), *identity)}
         first = [name for name, value in values.items() if name in always or value != identity.get(name, value)]
-        scores = dict.fromkeys(f"scores/{record['metric']}" for record in self._rounds_scored())
+        scores = dict.fromkeys(f"scores/{record['metric']}" for record in self.folder.round_records())
         self.monitor.hparams(values, [*scores, *LOSSES], first=first, succeeded=succeeded)
 
     def _restore(self) -> bool:
@@ -409,7 +409,7 @@ class TrainingRun:
             self.checkpoints.keep_permanently(step)  # written by fit, or restored
         if not self.folder.grid_file(step).is_file():
             self.say(f"Samples after step {step:,}: {self._make_grid(step)}")
-        if self.scorer and not any(record["step"] == step for record in self._rounds_scored()):
+        if self.scorer and not any(record["step"] == step for record in self.folder.round_records()):
             scores = self.scorer.score(self.gan.sampling_generator, step)
             scores = of_weights(scores, None if e.ema is None else "ema")
             self._write_scores(scores, step)
@@ -455,17 +455,13 @@ class TrainingRun:
     def _best(self) -> Best | None:
         """The best checkpoint so far, if one is to be kept and is there."""
         judge = self.experiment.judge()
-        return None if judge is None else best_of(self._rounds_scored(), judge, self.checkpoints.steps())
-
-    def _rounds_scored(self) -> list[dict[str, Any]]:
-        """The scores of this run's rounds, without those that `evaluate` added."""
-        return [record for record in self.folder.records() if record["by"] == "train"]
+        return None if judge is None else best_of(self.folder.round_records(), judge, self.checkpoints.steps())
 
     def _report(self) -> dict[str, Any]:
         from mmdgan.metrics import format_table
 
         folder, step = self.folder, self.step
-        scores, best = newest(self._rounds_scored()), self._best()
+        scores, best = newest(self.folder.round_records()), self._best()
         grid = folder.grid_file(step) if folder.grid_file(step).is_file() else None
         beyond = f", beyond max_step {self.experiment.max_step:,}" if step > self.experiment.max_step else ""
         lines = [f"Done: {step:,} steps{beyond}. It wrote"]

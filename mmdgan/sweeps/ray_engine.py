@@ -232,8 +232,8 @@ def _follow(process: subprocess.Popen, folder: SweepFolder, point: Point, metric
 
 def _round_scores(point: Point, metric: str) -> list[tuple[int, float]]:
     """(step, score) of the run's rounds so far."""
-    records = point.experiment.folder().records()
-    return [(r["step"], r["value"]) for r in records if r["by"] == "train" and is_score(r["metric"], metric)]
+    records = point.experiment.folder().round_records()
+    return [(r["step"], r["value"]) for r in records if is_score(r["metric"], metric)]
 
 
 def _last_score(point: Point, metric: str) -> float:
@@ -273,7 +273,7 @@ def _watcher(
 
 def _stopped(folder: SweepFolder, point: Point, step: int) -> Outcome:
     """The record of a run that the scheduler has stopped, with the scores of its last round."""
-    records = [r for r in point.experiment.folder().records() if r["by"] == "train" and r["step"] == step]
+    records = [r for r in point.experiment.folder().round_records() if r["step"] == step]
     scores = tuple({"metric": r["metric"], "value": r["value"], "spread": r.get("spread")} for r in records)
     status = STOPPED if scores else INTERRUPTED
     outcome = Outcome(point.run, status, step, scores, error="by the scheduler", engine="ray")

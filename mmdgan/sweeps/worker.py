@@ -141,8 +141,8 @@ def _train(experiment: Experiment, callbacks: list[Any]) -> dict[str, Any]:
     except Exception as error:
         traceback.print_exc()
         return {"status": FAILED, "error": f"{type(error).__name__}: {error}", "transient": True}
-    records = [record for record in experiment.folder().records() if record["by"] == "train"]
-    scores = tuple({"metric": r["metric"], "value": r["value"], "spread": r.get("spread")} for r in newest(records))
+    records = newest(experiment.folder().round_records())
+    scores = tuple({"metric": r["metric"], "value": r["value"], "spread": r.get("spread")} for r in records)
     for score in scores:
         if score["value"] is not None and not math.isfinite(score["value"]):
             return {"status": DIVERGED, "step": done["step"], "error": f"{score['metric']} is {score['value']}"}
