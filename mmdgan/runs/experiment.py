@@ -431,8 +431,7 @@ class Experiment:
         """
         folder = RunFolder.open(run)
         saved = folder.read_config()["experiment"]
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(saved) - known):
+        if unknown := sorted(set(saved) - set(fields_with(cls))):
             raise ConfigError(f"{folder.config_file} has fields of another version: {', '.join(unknown)}.")
         return cls(**placed(folder, saved))
 
@@ -456,7 +455,7 @@ class Experiment:
             fields = {**placed(RunFolder.open(file.parent), fields), "run_name": None, "run_dir": None}
             if str(fields.get("architecture")).partition(":")[0].endswith((".py", ".json")):
                 fields["architecture"] = str(file)
-        known = {field.name for field in dataclasses.fields(cls)}
+        known = fields_with(cls)
         for name in fields:
             if name not in known:
                 raise ConfigError(f"{file} has {name!r}, which is no field of an experiment{nearest(name, known)}.")

@@ -155,9 +155,8 @@ class Plan:
 
     def describe(self) -> str:
         """The resolved configuration, one field per line, as flags take the values."""
-        e = self.experiment
-        names = [field.name for field in dataclasses.fields(e)]
-        return "\n".join(f"  {name:<18}{format_value(getattr(e, name)) or 'none'}" for name in names)
+        fields = vars(self.experiment)
+        return "\n".join(f"  {name:<18}{format_value(value) or 'none'}" for name, value in fields.items())
 
     def dry_run(self) -> str:
         """What training would do: facts, configuration and networks."""

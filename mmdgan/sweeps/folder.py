@@ -127,8 +127,8 @@ class SweepFolder:
         held = self.read()
         base, found = _restored(held["base"]), []
         for point in held["points"]:
-            values = {name: _tuple(value) for name, value in point["values"].items()}
-            experiment = dataclasses.replace(base, **values, results=str(self.path), run_name=point["run"])
+            experiment = dataclasses.replace(base, **point["values"], results=str(self.path), run_name=point["run"])
+            values = {name: getattr(experiment, name) for name in point["values"]}
             found.append(Point(point["run"], values, experiment, point["networks"], point.get("seconds")))
         return found
 
@@ -279,14 +279,9 @@ def _as_before(point: Point, before: Point | None) -> Point:
 
 
 def _restored(held: Mapping[str, Any]) -> Experiment:
-    known = {field.name for field in dataclasses.fields(Experiment)}
-    if unknown := sorted(set(held) - known):
+    if unknown := sorted(set(held) - set(fields_with(Experiment))):
         raise ConfigError(f"sweep.json has fields of another version: {', '.join(unknown)}.")
-    return Experiment(**{name: _tuple(value) for name, value in held.items()})
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return Experiment(**held)
 
 
 class SweepInterrupted(signals.Interrupted):

@@ -252,10 +252,7 @@ def _end_with(descriptor: int) -> None:
 
 
 def _do(job: Mapping[str, Any]) -> int:
-    fields: Any = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in job["experiment"].items()
-    }
-    experiment = Experiment(**fields)
+    experiment = Experiment(**job["experiment"])
     if job["kind"] == "run":
         recorded = {name: job[name] for name in ("run", "threads", "engine", "attempt", "limit")}
         run_job(experiment, Path(job["folder"]), **recorded)
