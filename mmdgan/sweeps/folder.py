@@ -212,6 +212,11 @@ class SweepFolder:
             return Outcome(**{**held, "scores": tuple(held["scores"])})
         return None
 
+    def next_attempt(self, run: str) -> int:
+        """The number of a run's next start, from 1."""
+        before = self.outcome(run)
+        return 1 if before is None else before.attempt + 1
+
     def write(self, outcome: Outcome) -> None:
         """Writes the record of a run, so that a reader or a crash never sees half of it."""
         file = self.path / "outcomes" / f"{outcome.run}.json"

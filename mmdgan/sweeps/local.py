@@ -84,7 +84,7 @@ def run_here(folder: SweepFolder, points: Sequence[Point], progress: SweepProgre
     for point in points:
         if folder.is_done(point):
             continue
-        attempt = before.attempt + 1 if (before := folder.outcome(point.run)) else 1
+        attempt = folder.next_attempt(point.run)
         outcome = worker.run_job(point.experiment, folder.path, point.run, 0, "here", attempt, point.seconds)
         progress.ended(outcome)
         if outcome.status == INTERRUPTED:
@@ -183,9 +183,8 @@ class _Pool:
         slot.point = None
         if received or not waiting:
             return
-        point = waiting.popleft()
-        before = self._folder.outcome(point.run)
-        slot.point, slot.attempt = point, (before.attempt if before else 0) + 1
+        slot.point = point = waiting.popleft()
+        slot.attempt = self._folder.next_attempt(point.run)
         self._send(slot, worker.run_line(point, self._folder, self._threads, "local", slot.attempt))
 
     def _send(self, slot: _Slot, line: bytes) -> None:

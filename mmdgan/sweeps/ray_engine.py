@@ -181,7 +181,7 @@ def _trial(config: dict[str, Any], task: _Task) -> None:
     if before is not None and before.is_result:  # done, and its process was lost before Ray had heard of it
         tune.report({"step": before.step, "status": before.status, "score": _last_score(point, task.metric)})
         return
-    attempt = (before.attempt if before else 0) + 1
+    attempt = folder.next_attempt(point.run)
     folder.log("ray").parent.mkdir(parents=True, exist_ok=True)
     with folder.log("ray").open("ab") as log:
         process = start_worker(

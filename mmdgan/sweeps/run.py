@@ -6,10 +6,9 @@ train_missing(Path("Results/sweeps/figures"), {"rep_seed0": Experiment(loss="rep
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,7 +142,8 @@ def _run(
     cores = available_cores()
     jobs = options.jobs or (max(1, cores // 2) if options.engine == "local" else None)
     threads = options.threads or max(1, cores // (jobs or cores))
-    with _locked(folder):
+    busy = "another process{holder} runs the sweep in {path}; wait until it ends, or give the sweep another name."
+    with FolderLock(folder.path, busy):
         points = folder.begin(name, metric, base, points)
         before = [outcome for point in points if (outcome := folder.outcome(point.run))]
         done = sum(folder.is_done(point) for point in points)
@@ -166,14 +166,6 @@ def _run(
             assert jobs is not None
             run_local(folder, points, progress, jobs=jobs, threads=threads, retries=options.retries)
         return folder.states(points)
-
-
-@contextlib.contextmanager
-def _locked(folder: SweepFolder) -> Iterator[None]:
-    """Holds a sweep's folder, so that no second process runs the same sweep."""
-    busy = "another process{holder} runs the sweep in {path}; wait until it ends, or give the sweep another name."
-    with FolderLock(folder.path, busy):
-        yield
 
 
 class SweepProgress:
