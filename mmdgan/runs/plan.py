@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -221,7 +222,7 @@ class Plan:
         """How training takes the images, and where they would be meanwhile."""
         e, info = self.experiment, self.info
         mode = self.cache_mode() if as_in_the_run else e.cache
-        size = None if info.count is None else info.count * info.shape[0] * info.shape[1] * info.shape[2]
+        size = None if info.count is None else info.count * math.prod(info.shape)
         kinds = [" of one class"] * e.same_class + [", flipped by chance"] * e.flip
         because = ", as in the run so far" if mode != e.cache else ""
         if mode == "auto":

@@ -52,7 +52,7 @@ def load_pretrained(name: str) -> keras.Model:
 def open_folder(run: str | os.PathLike) -> RunFolder:
     """A run's directory, or `pretrained:NAME`; ConfigError as `RunFolder.open`."""
     text = os.fspath(run)
-    return Pretrained.named(text.removeprefix(PREFIX)) if text.startswith(PREFIX) else RunFolder.open(run)
+    return Pretrained.named(text) if text.startswith(PREFIX) else RunFolder.open(run)
 
 
 class Pretrained(RunFolder):

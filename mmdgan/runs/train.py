@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import textwrap
 import zlib
 from collections.abc import Callable, Sequence
@@ -129,8 +130,8 @@ class TrainingRun:
         """What config.json holds of the images; reports where they are, if that is not in memory."""
         data, known = self.data, {}
         if data.mode == "stream":
-            size = data.count * data.shape[0] * data.shape[1] * data.shape[2]
-            self.say(f"The images of {data.name} are {memory.explain(data.mode, size)}.")
+            where = memory.explain(data.mode, data.count * math.prod(data.shape))
+            self.say(f"The images of {data.name} are {where}.")
         if self.folder.config_file.is_file() and not self.experiment.restart:
             known = self.folder.read_config().get("data", {})
         fingerprint = data.fingerprint()

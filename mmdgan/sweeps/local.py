@@ -12,7 +12,7 @@ import subprocess
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import fields_with
@@ -137,11 +137,9 @@ class _Pool:
 
     def check(self, experiments: Sequence[Experiment], received: list[int]) -> None:
         """Checks the images and the features of all runs, before the first one starts."""
-        kinds: dict[str, Experiment] = {}
+        inputs, kinds = fields_with(Experiment, inputs=True), dict[Any, Experiment]()
         for experiment in experiments:
-            kinds.setdefault(
-                json.dumps([getattr(experiment, name) for name in fields_with(experiment, inputs=True)]), experiment
-            )
+            kinds.setdefault(tuple(getattr(experiment, name) for name in inputs), experiment)
         slot = self._slots[0]
         for experiment in kinds.values():
             self._send(slot, worker.check_line(experiment, self._folder))
