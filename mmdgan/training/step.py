@@ -188,7 +188,9 @@ class GanStep(tf.Module):
         self.iterations = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_step")
         self.aids = aids = aids or Aids()
         self.ada = None if aids.ada is None else augment.AdaptiveProbability(aids.ada, aids.ada_images)
-        self._critic_input = self._make_critic_input()
+        images = discriminator.data_format, discriminator.spec.input_shape, discriminator.variable_dtype
+        probability = None if self.ada is None else self.ada.probability
+        self._critic_input = CriticInput(aids, *images, self.iterations, probability)
         self.loss_state = {
             name: tf.Variable(value, trainable=False, name=name) for name, value in loss.initial_state().items()
         }
@@ -209,13 +211,6 @@ class GanStep(tf.Module):
         self._jit_of_parts = jit and self.replicas.count > 1
         jit_of_all = jit and not self._jit_of_parts
         self._compute = random.Compiled(self._differentiate) if jit_of_all else self._differentiate
-
-    def _make_critic_input(self) -> CriticInput | None:
-        if not self.aids.augment and self.aids.instance_noise is None:
-            return None
-        critic, probability = self.discriminator, None if self.ada is None else self.ada.probability
-        images = critic.data_format, critic.spec.input_shape, critic.variable_dtype
-        return CriticInput(self.aids, *images, self.iterations, probability)
 
     @property
     def code_size(self) -> int:
@@ -426,13 +421,11 @@ class GanStep(tf.Module):
 
     def _view(self, count: TensorLike, stream: int) -> tuple:
         """The random numbers by which the critic's view of this replica's images differs from them."""
-        if self._critic_input is None:
-            return ()
         return self._critic_input.draw(count, stream, self._seed(VIEW), self._drawn)
 
     def _seen(self, images: tf.Tensor, view: tuple) -> tf.Tensor:
         """Images as the critic sees them: with augmentation and noise."""
-        return images if self._critic_input is None else self._critic_input(images, *view)
+        return self._critic_input(images, *view)
 
     def _scores(
         self, real: TensorLike, generated: TensorLike, labels: TensorLike | None, labels_gen: TensorLike | None
