@@ -110,19 +110,18 @@ class Scorer:
         from mmdgan.metrics.evaluate import evaluate_sets
         from mmdgan.metrics.sets import DataSet, GeneratedSet
 
-        names: dict[str, Any] = {"class_names": self.data.class_names}
-        needed = any(registry.get(metric).training for metric in self.metrics)
-        whole: dict[str, Any] = {"training": DataSet(self.data, seed=None)} if needed else {}
+        data, seeds = self.data, range(self.seed, self.seed + repeats)
+        needs_training = any(registry.get(metric).training for metric in self.metrics)
         return evaluate_sets(
-            [GeneratedSet(generator, self.count, self.seed + number, **names) for number in range(repeats)],
-            DataSet(self.data, self.count, self.seed),
+            [GeneratedSet(generator, self.count, seed, class_names=data.class_names) for seed in seeds],
+            DataSet(data, self.count, self.seed),
             self.extractor,
             self.metrics,
             options=self.options,
-            **whole,
+            training=DataSet(data, seed=None) if needs_training else None,
             seed=self.seed,
             step=step,
-            data=self.data.name,
+            data=data.name,
             cache=self.cache,
             say=self.say,
         )

@@ -509,9 +509,9 @@ def start_replicas(experiment: Experiment, say: Say = log) -> Replicas:
     def begin() -> Replicas:
         from mmdgan.training.distribution import Replicas, make_strategy
 
-        options: dict[str, Any] = {"devices": e.devices, "workers": e.workers, "worker_index": e.worker_index}
         with signals.deadly() if e.strategy == "multi_worker" else nullcontext():
-            return Replicas(make_strategy(e.strategy, **options))
+            strategy = make_strategy(e.strategy, devices=e.devices, workers=e.workers, worker_index=e.worker_index)
+            return Replicas(strategy)
 
     replicas = prepare_tensorflow(e.devices, begin, e.seed if e.deterministic else None)
     check_batch(e.batch_size, replicas.count, e.micro_batch)
