@@ -295,7 +295,4 @@ class SweepInterrupted(signals.Interrupted):
     def __init__(self, number: int, folder: SweepFolder, points: Sequence[Point]) -> None:
         super().__init__(0, number)
         done = sum(map(folder.is_done, points))
-        self._sentence = f"the sweep was interrupted after {done} of {len(points)} runs; those under way are saved"
-
-    def __str__(self) -> str:
-        return self._sentence
+        self.args = (f"the sweep was interrupted after {done} of {len(points)} runs; those under way are saved",)
