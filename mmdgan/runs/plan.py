@@ -29,7 +29,9 @@ from mmdgan.data import catalog, memory
 from mmdgan.data.sidecar import read_sidecar
 from mmdgan.losses import registry as losses
 from mmdgan.metrics import METRICS
+from mmdgan.networks import weights
 from mmdgan.runs.folder import RunFolder, folder_of
+from mmdgan.runs.pretrained import open_folder
 from mmdgan.runs.scores import JUDGES
 
 if TYPE_CHECKING:
@@ -143,9 +145,6 @@ class Plan:
 
     def _check_weights(self) -> None:
         """Checks that the weights to begin with are there; which layers they fit is seen when TensorFlow is there."""
-        from mmdgan.networks import weights
-        from mmdgan.runs.pretrained import open_folder
-
         e = self.experiment
         if e.critic_weights is not None:
             weights.read(e.critic_weights, self.critic)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.progress import Say, log
+from mmdgan.metrics import registry
 
 if TYPE_CHECKING:
     import keras
@@ -70,7 +71,7 @@ class Scorer:
         if not e.metrics:
             return None
         from mmdgan import sampling
-        from mmdgan.metrics import evaluate, registry, resolve
+        from mmdgan.metrics import evaluate, resolve
         from mmdgan.metrics.context import EvaluateOptions, Facts
 
         most = min(50_000, data.count)
@@ -106,7 +107,6 @@ class Scorer:
             step: Its training step, for the record.
             repeats: Number of sets of images to generate, with the seeds `seed`, `seed + 1`, ...
         """
-        from mmdgan.metrics import registry
         from mmdgan.metrics.evaluate import evaluate_sets
         from mmdgan.metrics.sets import DataSet, GeneratedSet
 

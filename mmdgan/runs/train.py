@@ -22,11 +22,14 @@ from mmdgan.core.text import command, fitted
 from mmdgan.core.workers import available_cores
 from mmdgan.data import memory
 from mmdgan.metrics.registry import meaning
+from mmdgan.networks import weights
 from mmdgan.runs.folder import newest_runs
 from mmdgan.runs.pretrained import initial_weights
 from mmdgan.runs.scores import Best, best_of, newest
 from mmdgan.runs.scoring import Scorer, of_weights
 from mmdgan.training import divergence, signals
+from mmdgan.training.callbacks import Callbacks, CallbacksLike, as_list, check as check_callbacks
+from mmdgan.training.checkpoints import UnusableCheckpoint
 from mmdgan.training.signals import raising_worker_lost
 from mmdgan.training.trackers import open_trackers
 
@@ -39,14 +42,11 @@ if TYPE_CHECKING:
     from mmdgan.runs.experiment import Experiment
     from mmdgan.runs.plan import Plan
     from mmdgan.training import GanStep
-    from mmdgan.training.callbacks import Callbacks, CallbacksLike
     from mmdgan.training.distribution import Replicas
 
 
 def train(plan: Plan, callbacks: CallbacksLike = (), say: Say = log) -> dict[str, Any]:
     """Trains the run of a plan; see `Experiment.run`."""
-    from mmdgan.training.callbacks import as_list, check as check_callbacks
-
     callbacks = as_list(callbacks)
     check_callbacks(callbacks)  # on every worker: one that refuses alone would leave the others waiting
     several = plan.experiment.strategy == "multi_worker"
@@ -162,8 +162,6 @@ class TrainingRun:
         e = self.experiment
         if e.critic_weights is None:
             return {}
-        from mmdgan.networks import weights
-
         return weights.read(e.critic_weights, self.plan.critic)
 
     def _read_initial_weights(self) -> dict[str, dict[str, np.ndarray]]:
@@ -172,8 +170,6 @@ class TrainingRun:
         found: dict[str, dict[str, np.ndarray]] = {}
         if e.init is None:
             return found
-        from mmdgan.networks import weights
-
         specs = {"generator": self.plan.generator, "critic": self.plan.critic}
         for part, arrays in initial_weights(e.init, e.init_parts).items():
             found[part], left = weights.fitting(specs[part], arrays)
@@ -190,8 +186,6 @@ class TrainingRun:
 
     def _begin_with_weights(self) -> None:
         """Gives layers the weights of `critic_weights` and `init`; a run that is resumed gets its own afterwards."""
-        from mmdgan.networks import weights
-
         if self.critic_weights:
             layers = weights.assign(self.gan.discriminator, self.critic_weights)
             self.say(f"The critic's {', '.join(layers)} begin with the weights of {self.experiment.critic_weights}.")
@@ -317,8 +311,6 @@ class TrainingRun:
 
     def _callbacks(self, given: Sequence[keras.callbacks.Callback]) -> Callbacks:
         """The user's callbacks, and the profiler if it is asked for; on the chief alone."""
-        from mmdgan.training.callbacks import Callbacks
-
         if not self.replicas.is_chief:
             return Callbacks([])
         if self.experiment.profile:
@@ -350,8 +342,6 @@ class TrainingRun:
 
     def _restore_own(self) -> bool:
         """Restores the newest checkpoint, with --fallback the newest usable one, if there is one."""
-        from mmdgan.training.checkpoints import UnusableCheckpoint
-
         if self.checkpoints.latest() is None:
             return False
         try:

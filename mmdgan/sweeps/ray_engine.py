@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.workers import end_workers, environment, start_worker
 from mmdgan.metrics.registry import lower_is_better
+from mmdgan.runs.scores import JUDGES
 from mmdgan.sweeps import worker
 from mmdgan.sweeps.folder import FAILED, INTERRUPTED, RUNNING, STOPPED, Outcome, Point, SweepFolder, SweepInterrupted
 from mmdgan.sweeps.table import is_score
@@ -138,8 +139,6 @@ def _scheduler(name: str, metric: str, points: Sequence[Point]) -> Any:
             f"scheduler is {name}, which stops runs by the scores of their rounds, but some have a single round; give "
             "the base rounds or score_steps."
         )
-    from mmdgan.runs.scores import JUDGES
-
     if metric not in JUDGES or not all(JUDGES[metric].metric in p.experiment.metrics for p in points):
         raise ConfigError(f"scheduler is {name}, but metric {metric} is not among the base's metrics; add it.")
     from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule

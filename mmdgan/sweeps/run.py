@@ -20,6 +20,7 @@ from mmdgan.core.text import duration
 from mmdgan.core.workers import available_cores
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps.folder import DIVERGED, FINISHED, INTERRUPTED, STOPPED, Outcome, Point, SweepFolder, counts
+from mmdgan.sweeps.local import check_data, run_here, run_local
 from mmdgan.sweeps.spec import Sweep, expand, named
 from mmdgan.sweeps.table import find_score
 
@@ -152,17 +153,12 @@ def _run(
         say(f"Sweep {name}: {len(points)} runs in {folder.path}{known}; {at_a_time}threads per run: {threads}.")
         progress = SweepProgress(len(points), done, jobs or 1, metric, say)
         if in_process:
-            from mmdgan.sweeps.local import run_here
-
             run_here(folder, points, progress)
         elif options.engine == "ray":
-            from mmdgan.sweeps.local import check_data
             from mmdgan.sweeps.ray_engine import run_ray
 
             run_ray(folder, points, progress, metric, options, threads, check_data)
         else:
-            from mmdgan.sweeps.local import run_local
-
             assert jobs is not None
             run_local(folder, points, progress, jobs=jobs, threads=threads, retries=options.retries)
         return folder.states(points)

@@ -30,6 +30,8 @@ from mmdgan.core.errors import MmdGanError
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.scores import newest
 from mmdgan.sweeps.folder import DIVERGED, FAILED, FINISHED, INTERRUPTED, Outcome, Point, SweepFolder
+from mmdgan.training.divergence import Diverged
+from mmdgan.training.signals import Interrupted
 
 _POLL_SECONDS = 0.1
 
@@ -127,9 +129,6 @@ def check_job(experiment: Experiment) -> None:
 
 def _train(experiment: Experiment, callbacks: list[Any]) -> dict[str, Any]:
     """Trains; returns the status, the step, the scores and the error of the record."""
-    from mmdgan.training.divergence import Diverged
-    from mmdgan.training.signals import Interrupted
-
     try:
         done = experiment.run(callbacks, say=print)
     except Diverged as error:
@@ -293,8 +292,7 @@ def _import_all() -> None:
     import mmdgan.networks
     import mmdgan.pictures.grid
     import mmdgan.runs.train
-    import mmdgan.sampling
-    import mmdgan.training.divergence  # noqa: F401
+    import mmdgan.sampling  # noqa: F401
     from mmdgan.metrics.features import tfgan
 
     with contextlib.suppress(MmdGanError):  # a run that needs it says so
