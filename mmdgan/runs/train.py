@@ -159,10 +159,8 @@ class TrainingRun:
 
     def _read_critic_weights(self) -> dict[str, Any]:
         """The weights of `critic_weights`."""
-        e = self.experiment
-        if e.critic_weights is None:
-            return {}
-        return weights.read(e.critic_weights, self.plan.critic)
+        file = self.experiment.critic_weights
+        return {} if file is None else weights.read(file, self.plan.critic)
 
     def _read_initial_weights(self) -> dict[str, dict[str, np.ndarray]]:
         """The weights of `init` for the layers that fit, by part; ConfigError if no layer of a part does."""
@@ -299,15 +297,11 @@ class TrainingRun:
     def _devices(self) -> str:
         import tensorflow as tf
 
-        gpus = tf.config.list_physical_devices("GPU")
+        gpus, count = tf.config.list_physical_devices("GPU"), self.replicas.count
         if not gpus:
-            return (
-                f"CPU ({available_cores()} cores)"
-                if self.replicas.count == 1
-                else f"{self.replicas.count} parts of the CPU"
-            )
+            return f"CPU ({available_cores()} cores)" if count == 1 else f"{count} parts of the CPU"
         name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
-        return f"{self.replicas.count} x {name}"
+        return f"{count} x {name}"
 
     def _callbacks(self, given: Sequence[keras.callbacks.Callback]) -> Callbacks:
         """The user's callbacks, and the profiler if it is asked for; on the chief alone."""
