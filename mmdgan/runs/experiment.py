@@ -31,6 +31,7 @@ from mmdgan.metrics import METRICS
 from mmdgan.runs.folder import RunFolder
 from mmdgan.runs.plan import FEATURES, Load, Plan, folder_of, make_plan, networks_of, run_folder
 from mmdgan.runs.scores import JUDGES
+from mmdgan.training import divergence
 from mmdgan.training.aids.settings import FALLING, KINDS, SCHEDULES, Aids
 from mmdgan.training.trackers import TRACKERS
 
@@ -327,7 +328,7 @@ class Experiment:
     grid: tuple[int, int] = _run((20, 20), "rows,columns of the grid of samples")
     deterministic: bool = _run(False, "make runs bit-identical on one machine; slower")
     divergence_limit: float | None = _run(
-        30_000.0, "stop when |loss| exceeds this limit or is NaN (none: no limit)", positive=True
+        divergence.LIMIT, "stop when |loss| exceeds this limit or is NaN (none: no limit)", positive=True
     )
     on_divergence: str = _run(
         "stop",
@@ -431,8 +432,7 @@ class Experiment:
         """
         folder = RunFolder.open(run)
         saved = folder.read_config()["experiment"]
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(saved) - known):
+        if unknown := sorted(set(saved) - set(fields_with(cls))):
             raise ConfigError(f"{folder.config_file} has fields of another version: {', '.join(unknown)}.")
         return cls(**placed(folder, saved))
 
@@ -456,7 +456,7 @@ class Experiment:
             fields = {**placed(RunFolder.open(file.parent), fields), "run_name": None, "run_dir": None}
             if str(fields.get("architecture")).partition(":")[0].endswith((".py", ".json")):
                 fields["architecture"] = str(file)
-        known = {field.name for field in dataclasses.fields(cls)}
+        known = fields_with(cls)
         for name in fields:
             if name not in known:
                 raise ConfigError(f"{file} has {name!r}, which is no field of an experiment{nearest(name, known)}.")

@@ -24,8 +24,9 @@ from mmdgan.core.files import read_text, write_text
 from mmdgan.core.lock import FILE as LOCK, is_locked
 from mmdgan.core.progress import Say, log
 from mmdgan.core.text import nearest
+from mmdgan.data import catalog
 from mmdgan.runs.scores import JUDGES, Best, append_scores, best_of, newest, read_scores, retire_scores
-from mmdgan.training import divergence
+from mmdgan.training import checkpoints, divergence
 
 if TYPE_CHECKING:
     import keras
@@ -123,12 +124,10 @@ class RunFolder:
 
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes of a conditional run; empty where they have none or the data set is not at hand."""
-        from mmdgan.data.catalog import info
-
         experiment = self.read_config()["experiment"]
         base = self.base(experiment.get("results", "Results"), experiment["data"])
         try:
-            names = info(experiment["data"], base / experiment.get("data_root", "Data")).class_names
+            names = catalog.info(experiment["data"], base / experiment.get("data_root", "Data")).class_names
         except DataError:
             return ()
         return names if len(names) == experiment.get("num_class", 0) else ()
@@ -220,6 +219,10 @@ class RunFolder:
         """The scores in metrics.jsonl, oldest first; `abandoned` as of `mmdgan.runs.scores.read_scores`."""
         return read_scores(self.metrics_file, abandoned)
 
+    def round_records(self) -> list[dict[str, Any]]:
+        """The scores of the rounds of training, without those that `evaluate` added."""
+        return [record for record in self.records() if record["by"] == "train"]
+
     def latest_scores(self, step: int | None = None) -> list[dict[str, Any]]:
         """The records of the newest evaluation, or of the newest one of a step; [] if there is none."""
         return newest([score for score in self.records() if step is None or score["step"] == step])
@@ -237,23 +240,19 @@ class RunFolder:
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, ascending."""
-        from mmdgan.training.checkpoints import saved_steps
-
-        return saved_steps(self.checkpoints)
+        return checkpoints.saved_steps(self.checkpoints)
 
     def best_step(self) -> int | None:
         """The step of the best checkpoint by the score of `keep_best`; None without one."""
-        from mmdgan.training.checkpoints import best_step
-
-        return best_step(self.checkpoints)
+        return checkpoints.best_step(self.checkpoints)
 
     def best_score(self) -> Best | None:
         """The best score of the rounds, by `keep_best` or the first of `JUDGES` that they have; None if none is."""
         experiment = self.read_config()["experiment"]
         judges = [name for name, judge in JUDGES.items() if judge.metric in experiment.get("metrics", ())]
         judges.insert(0, experiment.get("keep_best"))
-        records = [record for record in self.records() if record["by"] == "train"]
         judge = next((name for name in judges if name in JUDGES), "fid")
+        records = self.round_records()
         return best_of(records, judge, [record["step"] for record in records])
 
     def curves(self) -> Curves:
@@ -364,9 +363,7 @@ class RunFolder:
 
     def restore(self, model: keras.Model, step: int, averaged: bool) -> int:
         """Gives a network the weights of a checkpoint, averaged or not; returns the step."""
-        from mmdgan.training.checkpoints import restore_model
-
-        return restore_model(self.checkpoints, model, step, averaged)
+        return checkpoints.restore_model(self.checkpoints, model, step, averaged)
 
 
 RUNNING = "running"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,9 @@ from mmdgan.data import catalog, memory
 from mmdgan.data.sidecar import read_sidecar
 from mmdgan.losses import registry as losses
 from mmdgan.metrics import METRICS
+from mmdgan.networks import weights
 from mmdgan.runs.folder import RunFolder, folder_of
+from mmdgan.runs.pretrained import open_folder
 from mmdgan.runs.scores import JUDGES
 
 if TYPE_CHECKING:
@@ -142,9 +145,6 @@ class Plan:
 
     def _check_weights(self) -> None:
         """Checks that the weights to begin with are there; which layers they fit is seen when TensorFlow is there."""
-        from mmdgan.networks import weights
-        from mmdgan.runs.pretrained import open_folder
-
         e = self.experiment
         if e.critic_weights is not None:
             weights.read(e.critic_weights, self.critic)
@@ -155,9 +155,8 @@ class Plan:
 
     def describe(self) -> str:
         """The resolved configuration, one field per line, as flags take the values."""
-        e = self.experiment
-        names = [field.name for field in dataclasses.fields(e)]
-        return "\n".join(f"  {name:<18}{format_value(getattr(e, name)) or 'none'}" for name in names)
+        fields = vars(self.experiment)
+        return "\n".join(f"  {name:<18}{format_value(value) or 'none'}" for name, value in fields.items())
 
     def dry_run(self) -> str:
         """What training would do: facts, configuration and networks."""
@@ -222,7 +221,7 @@ class Plan:
         """How training takes the images, and where they would be meanwhile."""
         e, info = self.experiment, self.info
         mode = self.cache_mode() if as_in_the_run else e.cache
-        size = None if info.count is None else info.count * info.shape[0] * info.shape[1] * info.shape[2]
+        size = None if info.count is None else info.count * math.prod(info.shape)
         kinds = [" of one class"] * e.same_class + [", flipped by chance"] * e.flip
         because = ", as in the run so far" if mode != e.cache else ""
         if mode == "auto":

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mmdgan.core.errors import CheckpointError, ConfigError
 from mmdgan.core.files import write_text
 from mmdgan.core.text import nearest
+from mmdgan.networks import weights
 from mmdgan.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def load_pretrained(name: str) -> keras.Model:
 def open_folder(run: str | os.PathLike) -> RunFolder:
     """A run's directory, or `pretrained:NAME`; ConfigError as `RunFolder.open`."""
     text = os.fspath(run)
-    return Pretrained.named(text.removeprefix(PREFIX)) if text.startswith(PREFIX) else RunFolder.open(run)
+    return Pretrained.named(text) if text.startswith(PREFIX) else RunFolder.open(run)
 
 
 class Pretrained(RunFolder):
@@ -89,8 +90,6 @@ class Pretrained(RunFolder):
         return None
 
     def restore(self, model: keras.Model, step: int, averaged: bool) -> int:
-        from mmdgan.networks import weights
-
         if model.spec.name != "gen":
             raise CheckpointError(f"{self.path.name} is a generator alone; what needs a critic needs a run.")
         weights.assign(model, weights.read(self.path / _WEIGHTS, model.spec))
@@ -111,8 +110,6 @@ def initial_weights(source: str, parts: Sequence[str]) -> dict[str, dict[str, np
     Raises:
         ConfigError, CheckpointError: There is no such run, file or checkpoint.
     """
-    from mmdgan.networks import weights
-
     if source.lower().endswith(".npz"):
         return dict.fromkeys(parts, weights.read_all(source))
     folder = open_folder(source)
@@ -139,8 +136,6 @@ def save(run: str | os.PathLike, name: str, command: str, step: int | str | None
         ConfigError: A weight is beyond the range of float16.
     """
     import numpy as np
-
-    from mmdgan.networks import weights
 
     source = RunFolder.open(run)
     generator, step = source.load_generator(step)

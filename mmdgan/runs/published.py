@@ -7,6 +7,7 @@ learning rates and gains from the authors' repository. The README there describe
 from __future__ import annotations
 
 import csv
+import dataclasses
 import functools
 import math
 import os
@@ -257,8 +258,6 @@ def _block(rows: Iterable[Published], kind: losses.Loss, wanted: Wanted) -> Iter
 
 def _is_own(row: Published, wanted: Wanted) -> bool:
     """Whether a cell is at the run's own learning rates and gain."""
-    if wanted.lr_dis is None or wanted.lr_gen is None:
-        return False
     if not (_near(row.lr_dis, wanted.lr_dis) and _near(row.lr_gen, wanted.lr_gen)):
         return False
     if "gradient penalty" in row.table:
@@ -266,10 +265,11 @@ def _is_own(row: Published, wanted: Wanted) -> bool:
     if wanted.spectral == "pim":
         return row.variant == "PIM"
     gain = row.variant.rpartition("K=")[2]
-    return wanted.gain is not None and gain.isdecimal() and _near(float(gain), wanted.gain)
+    return gain.isdecimal() and _near(float(gain), wanted.gain)
 
 
 def _near(a: float | None, b: float | None) -> bool:
+    """Whether two numbers are there and alike."""
     return a is not None and b is not None and math.isclose(a, b, rel_tol=0.01)
 
 
@@ -282,5 +282,5 @@ def _best(block: list[Published]) -> list[Published]:
             choose = min if lower_is_better(metric) else max
             best = choose(numbers, key=lambda row: row.value or 0.0)
             note = f"best {metric} of the block" + (f"; {best.note}" if best.note else "")
-            found.append(Published(**{**vars(best), "note": note}))
+            found.append(dataclasses.replace(best, note=note))
     return found

@@ -161,8 +161,7 @@ class Run(Mapping[str, Any]):
             grid = self.files.grid_file(self.step)
             return grid if grid.is_file() else None
         if key == "scores":
-            trained = [record for record in self.scores if record["by"] == "train"]
-            return {record["metric"]: record["value"] for record in newest(trained)}
+            return {record["metric"]: record["value"] for record in newest(self.files.round_records())}
         return getattr(self, key)
 
     def __iter__(self) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.progress import Say, log
+from mmdgan.metrics import registry
 
 if TYPE_CHECKING:
     import keras
@@ -70,7 +71,7 @@ class Scorer:
         if not e.metrics:
             return None
         from mmdgan import sampling
-        from mmdgan.metrics import evaluate, registry, resolve
+        from mmdgan.metrics import evaluate, resolve
         from mmdgan.metrics.context import EvaluateOptions, Facts
 
         most = min(50_000, data.count)
@@ -106,23 +107,21 @@ class Scorer:
             step: Its training step, for the record.
             repeats: Number of sets of images to generate, with the seeds `seed`, `seed + 1`, ...
         """
-        from mmdgan.metrics import registry
         from mmdgan.metrics.evaluate import evaluate_sets
         from mmdgan.metrics.sets import DataSet, GeneratedSet
 
-        names: dict[str, Any] = {"class_names": self.data.class_names}
-        needed = any(registry.get(metric).training for metric in self.metrics)
-        whole: dict[str, Any] = {"training": DataSet(self.data, seed=None)} if needed else {}
+        data, seeds = self.data, range(self.seed, self.seed + repeats)
+        needs_training = any(registry.get(metric).training for metric in self.metrics)
         return evaluate_sets(
-            [GeneratedSet(generator, self.count, self.seed + number, **names) for number in range(repeats)],
-            DataSet(self.data, self.count, self.seed),
+            [GeneratedSet(generator, self.count, seed, class_names=data.class_names) for seed in seeds],
+            DataSet(data, self.count, self.seed),
             self.extractor,
             self.metrics,
             options=self.options,
-            **whole,
+            training=DataSet(data, seed=None) if needs_training else None,
             seed=self.seed,
             step=step,
-            data=self.data.name,
+            data=data.name,
             cache=self.cache,
             say=self.say,
         )

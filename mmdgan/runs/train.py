@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import textwrap
 import zlib
 from collections.abc import Callable, Sequence
@@ -21,11 +22,14 @@ from mmdgan.core.text import command, fitted
 from mmdgan.core.workers import available_cores
 from mmdgan.data import memory
 from mmdgan.metrics.registry import meaning
+from mmdgan.networks import weights
 from mmdgan.runs.folder import newest_runs
 from mmdgan.runs.pretrained import initial_weights
 from mmdgan.runs.scores import Best, best_of, newest
 from mmdgan.runs.scoring import Scorer, of_weights
 from mmdgan.training import divergence, signals
+from mmdgan.training.callbacks import Callbacks, CallbacksLike, as_list, check as check_callbacks
+from mmdgan.training.checkpoints import UnusableCheckpoint
 from mmdgan.training.signals import raising_worker_lost
 from mmdgan.training.trackers import open_trackers
 
@@ -38,14 +42,11 @@ if TYPE_CHECKING:
     from mmdgan.runs.experiment import Experiment
     from mmdgan.runs.plan import Plan
     from mmdgan.training import GanStep
-    from mmdgan.training.callbacks import Callbacks, CallbacksLike
     from mmdgan.training.distribution import Replicas
 
 
 def train(plan: Plan, callbacks: CallbacksLike = (), say: Say = log) -> dict[str, Any]:
     """Trains the run of a plan; see `Experiment.run`."""
-    from mmdgan.training.callbacks import as_list, check as check_callbacks
-
     callbacks = as_list(callbacks)
     check_callbacks(callbacks)  # on every worker: one that refuses alone would leave the others waiting
     several = plan.experiment.strategy == "multi_worker"
@@ -129,8 +130,8 @@ class TrainingRun:
         """What config.json holds of the images; reports where they are, if that is not in memory."""
         data, known = self.data, {}
         if data.mode == "stream":
-            size = data.count * data.shape[0] * data.shape[1] * data.shape[2]
-            self.say(f"The images of {data.name} are {memory.explain(data.mode, size)}.")
+            where = memory.explain(data.mode, data.count * math.prod(data.shape))
+            self.say(f"The images of {data.name} are {where}.")
         if self.folder.config_file.is_file() and not self.experiment.restart:
             known = self.folder.read_config().get("data", {})
         fingerprint = data.fingerprint()
@@ -158,12 +159,8 @@ class TrainingRun:
 
     def _read_critic_weights(self) -> dict[str, Any]:
         """The weights of `critic_weights`."""
-        e = self.experiment
-        if e.critic_weights is None:
-            return {}
-        from mmdgan.networks import weights
-
-        return weights.read(e.critic_weights, self.plan.critic)
+        file = self.experiment.critic_weights
+        return {} if file is None else weights.read(file, self.plan.critic)
 
     def _read_initial_weights(self) -> dict[str, dict[str, np.ndarray]]:
         """The weights of `init` for the layers that fit, by part; ConfigError if no layer of a part does."""
@@ -171,8 +168,6 @@ class TrainingRun:
         found: dict[str, dict[str, np.ndarray]] = {}
         if e.init is None:
             return found
-        from mmdgan.networks import weights
-
         specs = {"generator": self.plan.generator, "critic": self.plan.critic}
         for part, arrays in initial_weights(e.init, e.init_parts).items():
             found[part], left = weights.fitting(specs[part], arrays)
@@ -189,8 +184,6 @@ class TrainingRun:
 
     def _begin_with_weights(self) -> None:
         """Gives layers the weights of `critic_weights` and `init`; a run that is resumed gets its own afterwards."""
-        from mmdgan.networks import weights
-
         if self.critic_weights:
             layers = weights.assign(self.gan.discriminator, self.critic_weights)
             self.say(f"The critic's {', '.join(layers)} begin with the weights of {self.experiment.critic_weights}.")
@@ -304,20 +297,14 @@ class TrainingRun:
     def _devices(self) -> str:
         import tensorflow as tf
 
-        gpus = tf.config.list_physical_devices("GPU")
+        gpus, count = tf.config.list_physical_devices("GPU"), self.replicas.count
         if not gpus:
-            return (
-                f"CPU ({available_cores()} cores)"
-                if self.replicas.count == 1
-                else f"{self.replicas.count} parts of the CPU"
-            )
+            return f"CPU ({available_cores()} cores)" if count == 1 else f"{count} parts of the CPU"
         name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
-        return f"{self.replicas.count} x {name}"
+        return f"{count} x {name}"
 
     def _callbacks(self, given: Sequence[keras.callbacks.Callback]) -> Callbacks:
         """The user's callbacks, and the profiler if it is asked for; on the chief alone."""
-        from mmdgan.training.callbacks import Callbacks
-
         if not self.replicas.is_chief:
             return Callbacks([])
         if self.experiment.profile:
@@ -336,7 +323,7 @@ class TrainingRun:
         always = fields_with(e, hparams="first")
         values = {name: getattr(e, name) for name in (*always, *fields_with(e, hparams="shown"), *identity)}
         first = [name for name, value in values.items() if name in always or value != identity.get(name, value)]
-        scores = dict.fromkeys(f"scores/{record['metric']}" for record in self._rounds_scored())
+        scores = dict.fromkeys(f"scores/{record['metric']}" for record in self.folder.round_records())
         self.monitor.hparams(values, [*scores, *LOSSES], first=first, succeeded=succeeded)
 
     def _restore(self) -> bool:
@@ -349,8 +336,6 @@ class TrainingRun:
 
     def _restore_own(self) -> bool:
         """Restores the newest checkpoint, with --fallback the newest usable one, if there is one."""
-        from mmdgan.training.checkpoints import UnusableCheckpoint
-
         if self.checkpoints.latest() is None:
             return False
         try:
@@ -409,7 +394,7 @@ class TrainingRun:
             self.checkpoints.keep_permanently(step)  # written by fit, or restored
         if not self.folder.grid_file(step).is_file():
             self.say(f"Samples after step {step:,}: {self._make_grid(step)}")
-        if self.scorer and not any(record["step"] == step for record in self._rounds_scored()):
+        if self.scorer and not any(record["step"] == step for record in self.folder.round_records()):
             scores = self.scorer.score(self.gan.sampling_generator, step)
             scores = of_weights(scores, None if e.ema is None else "ema")
             self._write_scores(scores, step)
@@ -455,17 +440,13 @@ class TrainingRun:
     def _best(self) -> Best | None:
         """The best checkpoint so far, if one is to be kept and is there."""
         judge = self.experiment.judge()
-        return None if judge is None else best_of(self._rounds_scored(), judge, self.checkpoints.steps())
-
-    def _rounds_scored(self) -> list[dict[str, Any]]:
-        """The scores of this run's rounds, without those that `evaluate` added."""
-        return [record for record in self.folder.records() if record["by"] == "train"]
+        return None if judge is None else best_of(self.folder.round_records(), judge, self.checkpoints.steps())
 
     def _report(self) -> dict[str, Any]:
         from mmdgan.metrics import format_table
 
         folder, step = self.folder, self.step
-        scores, best = newest(self._rounds_scored()), self._best()
+        scores, best = newest(self.folder.round_records()), self._best()
         grid = folder.grid_file(step) if folder.grid_file(step).is_file() else None
         beyond = f", beyond max_step {self.experiment.max_step:,}" if step > self.experiment.max_step else ""
         lines = [f"Done: {step:,} steps{beyond}. It wrote"]
@@ -512,9 +493,9 @@ def start_replicas(experiment: Experiment, say: Say = log) -> Replicas:
     def begin() -> Replicas:
         from mmdgan.training.distribution import Replicas, make_strategy
 
-        options: dict[str, Any] = {"devices": e.devices, "workers": e.workers, "worker_index": e.worker_index}
         with signals.deadly() if e.strategy == "multi_worker" else nullcontext():
-            return Replicas(make_strategy(e.strategy, **options))
+            strategy = make_strategy(e.strategy, devices=e.devices, workers=e.workers, worker_index=e.worker_index)
+            return Replicas(strategy)
 
     replicas = prepare_tensorflow(e.devices, begin, e.seed if e.deterministic else None)
     check_batch(e.batch_size, replicas.count, e.micro_batch)

@@ -127,8 +127,8 @@ class SweepFolder:
         held = self.read()
         base, found = _restored(held["base"]), []
         for point in held["points"]:
-            values = {name: _tuple(value) for name, value in point["values"].items()}
-            experiment = dataclasses.replace(base, **values, results=str(self.path), run_name=point["run"])
+            experiment = dataclasses.replace(base, **point["values"], results=str(self.path), run_name=point["run"])
+            values = {name: getattr(experiment, name) for name in point["values"]}
             found.append(Point(point["run"], values, experiment, point["networks"], point.get("seconds")))
         return found
 
@@ -212,6 +212,11 @@ class SweepFolder:
             return Outcome(**{**held, "scores": tuple(held["scores"])})
         return None
 
+    def next_attempt(self, run: str) -> int:
+        """The number of a run's next start, from 1."""
+        before = self.outcome(run)
+        return 1 if before is None else before.attempt + 1
+
     def write(self, outcome: Outcome) -> None:
         """Writes the record of a run, so that a reader or a crash never sees half of it."""
         file = self.path / "outcomes" / f"{outcome.run}.json"
@@ -279,14 +284,9 @@ def _as_before(point: Point, before: Point | None) -> Point:
 
 
 def _restored(held: Mapping[str, Any]) -> Experiment:
-    known = {field.name for field in dataclasses.fields(Experiment)}
-    if unknown := sorted(set(held) - known):
+    if unknown := sorted(set(held) - set(fields_with(Experiment))):
         raise ConfigError(f"sweep.json has fields of another version: {', '.join(unknown)}.")
-    return Experiment(**{name: _tuple(value) for name, value in held.items()})
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return Experiment(**held)
 
 
 class SweepInterrupted(signals.Interrupted):
@@ -295,7 +295,4 @@ class SweepInterrupted(signals.Interrupted):
     def __init__(self, number: int, folder: SweepFolder, points: Sequence[Point]) -> None:
         super().__init__(0, number)
         done = sum(map(folder.is_done, points))
-        self._sentence = f"the sweep was interrupted after {done} of {len(points)} runs; those under way are saved"
-
-    def __str__(self) -> str:
-        return self._sentence
+        self.args = (f"the sweep was interrupted after {done} of {len(points)} runs; those under way are saved",)

@@ -12,7 +12,7 @@ import subprocess
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import fields_with
@@ -84,7 +84,7 @@ def run_here(folder: SweepFolder, points: Sequence[Point], progress: SweepProgre
     for point in points:
         if folder.is_done(point):
             continue
-        attempt = before.attempt + 1 if (before := folder.outcome(point.run)) else 1
+        attempt = folder.next_attempt(point.run)
         outcome = worker.run_job(point.experiment, folder.path, point.run, 0, "here", attempt, point.seconds)
         progress.ended(outcome)
         if outcome.status == INTERRUPTED:
@@ -137,11 +137,9 @@ class _Pool:
 
     def check(self, experiments: Sequence[Experiment], received: list[int]) -> None:
         """Checks the images and the features of all runs, before the first one starts."""
-        kinds: dict[str, Experiment] = {}
+        inputs, kinds = fields_with(Experiment, inputs=True), dict[Any, Experiment]()
         for experiment in experiments:
-            kinds.setdefault(
-                json.dumps([getattr(experiment, name) for name in fields_with(experiment, inputs=True)]), experiment
-            )
+            kinds.setdefault(tuple(getattr(experiment, name) for name in inputs), experiment)
         slot = self._slots[0]
         for experiment in kinds.values():
             self._send(slot, worker.check_line(experiment, self._folder))
@@ -183,9 +181,8 @@ class _Pool:
         slot.point = None
         if received or not waiting:
             return
-        point = waiting.popleft()
-        before = self._folder.outcome(point.run)
-        slot.point, slot.attempt = point, (before.attempt if before else 0) + 1
+        slot.point = point = waiting.popleft()
+        slot.attempt = self._folder.next_attempt(point.run)
         self._send(slot, worker.run_line(point, self._folder, self._threads, "local", slot.attempt))
 
     def _send(self, slot: _Slot, line: bytes) -> None:

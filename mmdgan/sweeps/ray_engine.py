@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.workers import end_workers, environment, start_worker
 from mmdgan.metrics.registry import lower_is_better
+from mmdgan.runs.scores import JUDGES
 from mmdgan.sweeps import worker
 from mmdgan.sweeps.folder import FAILED, INTERRUPTED, RUNNING, STOPPED, Outcome, Point, SweepFolder, SweepInterrupted
 from mmdgan.sweeps.table import is_score
@@ -138,8 +139,6 @@ def _scheduler(name: str, metric: str, points: Sequence[Point]) -> Any:
             f"scheduler is {name}, which stops runs by the scores of their rounds, but some have a single round; give "
             "the base rounds or score_steps."
         )
-    from mmdgan.runs.scores import JUDGES
-
     if metric not in JUDGES or not all(JUDGES[metric].metric in p.experiment.metrics for p in points):
         raise ConfigError(f"scheduler is {name}, but metric {metric} is not among the base's metrics; add it.")
     from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule
@@ -181,7 +180,7 @@ def _trial(config: dict[str, Any], task: _Task) -> None:
     if before is not None and before.is_result:  # done, and its process was lost before Ray had heard of it
         tune.report({"step": before.step, "status": before.status, "score": _last_score(point, task.metric)})
         return
-    attempt = (before.attempt if before else 0) + 1
+    attempt = folder.next_attempt(point.run)
     folder.log("ray").parent.mkdir(parents=True, exist_ok=True)
     with folder.log("ray").open("ab") as log:
         process = start_worker(
@@ -232,8 +231,8 @@ def _follow(process: subprocess.Popen, folder: SweepFolder, point: Point, metric
 
 def _round_scores(point: Point, metric: str) -> list[tuple[int, float]]:
     """(step, score) of the run's rounds so far."""
-    records = point.experiment.folder().records()
-    return [(r["step"], r["value"]) for r in records if r["by"] == "train" and is_score(r["metric"], metric)]
+    records = point.experiment.folder().round_records()
+    return [(r["step"], r["value"]) for r in records if is_score(r["metric"], metric)]
 
 
 def _last_score(point: Point, metric: str) -> float:
@@ -273,7 +272,7 @@ def _watcher(
 
 def _stopped(folder: SweepFolder, point: Point, step: int) -> Outcome:
     """The record of a run that the scheduler has stopped, with the scores of its last round."""
-    records = [r for r in point.experiment.folder().records() if r["by"] == "train" and r["step"] == step]
+    records = [r for r in point.experiment.folder().round_records() if r["step"] == step]
     scores = tuple({"metric": r["metric"], "value": r["value"], "spread": r.get("spread")} for r in records)
     status = STOPPED if scores else INTERRUPTED
     outcome = Outcome(point.run, status, step, scores, error="by the scheduler", engine="ray")

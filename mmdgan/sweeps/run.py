@@ -6,10 +6,9 @@ train_missing(Path("Results/sweeps/figures"), {"rep_seed0": Experiment(loss="rep
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from mmdgan.core.text import duration
 from mmdgan.core.workers import available_cores
 from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps.folder import DIVERGED, FINISHED, INTERRUPTED, STOPPED, Outcome, Point, SweepFolder, counts
+from mmdgan.sweeps.local import check_data, run_here, run_local
 from mmdgan.sweeps.spec import Sweep, expand, named
 from mmdgan.sweeps.table import find_score
 
@@ -143,7 +143,8 @@ def _run(
     cores = available_cores()
     jobs = options.jobs or (max(1, cores // 2) if options.engine == "local" else None)
     threads = options.threads or max(1, cores // (jobs or cores))
-    with _locked(folder):
+    busy = "another process{holder} runs the sweep in {path}; wait until it ends, or give the sweep another name."
+    with FolderLock(folder.path, busy):
         points = folder.begin(name, metric, base, points)
         before = [outcome for point in points if (outcome := folder.outcome(point.run))]
         done = sum(folder.is_done(point) for point in points)
@@ -152,28 +153,15 @@ def _run(
         say(f"Sweep {name}: {len(points)} runs in {folder.path}{known}; {at_a_time}threads per run: {threads}.")
         progress = SweepProgress(len(points), done, jobs or 1, metric, say)
         if in_process:
-            from mmdgan.sweeps.local import run_here
-
             run_here(folder, points, progress)
         elif options.engine == "ray":
-            from mmdgan.sweeps.local import check_data
             from mmdgan.sweeps.ray_engine import run_ray
 
             run_ray(folder, points, progress, metric, options, threads, check_data)
         else:
-            from mmdgan.sweeps.local import run_local
-
             assert jobs is not None
             run_local(folder, points, progress, jobs=jobs, threads=threads, retries=options.retries)
         return folder.states(points)
-
-
-@contextlib.contextmanager
-def _locked(folder: SweepFolder) -> Iterator[None]:
-    """Holds a sweep's folder, so that no second process runs the same sweep."""
-    busy = "another process{holder} runs the sweep in {path}; wait until it ends, or give the sweep another name."
-    with FolderLock(folder.path, busy):
-        yield
 
 
 class SweepProgress:

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdgan.core.errors import ConfigError, MmdGanError
-from mmdgan.core.options import fields_with, replace_from_text
+from mmdgan.core.options import defaults, fields_with, plain, replace_from_text
 from mmdgan.core.text import format_value, nearest
 from mmdgan.design.files import load_architecture
 from mmdgan.runs.experiment import Experiment
@@ -253,9 +253,8 @@ def expand(sweep: Sweep, results: str | None = None, data_root: str | None = Non
     except ConfigError as error:
         raise ConfigError(f"sweep {sweep.name}, base: {error}") from error
     folder = sweep_folder(sweep.name, results or base.results)
-    if fixed := [
-        n for n in ("run_name", "run_dir", "restart", "workers") if getattr(base, n) != getattr(Experiment(), n)
-    ]:
+    default = defaults(Experiment)
+    if fixed := [n for n in ("run_name", "run_dir", "restart", "workers") if getattr(base, n) != default[n]]:
         raise ConfigError(f"sweep {sweep.name}: base sets {', '.join(fixed)}, which a sweep does itself; leave it out.")
     load = functools.cache(load_architecture)
     points: dict[str, Point] = {}
@@ -284,11 +283,9 @@ def named(
         ConfigError: A value that is not valid; it names the run and the field.
     """
     load = functools.cache(load_architecture)
-    points = []
+    default, points = defaults(Experiment), []
     for run, experiment in experiments.items():
-        given = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
-        default = Experiment()
-        values = {n: value for n, value in given.items() if n not in _OWN and value != getattr(default, n)}
+        values = {n: value for n, value in vars(experiment).items() if n not in _OWN and value != default[n]}
         limit = seconds[run] if isinstance(seconds, Mapping) else seconds
         points.append(_point(run, run, values, experiment, folder, limit, load))
     return points
@@ -296,7 +293,7 @@ def named(
 
 def run_name(values: Mapping[str, Any]) -> str:
     """A folder's name that tells the fields of a point: "rep_lambda=-1,lr_dis=0.0001"."""
-    parts = [f"{name}={re.sub(r'[^A-Za-z0-9.+-]+', '_', format_value(_plain(v)))}" for name, v in values.items()]
+    parts = [f"{name}={re.sub(r'[^A-Za-z0-9.+-]+', '_', format_value(plain(v)))}" for name, v in values.items()]
     name = ",".join(parts) or "base"
     if len(name) <= _LONGEST_NAME:
         return name
@@ -305,7 +302,7 @@ def run_name(values: Mapping[str, Any]) -> str:
 
 def shown(values: Mapping[str, Any]) -> str:
     """A point in a message: "rep_lambda=-1, lr_dis=0.0001"."""
-    return ", ".join(f"{name}={format_value(_plain(value))}" for name, value in values.items())
+    return ", ".join(f"{name}={format_value(plain(value))}" for name, value in values.items())
 
 
 def _point(
@@ -327,21 +324,16 @@ def _point(
 
 def _changed(where: str, base: Experiment, values: Mapping[str, Any]) -> Experiment:
     """The base with some fields changed, each as its flag would: 1 becomes 1.0 where a number is wanted."""
-    known = [field.name for field in dataclasses.fields(Experiment)]
+    known = fields_with(Experiment)
     for name in values:
         if name not in known:
             raise ConfigError(f"{where}: an experiment has no field {name!r}{nearest(str(name), known)}.")
         if name in _OWN:
             raise ConfigError(f"{where}: {name} cannot vary within a sweep; leave it out.")
     try:
-        return replace_from_text(base, {name: format_value(_plain(value)) for name, value in values.items()})
+        return replace_from_text(base, {name: format_value(plain(value)) for name, value in values.items()})
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
-
-
-def _plain(value: Any) -> Any:
-    """Lists as tuples, which flags take."""
-    return tuple(_plain(part) for part in value) if isinstance(value, list | tuple) else value
 
 
 def _digest(value: Any) -> str:

@@ -30,6 +30,8 @@ from mmdgan.core.errors import MmdGanError
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.scores import newest
 from mmdgan.sweeps.folder import DIVERGED, FAILED, FINISHED, INTERRUPTED, Outcome, Point, SweepFolder
+from mmdgan.training.divergence import Diverged
+from mmdgan.training.signals import Interrupted
 
 _POLL_SECONDS = 0.1
 
@@ -127,9 +129,6 @@ def check_job(experiment: Experiment) -> None:
 
 def _train(experiment: Experiment, callbacks: list[Any]) -> dict[str, Any]:
     """Trains; returns the status, the step, the scores and the error of the record."""
-    from mmdgan.training.divergence import Diverged
-    from mmdgan.training.signals import Interrupted
-
     try:
         done = experiment.run(callbacks, say=print)
     except Diverged as error:
@@ -141,8 +140,8 @@ def _train(experiment: Experiment, callbacks: list[Any]) -> dict[str, Any]:
     except Exception as error:
         traceback.print_exc()
         return {"status": FAILED, "error": f"{type(error).__name__}: {error}", "transient": True}
-    records = [record for record in experiment.folder().records() if record["by"] == "train"]
-    scores = tuple({"metric": r["metric"], "value": r["value"], "spread": r.get("spread")} for r in newest(records))
+    records = newest(experiment.folder().round_records())
+    scores = tuple({"metric": r["metric"], "value": r["value"], "spread": r.get("spread")} for r in records)
     for score in scores:
         if score["value"] is not None and not math.isfinite(score["value"]):
             return {"status": DIVERGED, "step": done["step"], "error": f"{score['metric']} is {score['value']}"}
@@ -252,10 +251,7 @@ def _end_with(descriptor: int) -> None:
 
 
 def _do(job: Mapping[str, Any]) -> int:
-    fields: Any = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in job["experiment"].items()
-    }
-    experiment = Experiment(**fields)
+    experiment = Experiment(**job["experiment"])
     if job["kind"] == "run":
         recorded = {name: job[name] for name in ("run", "threads", "engine", "attempt", "limit")}
         run_job(experiment, Path(job["folder"]), **recorded)
@@ -296,8 +292,7 @@ def _import_all() -> None:
     import mmdgan.networks
     import mmdgan.pictures.grid
     import mmdgan.runs.train
-    import mmdgan.sampling
-    import mmdgan.training.divergence  # noqa: F401
+    import mmdgan.sampling  # noqa: F401
     from mmdgan.metrics.features import tfgan
 
     with contextlib.suppress(MmdGanError):  # a run that needs it says so

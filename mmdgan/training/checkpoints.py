@@ -357,28 +357,20 @@ def _existing(folder: Path) -> str:
 
 
 def _restore(folder: Path, variables: Mapping[str, tf.Variable], step: int | None, whole: bool) -> int:
+    """Assigns the values of a checkpoint to variables: to all of them or, if it raises an error, to none.
+
+    Args:
+        folder: Folder of the checkpoints.
+        variables: The variables, by their names in the checkpoint.
+        step: Step of the checkpoint; None: the newest.
+        whole: Whether the checkpoint must hold nothing else.
+    """
     steps = saved_steps(folder)
     if not steps or (step is not None and step not in steps):
         wanted = "No checkpoint" if step is None else f"No checkpoint of step {step}"
         raise CheckpointError(f"{wanted} can be restored: {_existing(folder)}")
     step = steps[-1] if step is None else step
-    read_into(folder / f"ckpt-{step}", variables, step, whole, _existing(folder))
-    return step
-
-
-def read_into(prefix: Path, variables: Mapping[str, tf.Variable], step: int, whole: bool, others: str) -> None:
-    """Assigns the values of a checkpoint to variables: to all of them or, if it raises an error, to none.
-
-    Args:
-        prefix: Prefix of the checkpoint's files.
-        variables: The variables, by their names in the checkpoint.
-        step: Step of the checkpoint, for the error.
-        whole: Whether the checkpoint must hold nothing else.
-        others: A sentence that names the existing checkpoints.
-
-    Raises:
-        UnusableCheckpoint: It is damaged, or the variables differ (the message names them).
-    """
+    prefix = folder / f"ckpt-{step}"
     import tensorflow as tf
 
     try:
@@ -386,21 +378,19 @@ def read_into(prefix: Path, variables: Mapping[str, tf.Variable], step: int, who
             reader = tf.train.load_checkpoint(path)
             held = reader.get_variable_to_shape_map()
             variables = {n: v for n, v in variables.items() if not n.startswith(_NEWER) or _key(n) in held}
-            _check_same_network(prefix, variables, reader, step, whole)
+            _check_same_network(prefix, variables, held, step, whole)
             values = {name: reader.get_tensor(_key(name)) for name in variables}
             reader.get_tensor(_OBJECT_GRAPH)  # at the file's end: missing if it was cut short
     except (tf.errors.OpError, RuntimeError, ValueError, LookupError) as error:
         raise UnusableCheckpoint(
-            f"The checkpoint {prefix} is damaged ({first_line(error)}); choose another: {others}", step
+            f"The checkpoint {prefix} is damaged ({first_line(error)}); choose another: {_existing(folder)}", step
         ) from error
     for name, variable in variables.items():
         variable.assign(values[name])
+    return step
 
 
-def _check_same_network(
-    prefix: Path, variables: Mapping, reader: tf.train.CheckpointReader, step: int, whole: bool
-) -> None:
-    held = reader.get_variable_to_shape_map()
+def _check_same_network(prefix: Path, variables: Mapping, held: Mapping[str, list], step: int, whole: bool) -> None:
     shapes = {_name(key): tuple(shape) for key, shape in held.items() if _is_state(key)}
     problems: list[str] = []
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, TypeVar, cast
 
-import numpy as np
 import tensorflow as tf
 
 from mmdgan.core import replicas
@@ -63,7 +62,7 @@ def make_strategy(
     if name == "mirrored":
         kind = "GPU" if gpus else "CPU"
         return _mirrored(tuple(_named(kind, devices or len(gpus) or 1)))
-    if devices is not None and devices > 1 and not gpus and name == "multi_worker":
+    if devices is not None and devices > 1 and not gpus:
         raise ConfigError(f"devices is {devices}, but a worker of several has one CPU; start more workers instead.")
     return _multi_worker(_cluster(workers, worker_index), (devices or len(gpus)) if gpus else 0)
 
@@ -128,7 +127,7 @@ class Replicas:
                 f"A batch of {batch.shape[0]} images cannot be shared equally by {self.local} replicas; add some."
             )
         # On the host, so that each device receives only its own part.
-        with tf.device(None if self._on_tpu else "CPU:0"):
+        with tf.device(None if isinstance(self.strategy, tf.distribute.TPUStrategy) else "CPU:0"):
             number = replicas.replica_number() - self.worker * self.local
             return replicas.rows_of(batch, batch.shape[0] // self.local, number)
 
@@ -142,7 +141,8 @@ class Replicas:
         """The maximum over the workers of each value; all of them must call this at the same place."""
         if self.workers == 1:
             return list(values)
-        return self._gather(values).max(axis=0).tolist()
+        row = tf.constant([list(values)], tf.int64)
+        return self._gathered(row).numpy().max(axis=0).tolist()
 
     def all_succeed(self, function: Callable[[], T]) -> T:
         """Calls a function on every worker; if it raises on one of them, all stop.
@@ -172,15 +172,6 @@ class Replicas:
 
         for variable, value in zip(variables, of_the_chief(), strict=True):
             variable.assign(value)
-
-    @property
-    def _on_tpu(self) -> bool:
-        return isinstance(self.strategy, tf.distribute.TPUStrategy)
-
-    def _gather(self, values: Sequence[int]) -> np.ndarray:
-        """The values of each replica's worker: (R, number of values)."""
-        row = tf.constant([list(values)], tf.int64)
-        return self._gathered(row).numpy()
 
 
 @functools.cache

@@ -74,7 +74,7 @@ def make_optimizer(
         raise ConfigError(f"Learning rates must be positive; got {learning_rate} and end_lr {end_lr}.")
     constant: Any = learning_rate
     if keras.config.floatx() in ("float16", "bfloat16"):
-        constant = _Constant(learning_rate)  # Keras would round its variable of the rate
+        constant = decay_schedule(learning_rate, learning_rate)  # Keras would round its variable of the rate
     if schedule is None and kind in ("sgd", "momentum"):
         schedule = decay_schedule(learning_rate, end_lr)
     if schedule is not None and global_step is not None:
@@ -107,19 +107,6 @@ def decay_schedule(learning_rate: float, end_lr: float) -> keras.optimizers.sche
         return keras.optimizers.schedules.ExponentialDecay(start, 1, 1.0)
     steps = round(SCHEDULE_STEPS * math.log(DECAY_RATE) / math.log(end_lr / learning_rate))
     return keras.optimizers.schedules.ExponentialDecay(start, steps, DECAY_RATE)
-
-
-class _Constant(keras.optimizers.schedules.LearningRateSchedule):
-    """The same rate at every step, in float32."""
-
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-
-    def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        return tf.constant(self._rate, tf.float32)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"rate": self._rate}
 
 
 class _ByGlobalStep(keras.optimizers.schedules.LearningRateSchedule):

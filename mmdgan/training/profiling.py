@@ -37,30 +37,27 @@ class Profile(keras.callbacks.Callback):
         super().__init__()
         self._folder = Path(log_dir)
         self._steps = tuple(steps)
-        self._last: int | None = None
         self._running = False
         self._say = say
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         step = self.params["step"]
-        if self._last is None:
+        if len(self._steps) == 1:
             first = step + _WARM_UP
-            self._steps = self._steps if len(self._steps) == 2 else (first, first + self._steps[0] - 1)
-            self._last = self._steps[1]
-        if not self._running and self._steps[0] <= step <= self._last:
+            self._steps = first, first + self._steps[0] - 1
+        if not self._running and self._steps[0] <= step <= self._steps[1]:
             options = tf.profiler.experimental.ProfilerOptions(host_tracer_level=3)  # short operations too
             tf.profiler.experimental.start(str(self._folder), options)
             self._running = True
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        if self._running and self._last is not None and self.params["step"] >= self._last:
+        if self._running and self.params["step"] >= self._steps[1]:
             for value in (logs or {}).values():
                 float(value)  # waits for the device
             self._stop()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         if self._running:
-            self._last = -1
             self._stop()
 
     def _stop(self) -> None:

@@ -25,7 +25,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
@@ -50,7 +50,6 @@ from mmdgan.training.chunks import Chunked, Gradient, Objective
 from mmdgan.training.distribution import Replicas
 from mmdgan.training.optimizers import NAMES, LossScale, UpdateSchedule, clipped, scheduled_optimizer
 
-T = TypeVar("T")
 Pair: TypeAlias = tuple[list[tf.Tensor], list[tf.Tensor]]
 """Gradients of both players' losses."""
 
@@ -189,7 +188,9 @@ class GanStep(tf.Module):
         self.iterations = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_step")
         self.aids = aids = aids or Aids()
         self.ada = None if aids.ada is None else augment.AdaptiveProbability(aids.ada, aids.ada_images)
-        self._critic_input = self._make_critic_input()
+        images = discriminator.data_format, discriminator.spec.input_shape, discriminator.variable_dtype
+        probability = None if self.ada is None else self.ada.probability
+        self._critic_input = CriticInput(aids, *images, self.iterations, probability)
         self.loss_state = {
             name: tf.Variable(value, trainable=False, name=name) for name, value in loss.initial_state().items()
         }
@@ -210,13 +211,6 @@ class GanStep(tf.Module):
         self._jit_of_parts = jit and self.replicas.count > 1
         jit_of_all = jit and not self._jit_of_parts
         self._compute = random.Compiled(self._differentiate) if jit_of_all else self._differentiate
-
-    def _make_critic_input(self) -> CriticInput | None:
-        if not self.aids.augment and self.aids.instance_noise is None:
-            return None
-        critic, probability = self.discriminator, None if self.ada is None else self.ada.probability
-        images = critic.data_format, critic.spec.input_shape, critic.variable_dtype
-        return CriticInput(self.aids, *images, self.iterations, probability)
 
     @property
     def code_size(self) -> int:
@@ -425,18 +419,13 @@ class GanStep(tf.Module):
         inputs = images if labels is None else {"x": images, "y": labels}
         return self.discriminator(inputs, training=training and not self.fixed_critic)
 
-    def _inference_critic(self, labels: TensorLike | None) -> Callable[[tf.Tensor], tf.Tensor]:
-        return lambda images: self._critic(images, labels, training=False)
-
     def _view(self, count: TensorLike, stream: int) -> tuple:
         """The random numbers by which the critic's view of this replica's images differs from them."""
-        if self._critic_input is None:
-            return ()
         return self._critic_input.draw(count, stream, self._seed(VIEW), self._drawn)
 
     def _seen(self, images: tf.Tensor, view: tuple) -> tf.Tensor:
         """Images as the critic sees them: with augmentation and noise."""
-        return images if self._critic_input is None else self._critic_input(images, *view)
+        return self._critic_input(images, *view)
 
     def _scores(
         self, real: TensorLike, generated: TensorLike, labels: TensorLike | None, labels_gen: TensorLike | None
@@ -490,7 +479,7 @@ class GanStep(tf.Module):
         place, is flat where all kernel values are near 0, so that a penalty on it does not bound a critic that has
         moved its scores far apart. One backward pass for each score.
         """
-        critic = self._inference_critic(labels)
+        critic = functools.partial(self._critic, labels=labels, training=False)
         means = {}
         if self.loss.uses_scale:
             means["dis_scale"] = tf.reduce_mean(jacobian_squared_norms(critic, real))
@@ -504,12 +493,8 @@ class GanStep(tf.Module):
 
     def _mean_names(self) -> list[str]:
         """The names of what `_means` returns."""
-        wanted = (
-            self.loss.uses_scale,
-            not self.loss.uses_scale and self.loss.penalty is not None,
-            self.aids.r1 is not None,
-        )
-        return [name for name, needed in zip(("dis_scale", "dis_penalty", "r1"), wanted, strict=True) if needed]
+        of_loss = ["dis_scale"] if self.loss.uses_scale else ["dis_penalty"] * (self.loss.penalty is not None)
+        return of_loss + ["r1"] * (self.aids.r1 is not None)
 
     def _losses(
         self, score_gen: tf.Tensor, score_data: tf.Tensor, means: dict[str, tf.Tensor], state: Mapping[str, Any]
@@ -701,15 +686,15 @@ class GanStep(tf.Module):
 
     def _check_frozen(self) -> None:
         """Refuses layers frozen or unfrozen after the first step, which was compiled for what learned then."""
-        now = [
+        now = tuple(
             layer.trainable
             for net in self._networks
             for block in net.blocks
             for layer in (block, *block.sublayers.values())
-        ]
+        )
         if self._trainable is None:
-            self._trainable = tuple(now)
-        elif self._trainable != tuple(now):
+            self._trainable = now
+        elif self._trainable != now:
             raise ConfigError(
                 "Layers were frozen or unfrozen (`trainable`) after the first step, which is compiled by then; "
                 "make a new GanStep."
@@ -843,7 +828,7 @@ class _InChunks:
         of_scores = scores, {name: value for name, value in kernel.items() if tf.is_tensor(value)}
         names = step._mean_names()
         wanted: Any = [[scale if name == other else None for other in names] for name in names]
-        objectives = [Objective(functools.partial(_always, each), variables, True) for each in wanted]
+        objectives = [Objective(lambda _, each=each: each, variables, True) for each in wanted]
         means = functools.partial(self._means, kernel)
         chunked = self._chunked(self._critic_inputs, means, (self.kernels[self.dis], *of_scores))
         of_means = chunked.gradients(*objectives)
@@ -953,10 +938,6 @@ def repeated(step: Callable[..., Mapping[str, tf.Tensor]], like: Mapping[str, tf
     signature = {name: tf.TensorSpec(value.shape, value.dtype) for name, value in like.items()}
     # In order: each step begins from what the one before has left.
     return tf.map_fn(one, given, fn_output_signature=signature, parallel_iterations=1)
-
-
-def _always(value: T, _: Any) -> T:
-    return value
 
 
 def _batch_norms(network: Network) -> int:

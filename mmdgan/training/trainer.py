@@ -200,8 +200,8 @@ class _Run:
             self.pending.append((self.step, losses))
             self.callbacks.after(self.step, losses)
         self._consult()
-        query = trainer.query_step is not None and self.step % trainer.query_step == 0
-        save = self._save_due()
+        query = self._is_due(trainer.query_step)
+        save = self.agreed.save or self._is_due(trainer.save_every)
         if query or save or self._fetch_due():
             self._fetch()
         if query:
@@ -230,11 +230,8 @@ class _Run:
         else:
             self.agreed = _Agreed()
 
-    def _save_due(self) -> bool:
-        trainer = self.trainer
-        if self.agreed.save:
-            return True
-        return trainer.save_every is not None and self.step % trainer.save_every == 0
+    def _is_due(self, period: int | None) -> bool:
+        return period is not None and self.step % period == 0
 
     def _fetch(self) -> None:
         """Waits for the steps under way; checks their losses, and shows them."""

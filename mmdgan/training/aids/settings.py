@@ -141,7 +141,3 @@ class Aids:
         if self.lr_schedule != "original":
             parts.append(f"{self.lr_schedule} learning rates" + (f", to step {self.lr_steps:,}" if self.falls else ""))
         return "; ".join(parts)
-
-
-NAMES = tuple(field.name for field in dataclasses.fields(Aids))
-"""The fields, which are fields of an `Experiment` too."""
