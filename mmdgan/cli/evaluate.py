@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdgan.cli import flags
 from mmdgan.cli.sample import EMA
-from mmdgan.core.errors import ConfigError
+from mmdgan.core.errors import ConfigError, write_errors
 from mmdgan.core.files import append_jsonl
 from mmdgan.core.options import fields_with, option, option_like
 from mmdgan.core.text import nearest, program
@@ -301,7 +301,7 @@ def _save_statistics(path: str, real: ImageSet, extractor: Extractor | None, cac
 
     assert extractor is not None  # as was refused at first
     features = compute_features(real, extractor, cache=cache, say=print).features
-    with _writing(path):
+    with write_errors(path):
         statistics_of(features, extractor, f"{real.count:,} images of {real.name}").save(path)
     print(f"statistics of {real.count:,} images of {real.name}: {path}")
 
@@ -310,7 +310,7 @@ def _write(path: str | None, records: Sequence[dict]) -> None:
     """Appends records to the file that --out names."""
     if path is None:
         return
-    with _writing(path):
+    with write_errors(path):
         append_jsonl(path, records)
     print(f"written to {path}")
 
@@ -327,11 +327,3 @@ def _recorded(folder: RunFolder, step: int, records: list[dict[str, Any]], out: 
             ) from error
         print(f"not written to the run: {reason}")
         return None
-
-
-@contextlib.contextmanager
-def _writing(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror or error}); name another place.") from error

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mmdgan.cli import flags
-from mmdgan.core.errors import ConfigError
+from mmdgan.core.errors import ConfigError, write_errors
 from mmdgan.core.options import option
 from mmdgan.core.text import format_value, nearest
 
@@ -237,7 +237,7 @@ def _write(
     """Writes batches (index of the first image, uint8 (B, H, W, C)) in the form that the ending of `out` names."""
     import numpy as np
 
-    from mmdgan.pictures.files import save_batches, write_errors
+    from mmdgan.pictures.files import save_batches
     from mmdgan.pictures.grid import enlarge, image_grid, save_png
 
     if out.suffix.lower() != ".png":
