@@ -174,7 +174,7 @@ def _show_scores(folder: RunFolder, naming: str) -> None:
 def _evaluate_images(options: EvaluateFlags) -> None:
     """Scores any images against any others, or against stored statistics."""
     from mmdgan.core.startup import prepare_tensorflow
-    from mmdgan.metrics import format_table, open_images
+    from mmdgan.metrics import format_table, open_images, resolve
     from mmdgan.metrics.comparison import check_named
     from mmdgan.metrics.evaluate import check_sets, evaluate_sets
     from mmdgan.metrics.moments import Moments
@@ -196,7 +196,9 @@ def _evaluate_images(options: EvaluateFlags) -> None:
         raise ConfigError(f"{options.reference} holds statistics already; leave --save_statistics out.")
     extractor = None
     if needs_features(metrics) or options.save_statistics:
-        extractor = _extractor(options, None if statistics else getattr(whole, "data", None), root)
+        given = {name: getattr(options, name) for name in ("inception", "classifier_data", "resize")}
+        data = getattr(whole, "data", None)
+        extractor = resolve(options.features or "auto", data, data_root=root, **given, say=print)
     score_options = _score_options(options)
     about: dict[str, Any] = {"options": score_options, "training": whole}
     metrics = check_sets(metrics, [generated], real, extractor, **about, leave_out=leave_out)
@@ -274,14 +276,6 @@ def _holds_statistics(what: str) -> bool:
     with zipfile.ZipFile(path) as archive:
         names = {name.removesuffix(".npy") for name in archive.namelist()}
     return any(names.issuperset(keys) for keys in KEYS)
-
-
-def _extractor(options: EvaluateFlags, data: Any, data_root: str) -> Extractor:
-    from mmdgan.metrics.features.resolve import resolve
-
-    names = ("inception", "classifier_data", "resize")
-    given = {name: getattr(options, name) for name in names}
-    return resolve(options.features or "auto", data, data_root=data_root, **given, say=print)
 
 
 @contextlib.contextmanager
