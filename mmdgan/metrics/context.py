@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 # Features of a set that take more bytes are not kept, but computed block by block as they are needed.
 LARGEST_FEATURES = 2**30
 BLOCK = 500
-UNKNOWN: Any = object()
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ class Facts:
         features: Number of features F.
         logits: Whether the features come with logits.
         labels, labels_training: Classes of the generated and of the training images, int64 (N,); None where there are
-            none. Labels that are `UNKNOWN` are not checked.
+            none.
         class_names, class_names_training: Names of these classes; empty where there are none.
         statistics: Whether stored statistics take the place of the real images.
     """
@@ -137,7 +136,7 @@ class Facts:
     label: str = ""
     features: int = 0
     logits: bool = True
-    labels: Any = UNKNOWN
+    labels: np.ndarray | None = None
     labels_training: np.ndarray | None = None
     class_names: tuple[str, ...] = ()
     class_names_training: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np
-from mmdgan.metrics.context import UNKNOWN, Context, Facts, class_name, pair_classes
+from mmdgan.metrics.context import Context, Facts, class_name, pair_classes
 from mmdgan.metrics.intervals import around
 from mmdgan.metrics.moments import Moments
 from mmdgan.metrics.records import finite, make_record
@@ -26,8 +26,6 @@ class IntraClassDistance(Metric):
     slow = True
 
     def check(self, facts: Facts) -> None:
-        if facts.labels is UNKNOWN:
-            return
         if facts.labels is None:
             raise MetricError(
                 "intra_fid compares images class by class, and the generated ones have no classes: leave it out of the "
@@ -73,7 +71,8 @@ class IntraClassDistance(Metric):
             enough = all(len(part) > features for part in of_class)
             variance += frechet_error(moments, of_class) ** 2 if enough else math.nan
         known = [value for value in values.values() if value is not None]
-        count, count_real = _smallest(generated.labels)[1], _smallest(training.labels)[1]
+        of_asked = training.labels[np.isin(training.labels, asked)]
+        count, count_real = _smallest(asked)[1], _smallest(of_asked)[1]
         note = f"mean of {len(values)} classes"
         note += ", paired by number" if by_number else ""
         if left := np.setdiff1d(training.labels, asked).tolist():
