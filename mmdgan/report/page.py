@@ -113,7 +113,7 @@ def summary(run: ReportedRun) -> str:
 
 def _when(run: ReportedRun) -> str:
     """When it was trained, and how fast; "" if nothing was logged."""
-    curves = [curve for curve in run.scalars.values() if len(curve.times)]
+    curves = run.scalars.values()
     if not curves:
         return ""
     begun, ended = min(curve.times[0] for curve in curves), max(curve.times[-1] for curve in curves)
