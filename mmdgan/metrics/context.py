@@ -54,13 +54,12 @@ class Side:
     Attributes:
         images: The set.
         count: Number of images N.
-        labels: int64 (N,), or None.
         seconds: Seconds that computing the features took; 0 if they were not needed or came from the cache.
     """
 
     def __init__(self, images: ImageSet, extractor: Extractor | None, cache: Path | None, say: Say) -> None:
         """Computes nothing yet. `extractor` may be None where no metric needs features; `cache` is a folder of them."""
-        self.images, self.count, self.labels = images, images.count, images.labels
+        self.images, self.count = images, images.count
         self.seconds = 0.0
         self._extractor: Any = extractor
         self._cache, self._say = cache, say

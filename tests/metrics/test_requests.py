@@ -5,10 +5,11 @@ import pytest
 
 from mmdgan import metrics
 from mmdgan.core.errors import MetricError
+from mmdgan.data import ImageData
 from mmdgan.metrics import evaluate
 from mmdgan.metrics.context import EvaluateOptions, Facts
 from mmdgan.metrics.moments import statistics_of
-from mmdgan.metrics.sets import ArraySet
+from mmdgan.metrics.sets import ArraySet, DataSet
 
 
 class Means:
@@ -146,6 +147,13 @@ def test_a_forced_class_distance_is_marked():
     )
     assert "forced: 3 images in the smallest class for 3 features" in record["note"]
     assert record["count_per_class"] == record["count_real_per_class"] == 3
+
+
+def test_labels_of_stored_images_are_not_read_for_nothing(monkeypatch):
+    images, labels = np.zeros((50, 3, 16, 16), np.uint8), np.arange(50) % 2
+    real = DataSet(ImageData("stored", images + labels[:, None, None, None].astype(np.uint8), labels, num_class=2))
+    monkeypatch.setattr(DataSet, "labels", property(lambda _: pytest.fail("labels were read")))
+    assert metrics.evaluate_sets(_set(40, 0), real, Means(), ("fid",))[0]["value"] > 0
 
 
 def test_few_images_of_a_class_that_was_not_generated_do_not_matter():
