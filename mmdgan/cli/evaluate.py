@@ -109,7 +109,7 @@ def _check(options: EvaluateFlags, words: Sequence[str]) -> None:
             raise ConfigError(f"the command takes a RUN or --images, not both; leave {words[0]} or --images out.")
         if options.reference is None:
             raise ConfigError("reference is none; give with --reference what to compare the images with.")
-        for name in ("steps", "repeats", "ema"):
+        for name in fields_with(options, group="of a run"):
             if getattr(options, name) != getattr(EvaluateFlags(), name):
                 raise ConfigError(f"{name} is for a run's generator; leave --{name} out, or name a RUN.")
     for metric in options.metrics or ():

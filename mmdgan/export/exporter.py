@@ -58,7 +58,7 @@ def export_network(
     """Writes a network of a run in a format that other programs load, with a model card.
 
     Args:
-        run: The run's directory.
+        run: The run's directory, or `pretrained:NAME`.
         format: "keras" (a generator in standard layers; a critic keeps the layers of mmdgan), "savedmodel" or "onnx".
         out: Folder to write to; RUN/export/<step>_<format> by default, for a critic RUN/export/<step>_critic_<format>.
         step: Step of the checkpoint; "best": the one kept for its score; None: the newest.
