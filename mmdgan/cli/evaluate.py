@@ -13,7 +13,7 @@ from mmdgan.cli import flags
 from mmdgan.cli.sample import EMA
 from mmdgan.core.errors import ConfigError, write_errors
 from mmdgan.core.files import append_jsonl
-from mmdgan.core.options import fields_with, option, option_like
+from mmdgan.core.options import defaults, fields_with, option, option_like
 from mmdgan.core.text import nearest, program
 from mmdgan.metrics import METRICS
 from mmdgan.runs.experiment import Experiment
@@ -109,8 +109,8 @@ def _check(options: EvaluateFlags, words: Sequence[str]) -> None:
             raise ConfigError(f"the command takes a RUN or --images, not both; leave {words[0]} or --images out.")
         if options.reference is None:
             raise ConfigError("reference is none; give with --reference what to compare the images with.")
-        for name in fields_with(options, group="of a run"):
-            if getattr(options, name) != getattr(EvaluateFlags(), name):
+        for name, default in defaults(options, group="of a run").items():
+            if getattr(options, name) != default:
                 raise ConfigError(f"{name} is for a run's generator; leave --{name} out, or name a RUN.")
     for metric in options.metrics or ():
         if metric not in (*METRICS, ALL):
