@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mmdgan.cli import flags
@@ -48,11 +47,6 @@ compdef _mmdgan mmdgan
 """
 
 
-@dataclass(frozen=True)
-class CompletionOptions:
-    """The verb has no flags of its own."""
-
-
 def completion(argv: Sequence[str], verbs: Mapping[str, Any]) -> int:
     """Print a script with which bash, zsh or fish completes verbs, flags and their values.
 
@@ -60,7 +54,7 @@ def completion(argv: Sequence[str], verbs: Mapping[str, Any]) -> int:
     mmdgan completion fish | source              in ~/.config/fish/config.fish
     """
     usage = flags.usage("completion bash|zsh|fish", completion)
-    [shell] = flags.parse(CompletionOptions(), argv, usage=usage, arguments=("bash|zsh|fish",)).arguments
+    [shell] = flags.parse(flags.NoFlags(), argv, usage=usage, arguments=("bash|zsh|fish",)).arguments
     makers = {"bash": _bash, "zsh": _zsh, "fish": _fish}
     if shell not in makers:
         raise ConfigError(f"there is no completion for {shell!r}{nearest(shell, makers)}; give {', '.join(makers)}.")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from mmdgan.cli import flags
 from mmdgan.cli.sample import EMA
-from mmdgan.core.errors import ConfigError
+from mmdgan.core.errors import ConfigError, write_errors
 from mmdgan.core.files import append_jsonl
-from mmdgan.core.options import fields_with, option, option_like
+from mmdgan.core.options import defaults, fields_with, option, option_like
 from mmdgan.core.text import nearest, program
 from mmdgan.metrics import METRICS
 from mmdgan.runs.experiment import Experiment
@@ -109,8 +109,8 @@ def _check(options: EvaluateFlags, words: Sequence[str]) -> None:
             raise ConfigError(f"the command takes a RUN or --images, not both; leave {words[0]} or --images out.")
         if options.reference is None:
             raise ConfigError("reference is none; give with --reference what to compare the images with.")
-        for name in ("steps", "repeats", "ema"):
-            if getattr(options, name) != getattr(EvaluateFlags(), name):
+        for name, default in defaults(options, group="of a run").items():
+            if getattr(options, name) != default:
                 raise ConfigError(f"{name} is for a run's generator; leave --{name} out, or name a RUN.")
     for metric in options.metrics or ():
         if metric not in (*METRICS, ALL):
@@ -174,7 +174,7 @@ def _show_scores(folder: RunFolder, naming: str) -> None:
 def _evaluate_images(options: EvaluateFlags) -> None:
     """Scores any images against any others, or against stored statistics."""
     from mmdgan.core.startup import prepare_tensorflow
-    from mmdgan.metrics import format_table, open_images
+    from mmdgan.metrics import format_table, open_images, resolve
     from mmdgan.metrics.comparison import check_named
     from mmdgan.metrics.evaluate import check_sets, evaluate_sets
     from mmdgan.metrics.moments import Moments
@@ -196,7 +196,9 @@ def _evaluate_images(options: EvaluateFlags) -> None:
         raise ConfigError(f"{options.reference} holds statistics already; leave --save_statistics out.")
     extractor = None
     if needs_features(metrics) or options.save_statistics:
-        extractor = _extractor(options, None if statistics else getattr(whole, "data", None), root)
+        given = {name: getattr(options, name) for name in ("inception", "classifier_data", "resize")}
+        data = getattr(whole, "data", None)
+        extractor = resolve(options.features or "auto", data, data_root=root, **given, say=print)
     score_options = _score_options(options)
     about: dict[str, Any] = {"options": score_options, "training": whole}
     metrics = check_sets(metrics, [generated], real, extractor, **about, leave_out=leave_out)
@@ -276,14 +278,6 @@ def _holds_statistics(what: str) -> bool:
     return any(names.issuperset(keys) for keys in KEYS)
 
 
-def _extractor(options: EvaluateFlags, data: Any, data_root: str) -> Extractor:
-    from mmdgan.metrics.features.resolve import resolve
-
-    names = ("inception", "classifier_data", "resize")
-    given = {name: getattr(options, name) for name in names}
-    return resolve(options.features or "auto", data, data_root=data_root, **given, say=print)
-
-
 @contextlib.contextmanager
 def _cache(folder: Path | None) -> Iterator[Path]:
     """A folder for features while the command runs, so that those of each set are computed once."""
@@ -301,7 +295,7 @@ def _save_statistics(path: str, real: ImageSet, extractor: Extractor | None, cac
 
     assert extractor is not None  # as was refused at first
     features = compute_features(real, extractor, cache=cache, say=print).features
-    with _writing(path):
+    with write_errors(path):
         statistics_of(features, extractor, f"{real.count:,} images of {real.name}").save(path)
     print(f"statistics of {real.count:,} images of {real.name}: {path}")
 
@@ -310,7 +304,7 @@ def _write(path: str | None, records: Sequence[dict]) -> None:
     """Appends records to the file that --out names."""
     if path is None:
         return
-    with _writing(path):
+    with write_errors(path):
         append_jsonl(path, records)
     print(f"written to {path}")
 
@@ -327,11 +321,3 @@ def _recorded(folder: RunFolder, step: int, records: list[dict[str, Any]], out: 
             ) from error
         print(f"not written to the run: {reason}")
         return None
-
-
-@contextlib.contextmanager
-def _writing(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror or error}); name another place.") from error

@@ -26,6 +26,11 @@ _RUNS_SHOWN = 5
 _SHORT_HELP, _FULL_HELP = ("--help", "-h", "-help", "--helpshort"), "--helpfull"
 
 
+@dataclasses.dataclass(frozen=True)
+class NoFlags:
+    """The flags of a verb that has none of its own."""
+
+
 class Parsed(NamedTuple):
     """A parsed command line.
 
@@ -123,7 +128,7 @@ def parse(
     return Parsed(options, {name: value for name, value in given.items() if value}, words)
 
 
-def help_text(preset: Any, usage: str, switches: Mapping[str, str] | None = None, full: bool = True) -> str:
+def help_text(preset: Any, usage: str, switches: Mapping[str, str], full: bool = True) -> str:
     """The text of the help: the usage, then the flags with their defaults, in 100 columns.
 
     Args:
@@ -140,10 +145,10 @@ def help_text(preset: Any, usage: str, switches: Mapping[str, str] | None = None
     for field in fields if full else short:
         group = field.metadata["group"] if full else "most used flags"
         groups.setdefault(group, []).append(_entry(field, hints[field.name], getattr(preset, field.name)))
-    for name, text in (switches or {}).items():
+    for name, text in switches.items():
         groups.setdefault("what to do" if full else "most used flags", []).append(_line(f"--{name}", text))
     blocks = [f"{title}:\n" + "\n".join(entries) for title, entries in groups.items()]
-    more = [] if full else [f"{_FULL_HELP} lists all {len(fields) + len(switches or {})} flags, by group."]
+    more = [] if full else [f"{_FULL_HELP} lists all {len(fields) + len(switches)} flags, by group."]
     return "\n\n".join([usage.strip(), *blocks, *more])
 
 
@@ -235,9 +240,9 @@ def _define(preset: Any, switches: Mapping[str, str]) -> flags.FlagValues:
         if _is_switch(hints[field.name]):
             flag: flags.Flag = _switch(name, default, text)
         else:
-            parser = _Parser(Value(hints[field.name], field.metadata["choices"]), hints[field.name])
+            parser = _Parser(Value(hints[field.name], field.metadata["choices"]))
             # The default goes through the parser as text, which absl requires of custom flags.
-            flag = flags.Flag(parser, _Serializer(), name, format_value(default), text)
+            flag = flags.Flag(parser, None, name, format_value(default), text)
         flags.DEFINE_flag(flag, values)
     for name, text in switches.items():
         if "=" in name:
@@ -254,17 +259,11 @@ def _switch(name: str, default: bool | None, text: str) -> flags.BooleanFlag:
     return flag
 
 
-class _Serializer(flags.ArgumentSerializer):
-    def serialize(self, value: Any) -> str:
-        return format_value(value)
-
-
 class _Parser(flags.ArgumentParser):
     """Turns a flag's text into a value of its field."""
 
-    def __init__(self, value: Value, hint: Any = bool):
+    def __init__(self, value: Value):
         self._value = value
-        self.syntactic_help = str(hint)
 
     def parse(self, argument: Any) -> Any:
         return self._value.parse(argument if isinstance(argument, str) else format_value(argument))

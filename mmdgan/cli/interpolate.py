@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mmdgan.cli import flags
 from mmdgan.cli.sample import EMA, HOW, STEP, WHAT, WHERE, check_size, file_name
-from mmdgan.core.errors import ConfigError
+from mmdgan.core.errors import ConfigError, write_errors
 from mmdgan.core.options import option
 
 if TYPE_CHECKING:
@@ -120,7 +120,6 @@ def _write_paths(path: Path, images: np.ndarray, seconds: float) -> None:
     import numpy as np
 
     from mmdgan.pictures import files, grid
-    from mmdgan.pictures.files import write_errors
 
     rows, frames, height, width, _ = images.shape
     ending = path.suffix.lower()

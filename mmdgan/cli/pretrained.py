@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mmdgan.cli import flags
 from mmdgan.core.text import program, table
-
-
-@dataclass(frozen=True)
-class PretrainedOptions:
-    """The verb has no flags of its own."""
 
 
 def pretrained(argv: Sequence[str]) -> int:
@@ -22,7 +16,7 @@ def pretrained(argv: Sequence[str]) -> int:
     The scores are of the step that is stored; the whole protocol is in the folder's metrics.jsonl.
     """
     usage = flags.usage("pretrained [--flag=value ...]", pretrained)
-    flags.parse(PretrainedOptions(), argv, usage=usage)
+    flags.parse(flags.NoFlags(), argv, usage=usage)
     from mmdgan.runs.pretrained import PREFIX, Pretrained, names
     from mmdgan.runs.scores import best_of
 

@@ -182,11 +182,16 @@ def _status(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) ->
         where = error.filename or "the output"
         _explain(f"mmdgan: {where} cannot be written or read ({error.strerror}); fix that, then {_same_command()}")
         return BAD_USE
-    except Exception as error:
-        status = _training_status(error)
-        if status is None:
-            raise
-        return status
+    except WorkerLost as error:
+        _explain(f"mmdgan: {error}; to go on, run on every worker: {_same_command()}")
+        return LOST
+    except divergence.Diverged as error:
+        advice = "--on_divergence=rollback goes on from the last checkpoint with other random numbers; lower"
+        if error.attempts:
+            advice = f"It had gone back {error.attempts} times; lower"
+        rates = "learning rates (--lr_dis, --lr_gen) may help, with --restart to start from scratch."
+        _explain(f"mmdgan: {error}. {advice} {rates}")
+        return DIVERGED
 
 
 def _has_working_folder() -> bool:
@@ -212,21 +217,6 @@ def _explain(sentence: str) -> None:
     """Says why the program ends, if the terminal is still there."""
     with contextlib.suppress(OSError):
         print(sentence, file=sys.stderr, flush=True)
-
-
-def _training_status(error: Exception) -> int | None:
-    """The status of a stopped training, after its explanation; None for any other error."""
-    if isinstance(error, WorkerLost):
-        _explain(f"mmdgan: {error}; to go on, run on every worker: {_same_command()}")
-        return LOST
-    if isinstance(error, divergence.Diverged):
-        advice = "--on_divergence=rollback goes on from the last checkpoint with other random numbers; lower"
-        if error.attempts:
-            advice = f"It had gone back {error.attempts} times; lower"
-        rates = "learning rates (--lr_dis, --lr_gen) may help, with --restart to start from scratch."
-        _explain(f"mmdgan: {error}. {advice} {rates}")
-        return DIVERGED
-    return None
 
 
 def _same_command() -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mmdgan.cli import flags
-from mmdgan.core.errors import ConfigError
-from mmdgan.core.options import option
+from mmdgan.core.errors import ConfigError, write_errors
+from mmdgan.core.options import defaults, option
 from mmdgan.core.text import format_value, nearest
 
 if TYPE_CHECKING:
@@ -161,8 +161,9 @@ def _check_sample(options: SampleOptions) -> None:
             for name in ("columns", "scale", "gap", "stretch", "invert")
         ],
     ]
+    usual = defaults(options)
     for name, possible, fact, rule in belongs:
-        if getattr(options, name) != getattr(SampleOptions(), name) and not possible:
+        if getattr(options, name) != usual[name] and not possible:
             raise ConfigError(f"--{name} is given, but {fact}: {name} {rule}; leave it out.")
 
 
@@ -237,7 +238,7 @@ def _write(
     """Writes batches (index of the first image, uint8 (B, H, W, C)) in the form that the ending of `out` names."""
     import numpy as np
 
-    from mmdgan.pictures.files import save_batches, write_errors
+    from mmdgan.pictures.files import save_batches
     from mmdgan.pictures.grid import enlarge, image_grid, save_png
 
     if out.suffix.lower() != ".png":
@@ -281,10 +282,10 @@ def _write_projector(folder: RunFolder, step: int, seed: int) -> None:
 
 def file_name(step: int, name: str, options: Any, also: Sequence[str]) -> str:
     """Name of a picture, without ending: the step, what it shows, and each choice that is not the default."""
-    parts = [str(step), name]
+    parts, usual = [str(step), name], defaults(options)
     for field in ("class_", "seed", *also):
         value = getattr(options, field)
-        if value != next(f.default for f in dataclasses.fields(options) if f.name == field):
+        if value != usual[field]:
             name = field.rstrip("_")
             parts.append(f"no{name}" if value is False else name if value is True else f"{name}{value}")
     return "_".join(parts)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mmdgan.cli import flags
-from mmdgan.core.errors import ConfigError
+from mmdgan.core.errors import ConfigError, write_errors
 from mmdgan.core.options import changed_flags, option
 from mmdgan.core.text import command, format_value, nearest, table as aligned
 from mmdgan.sweeps.folder import DIVERGED, FAILED, RUNNING, Point, SweepFolder, counts
@@ -168,9 +168,7 @@ def _opened(preset: Options, function: Callable[..., Any], argv: Sequence[str]) 
 
 
 def _write(path: str, text: str) -> None:
-    try:
+    with write_errors(f"csv: {path}"):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"csv: {path} cannot be written ({error.strerror or error}); name another place.") from error
     print(f"\nwritten: {path}")

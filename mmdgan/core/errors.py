@@ -5,6 +5,10 @@ The command line prints that sentence and exits with status 2, without a traceba
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
+
 
 class MmdGanError(Exception):
     """Base class of every error that this library raises on purpose."""
@@ -28,3 +32,12 @@ class MetricError(MmdGanError):
 
 class ConfigError(MmdGanError):
     """A configuration or command line that contradicts itself: names the field and its valid values."""
+
+
+@contextlib.contextmanager
+def write_errors(place: str | os.PathLike, remedy: str = "name another place") -> Iterator[None]:
+    """Turns a failure to write within the block into a ConfigError that names the place and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{place} cannot be written ({error.strerror or error}); {remedy}.") from error

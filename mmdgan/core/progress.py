@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 Say = Callable[[str], object]
 """Takes a sentence for the user. The command line passes `print`; the default from Python is `log`."""
@@ -27,6 +28,20 @@ def _prints() -> bool:
 def in_notebook() -> bool:
     """Whether the program runs in a notebook, where standard output is shown in a cell."""
     return "ipykernel" in sys.modules and type(sys.stdout).__module__.startswith(("ipykernel", "google.colab"))
+
+
+@contextlib.contextmanager
+def quiet_loggers(*names: str) -> Iterator[None]:
+    """Lets these loggers report only errors."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 class Ticker:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from mmdgan.core.errors import ConfigError
+from mmdgan.core.errors import ConfigError, write_errors
 from mmdgan.core.files import is_named_as_file
 from mmdgan.export.card import model_card
 from mmdgan.export.formats import FORMATS, InferenceNetwork, check_onnx
@@ -58,7 +58,7 @@ def export_network(
     """Writes a network of a run in a format that other programs load, with a model card.
 
     Args:
-        run: The run's directory.
+        run: The run's directory, or `pretrained:NAME`.
         format: "keras" (a generator in standard layers; a critic keeps the layers of mmdgan), "savedmodel" or "onnx".
         out: Folder to write to; RUN/export/<step>_<format> by default, for a critic RUN/export/<step>_critic_<format>.
         step: Step of the checkpoint; "best": the one kept for its score; None: the newest.
@@ -77,21 +77,18 @@ def export_network(
         if value not in valid:
             raise ConfigError(f"{field} is {value!r}; choose from {', '.join(valid)}.")
     folder = run if isinstance(run, RunFolder) else open_folder(run)
-    if out is not None:
-        _check_target(Path(out), overwrite)
-    if format == "onnx":
-        check_onnx()
-    from mmdgan.export.plain import float32_network
-
-    net, step = folder.load_generator(step, ema) if network == "generator" else folder.load_critic(step)
+    step = folder.find_step(step)
     kind = format if network == "generator" else f"critic_{format}"
     kind += "_noema" if ema is False else ""
     target = folder.outputs / "export" / f"{step}_{kind}" if out is None else Path(out)
     _check_target(target, overwrite)
-    try:
+    if format == "onnx":
+        check_onnx()
+    from mmdgan.export.plain import float32_network
+
+    net, _ = folder.load_generator(step, ema) if network == "generator" else folder.load_critic(step)
+    with write_errors(target, "give another --out"):
         return _write(InferenceNetwork(float32_network(net), network), folder, format, step, target, ema)
-    except OSError as error:
-        raise ConfigError(f"{target} cannot be written ({error.strerror or error}); give another --out.") from error
 
 
 def _write(

@@ -8,16 +8,15 @@ take `labels`, int32 (N,). Only a critic in the Keras format is called as in mmd
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.files import literal
+from mmdgan.core.progress import quiet_loggers
 
 if TYPE_CHECKING:
     import keras
@@ -74,9 +73,10 @@ class InferenceNetwork:
         """
         import tensorflow as tf
 
-        shape = self.net.spec.input_shape
-        shape = shape if len(shape) == 1 else (*shape[1:], shape[0])
-        signature = [tf.TensorSpec((None, *shape), tf.float32, name=self.input_name)]
+        from mmdgan.networks.blocks import batch_shape
+
+        shape = batch_shape(self.net.spec.input_shape, "channels_last")
+        signature = [tf.TensorSpec(shape, tf.float32, name=self.input_name)]
         if self.net.conditional:
             signature.append(tf.TensorSpec((None,), tf.int32, name="labels"))
         try:
@@ -119,7 +119,7 @@ def write_saved_model(network: InferenceNetwork, path: Path) -> None:
 
     module = tf.Module()
     module.compute, module.kept = network.function()
-    with _quiet("tensorflow", "absl"):
+    with quiet_loggers("tensorflow", "absl"):
         signatures = {"serving_default": module.compute.get_concrete_function()}
         tf.saved_model.save(module, str(path), signatures=signatures)
 
@@ -157,7 +157,7 @@ def write_onnx(network: InferenceNetwork, path: Path) -> None:
     import tf2onnx
 
     function, _ = network.function()
-    with _quiet("tf2onnx"):
+    with quiet_loggers("tf2onnx"):
         model, _ = tf2onnx.convert.from_function(function, function.input_signature, opset=OPSET)
     [output] = model.graph.output
     for node in model.graph.node:
@@ -201,17 +201,3 @@ FORMATS = {
     "savedmodel": Format("", "tensorflow", write_saved_model, run_saved_model),
     "onnx": Format(".onnx", "onnx", write_onnx, run_onnx),
 }
-
-
-@contextlib.contextmanager
-def _quiet(*names: str) -> Iterator[None]:
-    """Lets these loggers report only errors."""
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

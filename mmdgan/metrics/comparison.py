@@ -200,7 +200,12 @@ class FolderSet(ImageSet):
         size: Any = None
         grey, digests, report = True, [], counter(f"Looking at the pictures of {self.name}", say)
         for index, content in enumerate(self._files.read()):
-            found, is_grey = self._form(index, content)
+            if isinstance(content, Broken):
+                raise self._broken(index, str(content))
+            try:
+                found, is_grey = declared(content)
+            except BrokenImage as broken:
+                raise self._broken(index, broken.reason) from broken
             if size not in (None, found):
                 raise DataError(
                     f"{self._files.where(index)} is {found[0]}x{found[1]} pixels where those before it are "
@@ -208,20 +213,10 @@ class FolderSet(ImageSet):
                     f"{command('prepare', 'folder:PATH', '--name', 'NAME', '--size', 'SIZE')} does."
                 )
             size, grey = found, grey and is_grey
-            assert isinstance(content, bytes)  # what is broken was refused
             digests.append(hashlib.sha256(content).digest())
             report(index, self.count)
         self._digests = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
         return size, grey
-
-    def _form(self, index: int, content: bytes | Broken) -> tuple[tuple[int, int], bool]:
-        """The size (width, height) that a file declares, and whether it is grey."""
-        if isinstance(content, Broken):
-            raise self._broken(index, str(content))
-        try:
-            return declared(content)
-        except BrokenImage as broken:
-            raise self._broken(index, broken.reason) from broken
 
     def _broken(self, index: int, reason: str) -> DataError:
         return DataError(f"{self._files.where(index)} {reason}; remove it from the pictures, or get it again.")

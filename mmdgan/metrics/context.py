@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 # Features of a set that take more bytes are not kept, but computed block by block as they are needed.
 LARGEST_FEATURES = 2**30
 BLOCK = 500
-UNKNOWN: Any = object()
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,12 @@ class Side:
     Attributes:
         images: The set.
         count: Number of images N.
-        labels: int64 (N,), or None.
         seconds: Seconds that computing the features took; 0 if they were not needed or came from the cache.
     """
 
     def __init__(self, images: ImageSet, extractor: Extractor | None, cache: Path | None, say: Say) -> None:
         """Computes nothing yet. `extractor` may be None where no metric needs features; `cache` is a folder of them."""
-        self.images, self.count, self.labels = images, images.count, images.labels
+        self.images, self.count = images, images.count
         self.seconds = 0.0
         self._extractor: Any = extractor
         self._cache, self._say = cache, say
@@ -123,7 +121,7 @@ class Facts:
         features: Number of features F.
         logits: Whether the features come with logits.
         labels, labels_training: Classes of the generated and of the training images, int64 (N,); None where there are
-            none. Labels that are `UNKNOWN` are not checked.
+            none.
         class_names, class_names_training: Names of these classes; empty where there are none.
         statistics: Whether stored statistics take the place of the real images.
     """
@@ -137,7 +135,7 @@ class Facts:
     label: str = ""
     features: int = 0
     logits: bool = True
-    labels: Any = UNKNOWN
+    labels: np.ndarray | None = None
     labels_training: np.ndarray | None = None
     class_names: tuple[str, ...] = ()
     class_names_training: tuple[str, ...] = ()

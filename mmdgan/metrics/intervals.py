@@ -4,7 +4,7 @@
 
 Scores such as FID are biased: of few images they are larger than of many. An interval says how far a score would
 scatter if images were drawn again, as many as before; so it fits the difference of two scores of equally many images.
-Where the bias itself is the question, `FID infinity` answers (`mmdgan.metrics.scores.fid`).
+Where the bias itself is the question, `FID infinity` answers (`mmdgan.metrics.scores.fid_infinity`).
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def around(
     return Interval(max(least, value - quantile * error), min(most, value + quantile * error), method)
 
 
-def of_share(share: float, count: int, method: str = "Wilson's, of a share") -> Interval:
+def of_share(share: float, count: int) -> Interval:
     """The interval of a share of `count` independent images (Wilson 1927), which is never empty."""
     square = NORMAL_QUANTILE**2 / count
     centre = (share + square / 2) / (1 + square)
     half = math.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
-    return Interval(max(0.0, centre - half), min(1.0, centre + half), method)
+    return Interval(max(0.0, centre - half), min(1.0, centre + half), "Wilson's, of a share")
 
 
 def jackknife(without: Sequence[float]) -> float:

@@ -14,8 +14,8 @@ from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np
 from mmdgan.metrics.features.cache import release
 
-ROWS, COLUMNS = 2048, 2048
-"""Pairs in a tile: 16 MB of float32."""
+ROWS = 2048
+"""Samples on each side of a tile, whose pairs take 16 MB of float32."""
 _GATHERED = 2**19  # numbers in the differences that are held at once: they stay in the processor's cache
 _MANY = 16  # unsure pairs per sample of a tile, beyond which products in float64 are cheaper than differences
 _SPARE = 8  # candidates beyond k that such products leave
@@ -44,28 +44,19 @@ def nearest_neighbours(
         raise MetricError(f"Nearest neighbours need queries (N, D) and k >= 1, not {queries.shape} and k = {k}.")
     if exclude is not None and np.shape(exclude) != (len(queries),):
         raise MetricError(f"`exclude` holds one index per query ({len(queries)}), not {np.shape(exclude)}.")
-    squares, indices = nearest_squares(queries, blocks, k, exclude)
-    return np.sqrt(squares), indices
-
-
-def nearest_squares(
-    queries: np.ndarray, blocks: Iterable[np.ndarray], k: int, exclude: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Squared distances (N, k) and indices (N, k) of the nearest members; arguments as for `nearest_neighbours`."""
     squares, indices = np.full((len(queries), k), np.inf), np.full((len(queries), k), -1, np.int64)
     origin = mean_of(queries)
     before = 0
     for block in blocks:
         if block.ndim != 2 or block.shape[1] != queries.shape[1]:
             raise MetricError(f"The reference set needs blocks (M, {queries.shape[1]}), not {block.shape}.")
-        for columns, members in _slices(block, COLUMNS):
-            others, first = Samples(members, origin), before + columns.start
-            for rows, part in _slices(queries, ROWS):
+        for columns, others in tiles(block, origin):
+            first = before + columns.start
+            for rows, x in tiles(queries, origin):
                 own = None if exclude is None else np.asarray(exclude[rows]) - first
-                x = Samples(part, origin)
                 _merge(x, others, _distances(x, others), own, first, squares[rows], indices[rows])
         before += len(block)
-    return _all_found(squares, k, before), indices
+    return np.sqrt(_all_found(squares, k, before)), indices
 
 
 def own_squares(samples: np.ndarray, k: int) -> np.ndarray:
@@ -92,7 +83,7 @@ def _all_found(squares: np.ndarray, k: int, before: int) -> np.ndarray:
 
 def tiles(samples: np.ndarray, origin: np.ndarray, start: int = 0) -> Iterator[tuple[slice, Samples]]:
     """The places and the samples of a set, (N, D), around an origin (D,), tile by tile from the start on."""
-    for rows, part in _slices(samples[start:], ROWS):
+    for rows, part in _slices(samples[start:]):
         yield slice(rows.start + start, rows.stop + start), Samples(part, origin)
 
 
@@ -239,10 +230,10 @@ def _candidates(
     return rows, columns
 
 
-def _slices(samples: np.ndarray, size: int) -> Iterator[tuple[slice, np.ndarray]]:
+def _slices(samples: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     """Consecutive parts with their places."""
-    for start in range(0, len(samples), size):
-        part = samples[start : start + size]
+    for start in range(0, len(samples), ROWS):
+        part = samples[start : start + ROWS]
         yield slice(start, start + len(part)), part
         release(samples)
 
@@ -252,6 +243,6 @@ def mean_of(samples: np.ndarray) -> np.ndarray:
 
     Its type is such that float32 samples stay in float32 around it, and others lose nothing.
     """
-    mean = sum(part.sum(axis=0, dtype=np.float64) for _, part in _slices(samples, COLUMNS)) / len(samples)
+    mean = sum(part.sum(axis=0, dtype=np.float64) for _, part in _slices(samples)) / len(samples)
     mean = np.rint(mean) if np.issubdtype(samples.dtype, np.integer) else mean
     return mean.astype(np.result_type(samples.dtype, np.float32))

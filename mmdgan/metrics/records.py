@@ -73,7 +73,9 @@ def merge_repeats(repeats: Sequence[dict]) -> dict:
     mean = math.fsum(values) / count
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
     ends = [record.get("interval") for record in repeats]
-    if None not in ends:  # the real images are the same in all: the interval does not shrink with the repeats
+    if None in ends:
+        merged |= {"interval": None, "interval_of": None}
+    else:  # the real images are the same in all: the interval does not shrink with the repeats
         merged |= {"interval": [math.fsum(end) / count for end in zip(*ends, strict=True)]}
     return {**merged, "value": mean, "spread": spread, "spread_of": f"standard deviation of {count} repeats"}
 

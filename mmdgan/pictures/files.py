@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import re
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmdgan.core.errors import ConfigError
+from mmdgan.core.errors import ConfigError, write_errors
 from mmdgan.core.files import atomic, is_named_as_file, write_bytes
 from mmdgan.pictures.grid import save_folder, to_pillow
 
@@ -120,15 +119,6 @@ def class_folders(labels: np.ndarray | None, class_names: Sequence[str] = ()) ->
         return [class_names[int(number)] for number in numbers]
     width = len(str(int(numbers.max())))
     return [f"{int(number):0{width}d}" for number in numbers]
-
-
-@contextlib.contextmanager
-def write_errors(path: str | os.PathLike) -> Iterator[None]:
-    """Turns a failure to write within the block into a ConfigError that names the place."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror or error}); name another place.") from error
 
 
 def _save_npz(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmdgan.core.errors import ConfigError, DataError
+from mmdgan.core.errors import ConfigError, DataError, write_errors
 from mmdgan.core.files import is_named_as_file, write_text
 from mmdgan.core.progress import Say, log
 from mmdgan.core.text import format_value as flag_value, table
@@ -113,10 +113,8 @@ def compare_runs(
     def page(panels: Panels) -> str:
         return render(_page(facts, chosen, panels, published_texts))
 
-    try:
+    with write_errors(f"out: {out}"):
         return Comparison(text, () if out is None else _write(Path(out), text, page, facts, metrics))
-    except OSError as error:
-        raise ConfigError(f"out: {out} cannot be written ({error.strerror or error}); name another place.") from error
 
 
 def mark_cells(

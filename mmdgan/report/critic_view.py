@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmdgan.core.errors import ConfigError, MetricError
+from mmdgan.core.errors import ConfigError, MetricError, write_errors
 from mmdgan.core.files import write_text
 from mmdgan.pictures.grid import image_grid, save_png
 from mmdgan.runs.folder import RunFolder
@@ -290,15 +290,13 @@ def write_projector(folder: RunFolder, view: CriticView, out: str | os.PathLike 
     out = folder.logs if out is None else Path(out)
     stem = f"x_vs_xg_{view.step}"
     scores = np.concatenate([view.score_data, view.score_gen])
-    try:
+    with write_errors(out, "name another folder"):
         out.mkdir(parents=True, exist_ok=True)
         rows = ("\t".join(f"{value:.9g}" for value in row) for row in scores)
         write_text(out / f"{stem}_embedding.tsv", "\n".join(rows) + "\n")
         write_text(out / f"{stem}_label.tsv", _metadata(view))
         size = _write_sprite(out / f"{stem}.png", view)
         write_text(out / CONFIG, _config(out / CONFIG, stem, scores.shape, size))
-    except OSError as error:
-        raise ConfigError(f"{out} cannot be written ({error.strerror or error}); name another folder.") from error
     return out / CONFIG
 
 

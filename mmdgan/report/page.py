@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from mmdgan.core.errors import ConfigError
+from mmdgan.core.errors import ConfigError, write_errors
 from mmdgan.core.files import write_text
 from mmdgan.core.progress import Say, log
 from mmdgan.core.versions import VERSION
@@ -79,10 +79,8 @@ def write_report(
     if path.is_dir() or path.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"out: {path} is not a page; name a file that ends in .html.")
     page = page_of(ReportedRun(facts, step, count, pictures, published, say))
-    try:
+    with write_errors(f"out: {path}"):
         write_text(path, render(page))
-    except OSError as error:
-        raise ConfigError(f"out: {path} cannot be written ({error.strerror or error}); name another place.") from error
     return path, page
 
 
@@ -115,7 +113,7 @@ def summary(run: ReportedRun) -> str:
 
 def _when(run: ReportedRun) -> str:
     """When it was trained, and how fast; "" if nothing was logged."""
-    curves = [curve for curve in run.scalars.values() if len(curve.times)]
+    curves = run.scalars.values()
     if not curves:
         return ""
     begun, ended = min(curve.times[0] for curve in curves), max(curve.times[-1] for curve in curves)

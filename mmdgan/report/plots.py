@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mmdgan.core.errors import ConfigError, MmdGanError
+from mmdgan.core.errors import MmdGanError, write_errors
 from mmdgan.core.files import write_bytes
 from mmdgan.metrics.registry import arrow
 from mmdgan.report.critic_view import EXTREMES, CriticView, embed_scores, extremes, view_critic
@@ -117,7 +117,10 @@ def plot_scores(records: Sequence[Mapping[str, Any]], names: Iterable[str] | Non
     for axes, name in zip(panels, names, strict=True):
         for index, (label, line) in enumerate(points[name].items()):
             steps = sorted(line)
-            _score_line(axes, steps, np.array([line[step] for step in steps]).T, index, label)
+            curve = ScoreCurve(np.array(steps), *np.array([line[step] for step in steps]).T)
+            style = {**line_style(index), "marker": _MARKERS[index % len(_MARKERS)], "markersize": 4}
+            axes.plot(curve.steps, curve.values, label=label, **style)
+            _between(axes, curve, style["color"])
         values = np.array([value for line in points[name].values() for value, *_ in line.values()])
         log_where_it_helps(axes, values)
         _title(axes, f"{name} {arrow(name)}".strip())
@@ -283,18 +286,15 @@ def write_all(
         # Exact norms of wide layers take their time.
         return plot_spectra(spectral_history(folder, spread_out(folder.steps(), _CHECKPOINTS)))
 
-    figures: dict[str, Callable[[], Figure]] = {
-        "curves.png": losses,
-        "scores.png": lambda: plot_scores(folder.records()),
-        "tsne.png": lambda: plot_tsne(view(), embed_scores(view(), seed)),
-        "spectra.png": spectra,
-        "witness.png": lambda: plot_witness(view()),
-        "extremes.png": lambda: plot_extremes(view()),
-    }
     makers: dict[str, Callable[[], bytes]] = {
-        name: functools.partial(lambda make: to_png(make()), make) for name, make in figures.items()
+        "curves.png": lambda: to_png(losses()),
+        "scores.png": lambda: to_png(plot_scores(folder.records())),
+        "tsne.png": lambda: to_png(plot_tsne(view(), embed_scores(view(), seed))),
+        "spectra.png": lambda: to_png(spectra()),
+        "witness.png": lambda: to_png(plot_witness(view())),
+        "extremes.png": lambda: to_png(plot_extremes(view())),
+        "evolution.gif": lambda: gif_bytes(evolution_frames(folder)[1], 0.5),
     }
-    makers["evolution.gif"] = lambda: gif_bytes(evolution_frames(folder)[1], 0.5)
     out = folder.path / "pictures" if out is None else Path(out)
     written, missing = [], {}
     for name, make in makers.items():
@@ -303,11 +303,8 @@ def write_all(
         except MmdGanError as error:
             missing[name] = str(error)
             continue
-        try:
+        with write_errors(out / name):
             write_bytes(out / name, content)
-        except OSError as error:
-            place = f"{out / name} cannot be written ({error.strerror or error})"
-            raise ConfigError(f"{place}; name another place.") from error
         written.append(out / name)
     return written, missing
 
@@ -389,13 +386,6 @@ def line_style(index: int) -> dict[str, Any]:
     """Colour and dashes of the curve of a number; 40 differ."""
     dash = _DASHES[index // len(COLOURS) % len(_DASHES)]
     return {"color": COLOURS[index % len(COLOURS)], "linestyle": dash, "linewidth": 1.6}
-
-
-def _score_line(axes: Axes, steps: list[int], ends: np.ndarray, index: int, label: str) -> None:
-    """One score over steps, (3, steps): values, and low and high ends as a band, or as a bar of a single step."""
-    style = {**line_style(index), "marker": _MARKERS[index % len(_MARKERS)], "markersize": 4}
-    axes.plot(steps, ends[0], label=label, **style)
-    _between(axes, ScoreCurve(np.array(steps), *ends), style["color"])
 
 
 def _between(axes: Axes, curve: ScoreCurve, colour: str) -> None:

@@ -13,6 +13,7 @@ from mmdgan.core.errors import MmdGanError
 from mmdgan.core.options import changed_flags
 from mmdgan.core.text import command, format_value
 from mmdgan.metrics import METRICS
+from mmdgan.metrics.features.extractor import METHODS
 from mmdgan.report.blocks import Block, Code, Details, Table, Text, missing
 from mmdgan.report.facts import RunFacts
 from mmdgan.report.reported_run import ReportedRun
@@ -93,8 +94,6 @@ def evaluate_flags(records: Sequence[Record]) -> list[str]:
 
 def _feature_flags(record: Record) -> list[str]:
     """The flags that name the features of a record: the label of a file or folder does not say where it is."""
-    from mmdgan.metrics.features.extractor import METHODS
-
     label = record["features"]
     kind, _, name = label.partition(":")
     source = record.get("feature_source") or name

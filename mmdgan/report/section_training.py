@@ -57,7 +57,7 @@ def _groups(scalars: dict[str, Scalars]) -> dict[str, dict[str, Scalars]]:
     """The curves of each panel, by its title; the losses first."""
     groups: dict[str, dict[str, Scalars]] = {}
     for tag, curve in scalars.items():
-        if not tag.startswith(_OWN_SECTIONS) and len(curve.steps):
+        if not tag.startswith(_OWN_SECTIONS):
             title, name = _panel(tag)
             groups.setdefault(title, {})[name] = curve
     rates = {

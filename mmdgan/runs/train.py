@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.devices import check_batch, check_towers
-from mmdgan.core.errors import CheckpointError, ConfigError, DataError
+from mmdgan.core.errors import CheckpointError, ConfigError, DataError, write_errors
 from mmdgan.core.lock import FolderLock
 from mmdgan.core.options import defaults, fields_with
 from mmdgan.core.progress import Say, in_notebook, log
@@ -418,7 +418,6 @@ class TrainingRun:
     def _make_grid(self, step: int) -> Path:
         """Writes the grid of samples of the run's fixed codes."""
         from mmdgan.pictures import grid as pictures
-        from mmdgan.pictures.files import write_errors
 
         rows, columns = self.experiment.grid
         images = self._samples(rows, columns)

@@ -6,6 +6,7 @@ import pytest
 
 from mmdgan.cli import program, report
 from mmdgan.core.errors import ConfigError
+from tests.helpers.report_records import make_run, score
 
 
 def test_report(tiny_run, tmp_path, capsys):
@@ -18,10 +19,12 @@ def test_report(tiny_run, tmp_path, capsys):
 
 
 def test_report_without_tensorflow(tiny_run, tmp_path, run_script):
-    """--nopictures is quick because TensorFlow is not imported."""
+    """--nopictures is quick because TensorFlow is not imported, of a run with scores too."""
+    scored = make_run(tmp_path / "scored", tiny_run[1], {4: [score("FD[classifier]", 1.0)]})
     code = (
         "import sys; from mmdgan import cli; "
         f"cli.main(['report', {str(tiny_run[1])!r}, '--nopictures', '--out', 'a.html']); "
+        f"cli.main(['report', {str(scored.path)!r}, '--nopictures']); "
         "print('tensorflow' in sys.modules)"
     )
     done = run_script("-c", code)

@@ -60,6 +60,8 @@ def test_records_have_intervals_and_tables_show_them():
     other = {**record, "value": 13.0, "interval": [12.0, 13.75]}
     merged = merge_repeats([{**record, **rest}, {**other, **rest}])
     assert merged["interval"] == [11.75, 13.25] and merged["value"] == 12.5
+    merged = merge_repeats([{**record, **rest}, {**other, **rest, "interval": None, "interval_of": None}])
+    assert (merged["interval"], merged["interval_of"], merged["value"]) == (None, None, 12.5)
 
 
 def test_differences_beyond_the_intervals():

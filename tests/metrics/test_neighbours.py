@@ -12,7 +12,6 @@ from mmdgan.metrics import neighbours
 def small_tiles(monkeypatch):
     """Sets of a hundred samples run through several tiles."""
     monkeypatch.setattr(neighbours, "ROWS", 32)
-    monkeypatch.setattr(neighbours, "COLUMNS", 48)
     monkeypatch.setattr(neighbours, "_GATHERED", 600)
 
 

@@ -67,7 +67,7 @@ def compute_features(images: ImageSet, extractor: Extractor, *, cache: Path | No
     """The features of a set of images, in their order, from the cache if they are there.
 
     Args:
-        images: The set; its batches are asked for once.
+        images: The set; its batches are asked for once, and again if the cache cannot be written.
         extractor: The network.
         cache: Folder of the cache, made if it is missing; None to store nothing.
         say: Takes a sentence every ten seconds, with the time that is left, and one if nothing can be stored.

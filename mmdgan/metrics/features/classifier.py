@@ -20,6 +20,7 @@ from mmdgan.core.errors import MetricError
 from mmdgan.core.files import atomic
 from mmdgan.core.gradients import free_with_graphs
 from mmdgan.core.progress import Say, Ticker, log
+from mmdgan.data.pipeline import channels_last
 from mmdgan.metrics.features.extractor import METHODS, Extractor, check_method, digest_arrays, resize_images
 
 if TYPE_CHECKING:
@@ -121,9 +122,9 @@ class ClassifierFeatures(Extractor):
             prepared = _prepare(images, self._input_shape)
         return self._model(prepared, training=False)
 
-    def extract(self, images: np.ndarray, say: Say | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def extract(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         self.prepare()
-        return super().extract(images, say)
+        return super().extract(images)
 
 
 def build_classifier(input_shape: tuple[int, int, int], num_class: int) -> keras.Model:
@@ -238,7 +239,7 @@ def _training_step(model: keras.Model, steps: int) -> Callable:
 def _take(data: ImageData | StoredImages, chosen: np.ndarray) -> tuple[np.ndarray, Any]:
     """The chosen images, uint8 (n, H, W, C), and their labels, int64 (n,)."""
     images, labels = data.take(chosen)
-    return np.ascontiguousarray(images.transpose(0, 2, 3, 1)), labels
+    return channels_last(images), labels
 
 
 def _prepare(images: np.ndarray | tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:

@@ -14,11 +14,8 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
-
 from mmdgan.core.errors import MetricError
-from mmdgan.core.progress import Say, Ticker
+from mmdgan.core.lazy import np, tf
 from mmdgan.core.text import first_line
 
 METHODS = {
@@ -36,7 +33,8 @@ class Extractor:
     three channels of a network for colours. One with `class_names` says which classes the logits stand for.
 
     Attributes:
-        label: "inception", "classifier", "classifier:NAME" or "keras:NAME"; the scores' names follow from it.
+        label: Such as "inception", "classifier", "classifier:NAME", "keras:NAME" or "clip"; the scores' names follow
+            from it.
         feature_count: Number of features F, known before the first image is seen.
         logit_count: Number of logits K, where it is known before the first image; 0 for a network without logits.
         resize: How images are brought to the network's size: one of `METHODS`, or the classifier's own.
@@ -66,12 +64,11 @@ class Extractor:
             "resize": self._resize_text,
         }
 
-    def extract(self, images: np.ndarray, say: Say | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def extract(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Runs images through the network.
 
         Args:
             images: uint8 (N, H, W, C).
-            say: Takes a sentence every ten seconds.
 
         Returns:
             Features (N, F) and logits (N, K), float32; K is 0 for a network without logits.
@@ -81,10 +78,8 @@ class Extractor:
                 images of their size.
         """
         self._check_channels(images.shape[-1])
-        parts, ticker = [], Ticker()
+        parts = []
         for start in range(0, len(images), self.batch_size):
-            if say and ticker.due():
-                say(f"Features of {self.label}: {start:,} of {len(images):,} images")
             try:
                 # Concrete: TensorFlow counts the tracings of all extractors together, and warns of the fifth.
                 run = self._traced.get_concrete_function(tf.TensorSpec((None, *images.shape[1:]), tf.uint8))

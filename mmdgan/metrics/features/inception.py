@@ -119,7 +119,7 @@ def fetch_graph(data_root: str | Path, say: Say) -> Path:
     except (OSError, http.client.HTTPException, tarfile.TarError, EOFError, zlib.error) as error:
         raise MetricError(
             f"The 2015 Inception graph is not on this machine, and {ADDRESS} cannot be reached "
-            f"({first_line(error) or type(error).__name__}): {place}, or connect to the network."
+            f"({first_line(error)}): {place}, or connect to the network."
         ) from error
     return found
 

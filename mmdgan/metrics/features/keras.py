@@ -46,7 +46,7 @@ _OPEN_SIDE = 224  # where a network's input has no size: that of a trial, and of
 
 
 class KerasFeatures(Extractor):
-    """The extractor of a Keras network; its label is "keras:NAME", or "keras:STEM" of a file."""
+    """The extractor of a Keras network; its label is as users name it, but "keras:STEM" or "hub:STEM" of a path."""
 
     def __init__(self, what: str, resize: str | None = None) -> None:
         """Loads the network and tries it on one image, so that what is missing or does not fit shows at once.

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from mmdgan.core.errors import MetricError
 from mmdgan.core.progress import Say, log
+from mmdgan.metrics.features.extractor import Extractor, check_method
 
 if TYPE_CHECKING:
     from mmdgan.data import ImageData
     from mmdgan.data.dataset import StoredImages
     from mmdgan.metrics.features.classifier import ClassifierFeatures
-    from mmdgan.metrics.features.extractor import Extractor
 
 CHOICES = ("auto", "inception", "classifier", "dinov2", "clip", "hub:PRESET", "keras:NAME", "keras:PATH.keras")
 
@@ -31,15 +31,14 @@ def resolve(
 
     Args:
         features: "inception", "classifier", "dinov2", "clip", "hub:PRESET", "keras:NAME" or "keras:PATH.keras" (see
-            `features.keras`), or "auto":
-            inception if its graph is at hand or can be fetched, else classifier.
+            `features.keras`), or "auto": inception if its graph is at hand or can be fetched, else classifier.
         data: The real images; the classifier needs their labels. None where they are not a data set.
         inception: A frozen graph (.pb), an archive (.tar.gz) or a SavedModel folder of the 2015 Inception graph. None:
             looked for in `data_root`/inception, then at tensorflow-gan's own address.
         classifier_data: Name of a labelled data set to train the classifier on; None for `data` itself.
         data_root: Folder of all data sets.
-        resize: "legacy", "tfgan" or "clean". None for the usual one: "legacy" for inception,
-            "clean" for Keras networks, antialiased bilinear for the classifier.
+        resize: "legacy", "tfgan" or "clean". None for the usual one: "legacy" for inception, "clean" for Keras
+            networks, antialiased bilinear for the classifier.
         say: Takes one sentence at a time.
 
     Returns:
@@ -49,8 +48,6 @@ def resolve(
         MetricError: The choice is unknown, a network is missing or broken, or the data have no labels.
     """
     if resize is not None:
-        from mmdgan.metrics.features.extractor import check_method
-
         check_method(resize)
     kind, _, network = features.partition(":")
     if features in ("dinov2", "clip") or kind in ("keras", "hub") and network:

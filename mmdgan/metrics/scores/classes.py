@@ -60,7 +60,7 @@ class AskedClass(Metric):
     implied = True
 
     def compute(self, context: Context) -> Iterator[dict]:
-        asked = context.generated.labels
+        asked = context.generated.images.labels
         # A classifier of another data set has other classes.
         if asked is None or context.label != "classifier" or not _has_classes(context):
             return

@@ -44,11 +44,9 @@ class FrechetDistance(Metric):
 
     def compute(self, context: Context) -> Iterator[dict]:
         generated, real, features = context.generated, context.real, context.extractor.feature_count
-        real_features = real.features if isinstance(real, Side) else real
-        force = context.options.force
-        moments = [x if isinstance(x, Moments) else Moments.of(x) for x in (real_features, generated.features)]
-        value = unclipped_distance(*moments, force=force)
-        sets = [real_features, generated.features]
+        sets = [real.features if isinstance(real, Side) else real, generated.features]
+        moments = [x if isinstance(x, Moments) else Moments.of(x) for x in sets]
+        value = unclipped_distance(*moments, force=context.options.force)
         notes = [] if isinstance(real, Side) else unknown_of_statistics(real)
         if generated.count <= features or 0 < real.count <= features:
             notes.append(f"forced: fewer images than {features} features + 1, so the value means little")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np
-from mmdgan.metrics.context import UNKNOWN, Context, Facts, class_name, pair_classes
+from mmdgan.metrics.context import Context, Facts, class_name, pair_classes
 from mmdgan.metrics.intervals import around
 from mmdgan.metrics.moments import Moments
 from mmdgan.metrics.records import finite, make_record
@@ -26,8 +26,6 @@ class IntraClassDistance(Metric):
     slow = True
 
     def check(self, facts: Facts) -> None:
-        if facts.labels is UNKNOWN:
-            return
         if facts.labels is None:
             raise MetricError(
                 "intra_fid compares images class by class, and the generated ones have no classes: leave it out of the "
@@ -59,13 +57,14 @@ class IntraClassDistance(Metric):
 
     def compute(self, context: Context) -> Iterator[dict]:
         generated, training, force = context.generated, context.training_side, context.options.force
-        assert generated.labels is not None and training.labels is not None  # as `check` has seen
+        labels, labels_training = generated.images.labels, training.images.labels
+        assert labels is not None and labels_training is not None  # as `check` has seen
         features, names = context.extractor.feature_count, training.images.class_names
-        asked, by_number = pair_classes(generated.labels, generated.images.class_names, names)
+        asked, by_number = pair_classes(labels, generated.images.class_names, names)
         values: dict[str, float | None] = {}
         below, variance = 0.0, 0.0
         for label in np.unique(asked).tolist():
-            places = (np.flatnonzero(labels == label) for labels in (asked, training.labels))
+            places = (np.flatnonzero(classes == label) for classes in (asked, labels_training))
             of_class = [side.features_of(part) for side, part in zip((generated, training), places, strict=True)]
             moments = [Moments.of(part) for part in of_class]
             value = unclipped_distance(*moments, force=force)
@@ -73,10 +72,11 @@ class IntraClassDistance(Metric):
             enough = all(len(part) > features for part in of_class)
             variance += frechet_error(moments, of_class) ** 2 if enough else math.nan
         known = [value for value in values.values() if value is not None]
-        count, count_real = _smallest(generated.labels)[1], _smallest(training.labels)[1]
+        of_asked = labels_training[np.isin(labels_training, asked)]
+        count, count_real = _smallest(asked)[1], _smallest(of_asked)[1]
         note = f"mean of {len(values)} classes"
         note += ", paired by number" if by_number else ""
-        if left := np.setdiff1d(training.labels, asked).tolist():
+        if left := np.setdiff1d(labels_training, asked).tolist():
             note += f"; no images of class {_listed(left, names)}"
         note += f"; {clipped_note(below)}" if below < 0 else ""
         if min(count, count_real) <= features:

@@ -5,13 +5,12 @@ Source: Bińkowski et al. 2018, with the block estimator of Zaremba et al. 2013.
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import math
 from collections.abc import Iterator
 
 from mmdgan.core.errors import MetricError
 from mmdgan.core.lazy import np, tf
+from mmdgan.core.progress import quiet_loggers
 from mmdgan.metrics.context import Context, Facts
 from mmdgan.metrics.features import tfgan
 from mmdgan.metrics.features.cache import release
@@ -97,7 +96,8 @@ def kernel_distance_error(a: np.ndarray, b: np.ndarray, *, block_size: int = 102
             "set in a block; give sets of similar size or a larger block_size."
         )
     distances = []
-    with _without_deprecations():
+    # No user can follow TensorFlow's advice on tensorflow-gan's use of map_fn.
+    with quiet_loggers(tf.get_logger().name):
         for part_a, part_b in zip(_parts(a, blocks), _parts(b, blocks), strict=True):
             distance = tfgan.load().kernel_classifier_distance_from_activations(
                 tf.constant(part_a, tf.float64), tf.constant(part_b, tf.float64), max_block_size=block_size
@@ -134,15 +134,3 @@ def _parts(features: np.ndarray, count: int) -> Iterator[np.ndarray]:
     for end, length in zip(ends, np.diff(ends, prepend=0), strict=True):
         yield features[end - length : end]
         release(features)
-
-
-@contextlib.contextmanager
-def _without_deprecations() -> Iterator[None]:
-    """Silences TensorFlow's advice on tensorflow-gan's use of map_fn, which no user can follow."""
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -119,31 +119,26 @@ def sliced_wasserstein(
     Raises:
         MetricError: The images do not fit together, are not square, or have a side that cannot be halved.
     """
-    return _compared(x, y, 0, seed, patches_per_image, projections, svd, epsilon, legacy)[0]
+    return sliced_wasserstein_without(x, y, seed, 0, patches_per_image, projections, svd, epsilon, legacy)[0]
 
 
-def sliced_wasserstein_without(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As `sliced_wasserstein`, and the distances without each of `GROUPS` groups of images, for a jackknife.
-
-    Returns:
-        (levels,) float64; (levels, GROUPS) float64, the mean over the first `JACKKNIFED` directions without each
-        group of both sets; and (levels,) float64, the standard error over directions.
-    """
-    return _compared(x, y, JACKKNIFED, seed)
-
-
-def _compared(
+def sliced_wasserstein_without(
     x: np.ndarray,
     y: np.ndarray,
-    jackknifed: int,
     seed: int,
+    jackknifed: int = JACKKNIFED,
     patches_per_image: int = 64,
     projections: int = PATCH * PATCH * 3,
     svd: bool = False,
     epsilon: float = 1e-8,
     legacy: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As `sliced_wasserstein_without`, with as many directions of the jackknife."""
+    """As `sliced_wasserstein`, and the distances without each of `GROUPS` groups of images, for a jackknife.
+
+    Returns:
+        (levels,) float64; (levels, GROUPS) float64, the mean over the first `jackknifed` directions without each
+        group of both sets; and (levels,) float64, the standard error over directions.
+    """
     x, y = np.asanyarray(x), np.asanyarray(y)
     if x.ndim != 4 or y.ndim != 4 or x.shape[1:] != y.shape[1:] or x.shape[1] != x.shape[2] or not (len(x) and len(y)):
         raise MetricError(f"Two sets of square images (N, H, H, C) are needed, not {x.shape} and {y.shape}.")

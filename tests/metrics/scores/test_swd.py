@@ -102,7 +102,7 @@ def test_one_level_equals_scipy(monkeypatch):
 
     expected, image = [distance(i, slice(None)) for i in range(3)], np.arange(50) // 5
     assert metrics.sliced_wasserstein(x, y, patches_per_image=5) == pytest.approx([np.mean(expected)], rel=1e-5)
-    found, without, scatter = swd._compared(x, y, jackknifed=2, seed=0, patches_per_image=5)
+    found, without, scatter = swd.sliced_wasserstein_without(x, y, seed=0, jackknifed=2, patches_per_image=5)
     assert found == pytest.approx([np.mean(expected)], rel=1e-5)
     left_out = [np.mean([distance(i, image != group) for i in range(2)]) for group in range(10)]
     np.testing.assert_allclose(without, [left_out], rtol=1e-5)
