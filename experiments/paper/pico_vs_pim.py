@@ -17,6 +17,7 @@ from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
 from mmdgan.runs import published
 from paper.output import Output, markdown, new_figure, tidy
+from paper.sweep_scores import VARIANTS
 from paper.trained import TrainedOptions, given_or_trained, labels_of, settings_of, title_of
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 OPS = ("c", "tc", "d", "project")
 """Layers that have one matrix: those with a kernel per class are left out, and named."""
 
-VARIANTS = ("K=16", "K=32", "K=64", "K=128", "K=256", "PIM")
 LOSSES = {"hinge": "hinge", "mmd_g": "MMD-rbf", "rep": "MMD-rep", "rmb": "MMD-rep-b"}
 """The spreadsheet's names of the losses, and the paper's."""
 
