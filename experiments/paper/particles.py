@@ -361,7 +361,7 @@ def _simulated(options: ParticleOptions) -> list[Trajectory]:
     real, generated = start(options.points, options.spread, options.seed)
     steps = options.critic_steps, options.shown_steps, options.generator_steps
     given = {name: getattr(options, name) for name in fields_with(options, group=_GROUP)}
-    given = {name: value for name, value in given.items() if value not in (None, False)}
+    given = {name: value for name, value in given.items() if value is not None and value is not False}
     if options.loss is None:
         if given:
             raise ConfigError(f"--{next(iter(given))} belongs to a loss: name it with --loss, as in --loss rep.")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
+from mmdgan.core.text import rate
 from mmdgan.losses import registry as losses
 from mmdgan.metrics.registry import direction
 from mmdgan.report.facts import RunFacts
@@ -380,7 +381,7 @@ def markdown(table: Table) -> str:
     rows = []
     for line in table.lines:
         diverged, missing = line.count(DIVERGED), line.count(UNFINISHED)
-        cells = [METHODS[line.method], f"`{line.method}`", "{:.0e} / {:.0e}".format(*line.rates)]
+        cells = [METHODS[line.method], f"`{line.method}`", " / ".join(map(rate, line.rates))]
         cells += [str(len(line.results)), f"{diverged}{f' ({missing} without scores)' if missing else ''}"]
         cells += [_cell(line.values(metric)) for metric in table.metrics]
         rows.append([*cells, *(_number(paper.get((line.method, str(metric)))) for metric in others)])
