@@ -12,14 +12,13 @@ colour images of `--data sample` too.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmdgan.cli import flags
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.files import write_text
+from mmdgan.core.files import write_json
 from mmdgan.core.options import check_limits, option
 from mmdgan.core.text import format_value, nearest
 from mmdgan.runs.experiment import Experiment
@@ -306,7 +305,7 @@ def budgets(study: Study) -> dict[str, float]:
         return {}
     limits = {row: budget_seconds(study) for row in study.rows} | kept.get("seconds", {})
     if not study.report_only:
-        write_text(Path(study.out) / "study.json", json.dumps({**kept, "seconds": limits}, indent=1) + "\n")
+        write_json(Path(study.out) / "study.json", {**kept, "seconds": limits})
     return limits
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmdgan.core.files import write_text
+from mmdgan.core.files import write_json
 from mmdgan.report.blocks import Picture, Section, SideBySide, Table, Text
 from paper.output import Output
 from study.mnist import Study
@@ -99,7 +99,7 @@ def _result(settings: PointsSettings, folder: Path, may_train: bool) -> dict[str
     result = run(settings, folder)
     row = {**result.row(), "picture": result.picture.name if result.picture else None}
     print(f"points: {settings.name}, seed {settings.seed}: {result.seconds:.0f} s", flush=True)
-    write_text(file, json.dumps({**row, "settings": identity}, indent=1) + "\n")
+    write_json(file, {**row, "settings": identity})
     return row
 
 

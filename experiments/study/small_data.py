@@ -20,7 +20,7 @@ from typing import Any
 
 from mmdgan.cli import main
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.files import write_text
+from mmdgan.core.files import write_json
 from mmdgan.core.options import option
 from mmdgan.core.text import format_value, nearest
 from mmdgan.runs.experiment import Experiment
@@ -201,7 +201,7 @@ def _scored(options: SmallDataOptions, point: Point, outcome: Outcome, part: int
         "ada_p": float(probabilities[-1]) if probabilities else None,
         "record": {r["metric"]: {k: r.get(k) for k in ("value", "spread", "count", "count_real")} for r in records},
     }
-    write_text(kept, json.dumps(result, indent=1) + "\n")
+    write_json(kept, result)
     return result
 
 
