@@ -6,15 +6,13 @@ import copy
 import dataclasses
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from mmdgan.core.lazy import tf
 from mmdgan.data import synthetic
 from study.points_options import PointsSettings, spread
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 STEPS_PER_CALL = 25
 _HELD_OUT, _REFERENCE, _BATCHES = 0, 1, 2  # seeds of points: those compared in the end, of the witness, of the steps
@@ -157,8 +155,6 @@ def force(gan: Any, generated: np.ndarray, data: np.ndarray) -> np.ndarray:
     The critic stays as it is. L_G is a mean, so that N takes its share away: for the MMD^2 of N points, biased, this is
     twice the gradient of the witness function at x_i. Points and result are (N, 2).
     """
-    import tensorflow as tf
-
     x = tf.constant(generated, tf.float32)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)
@@ -179,8 +175,6 @@ def height(gan: Any, points: np.ndarray, data: np.ndarray, generated: np.ndarray
 
     Points are (N, 2), data (M, 2), generated (L, 2); the result is float32 (N,).
     """
-    import tensorflow as tf
-
     from mmdgan.losses import witness
 
     def score(x: tf.Tensor) -> tf.Tensor:
