@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
@@ -45,7 +44,7 @@ class SweepFigureOptions(FigureOptions):
     published: str | None = option(None, "a CSV of published scores; none: Results/published")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Dot:
     """One score to draw.
 
@@ -142,9 +141,8 @@ def published_dots(losses: Iterable[str], csv: str | None = None) -> list[Dot]:
     for row in rows:
         fits = row.data == "cifar10" and row.loss in wanted and row.metric == "FID" and "pico vs pim" in row.table
         if fits and row.variant in VARIANTS and row.status in ("", "diverged"):
-            rates: Any = row.lr_dis, row.lr_gen  # numbers in all of these tables
-            key = row.loss, row.variant, *rates
-            found[key] = Dot("authors", row.loss, row.variant, rates[0], rates[1], row.value, "FID", row.table)
+            place: Any = row.loss, row.variant, row.lr_dis, row.lr_gen  # rates are numbers in all of these tables
+            found[place] = Dot("authors", *place, row.value, "FID", row.table)
     return list(found.values())
 
 

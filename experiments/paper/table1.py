@@ -399,7 +399,8 @@ def notes(table: Table) -> list[str]:
         if pairs == {1}
         else "Of each method the pair of learning rates of the best mean "
         f"{table.metrics[0] if table.metrics else 'distance'} is shown, which is chosen and reported by one and the "
-        f"same number; a pair with a diverged run comes last. Pairs to choose from: {_pairs(table)}."
+        "same number; a pair with a diverged run comes last. Pairs to choose from: "
+        f"{', '.join(f'{line.pairs} of {METHODS[line.method]}' for line in table.lines)}."
     )
     found = [
         "Cells: mean over the runs that did not diverge (least to greatest). " + choice,
@@ -530,10 +531,6 @@ def _network(facts: RunFacts) -> str:
         f"{facts.experiment['architecture']} ({generator.parameters:,} parameters of the generator, "
         f"{critic.parameters:,} of the critic with {critic.output_shape[0]} outputs)"
     )
-
-
-def _pairs(table: Table) -> str:
-    return ", ".join(f"{line.pairs} of {METHODS[line.method]}" for line in table.lines)
 
 
 def _scores(table: Table) -> str:
