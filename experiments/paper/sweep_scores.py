@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
+from mmdgan.losses import canonical_name
 from mmdgan.metrics.registry import direction
+from mmdgan.runs import published
+from mmdgan.runs.experiment import Experiment
+from mmdgan.sweeps.folder import DIVERGED, FINISHED
+from mmdgan.sweeps.spec import find_folder
+from mmdgan.sweeps.table import score_names
 from paper.output import FigureOptions, Output, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from mmdgan.runs.experiment import Experiment
 
 RATES = (1e-4, 2e-4, 5e-4, 1e-3)
 VARIANTS = ("K=16", "K=32", "K=64", "K=128", "K=256", "PIM")
@@ -105,11 +109,6 @@ def make_figure(options: SweepFigureOptions, sweeps: Sequence[str] = ()) -> Outp
 
 def sweep_dots(sweeps: Sequence[str], options: SweepFigureOptions) -> list[Dot]:
     """The results of sweeps, as far as they are there: arguments as of `make_figure`."""
-    from mmdgan.losses import canonical_name
-    from mmdgan.sweeps.folder import DIVERGED, FINISHED
-    from mmdgan.sweeps.spec import find_folder
-    from mmdgan.sweeps.table import score_names
-
     states = [one for word in sweeps for one in find_folder(word, options.results).states()]
     names = score_names((outcome for _, outcome in states), options.metric)
     if len(names) > 1:
@@ -133,8 +132,6 @@ def sweep_dots(sweeps: Sequence[str], options: SweepFigureOptions) -> list[Dot]:
 
 def published_dots(losses: Iterable[str], csv: str | None = None) -> list[Dot]:
     """The authors' FID on CIFAR-10 over 16 pairs of learning rates, K and PIM; [] where the files are not at hand."""
-    from mmdgan.runs import published
-
     wanted = set(losses)
     rows = [row for file in published.files(csv) for row in published.read(file)]
     found = {}

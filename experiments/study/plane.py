@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from mmdgan.losses import score_size
 from mmdgan.report.plots import COLOURS
 from paper.output import new_figure, pixels
 
@@ -171,8 +172,6 @@ def _height_name(run: Trained) -> str:
 
 def _letter(run: Trained) -> str:
     """f of a witness function, s of a critic's score."""
-    from mmdgan.losses import score_size
-
     return "f" if score_size(run.settings.loss) > 1 else "s"
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from mmdgan.core.lazy import tf
 from mmdgan.data import synthetic
+from mmdgan.losses import witness
 from study.points_options import PointsSettings, spread
 
 STEPS_PER_CALL = 25
@@ -176,15 +177,14 @@ def height(gan: Any, points: np.ndarray, data: np.ndarray, generated: np.ndarray
 
     Points are (N, 2), data (M, 2), generated (L, 2); the result is float32 (N,).
     """
-    from mmdgan.losses import witness
+    if gan.loss.canonical == "drift":
+        return _laplace_witness(points, data, generated, gan.loss.options["temperature"])
 
     def score(x: tf.Tensor) -> tf.Tensor:
         return gan.discriminator(tf.constant(x, tf.float32), training=False)
 
     score_data, score_gen = score(data), score(generated)
     kernel = kernel_options(gan, score_gen, score_data)
-    if gan.loss.canonical == "drift":
-        return _laplace_witness(points, data, generated, gan.loss.options["temperature"])
     if kernel is None:
         middle = 0.0
         if gan.loss.canonical == "wasserstein":
