@@ -10,12 +10,12 @@ import dataclasses
 from typing import TYPE_CHECKING, NamedTuple
 
 from mmdgan.core.errors import ConfigError, DataError
+from mmdgan.core.lazy import np
 from mmdgan.core.options import option
 from paper.output import Output, new_figure
 from paper.trained import TrainedOptions, given_or_trained, labels_of, open_images, real_images, settings_of, title_of
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.figure import Figure
 
     from mmdgan.report.facts import RunFacts
@@ -82,8 +82,6 @@ def make(options: ScoreFigureOptions) -> Output:
         ConfigError: Runs on different images; too few images for the neighbours.
         DataError: Images without classes.
     """
-    import numpy as np
-
     count = options.count or (200 if options.quick else 2000)
     if not 0 < options.neighbours < count:
         raise ConfigError(f"neighbours is {options.neighbours}; give 1 to {count - 1}, one less than the images.")
@@ -117,7 +115,6 @@ def make(options: ScoreFigureOptions) -> Output:
 
 def separation(points: np.ndarray, labels: np.ndarray, neighbours: int, seed: int = 0) -> Separation:
     """How well points (N, d) separate classes, and what shuffled labels (N,) would give."""
-    import numpy as np
     from sklearn.metrics import pairwise_distances, silhouette_score
     from sklearn.neighbors import NearestNeighbors
 
@@ -146,16 +143,12 @@ def effective_dimension(scores: np.ndarray) -> float:
 
     1 for scores on a line, d for as much variance in every direction: the participation ratio of the covariance.
     """
-    import numpy as np
-
     covariance = np.atleast_2d(np.cov(np.asarray(scores, np.float64), rowvar=False))
     return float(np.trace(covariance) ** 2 / (covariance**2).sum())
 
 
 def _vote_accuracy(nearest: np.ndarray, classes: np.ndarray) -> float:
     """How often the most frequent class among the neighbours (N, k), nearest first, is a point's own."""
-    import numpy as np
-
     # Of classes with equally many votes, that of the nearer ones wins.
     weights = 1 + 1e-6 * np.arange(nearest.shape[1], 0, -1)
     votes = np.zeros((len(classes), classes.max() + 1))
@@ -168,8 +161,6 @@ def draw(
     panels: list[Panel], labels: np.ndarray, names: tuple[str, ...], pixels: Separation, neighbours: int
 ) -> Figure:
     """The embeddings side by side, coloured by class, with the numbers below each."""
-    import numpy as np
-
     from mmdgan.report.plots import COLOURS
 
     columns = min(2, len(panels))

@@ -17,6 +17,7 @@ import numpy as np
 from mmdgan import losses
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
+from mmdgan.losses import kernels
 from paper.output import FigureOptions, Output, new_figure, tidy
 
 if TYPE_CHECKING:
@@ -69,8 +70,6 @@ def make(options: KernelOptions) -> Output:
 
 def gaussian_curves(e: np.ndarray, sigmas: Sequence[float]) -> list[Curve]:
     """``exp(-e^2 / (2 sigma^2))``, with derivative ``-(e / sigma^2) k``, for each width; and their mean."""
-    from mmdgan.losses import kernels
-
     curves = []
     for sigma in sigmas:
         value = kernels.gaussian(kernels.as_floats(e**2)[0], sigma).numpy()
@@ -80,8 +79,6 @@ def gaussian_curves(e: np.ndarray, sigmas: Sequence[float]) -> list[Curve]:
 
 def rational_quadratic_curves(e: np.ndarray, alphas: Sequence[float]) -> list[Curve]:
     """``(1 + e^2 / (2 alpha))^-alpha``, with derivative ``-e (1 + e^2 / (2 alpha))^(-alpha - 1)``; and their mean."""
-    from mmdgan.losses import kernels
-
     curves = []
     for alpha in alphas:
         value = kernels.rational_quadratic(kernels.as_floats(e**2)[0], alpha).numpy()
@@ -103,8 +100,6 @@ def bounded_curves(e: np.ndarray, variant: str, sigma: float, lower: float, uppe
         lower: Bound of squared distances.
         upper: Bound of squared distances.
     """
-    from mmdgan.losses import kernels
-
     pairs = {
         "attractive": ("real and generated pairs", "real-generated pairs"),
         "repulsive": ("generated pairs", "real pairs"),

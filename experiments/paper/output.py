@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from mmdgan.core.files import write_bytes
+from mmdgan.core.lazy import np
 from mmdgan.core.options import option
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -111,8 +111,6 @@ def new_figure(width: float, height: float, **options: Any) -> Figure:
 
 def pixels(figure: Figure, dpi: int = 100) -> np.ndarray:
     """The figure as an image, uint8 (H, W, 3): a frame of an animation."""
-    import numpy as np
-
     figure.set_dpi(dpi)
     figure.canvas.draw()
     canvas: Any = figure.canvas  # of Agg, of which `new_figure` makes figures

@@ -24,6 +24,7 @@ import numpy as np
 
 from mmdgan import losses
 from mmdgan.core.errors import ConfigError
+from mmdgan.core.lazy import tf
 from mmdgan.core.options import check_limits, fields_with, option
 from paper.output import FigureOptions, Output, new_figure, pixels
 
@@ -320,8 +321,6 @@ class _LossObjective:
     """An `Objective` that passes the state of losses with a memory from step to step; `states` has each step's."""
 
     def __init__(self, loss: losses.Loss, player: str, seed: int, state: dict[str, Any] | None = None):
-        import tensorflow as tf
-
         initial = loss.initial_state() if state is None else state
         self._next = {name: tf.cast(value, tf.float32) for name, value in initial.items()}
         self._gradient = tf.function(_gradient_of(loss, player), autograph=False)
@@ -329,8 +328,6 @@ class _LossObjective:
         self.states: list[dict[str, Any]] = []
 
     def __call__(self, real: np.ndarray, generated: np.ndarray, step: int) -> list[Component]:
-        import tensorflow as tf
-
         points = tf.constant(np.array([real, generated]), tf.float64)
         seed = tf.constant([self._seed, step], tf.int32)
         self.states.append(self._next)
@@ -340,8 +337,6 @@ class _LossObjective:
 
 def _gradient_of(loss: losses.Loss, player: str) -> Callable[..., Any]:
     """A function (points (2, n, 2), seed, state) -> loss of the player, its gradient, the next state."""
-    import tensorflow as tf
-
     scores = slice(0, 1) if loss.score_size == 1 else slice(None)
     penalty = 0.0 if loss.penalty else None
     scale = 1.0 if loss.uses_scale else None
@@ -361,7 +356,7 @@ def _simulated(options: ParticleOptions) -> list[Trajectory]:
     real, generated = start(options.points, options.spread, options.seed)
     steps = options.critic_steps, options.shown_steps, options.generator_steps
     given = {name: getattr(options, name) for name in fields_with(options, group=_GROUP)}
-    given = {name: value for name, value in given.items() if value not in (None, False)}
+    given = {name: value for name, value in given.items() if value is not None and value is not False}
     if options.loss is None:
         if given:
             raise ConfigError(f"--{next(iter(given))} belongs to a loss: name it with --loss, as in --loss rep.")

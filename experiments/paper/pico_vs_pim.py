@@ -17,6 +17,7 @@ from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
 from mmdgan.runs import published
 from paper.output import Output, markdown, new_figure, tidy
+from paper.sweep_scores import VARIANTS
 from paper.trained import TrainedOptions, given_or_trained, labels_of, settings_of, title_of
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 OPS = ("c", "tc", "d", "project")
 """Layers that have one matrix: those with a kernel per class are left out, and named."""
 
-VARIANTS = ("K=16", "K=32", "K=64", "K=128", "K=256", "PIM")
 LOSSES = {"hinge": "hinge", "mmd_g": "MMD-rbf", "rep": "MMD-rep", "rmb": "MMD-rep-b"}
 """The spreadsheet's names of the losses, and the paper's."""
 
@@ -53,7 +53,7 @@ class Norms(NamedTuple):
     """The norms of one layer.
 
     Attributes:
-        layer: Name, such as "l1_f32".
+        layer: Name, such as "l1_f32"; in a block with that of the kernel: "l1/kernel_0".
         op: Its op in the layer dictionary.
         shape: Shape of the kernel.
         exact: Largest singular value of the layer's linear map, by Lanczos iteration or SVD.
@@ -112,7 +112,7 @@ def make(options: SpectralOptions) -> Output:
 def run_norms(facts: RunFacts, step: int | None, iterations: int) -> RunNorms:
     """The norms of a run's critic; errors as of `make`."""
     critic, step = facts.folder.load_critic(step)
-    layers = {name.split("/", 1)[1].rsplit("/", 1)[0]: layer for name, layer in critic.spectral_layers().items()}
+    layers = {name.partition("/")[2].removesuffix("/kernel"): one for name, one in critic.spectral_layers().items()}
     usable = {name: layer for name, layer in layers.items() if layer.op in OPS and len(layer.kernel_names) == 1}
     if not usable:
         raise ConfigError(f"the critic of {facts.name} has no spectrally normalised layer of one kernel.")
@@ -241,7 +241,8 @@ def _draw_norms(ax: Axes, run: RunNorms, label: str) -> None:
     labels = {"PIM": "PIM, converged", "PICO": "PICO, converged", "stored": "in training (stored vector)"}
     for index, (name, values) in enumerate(series.items()):
         ax.bar(places + (index - 1.5) * width, values, width, color=_COLOURS[name], label=labels.get(name, name))
-    ax.set_xticks(places, [row.layer for row in run.norms], fontsize=9)
+    blocks = any("/" in row.layer for row in run.norms)
+    ax.set_xticks(places, [row.layer for row in run.norms], fontsize=9, rotation=30 if blocks else 0)
     ax.set_ylabel("spectral norm of the kernel")
     ax.set_title(f"{label}, at step {run.step:,}: layers of the critic", loc="left", fontsize=10.5)
     tidy(ax, "y")

@@ -10,18 +10,21 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
+from mmdgan.losses import canonical_name
 from mmdgan.metrics.registry import direction
+from mmdgan.runs import published
+from mmdgan.runs.experiment import Experiment
+from mmdgan.sweeps.folder import DIVERGED, FINISHED
+from mmdgan.sweeps.spec import find_folder
+from mmdgan.sweeps.table import score_names
 from paper.output import FigureOptions, Output, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from mmdgan.runs.experiment import Experiment
 
 RATES = (1e-4, 2e-4, 5e-4, 1e-3)
 VARIANTS = ("K=16", "K=32", "K=64", "K=128", "K=256", "PIM")
@@ -45,7 +48,7 @@ class SweepFigureOptions(FigureOptions):
     published: str | None = option(None, "a CSV of published scores; none: Results/published")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Dot:
     """One score to draw.
 
@@ -106,11 +109,6 @@ def make_figure(options: SweepFigureOptions, sweeps: Sequence[str] = ()) -> Outp
 
 def sweep_dots(sweeps: Sequence[str], options: SweepFigureOptions) -> list[Dot]:
     """The results of sweeps, as far as they are there: arguments as of `make_figure`."""
-    from mmdgan.losses import canonical_name
-    from mmdgan.sweeps.folder import DIVERGED, FINISHED
-    from mmdgan.sweeps.spec import find_folder
-    from mmdgan.sweeps.table import score_names
-
     states = [one for word in sweeps for one in find_folder(word, options.results).states()]
     names = score_names((outcome for _, outcome in states), options.metric)
     if len(names) > 1:
@@ -132,19 +130,16 @@ def sweep_dots(sweeps: Sequence[str], options: SweepFigureOptions) -> list[Dot]:
     return dots
 
 
-def published_dots(losses: Iterable[str], csv: str | None = None, data: str = "cifar10") -> list[Dot]:
+def published_dots(losses: Iterable[str], csv: str | None = None) -> list[Dot]:
     """The authors' FID on CIFAR-10 over 16 pairs of learning rates, K and PIM; [] where the files are not at hand."""
-    from mmdgan.runs import published
-
     wanted = set(losses)
     rows = [row for file in published.files(csv) for row in published.read(file)]
     found = {}
     for row in rows:
-        fits = row.data == data and row.loss in wanted and row.metric == "FID" and "pico vs pim" in row.table
+        fits = row.data == "cifar10" and row.loss in wanted and row.metric == "FID" and "pico vs pim" in row.table
         if fits and row.variant in VARIANTS and row.status in ("", "diverged"):
-            rates: Any = row.lr_dis, row.lr_gen  # numbers in all of these tables
-            key = row.loss, row.variant, *rates
-            found[key] = Dot("authors", row.loss, row.variant, rates[0], rates[1], row.value, "FID", row.table)
+            place: Any = row.loss, row.variant, row.lr_dis, row.lr_gen  # rates are numbers in all of these tables
+            found[place] = Dot("authors", *place, row.value, "FID", row.table)
     return list(found.values())
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
+from mmdgan.core.text import rate
 from mmdgan.losses import registry as losses
 from mmdgan.metrics.registry import direction
 from mmdgan.report.facts import RunFacts
@@ -380,7 +381,7 @@ def markdown(table: Table) -> str:
     rows = []
     for line in table.lines:
         diverged, missing = line.count(DIVERGED), line.count(UNFINISHED)
-        cells = [METHODS[line.method], f"`{line.method}`", "{:.0e} / {:.0e}".format(*line.rates)]
+        cells = [METHODS[line.method], f"`{line.method}`", " / ".join(map(rate, line.rates))]
         cells += [str(len(line.results)), f"{diverged}{f' ({missing} without scores)' if missing else ''}"]
         cells += [_cell(line.values(metric)) for metric in table.metrics]
         rows.append([*cells, *(_number(paper.get((line.method, str(metric)))) for metric in others)])
@@ -398,7 +399,8 @@ def notes(table: Table) -> list[str]:
         if pairs == {1}
         else "Of each method the pair of learning rates of the best mean "
         f"{table.metrics[0] if table.metrics else 'distance'} is shown, which is chosen and reported by one and the "
-        f"same number; a pair with a diverged run comes last. Pairs to choose from: {_pairs(table)}."
+        "same number; a pair with a diverged run comes last. Pairs to choose from: "
+        f"{', '.join(f'{line.pairs} of {METHODS[line.method]}' for line in table.lines)}."
     )
     found = [
         "Cells: mean over the runs that did not diverge (least to greatest). " + choice,
@@ -529,10 +531,6 @@ def _network(facts: RunFacts) -> str:
         f"{facts.experiment['architecture']} ({generator.parameters:,} parameters of the generator, "
         f"{critic.parameters:,} of the critic with {critic.output_shape[0]} outputs)"
     )
-
-
-def _pairs(table: Table) -> str:
-    return ", ".join(f"{line.pairs} of {METHODS[line.method]}" for line in table.lines)
 
 
 def _scores(table: Table) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import option
 from mmdgan.core.startup import prepare_tensorflow
+from mmdgan.core.text import rate
 from mmdgan.losses import registry as losses
 from mmdgan.report.facts import RunFacts, run_folders
 from mmdgan.runs.experiment import LOSS_OPTIONS, Experiment
@@ -113,7 +114,7 @@ def train(options: TrainedOptions, prefix: str, experiments: Sequence[Experiment
         SweepInterrupted: This process was interrupted; the run under way has saved its state.
     """
     results = options.results or (str(Path(options.out, "quick_runs")) if options.quick else "Results")
-    runs = {f"{prefix}_{e.loss}_{e.lr_dis:.0e}_{e.lr_gen:.0e}_seed{e.seed}": e for e in experiments}
+    runs = {f"{prefix}_{e.loss}_{rate(e.lr_dis)}_{rate(e.lr_gen)}_seed{e.seed}": e for e in experiments}
     outcomes = train_missing(
         sweep_folder(prefix, results), runs, EngineOptions(jobs=1), in_process=options.quick, say=print
     )
@@ -163,7 +164,7 @@ def settings_of(*runs: RunFacts) -> str:
 def _settings(facts: RunFacts) -> list[str]:
     e = facts.experiment
     steps, batch = f"{e['max_step']:,} steps", f"batches of {e['batch_size']}"
-    return [e["architecture"], steps, batch, f"lr {e['lr_dis']:.0e}/{e['lr_gen']:.0e}"]
+    return [e["architecture"], steps, batch, f"lr {rate(e['lr_dis'])}/{rate(e['lr_gen'])}"]
 
 
 def open_images(facts: RunFacts, data_root: str | None = None) -> Any:

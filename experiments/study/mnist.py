@@ -12,15 +12,14 @@ colour images of `--data sample` too.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmdgan.cli import flags
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.files import write_text
-from mmdgan.core.options import option
+from mmdgan.core.files import write_json
+from mmdgan.core.options import check_limits, option
 from mmdgan.core.text import format_value, nearest
 from mmdgan.runs.experiment import Experiment
 from mmdgan.runs.folder import RunFolder
@@ -153,16 +152,17 @@ class Study:
         (), "those of these runs whose names have such a part; none: all", "the study"
     )
     points_seconds: float | None = option(
-        None, "train each of these runs for so much processor time, instead of 8,000 steps", "cost"
+        None, "train each of these runs for so much processor time, instead of 8,000 steps", "cost", positive=True
     )
     budget_minutes: float | None = option(
         None,
         "minutes for training on images, on a machine with --jobs free cores: each run gets equal processor time, and "
         f"scores come on top; none: {BUDGET_MINUTES:.0f}, unless --steps is given",
         "cost",
+        positive=True,
     )
-    steps: int | None = option(None, "train each run for so many steps instead", "cost")
-    jobs: int = option(2, "runs at a time, each with one thread", "cost")
+    steps: int | None = option(None, "train each run for so many steps instead", "cost", least=1)
+    jobs: int = option(2, "runs at a time, each with one thread", "cost", least=1)
     score_count: int = option(5000, "generated and real images of the scores", "cost")
     half: bool = option(False, "halve the width of the DCGANs, at about a quarter of the cost", "cost")
     report_only: bool = option(False, "train nothing; write the report of what is there", "cost")
@@ -173,6 +173,7 @@ class Study:
         Raises:
             ConfigError: It names the flag.
         """
+        check_limits(self)
         for row in self.rows:
             if row not in ROWS:
                 raise ConfigError(f"rows has {row!r}{nearest(row, list(ROWS))}; the rows are {', '.join(ROWS)}.")
@@ -186,12 +187,6 @@ class Study:
                 raise ConfigError(f"{name} is {format_value(values) or 'empty'}; give one or more, each once.")
         if self.steps is not None and self.budget_minutes is not None:
             raise ConfigError("Give either --budget_minutes or --steps: a budget says how long each run trains.")
-        if self.budget_minutes is not None and self.budget_minutes <= 0:
-            raise ConfigError(f"budget_minutes is {self.budget_minutes}; give a positive number.")
-        if self.points_seconds is not None and self.points_seconds <= 0:
-            raise ConfigError(f"points_seconds is {self.points_seconds}; give a positive number.")
-        if (self.steps is not None and self.steps < 1) or self.jobs < 1:
-            raise ConfigError("steps and jobs must be whole numbers of at least 1.")
         self.experiment(self.rows[0], self.seeds[0]).resolved()
 
     def budget(self) -> float | None:
@@ -310,7 +305,7 @@ def budgets(study: Study) -> dict[str, float]:
         return {}
     limits = {row: budget_seconds(study) for row in study.rows} | kept.get("seconds", {})
     if not study.report_only:
-        write_text(Path(study.out) / "study.json", json.dumps({**kept, "seconds": limits}, indent=1) + "\n")
+        write_json(Path(study.out) / "study.json", {**kept, "seconds": limits})
     return limits
 
 

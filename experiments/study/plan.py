@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.files import write_text
+from mmdgan.core.files import write_json
 
 
 def keep_plan(path: Path, plan: Mapping[str, Any], flag: str, check: bool = True) -> dict[str, Any]:
@@ -37,5 +37,5 @@ def keep_plan(path: Path, plan: Mapping[str, Any], flag: str, check: bool = True
         if check and differing:
             raise ConfigError(f"{path} holds a study with other settings: {', '.join(differing)}; give another {flag}.")
     elif check:
-        write_text(path, json.dumps(kept, indent=1) + "\n")
+        write_json(path, kept)
     return kept

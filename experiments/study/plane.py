@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from mmdgan.losses import score_size
 from mmdgan.report.plots import COLOURS
 from paper.output import new_figure, pixels
 
@@ -80,7 +81,7 @@ def plot_small(run: Trained) -> Figure:
     return figure
 
 
-def film(runs: Sequence[Trained], inches: float = 2.6, dpi: int = 80) -> np.ndarray:
+def film(runs: Sequence[Trained], dpi: int = 80) -> np.ndarray:
     """The training of several runs side by side: uint8 (T, H, W, 3), the witness and points of each snapshot.
 
     A run that ended before the others, having diverged, stays as it was.
@@ -89,7 +90,7 @@ def film(runs: Sequence[Trained], inches: float = 2.6, dpi: int = 80) -> np.ndar
     columns = min(len(runs), 4)
     rows = -(-len(runs) // columns)
     for index in range(max(len(run.snapshots) for run in runs)):
-        figure = new_figure(inches * columns, (inches + 0.3) * rows)
+        figure = new_figure(2.6 * columns, 2.9 * rows)
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in panels[len(runs) :]:
             axes.set_axis_off()
@@ -171,8 +172,6 @@ def _height_name(run: Trained) -> str:
 
 def _letter(run: Trained) -> str:
     """f of a witness function, s of a critic's score."""
-    from mmdgan.losses import score_size
-
     return "f" if score_size(run.settings.loss) > 1 else "s"
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.core import text
+from mmdgan.core.startup import prepare_tensorflow
 from paper.output import Output
 from study.points_options import PointsOptions, PointsSettings
 
@@ -172,8 +173,6 @@ def compare(all_settings: Sequence[PointsSettings], options: PointsOptions, name
 
     The names of the files begin with `name`.
     """
-    from mmdgan.core.startup import prepare_tensorflow
-
     prepare_tensorflow()
     from study.plane import film, plot_runs
     from study.points_training import train

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mmdgan import losses
 from mmdgan.core.errors import ConfigError
 from mmdgan.core.options import check_seed, option
 from paper.output import FigureOptions
@@ -156,8 +157,6 @@ def fixed_settings(options: FixedOptions) -> list[PointsSettings]:
     ((width, values),) = (given or ({"sigma": (0.05, 0.2, 1.0)} if gaussian else {"alpha": (0.2, 1.0, 5.0)})).items()
     if not values:
         raise ConfigError(f"{width} is empty; give one or more numbers, such as --{width}=0.2,1.")
-    from mmdgan import losses
-
     losses.resolve_options(KERNELS[options.kernel], **{width: values}, **options.kernel_options())
     runs = [values] if options.mixture else [(value,) for value in values]
     return [
@@ -177,8 +176,6 @@ def learned_settings(options: LearnedOptions) -> list[PointsSettings]:
     Raises:
         ConfigError: A loss that does not exist, or an option that one of the losses does not have.
     """
-    from mmdgan import losses
-
     if not options.loss:
         raise ConfigError("loss is empty; give one or more, such as --loss=mmd_g,rep_b.")
     given = {**_given(sigma=options.sigma, variance=options.variance, alpha=options.alpha), **options.kernel_options()}

@@ -6,15 +6,14 @@ import copy
 import dataclasses
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from mmdgan.core.lazy import tf
 from mmdgan.data import synthetic
+from mmdgan.losses import witness
 from study.points_options import PointsSettings, spread
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 STEPS_PER_CALL = 25
 _HELD_OUT, _REFERENCE, _BATCHES = 0, 1, 2  # seeds of points: those compared in the end, of the witness, of the steps
@@ -100,7 +99,8 @@ def train(settings: PointsSettings) -> Trained:
     while done < 1.0 and result.diverged is None:
         count = STEPS_PER_CALL if settings.seconds is not None else min(STEPS_PER_CALL, settings.steps - step)
         if settings.decay:
-            _set_rates(gan, settings, 1.0 - done)
+            gan.optimizer_dis.learning_rate = (1.0 - done) * settings.lr_dis
+            gan.optimizer_gen.learning_rate = (1.0 - done) * settings.lr_gen
         points = distribution.sample(count * settings.batch_size, _seed(settings, _BATCHES + step))
         losses = gan.steps(points.reshape(count, settings.batch_size, 2).astype(np.float32))
         step += count
@@ -157,8 +157,6 @@ def force(gan: Any, generated: np.ndarray, data: np.ndarray) -> np.ndarray:
     The critic stays as it is. L_G is a mean, so that N takes its share away: for the MMD^2 of N points, biased, this is
     twice the gradient of the witness function at x_i. Points and result are (N, 2).
     """
-    import tensorflow as tf
-
     x = tf.constant(generated, tf.float32)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)
@@ -179,17 +177,14 @@ def height(gan: Any, points: np.ndarray, data: np.ndarray, generated: np.ndarray
 
     Points are (N, 2), data (M, 2), generated (L, 2); the result is float32 (N,).
     """
-    import tensorflow as tf
-
-    from mmdgan.losses import witness
+    if gan.loss.canonical == "drift":
+        return _laplace_witness(points, data, generated, gan.loss.options["temperature"])
 
     def score(x: tf.Tensor) -> tf.Tensor:
         return gan.discriminator(tf.constant(x, tf.float32), training=False)
 
     score_data, score_gen = score(data), score(generated)
     kernel = kernel_options(gan, score_gen, score_data)
-    if gan.loss.canonical == "drift":
-        return _laplace_witness(points, data, generated, gan.loss.options["temperature"])
     if kernel is None:
         middle = 0.0
         if gan.loss.canonical == "wasserstein":
@@ -216,11 +211,6 @@ def kernel_options(gan: Any, score_gen: tf.Tensor, score_data: tf.Tensor) -> dic
     if not options:
         return None
     return {"kernel": "rational_quadratic" if "alpha" in options else "gaussian", **options}
-
-
-def _set_rates(gan: Any, settings: PointsSettings, share: float) -> None:
-    gan.optimizer_dis.learning_rate = share * settings.lr_dis
-    gan.optimizer_gen.learning_rate = share * settings.lr_gen
 
 
 def _snapshot(result: Trained, step: int) -> Snapshot:

@@ -125,14 +125,20 @@ def _numbers(runs: Sequence[StudyRun], rows: Sequence[RowNumbers]) -> list[Block
 
 def _samples(finished: Sequence[StudyRun]) -> list[Block]:
     """Each row's grid of its first finished seed; the others folded away."""
-    first = {run.row: run for run in reversed(finished)}
-    blocks: list[Block] = [
-        SideBySide(tuple(_grid(first[row]) for row in dict.fromkeys(run.row for run in finished)), small=True)
-    ]
+    first = _first_seeds(finished)
+    blocks: list[Block] = [SideBySide(tuple(map(_grid, first.values())), small=True)]
     others = [run for run in finished if run is not first[run.row]]
     if others:
         blocks.append(Details("The other seeds", (SideBySide(tuple(map(_grid, others)), small=True),)))
     return blocks
+
+
+def _first_seeds(runs: Sequence[StudyRun]) -> dict[str, StudyRun]:
+    """The first of the runs of each row."""
+    first: dict[str, StudyRun] = {}
+    for run in runs:
+        first.setdefault(run.row, run)
+    return first
 
 
 def _grid(run: StudyRun) -> Picture:
@@ -150,9 +156,7 @@ def _witnesses(finished: Sequence[StudyRun], out: Path) -> list[Block]:
             "and the 8 lowest of 256 real images, then of 256 generated ones."
         )
     ]
-    first = {run.row: run for run in reversed(finished)}
-    pictures = tuple(_extremes(first[row], out) for row in dict.fromkeys(run.row for run in finished))
-    return [*blocks, SideBySide(pictures)]
+    return [*blocks, SideBySide(tuple(_extremes(run, out) for run in _first_seeds(finished).values()))]
 
 
 def _extremes(run: StudyRun, out: Path) -> Picture:
@@ -201,14 +205,12 @@ def _protocol(study: Study, runs: Sequence[StudyRun], given: str) -> list[Block]
                 "of Inception are other numbers."
             )
         )
-    names = list(dict.fromkeys(run.row for run in runs))
-    first = {run.row: run.outcome for run in reversed(finished) if run.outcome.training_seconds}
+    timed = _first_seeds([run for run in finished if run.outcome.training_seconds])
     costs = [
-        (name, f"{1000 * one.training_seconds / one.step:.1f}", f"{one.step:,}")
-        for name in names
-        if (one := first.get(name))
+        (name, f"{1000 * run.outcome.training_seconds / run.outcome.step:.1f}", f"{run.outcome.step:,}")
+        for name, run in timed.items()
     ]
     if costs:
         blocks.append(Table(("row", "processor ms per step", "steps of a run"), tuple(costs)))
-    commands = "\n".join(f"python {script(name, study.data)}" for name in names)
+    commands = "\n".join(f"python {script(name, study.data)}" for name in dict.fromkeys(run.row for run in runs))
     return [*blocks, Text("Each row alone, at its own length:"), Code(commands)]

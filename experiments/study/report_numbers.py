@@ -11,8 +11,10 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from mmdgan.metrics.registry import direction, lower_is_better
+from paper.output import markdown
 
 MEASURES = {
     "FD[classifier]": "FD[classifier]",
@@ -54,11 +56,6 @@ class RowNumbers:
         return [value for value in self.values.get(measure, ()) if value is not None]
 
 
-def mean(values: Sequence[float]) -> float:
-    """The mean of at least one number."""
-    return sum(values) / len(values)
-
-
 def better(a: RowNumbers, b: RowNumbers, measure: str) -> bool:
     """Whether every seed of a is better than every seed of b."""
     sign = direction(measure)
@@ -73,7 +70,7 @@ def tiers(rows: Sequence[RowNumbers], measure: str) -> list[list[RowNumbers]]:
     """
     sign = direction(measure)
     found = [row for row in rows if row.known(measure)]
-    found.sort(key=lambda row: -sign * mean(row.known(measure)))
+    found.sort(key=lambda row: -sign * fmean(row.known(measure)))
     groups: list[list[RowNumbers]] = []
     start = 0
     for end in range(1, len(found) + 1):
@@ -150,7 +147,7 @@ def _comparisons(rows: Sequence[RowNumbers]) -> list[str]:
     for a, b, what in _PAIRS:
         if a not in named or b not in named or not (named[a].known(measure) and named[b].known(measure)):
             continue
-        ours, theirs = mean(named[a].known(measure)), mean(named[b].known(measure))
+        ours, theirs = fmean(named[a].known(measure)), fmean(named[b].known(measure))
         if better(named[a], named[b], measure):
             verdict = "lower in every seed"
         elif better(named[b], named[a], measure):
@@ -215,8 +212,7 @@ def as_csv(rows: Sequence[RowNumbers]) -> str:
 
 def as_markdown(rows: Sequence[RowNumbers]) -> str:
     """The table for a document."""
-    lines = [HEADER, ("---",) * len(HEADER), *table(rows)]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+    return markdown([[cell.replace("|", "\\|") for cell in line] for line in [HEADER, *table(rows)]]) + "\n"
 
 
 def _steps(steps: Sequence[int]) -> str:
@@ -224,7 +220,7 @@ def _steps(steps: Sequence[int]) -> str:
     each = [f"{count:,}" for count in steps]
     if len(set(each)) < 2:
         return each[0] if each else "-"
-    return f"{round(mean(steps)):,} ({', '.join(each)})"
+    return f"{round(fmean(steps)):,} ({', '.join(each)})"
 
 
 def _cell(values: Sequence[float | None]) -> str:
@@ -233,7 +229,7 @@ def _cell(values: Sequence[float | None]) -> str:
         return "-"
     if len(values) == 1:
         return _number(known[0])
-    return f"{_number(mean(known))} ({', '.join('-' if v is None else _number(v) for v in values)})"
+    return f"{_number(fmean(known))} ({', '.join('-' if v is None else _number(v) for v in values)})"
 
 
 def _number(value: float) -> str:

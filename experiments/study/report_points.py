@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmdgan.core.files import write_text
+from mmdgan.core.files import write_json
 from mmdgan.report.blocks import Picture, Section, SideBySide, Table, Text
 from paper.output import Output
 from study.mnist import Study
@@ -28,11 +28,8 @@ _LEFT_OUT = ("points", "seed", "steps", "critic", "mmd2", "p_energy")
 """Columns of `COLUMNS` that the page does without: they are in the heading, or in the CSV file."""
 
 
-def study_rows(quick: bool = False, seed: int = 0) -> list[PointsSettings]:
-    """The study's runs: on ring and grid a fixed kernel at several bandwidths, and a learned one with several losses.
-
-    `quick` takes few steps, to see that it works.
-    """
+def study_rows(seed: int = 0) -> list[PointsSettings]:
+    """The runs of a seed: on ring and grid a fixed kernel of several widths, and a learned one with several losses."""
     rows: list[PointsSettings] = []
     for points, widths in _WIDTHS.items():
         for sigma in ((widths[0],), (widths[1],), (widths[2],), widths):
@@ -40,8 +37,7 @@ def study_rows(quick: bool = False, seed: int = 0) -> list[PointsSettings]:
             rows.append(PointsSettings(f"{points}, fixed, {name}", points, "mmd_g", {"sigma": sigma}))
         rows.append(PointsSettings(f"{points}, fixed, drift", points, "drift"))
         rows += [learned_row(points, loss) for loss in _LOSSES]
-    few: dict[str, Any] = {"steps": 300, "snapshots": 5, "samples": 500, "permutations": 99} if quick else {}
-    return [dataclasses.replace(row, seed=seed, **{"snapshots": 2, **few}) for row in rows]
+    return [dataclasses.replace(row, seed=seed, snapshots=2) for row in rows]
 
 
 def learned_row(points: str, loss: str) -> PointsSettings:
@@ -66,7 +62,7 @@ def points_sections(study: Study) -> list[Section]:
 
 def settings_of(study: Study, points: str) -> list[PointsSettings]:
     """The runs on one distribution, with all seeds of one run in a row."""
-    by_seed = [[row for row in study_rows(seed=seed) if row.points == points] for seed in study.seeds]
+    by_seed = [[row for row in study_rows(seed) if row.points == points] for seed in study.seeds]
     parts = study.points_rows or ("",)
     rows = [row for same in zip(*by_seed, strict=True) for row in same if any(part in row.name for part in parts)]
     rows = [dataclasses.replace(row, seconds=study.points_seconds) for row in rows]
@@ -103,7 +99,7 @@ def _result(settings: PointsSettings, folder: Path, may_train: bool) -> dict[str
     result = run(settings, folder)
     row = {**result.row(), "picture": result.picture.name if result.picture else None}
     print(f"points: {settings.name}, seed {settings.seed}: {result.seconds:.0f} s", flush=True)
-    write_text(file, json.dumps({**row, "settings": identity}, indent=1) + "\n")
+    write_json(file, {**row, "settings": identity})
     return row
 
 

@@ -20,7 +20,8 @@ from typing import Any
 
 from mmdgan.cli import main
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.files import write_text
+from mmdgan.core.files import write_json
+from mmdgan.core.lazy import np
 from mmdgan.core.options import option
 from mmdgan.core.text import format_value, nearest
 from mmdgan.runs.experiment import Experiment
@@ -153,8 +154,6 @@ def prepare_images(options: SmallDataOptions) -> str:
     held_out = work / "held_out.npz"
     if held_out.is_file():
         return name
-    import numpy as np
-
     from mmdgan import data
     from mmdgan.data.pipeline import channels_last
     from mmdgan.data.preparation.prepare import prepare
@@ -201,7 +200,7 @@ def _scored(options: SmallDataOptions, point: Point, outcome: Outcome, part: int
         "ada_p": float(probabilities[-1]) if probabilities else None,
         "record": {r["metric"]: {k: r.get(k) for k in ("value", "spread", "count", "count_real")} for r in records},
     }
-    write_text(kept, json.dumps(result, indent=1) + "\n")
+    write_json(kept, result)
     return result
 
 
@@ -227,8 +226,6 @@ def spread(values: Sequence[float]) -> str:
 
 def _draw(options: SmallDataOptions, found: list[dict[str, Any]]) -> Any:
     """The first score over processor time on the left; then the last samples of each row's first seed."""
-    import numpy as np
-
     from mmdgan.pictures.grid import image_grid
 
     rows = list(dict.fromkeys(one["row"] for one in found))

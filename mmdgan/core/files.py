@@ -80,8 +80,12 @@ def literal(path: str | os.PathLike) -> Iterator[str]:
 
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes a text file in UTF-8, atomically and durably."""
-    with atomic(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Writes a value as indented JSON, atomically and durably."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
 
 
 def read_text(path: str | os.PathLike, errors: str = "strict") -> str:

@@ -1,4 +1,4 @@
-"""Short texts for messages: sizes, durations, listed names, first lines, the nearest word, tables, the command."""
+"""Short texts for messages: sizes, durations, rates, names, first lines, the nearest word, tables, the command."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ def duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def rate(value: float) -> str:
+    """A learning rate in powers of ten, with as many digits as it has: 5e-04 or 1.5e-04."""
+    texts = (f"{value:.{digits}e}" for digits in range(17))
+    return next(text for text in texts if float(text) == value)
 
 
 def age(seconds: float) -> str:

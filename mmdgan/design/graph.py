@@ -8,6 +8,7 @@ Source: spec A.8. Each layer gets its input exactly once.
 
 from __future__ import annotations
 
+import graphlib
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -139,33 +140,21 @@ def _indices(at: Place, key: str, written: object, index_of: Mapping[str, int]) 
 
 def _execution_order(place: Place, names: Sequence[str], routes: Sequence[Route]) -> list[int]:
     """Every source before its user, else as written."""
-    users: dict[int, set[int]] = {}
-    waiting = [{source for source in route.sources if source >= 0} for route in routes]
-    for index, sources in enumerate(waiting):
-        for source in sources:
-            users.setdefault(source, set()).add(index)
-    ready = [index for index, sources in enumerate(waiting) if not sources]
+    written = {index: [source for source in route.sources if source >= 0] for index, route in enumerate(routes)}
+    sorter = graphlib.TopologicalSorter(written)
+    try:
+        sorter.prepare()
+    except graphlib.CycleError as error:
+        circle = " -> ".join(repr(names[index]) for index in error.args[1])
+        raise place.error("links", f"the layers {circle} are linked in a circle; cut it") from None
+    ready: list[int] = []
     order: list[int] = []
-    while ready:
-        index = heapq.heappop(ready)
-        order.append(index)
-        for user in users.get(index, ()):
-            waiting[user].discard(index)
-            if not waiting[user]:
-                heapq.heappush(ready, user)
-    if len(order) < len(names):
-        raise place.error("links", f"the layers {_circle(names, waiting)} are linked in a circle; cut it")
+    while sorter.is_active():
+        for index in sorter.get_ready():
+            heapq.heappush(ready, index)
+        order.append(heapq.heappop(ready))
+        sorter.done(order[-1])
     return order
-
-
-def _circle(names: Sequence[str], waiting: Sequence[set[int]]) -> str:
-    """The names along one circle, found by walking from user to source."""
-    index = next(index for index, sources in enumerate(waiting) if sources)
-    path: list[int] = []
-    while index not in path:
-        path.append(index)
-        index = min(waiting[index])
-    return " -> ".join(repr(names[step]) for step in [index, *reversed(path[path.index(index) :])])
 
 
 def _outputs(place: Place, names: Sequence[str], routes: Sequence[Route], outputs: object) -> list[int]:

@@ -9,8 +9,8 @@ difference but speed.
 | winograd | `mmdgan.layers.winograd` | wide layers on CPUs |
 | patches | `mmdgan.layers.patches`: neighbourhoods times a matrix | small images in bfloat16 on CPUs with AMX |
 
-A CPU without arithmetic of a half precision emulates it, at
-many times the cost of float32: its convolutions are computed in float32 and rounded, which makes their sums more exact.
+A CPU without arithmetic of a half precision emulates it, at many times the cost of float32: its convolutions are
+computed in float32 and rounded, which makes their sums more exact.
 
 Three defects of TensorFlow's own kernels are worked around, all exactly: dilated convolutions have no gradient on a
 CPU; the gradient of a 1x1 kernel with strides above 1 writes outside of its memory there (oneDNN in TensorFlow 2.21,

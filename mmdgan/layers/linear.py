@@ -19,7 +19,7 @@ from mmdgan.core.signatures import AllArguments, with_all_arguments
 from mmdgan.core.types import StaticShape
 from mmdgan.layers import initializers, scope
 from mmdgan.layers.convolution import convolve, convolve_depthwise, convolve_transposed
-from mmdgan.layers.layout import ChannelwiseLayer, add_bias, channel_axis, in_channels_last
+from mmdgan.layers.layout import ChannelwiseLayer, add_bias, channel_axis
 from mmdgan.layers.spectral import spectral_norm, vector_shape
 
 SPECTRAL_MODES = ("pico", "pim")
@@ -355,8 +355,8 @@ class SpatialLayer(SpectralLayer):
         window = 0 if self.padding == "SAME" else (self.kernel_size - 1) * self.dilation
         return -((window - side) // self.strides)
 
-    def _convolve(self, inputs: tf.Tensor, kernel: tf.Tensor | Kernels, layout: str) -> tf.Tensor:
-        """Returns the layer's linear map of images in a layout, 'NHWC' or 'NCHW'."""
+    def _convolve(self, inputs: tf.Tensor, kernel: tf.Tensor | Kernels) -> tf.Tensor:
+        """Returns the layer's linear map of images of the right size."""
         raise NotImplementedError(f"{type(self).__name__} must say its linear map.")
 
     def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -378,10 +378,7 @@ class SpatialLayer(SpectralLayer):
 
     def _apply(self, inputs: tf.Tensor, kernel: tf.Tensor | Kernels) -> tf.Tensor:
         self._check_size(inputs.shape)
-        if self.data_format == "channels_first" and inputs.dtype == tf.float64:
-            # TensorFlow's CPU kernels convolve channels_first images in single and half precision only.
-            return in_channels_last(lambda x: self._convolve(x, kernel, "NHWC"), inputs, self.data_format)
-        return self._convolve(inputs, kernel, self._layout)
+        return self._convolve(inputs, kernel)
 
     def _height_width_channels(self, shape: StaticShape) -> tuple[int, int, int]:
         if self.data_format == "channels_first":
@@ -419,8 +416,8 @@ class SpectralConv2D(SpatialLayer):
         channels = self._height_width_channels(input_shape)[2]
         return ((self.kernel_size, self.kernel_size, channels, self.filters),)
 
-    def _convolve(self, inputs: tf.Tensor, kernel: tf.Tensor, layout: str) -> tf.Tensor:
-        return convolve(inputs, kernel, self.strides, self.dilation, self.padding, layout)
+    def _convolve(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        return convolve(inputs, kernel, self.strides, self.dilation, self.padding, self._layout)
 
 
 @keras.saving.register_keras_serializable(package="mmdgan")
@@ -437,12 +434,10 @@ class SpectralConv2DTranspose(SpatialLayer):
         channels = self._height_width_channels(input_shape)[2]
         return ((self.kernel_size, self.kernel_size, self.filters, channels),)
 
-    def _convolve(self, inputs: tf.Tensor, kernel: tf.Tensor, layout: str) -> tf.Tensor:
+    def _convolve(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         # Static sides where they are known, so that the output's shape is known too.
-        batch, *shape = keras.ops.shape(inputs)
-        sides = [self._output_side(side) for side in (shape[1:] if layout == "NCHW" else shape[:2])]
-        shape = (batch, self.filters, *sides) if layout == "NCHW" else (batch, *sides, self.filters)
-        return convolve_transposed(inputs, kernel, shape, self.strides, self.dilation, self.padding, layout)
+        shape = self.compute_output_shape(keras.ops.shape(inputs))
+        return convolve_transposed(inputs, kernel, shape, self.strides, self.dilation, self.padding, self._layout)
 
     def _output_side(self, side: int) -> int:
         window = 0 if self.padding == "SAME" else (self.kernel_size - 1) * self.dilation
@@ -473,10 +468,10 @@ class SpectralSeparableConv2D(SpatialLayer):
         depthwise, pointwise = kernels
         return super()._norm_problem((depthwise * pointwise,))
 
-    def _convolve(self, inputs: tf.Tensor, kernel: tf.Tensor, layout: str) -> tf.Tensor:
+    def _convolve(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         depthwise, pointwise = kernel
-        inputs = convolve_depthwise(inputs, depthwise, self.strides, self.dilation, self.padding, layout)
-        return convolve(inputs, pointwise, 1, 1, "VALID", layout)
+        inputs = convolve_depthwise(inputs, depthwise, self.strides, self.dilation, self.padding, self._layout)
+        return convolve(inputs, pointwise, 1, 1, "VALID", self._layout)
 
 
 @keras.saving.register_keras_serializable(package="mmdgan")

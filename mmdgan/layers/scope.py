@@ -10,46 +10,39 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-_local = threading.local()
+T = TypeVar("T")
 
 
-@contextlib.contextmanager
-def shared_kernels(kernels: dict[int, object]) -> Iterator[None]:
+def shared_kernels(kernels: dict[int, object]) -> AbstractContextManager[object]:
     """Within the block, a layer whose id is in `kernels` uses that kernel and leaves its vector alone."""
-    with _set("kernels", {**getattr(_local, "kernels", {}), **kernels}):
-        yield
+    return _set("kernels", {**_local.kernels, **kernels})
 
 
-@contextlib.contextmanager
-def frozen_state() -> Iterator[None]:
+def frozen_state() -> AbstractContextManager[object]:
     """Within the block, training-mode calls change no moving average and no spectral vector."""
-    with _set("frozen", True):
-        yield
+    return _set("frozen", True)
 
 
-@contextlib.contextmanager
-def deferred_updates() -> Iterator[list[tuple[object, object]]]:
+def deferred_updates() -> AbstractContextManager[list[tuple[object, object]]]:
     """Within the block, moving averages stay; yields the list of (variable, value) of their updates."""
-    updates: list[tuple[object, object]] = []
-    with _set("updates", updates):
-        yield updates
+    return _set("updates", [])
 
 
-@contextlib.contextmanager
-def synchronised_statistics(synchronised: bool = True) -> Iterator[None]:
+def synchronised_statistics(synchronised: bool) -> AbstractContextManager[object]:
     """Within the block, batch statistics are those of all replicas' samples together, or of each replica's."""
-    with _set("synchronised", synchronised):
-        yield
+    return _set("synchronised", synchronised)
 
 
 def statistics_are_synchronised() -> bool:
     """Returns whether batch statistics are taken over all replicas, as a training step may ask."""
-    return getattr(_local, "synchronised", False)
+    return _local.synchronised
 
 
 class Part:
@@ -74,45 +67,50 @@ class Part:
         return self._kept.get(id(layer), inputs), *moments
 
 
-@contextlib.contextmanager
-def part_of_batch(moments: Mapping[int, tuple[Any, Any]], kept: Mapping[int, Any]) -> Iterator[Part]:
+def part_of_batch(moments: Mapping[int, tuple[Any, Any]], kept: Mapping[int, Any]) -> AbstractContextManager[Part]:
     """Within the block, batch norms in training mode see one part of a batch, and change no moving average."""
-    part = Part(moments, kept)
-    with _set("part", part):
-        yield part
+    return _set("part", Part(moments, kept))
 
 
 def batch_part() -> Part | None:
     """Returns the part of a batch that the layers see, or None if they see a whole one."""
-    return getattr(_local, "part", None)
+    return _local.part
 
 
 def update(variable: tf.Variable, value: Any) -> None:
     """Assigns non-trainable state now, or when the step that defers its updates is done, or not at all."""
-    updates = getattr(_local, "updates", None)
     if may_update_state():
-        variable.assign(value) if updates is None else updates.append((variable, value))
+        variable.assign(value) if _local.updates is None else _local.updates.append((variable, value))
 
 
 def shared_kernel(layer: object) -> Any:
     """Returns the kernel that the running step shares for `layer`, or None outside a step."""
-    return getattr(_local, "kernels", {}).get(id(layer))
+    return _local.kernels.get(id(layer))
 
 
 def may_update_state() -> bool:
     """Returns whether training-mode calls may change non-trainable state."""
-    return not getattr(_local, "frozen", False)
+    return not _local.frozen
+
+
+class _Scope(threading.local):
+    """What is set in each thread; the values here hold outside of all blocks."""
+
+    kernels: Mapping[int, Any] = MappingProxyType({})
+    frozen = False
+    updates: list[tuple[object, object]] | None = None
+    synchronised = False
+    part: Part | None = None
+
+
+_local = _Scope()
 
 
 @contextlib.contextmanager
-def _set(name: str, value: Any) -> Iterator[None]:
-    missing = object()
-    before = getattr(_local, name, missing)
+def _set(name: str, value: T) -> Iterator[T]:
+    before = getattr(_local, name)
     setattr(_local, name, value)
     try:
-        yield
+        yield value
     finally:
-        if before is missing:
-            delattr(_local, name)
-        else:
-            setattr(_local, name, before)
+        setattr(_local, name, before)

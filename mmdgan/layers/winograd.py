@@ -16,6 +16,7 @@ the strides divide. Inside, the batch is next to the channels, so that transform
 from __future__ import annotations
 
 import functools
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -166,17 +167,13 @@ def transforms(tile: int, taps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
         A (tile, points), G (points, taps), B (points, points), float64, points = tile + taps - 1.
     """
     points = _POINTS[: tile + taps - 2]
-    scales = [_product(p - q for q in points if q != p) for p in points]
+    scales = [math.prod(p - q for q in points if q != p) for p in points]
     out = [[p**i for p in points] + [int(i == tile - 1)] for i in range(tile)]
     kernel = [[p**j / scale for j in range(taps)] for p, scale in zip(points, scales, strict=True)]
     kernel.append([Fraction(j == taps - 1) for j in range(taps)])
     into = [_coefficients([q for q in points if q != p]) + [0] for p in points] + [_coefficients(points)]
     a, g, b = (np.array([[float(v) for v in row] for row in matrix]) for matrix in (out, kernel, into))
     return a, g, b
-
-
-def _product(factors: Any) -> Fraction:
-    return functools.reduce(lambda a, b: a * b, factors, Fraction(1))
 
 
 def _coefficients(roots: Any) -> list[Fraction]:

@@ -155,6 +155,7 @@ def median_distance(x: TensorLike, y: TensorLike | None = None, *, rows: int = _
     Raises:
         ConfigError: Fewer than 2 rows, or shapes that do not fit.
     """
+    check_count("rows", rows, least=2)
     x = np.asarray(x)
     x, y = checked_rows(x, x[:0] if y is None else y, least=0)
     total = len(x) + len(y)
@@ -216,6 +217,7 @@ def witness_extremes(
         ConfigError: As `estimate`.
     """
     x, y = checked_rows(x, y, least=1)
+    check_count("count", count)
     members, _ = kernel_members(kernel, sigma, options, lambda: median_distance(x, y))
     at_x, at_y = (_witness(z, x, y, members) for z in (x, y))
     first, last = np.argsort(-at_x, kind="stable")[:count], np.argsort(at_y, kind="stable")[:count]

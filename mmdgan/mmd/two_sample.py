@@ -113,6 +113,8 @@ def two_sample_test(
             f"{MOST_ROWS:,}: take fewer rows, or mmdgan.mmd.estimate with its error."
         )
     kernels = (kernel,) if isinstance(kernel, str) else tuple(kernel)
+    if not kernels:
+        raise ConfigError("kernel is empty: give one or more, such as 'gaussian'.")
     squares = pooled_squares(np.concatenate([x, y]).astype(np.float64))
     divisions = _divisions(len(x), len(squares), permutations, seed)
     aggregate = isinstance(sigma, str) and sigma == "aggregate"

@@ -54,8 +54,8 @@ class Block(keras.layers.Layer):
         self.spec = spec
         self.data_format = data_format
         self.parts = MappingProxyType({part.slot: part for part in spec.parts})  # Keras would track a dict
-        make = _LayerMaker(data_format, spectral, initializer, legacy, self.dtype_policy)
-        self.sublayers = {part.slot: make(part) for part in spec.parts if part.op not in POOLS}
+        options = (data_format, spectral, initializer, legacy, self.dtype_policy)
+        self.sublayers = {part.slot: _sublayer(part, *options) for part in spec.parts if part.op not in POOLS}
 
     def build(self, input_shape: StaticShape) -> None:
         for part in self.spec.parts:
@@ -240,63 +240,58 @@ def batch_shape(shape: Sequence[int], data_format: str) -> tuple[int | None, ...
     return (None, *shape)
 
 
-class _LayerMaker:
-    """Makes the Keras layer of a part."""
+def _sublayer(
+    part: Part, data_format: str, spectral: str, initializer: str, legacy: bool, dtype: Any
+) -> keras.layers.Layer:
+    """The Keras layer of a part."""
+    named = {"name": part.slot, "dtype": dtype}
+    if part.op in ("b", "cb", "bcb", "bn", "cbn", "lrn"):
+        return _channelwise(part, {**named, "data_format": data_format})
+    if part.op == "k":
+        return linear.Scalar(bound=1.0 if part.spectral else None, **named)
+    options = {
+        **named,
+        "spectral": spectral if part.spectral else None,
+        "gain": part.gain if part.spectral else _runtime_gain(part, initializer),
+        "kernel_initializer": ActivationInitializer(part.act, initializer),
+    }
+    if part.op == "project":
+        return conditional.LabelProjection(part.num_class, legacy=legacy, **options)
+    options["use_bias"] = False
+    if part.conditional:
+        options["num_class"] = part.num_class
+    layer = _KERNEL_LAYERS[part.op]
+    if part.kernel is None:
+        return layer(part.output_shape[0], **options)
+    assert part.padding is not None  # of every op that moves a window
+    return layer(
+        part.output_shape[0],
+        part.kernel,
+        strides=part.strides,
+        dilation=part.dilation,
+        padding=part.padding.lower(),
+        data_format=data_format,
+        **options,
+    )
 
-    def __init__(self, data_format: str, spectral: str, initializer: str, legacy: bool, dtype: Any) -> None:
-        self.data_format = data_format
-        self.spectral = spectral
-        self.initializer = initializer
-        self.legacy = legacy
-        self.dtype = dtype
 
-    def __call__(self, part: Part) -> keras.layers.Layer:
-        named = {"name": part.slot, "dtype": self.dtype}
-        if part.op in ("b", "cb", "bcb", "bn", "cbn", "lrn"):
-            return self._channelwise(part, {**named, "data_format": self.data_format})
-        if part.op == "k":
-            return linear.Scalar(bound=1.0 if part.spectral else None, **named)
-        options = {
-            **named,
-            "spectral": self.spectral if part.spectral else None,
-            "gain": part.gain if part.spectral else self._runtime_multiplier(part),
-            "kernel_initializer": ActivationInitializer(part.act, self.initializer),
-        }
-        if part.op == "project":
-            return conditional.LabelProjection(part.num_class, legacy=self.legacy, **options)
-        options["use_bias"] = False
-        if part.conditional:
-            options["num_class"] = part.num_class
-        layer = _KERNEL_LAYERS[part.op]
-        if part.kernel is None:
-            return layer(part.output_shape[0], **options)
-        assert part.padding is not None  # of every op that moves a window
-        return layer(
-            part.output_shape[0],
-            part.kernel,
-            strides=part.strides,
-            dilation=part.dilation,
-            padding=part.padding.lower(),
-            data_format=self.data_format,
-            **options,
-        )
+def _channelwise(part: Part, options: dict) -> keras.layers.Layer:
+    if part.op == "b":
+        return linear.Bias(**options)
+    if part.op in ("cb", "bcb"):
+        return conditional.ConditionalBias(part.num_class, common=part.op == "bcb", **options)
+    if part.op == "cbn":
+        return normalization.ConditionalBatchNorm(part.num_class, **options)
+    if part.op == "lrn":
+        return normalization.LocalResponseNorm(**options)
+    return normalization.BatchNorm(center=part.center, scale=part.scale, **options)
 
-    def _channelwise(self, part: Part, options: dict) -> keras.layers.Layer:
-        if part.op == "b":
-            return linear.Bias(**options)
-        if part.op in ("cb", "bcb"):
-            return conditional.ConditionalBias(part.num_class, common=part.op == "bcb", **options)
-        if part.op == "cbn":
-            return normalization.ConditionalBatchNorm(part.num_class, **options)
-        if part.op == "lrn":
-            return normalization.LocalResponseNorm(**options)
-        return normalization.BatchNorm(center=part.center, scale=part.scale, **options)
 
-    def _runtime_multiplier(self, part: Part) -> float:
-        """pg_paper draws every kernel from one distribution and scales it when it is used (spec B.2)."""
-        if self.initializer != "pg_paper" or part.op not in ("c", "d", "tc"):
-            return 1.0
-        return runtime_multiplier(part.act, part.variables["kernel"])
+def _runtime_gain(part: Part, initializer: str) -> float:
+    """pg_paper draws every kernel from one distribution and scales it when it is used (spec B.2)."""
+    if initializer != "pg_paper" or part.op not in ("c", "d", "tc"):
+        return 1.0
+    return runtime_multiplier(part.act, part.variables["kernel"])
 
 
 _KERNEL_LAYERS = {

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 from mmdgan.core.errors import CheckpointError
 from mmdgan.core.files import atomic
+from mmdgan.core.lazy import np
 from mmdgan.design.spec import LayerSpec, NetworkSpec
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from mmdgan.networks.network import Network
 
 _ITERATIONS = 50  # after which norms are within some 1% of the largest singular values
@@ -25,8 +24,6 @@ _ITERATIONS = 50  # after which norms are within some 1% of the largest singular
 
 def save(network: Network, path: str | os.PathLike) -> Path:
     """Writes every variable of a network, moving averages and spectral vectors too; an earlier file is replaced."""
-    import numpy as np
-
     with atomic(path) as partial, open(partial, "wb") as file:
         np.savez(file, **arrays(network))  # type: ignore[arg-type]
     return Path(path)
@@ -34,8 +31,6 @@ def save(network: Network, path: str | os.PathLike) -> Path:
 
 def arrays(network: Network) -> dict[str, np.ndarray]:
     """A copy of every variable of a network, by "layer/slot/variable"."""
-    import numpy as np
-
     return {_local(variable.path): np.array(variable.numpy()) for variable in network.variables}
 
 
@@ -77,8 +72,6 @@ def read(path: str | os.PathLike, spec: NetworkSpec) -> dict[str, np.ndarray]:
 def read_all(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Every array of a file that `save` wrote; CheckpointError if it is none."""
     import zipfile
-
-    import numpy as np
 
     path = Path(path)
     if not path.is_file():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mmdgan import design
 from mmdgan.core.errors import DesignError
+from mmdgan.core.text import rate
 from mmdgan.losses import registry as losses
 from mmdgan.report.facts import RunFacts
 from mmdgan.report.scores import Record
@@ -49,7 +50,7 @@ def against_published(facts: RunFacts, record: Record | None) -> list[ProtocolPo
         point("steps", f"{_STEPS:,}", f"{record['step']:,}" if record else "none scored"),
         point("batch", str(_BATCH), str(e["batch_size"])),
         point("optimiser", "adam", e["optimizer"]),
-        point("learning rates", "best of 16 pairs", f"{e['lr_dis']:.0e}, {e['lr_gen']:.0e}"),
+        point("learning rates", "best of 16 pairs", f"{rate(e['lr_dis'])}, {rate(e['lr_gen'])}"),
         point("gain K", "16 to 256", f"{facts.gain:.3g}", 15.5 < facts.gain < 257),
         point("classes", "unconditional", f"{e['num_class']} classes" if e["num_class"] else "unconditional"),
         point("flips", "none", "at random" if e["flip"] else "none"),

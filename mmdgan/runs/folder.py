@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import CheckpointError, ConfigError, DataError
-from mmdgan.core.files import read_text, write_text
+from mmdgan.core.files import read_text, write_json
 from mmdgan.core.lock import FILE as LOCK, is_locked
 from mmdgan.core.progress import Say, log
 from mmdgan.core.text import nearest
@@ -179,7 +179,7 @@ class RunFolder:
         place = self.path
         try:
             place.mkdir(parents=True, exist_ok=True)
-            write_text(self.config_file, json.dumps(config, indent=1) + "\n")
+            write_json(self.config_file, config)
             for place in (self.checkpoints, self.logs, self.grid_file(0).parent):
                 if place.exists():  # of a resumed run: better found now than after hours
                     tempfile.TemporaryFile(dir=place).close()

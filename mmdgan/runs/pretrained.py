@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import CheckpointError, ConfigError
-from mmdgan.core.files import write_text
+from mmdgan.core.files import write_json, write_text
 from mmdgan.core.text import nearest
 from mmdgan.networks import weights
 from mmdgan.runs.folder import RunFolder
@@ -149,7 +149,7 @@ def save(run: str | os.PathLike, name: str, command: str, step: int | str | None
     card = {"step": step, "command": command, "ema": source.has_average(), "sha256": digest, "note": note}
     config = source.public_config()
     config["experiment"]["ema"] = None
-    write_text(target / "config.json", json.dumps({**config, "pretrained": card}, indent=1) + "\n")
+    write_json(target / "config.json", {**config, "pretrained": card})
     averaged = "ema" if source.has_average() else None  # scores of other weights are not this generator's
     records = [r for r in source.records() if r["step"] == step and r.get("weights", averaged) == averaged]
     lines = [json.dumps(record, ensure_ascii=False) for record in records]

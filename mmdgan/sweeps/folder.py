@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.files import write_text
+from mmdgan.core.files import write_json
 from mmdgan.core.lock import is_locked
 from mmdgan.core.options import fields_with, replace_from_text
 from mmdgan.core.text import format_value
@@ -171,7 +171,7 @@ class SweepFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             for part in ("outcomes", "logs"):
                 (self.path / part).mkdir(exist_ok=True)
-            write_text(self.path / "sweep.json", json.dumps(held, indent=1) + "\n")
+            write_json(self.path / "sweep.json", held)
         except OSError as error:
             raise ConfigError(
                 f"the sweep's folder {self.path} cannot be written ({error.strerror or error}); give another --results."
@@ -221,7 +221,7 @@ class SweepFolder:
         """Writes the record of a run, so that a reader or a crash never sees half of it."""
         file = self.path / "outcomes" / f"{outcome.run}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps(dataclasses.asdict(outcome), indent=1) + "\n")
+        write_json(file, dataclasses.asdict(outcome))
 
     def is_done(self, point: Point) -> bool:
         """Whether a run has its result: it diverged, was stopped, or has had all its steps or its processor time."""

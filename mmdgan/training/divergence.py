@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmdgan.core.files import append_jsonl, write_text
+from mmdgan.core.files import append_jsonl, write_json
 
 LIMIT = 30_000.0
 """A loss beyond this has diverged: the limit of the original's debug mode (original.md E.6)."""
@@ -99,7 +99,7 @@ def write_evidence(
         "looks": [found for found in inspections if found is not None],
     }
     with contextlib.suppress(OSError):  # report the divergence even if the disk is full
-        write_text(f"{path}.json", json.dumps(_in_words(evidence), indent=1) + "\n")
+        write_json(f"{path}.json", _in_words(evidence))
 
 
 def record(folder: Path, error: Diverged, back_to: int | None, attempt: int) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.files import write_text
+from mmdgan.core.files import write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +59,7 @@ def open_trackers(names: Sequence[str], run: Path, config: Mapping[str, Any]) ->
         known[name] = {"id": tracker.id, "address": tracker.address}
         opened.append(tracker)
     if opened:
-        write_text(run / FILE, json.dumps(known, indent=1) + "\n")
+        write_json(run / FILE, known)
     return opened
 
 

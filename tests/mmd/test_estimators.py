@@ -150,6 +150,8 @@ def test_the_witness_function_and_its_extremes(monkeypatch):
         (lambda x: mmd.estimate(x, x[:1]), "y has 1"),
         (lambda x: mmd.witness(x[:, :2], x, x), r"give z \(M, d\)"),
         (lambda x: mmd.median_distance(x[:1]), "2 rows or more, not 1"),
+        (lambda x: mmd.median_distance(x, rows=1), "rows is 1"),
+        (lambda x: mmd.witness_extremes(x, x, count=-1), "count is -1"),
     ],
 )
 def test_mistakes(call, words):

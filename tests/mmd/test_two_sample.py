@@ -229,6 +229,7 @@ def test_results_depend_on_the_seed_alone():
         (lambda x: mmd_test(x, x, (1.0, -1.0)), "must be positive"),
         (lambda x: mmd_test(x, x, ()), "one or more finite numbers"),
         (lambda x: two_sample_test(x, x, "gauss"), "mean gaussian"),
+        (lambda x: two_sample_test(x, x, ()), "kernel is empty"),
         (lambda x: two_sample_test(x, x, "energy", beta=2.0), "has no options"),
         (lambda x: two_sample_test(x, x, ("gaussian", "rational_quadratic"), sigma=2.0), "no option 'sigma'"),
         (lambda x: two_sample_test(np.repeat(x, 7000, 0), x), "the most are 30,000"),

@@ -272,6 +272,14 @@ def test_a_loss_is_drawn_by_name_with_its_options(tmp_path, capsys):
         make(_quick(tmp_path, loss="repp"))
 
 
+def test_a_lambda_of_0_is_not_left_out():
+    options = ParticleOptions(loss="rep", rep_lambda=0.0, sigma=(SIGMA,), critic_steps=0, generator_steps=1)
+    critic, _ = particles._simulated(options)
+    real, generated = start(options.points, options.spread, options.seed)
+    expected = particles.mean_kernel(real, generated)[0] - particles.mean_kernel(generated, generated)[0]
+    assert critic.objective[0] == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from mmdgan.core.errors import ConfigError
 from mmdgan.runs import published
+from paper import pico_vs_pim
 from paper.pico_vs_pim import SpectralOptions, converge, layer_norms, make, published_cells, published_text
 
 
@@ -119,6 +121,26 @@ def test_a_run_gives_figure_and_tables(tiny_run, tmp_path, capsys):
     assert float(rows[0]["pico_over_pim"]) == pytest.approx(1, abs=1e-5)
     assert float(rows[1]["pico_over_pim"]) > 1
     assert "PICO > PIM in 1 of 2 convolutions" in capsys.readouterr().out
+
+
+def test_every_kernel_of_a_block_has_its_norms(monkeypatch):
+    from mmdgan import build_network
+
+    layers = [
+        {"name": "b", "type": "res", "out": 4, "w_nm": "s"},
+        {"name": "s", "type": "project", "op": "d", "out": 1, "w_nm": "s", "in_reshape": [64]},
+    ]
+    critic = build_network(layers, (3, 4, 4), "dis", num_class=2)
+    run = SimpleNamespace(name="r", folder=SimpleNamespace(load_critic=lambda step: (critic, 3)))
+    monkeypatch.setattr(pico_vs_pim, "layer_norms", lambda name, layer, iterations: (name, layer.op))
+    found = pico_vs_pim.run_norms(run, None, 10)
+    assert found.norms == [
+        ("b/kernel_0", "c"),
+        ("b/kernel_1", "c"),
+        ("b/kernel_sc", "c"),
+        ("s", "d"),
+        ("s/project", "project"),
+    ]
 
 
 def test_critics_without_spectral_norm_are_refused(tiny_run, tmp_path, monkeypatch):

@@ -118,6 +118,18 @@ def test_the_best_pair_has_the_least_mean_and_no_divergence(write_run):
     assert only_lost.lines[0].values("FD[classifier]") == [4.0] and only_lost.lines[0].count("diverged") == 1
 
 
+def test_close_learning_rates_are_runs_and_numbers_of_their_own(write_run, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(trained, "train_missing", lambda path, runs, *_, **__: list(asked.update(runs) or ()))
+    rates = (1.5e-4, 1e-4, 2e-4)
+    trained.train(TableOptions(), "table1", [Experiment(loss="rep", lr_dis=rate) for rate in rates])
+    names = [f"table1_rep_{text}_2e-04_seed0" for text in ("1.5e-04", "1e-04", "2e-04")]
+    assert {name: e.lr_dis for name, e in asked.items()} == dict(zip(names, rates, strict=True))
+    runs = [RunFacts.of(write_run(f"r{rate}", "rep", 0, scores(9.0 + rate), lr_dis=rate)) for rate in rates]
+    assert "| 1.5e-04 / 2e-04 |" in markdown(collect(runs))
+    assert ["lr 1.5e-04/2e-04" in label for label in trained.labels_of(runs)] == [True, False, False]
+
+
 def test_where_more_is_better_the_best_pair_has_the_most(write_run):
     quality = {1e-4: 2.0, 5e-4: 4.0, 1e-3: 3.0}
     runs = [write_run(f"q{lr}", "rep", 0, {"CS[classifier]": value}, lr_dis=lr) for lr, value in quality.items()]

@@ -141,9 +141,7 @@ def test_the_studys_runs_have_names_of_their_own():
     learned_losses = {row.loss for row in rows if row.learned}
     assert {"mmd_g", "rep", "rep_b", "hinge", "logistic", "wasserstein"} <= learned_losses
     assert len({str(row.loss_options) for row in rows if not row.learned and row.points == "ring"}) >= 3
-    quick = study_rows(quick=True, seed=4)
-    assert [row.name for row in quick] == [row.name for row in rows]
-    assert {(row.steps, row.seed) for row in quick} == {(300, 4)}
+    assert [dataclasses.replace(row, seed=0) for row in study_rows(seed=4)] == rows
     assert all(dataclasses.replace(row, steps=1) for row in rows)
 
 
