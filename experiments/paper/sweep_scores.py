@@ -138,8 +138,9 @@ def published_dots(losses: Iterable[str], csv: str | None = None) -> list[Dot]:
     for row in rows:
         fits = row.data == "cifar10" and row.loss in wanted and row.metric == "FID" and "pico vs pim" in row.table
         if fits and row.variant in VARIANTS and row.status in ("", "diverged"):
-            place: Any = row.loss, row.variant, row.lr_dis, row.lr_gen  # rates are numbers in all of these tables
-            found[place] = Dot("authors", *place, row.value, "FID", row.table)
+            rates: Any = row.lr_dis, row.lr_gen  # numbers in all of these tables
+            key = row.loss, row.variant, *rates
+            found[key] = Dot("authors", row.loss, row.variant, rates[0], rates[1], row.value, "FID", row.table)
     return list(found.values())
 
 

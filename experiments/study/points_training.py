@@ -99,8 +99,7 @@ def train(settings: PointsSettings) -> Trained:
     while done < 1.0 and result.diverged is None:
         count = STEPS_PER_CALL if settings.seconds is not None else min(STEPS_PER_CALL, settings.steps - step)
         if settings.decay:
-            gan.optimizer_dis.learning_rate = (1.0 - done) * settings.lr_dis
-            gan.optimizer_gen.learning_rate = (1.0 - done) * settings.lr_gen
+            _set_rates(gan, settings, 1.0 - done)
         points = distribution.sample(count * settings.batch_size, _seed(settings, _BATCHES + step))
         losses = gan.steps(points.reshape(count, settings.batch_size, 2).astype(np.float32))
         step += count
@@ -211,6 +210,11 @@ def kernel_options(gan: Any, score_gen: tf.Tensor, score_data: tf.Tensor) -> dic
     if not options:
         return None
     return {"kernel": "rational_quadratic" if "alpha" in options else "gaussian", **options}
+
+
+def _set_rates(gan: Any, settings: PointsSettings, share: float) -> None:
+    gan.optimizer_dis.learning_rate = share * settings.lr_dis
+    gan.optimizer_gen.learning_rate = share * settings.lr_gen
 
 
 def _snapshot(result: Trained, step: int) -> Snapshot:

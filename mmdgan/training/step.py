@@ -25,7 +25,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import tensorflow as tf
 
@@ -50,6 +50,7 @@ from mmdgan.training.chunks import Chunked, Gradient, Objective
 from mmdgan.training.distribution import Replicas
 from mmdgan.training.optimizers import NAMES, LossScale, UpdateSchedule, clipped, scheduled_optimizer
 
+T = TypeVar("T")
 Pair: TypeAlias = tuple[list[tf.Tensor], list[tf.Tensor]]
 """Gradients of both players' losses."""
 
@@ -828,7 +829,7 @@ class _InChunks:
         of_scores = scores, {name: value for name, value in kernel.items() if tf.is_tensor(value)}
         names = step._mean_names()
         wanted: Any = [[scale if name == other else None for other in names] for name in names]
-        objectives = [Objective(lambda _, each=each: each, variables, True) for each in wanted]
+        objectives = [Objective(functools.partial(_always, each), variables, True) for each in wanted]
         means = functools.partial(self._means, kernel)
         chunked = self._chunked(self._critic_inputs, means, (self.kernels[self.dis], *of_scores))
         of_means = chunked.gradients(*objectives)
@@ -938,6 +939,10 @@ def repeated(step: Callable[..., Mapping[str, tf.Tensor]], like: Mapping[str, tf
     signature = {name: tf.TensorSpec(value.shape, value.dtype) for name, value in like.items()}
     # In order: each step begins from what the one before has left.
     return tf.map_fn(one, given, fn_output_signature=signature, parallel_iterations=1)
+
+
+def _always(value: T, _: Any) -> T:
+    return value
 
 
 def _batch_norms(network: Network) -> int:

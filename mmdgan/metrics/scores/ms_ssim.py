@@ -53,7 +53,7 @@ def _records(context: Context, side: Side, suffix: str) -> Iterator[dict]:
     # Twice as many images as pairs, as far as there are enough, so that few pairs share one.
     images = side.images.take(side.random(2 * pairs, seed))
     resize = "none" if tuple(side.images.shape[:2]) == (256, 256) else "bilinear to 256x256"
-    first, second, values = ms_ssim_random_pairs(images, pairs, seed)
+    first, second, values = _random_pairs(images, pairs, seed)
     value, error = float(values.mean()), float(values.std(ddof=1) / math.sqrt(pairs))
     scatter = error_of_pairs(values, first, second)
     of = f"standard error over {pairs:,} random pairs"
@@ -113,29 +113,25 @@ def ms_ssim_pairs(x: np.ndarray, y: np.ndarray, *, size: int = 256, legacy: bool
 
 
 def ms_ssim_random_pairs(
-    images: np.ndarray, pairs: int, seed: int = 0, *, size: int = 256
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """MS-SSIM of random pairs of different images of one set.
+    images: np.ndarray, pairs: int = 1000, seed: int = 0, *, size: int = 256, legacy: bool = False
+) -> tuple[float, float]:
+    """Mean MS-SSIM of random pairs of different images of one set, and its standard error.
 
     Args:
         images: At least two images (N, H, W, C), uint8, or float in [-1, 1].
-        pairs: Number of pairs P, drawn independently of one another.
+        pairs: Number of pairs, drawn independently of one another.
         seed: Seed of the choice of pairs.
-        size: As for `ms_ssim`.
+        size, legacy: As for `ms_ssim`.
 
     Returns:
-        The places of the first and of the second image of each pair, and their MS-SSIM: (P,) each.
+        The mean, and the standard deviation over pairs by the root of their number: the error that comes from the
+        choice of pairs.
 
     Raises:
         MetricError: Fewer than two images or pairs; otherwise as `ms_ssim`.
     """
-    images = _checked(images, 2)
-    if pairs < 2:
-        raise MetricError(f"A standard error needs at least two pairs of images, not {pairs}.")
-    random = np.random.default_rng(seed)
-    first = random.integers(0, len(images), pairs)
-    second = (first + random.integers(1, len(images), pairs)) % len(images)
-    return first, second, _of_pairs(images, first, images, second, size, legacy=False)
+    _, _, values = _random_pairs(images, pairs, seed, size=size, legacy=legacy)
+    return float(values.mean()), float(values.std(ddof=1) / math.sqrt(pairs))
 
 
 def error_of_pairs(values: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
@@ -157,12 +153,25 @@ def error_of_pairs(values: np.ndarray, first: np.ndarray, second: np.ndarray) ->
     return math.sqrt(max(of_images @ of_images - alone, alone)) / len(values)
 
 
-def ms_ssim_all_pairs(images: np.ndarray, *, size: int = 256) -> tuple[float, float]:
+def _random_pairs(
+    images: np.ndarray, pairs: int, seed: int, *, size: int = 256, legacy: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The images of random pairs, and their MS-SSIM: (P,) each."""
+    images = _checked(images, 2)
+    if pairs < 2:
+        raise MetricError(f"A standard error needs at least two pairs of images, not {pairs}.")
+    random = np.random.default_rng(seed)
+    first = random.integers(0, len(images), pairs)
+    second = (first + random.integers(1, len(images), pairs)) % len(images)
+    return first, second, _of_pairs(images, first, images, second, size, legacy)
+
+
+def ms_ssim_all_pairs(images: np.ndarray, *, size: int = 256, legacy: bool = False) -> tuple[float, float]:
     """Mean MS-SSIM of all N (N - 1) / 2 pairs of one set, and its standard error.
 
     Args:
         images: At least three images (N, H, W, C), uint8, or float in [-1, 1].
-        size: As for `ms_ssim`.
+        size, legacy: As for `ms_ssim`.
 
     Returns:
         The mean, and its standard error by the jackknife over images, for pairs that share an image are not
@@ -175,7 +184,7 @@ def ms_ssim_all_pairs(images: np.ndarray, *, size: int = 256) -> tuple[float, fl
     count = len(images)
     first, second = np.triu_indices(count, 1)
     values = np.zeros((count, count))
-    values[first, second] = _of_pairs(images, first, images, second, size, legacy=False)
+    values[first, second] = _of_pairs(images, first, images, second, size, legacy)
     return mean_of_pairs(values + values.T)
 
 

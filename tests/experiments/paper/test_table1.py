@@ -125,7 +125,10 @@ def test_close_learning_rates_are_runs_and_numbers_of_their_own(write_run, monke
     trained.train(TableOptions(), "table1", [Experiment(loss="rep", lr_dis=rate) for rate in rates])
     names = [f"table1_rep_{text}_2e-04_seed0" for text in ("1.5e-04", "1e-04", "2e-04")]
     assert {name: e.lr_dis for name, e in asked.items()} == dict(zip(names, rates, strict=True))
-    runs = [RunFacts.of(write_run(f"r{rate}", "rep", 0, scores(9.0 + rate), lr_dis=rate)) for rate in rates]
+    runs = [
+        RunFacts.of(write_run(f"r{rate}", "rep", 0, scores(9.0 if rate == rates[0] else 10.0), lr_dis=rate))
+        for rate in rates
+    ]
     assert "| 1.5e-04 / 2e-04 |" in markdown(collect(runs))
     assert ["lr 1.5e-04/2e-04" in label for label in trained.labels_of(runs)] == [True, False, False]
 
