@@ -249,7 +249,9 @@ def _training(config: Mapping, step: int) -> str:
         name: _without_folders(value) if isinstance(value, str) else value
         for name, default in IDENTITY.items()
         if name not in _OWN_LINES
-        and (value := e.get(name)) not in (None, False, [])
+        and (value := e.get(name)) is not None
+        and value is not False
+        and value != []
         and not (name in aids and value == default)
     }
     lines = [

@@ -71,6 +71,12 @@ def test_what_the_run_s_files_say(run):
     assert str(run.path.parent) not in card, "folders are the owner's business"
 
 
+def test_a_setting_of_zero_is_a_setting(run):
+    change(run, end_lr=0.0, flip=False)
+    settings = re.search("Settings: (.*)", model_card(run, 4))[1]
+    assert "end_lr 0," in f"{settings}," and "flip" not in settings
+
+
 def test_scores_with_their_protocol(run):
     run.append(2, "train", [score("FD[classifier]", 99.5)])
     run.append(4, "train", [score("FD[classifier]", 88.5), score("IS", None, count_real=None, note="too few")])
