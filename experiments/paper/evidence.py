@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmdgan.core.errors import ConfigError
-from mmdgan.core.files import read_text, write_bytes, write_text
+from mmdgan.core.files import read_text, write_bytes, write_json, write_text
 from mmdgan.core.options import option
 from mmdgan.core.startup import prepare_tensorflow
 from mmdgan.metrics.registry import identifier_of
@@ -121,7 +121,7 @@ def keep(run: RunFacts, folder: Path) -> None:
     Of long curves every n-th value is kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / run.folder.config_file.name, json.dumps(run.folder.public_config(), indent=1) + "\n")
+    write_json(folder / run.folder.config_file.name, run.folder.public_config())
     for file in (run.folder.metrics_file, run.folder.path / _CRITIC):
         if file.is_file():
             write_bytes(folder / file.name, file.read_bytes())

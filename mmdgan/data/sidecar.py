@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdgan.core.errors import DataError
-from mmdgan.core.files import read_text, write_text
+from mmdgan.core.files import read_text, write_json
 
 FORMAT = 2
 _READABLE = (1, FORMAT)  # format 1 has neither sizes and checksums of shards nor the options
@@ -84,7 +84,7 @@ class Sidecar:
     def write(self, folder: Path) -> None:
         """Writes `<name>.json` into a folder."""
         content = {"format": FORMAT, "count": self.count, **dataclasses.asdict(self)}
-        write_text(sidecar_path(folder, self.name), json.dumps(content, indent=1) + "\n")
+        write_json(sidecar_path(folder, self.name), content)
 
 
 def sidecar_path(folder: Path, name: str) -> Path:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmdgan.core.errors import ConfigError
+from mmdgan.core.errors import ConfigError, write_errors
 from mmdgan.core.files import write_json
 from mmdgan.core.lock import is_locked
 from mmdgan.core.options import fields_with, replace_from_text
@@ -167,15 +167,11 @@ class SweepFolder:
             "base": dataclasses.asdict(base),
             "points": [_held(point) for point in merged.values()],
         }
-        try:
+        with write_errors(f"the sweep's folder {self.path}", "give another --results"):
             self.path.mkdir(parents=True, exist_ok=True)
             for part in ("outcomes", "logs"):
                 (self.path / part).mkdir(exist_ok=True)
             write_json(self.path / "sweep.json", held)
-        except OSError as error:
-            raise ConfigError(
-                f"the sweep's folder {self.path} cannot be written ({error.strerror or error}); give another --results."
-            ) from error
         return renamed
 
     def _check_base(self, base: Experiment, points: Iterable[Point]) -> None:

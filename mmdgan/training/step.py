@@ -494,8 +494,12 @@ class GanStep(tf.Module):
 
     def _mean_names(self) -> list[str]:
         """The names of what `_means` returns."""
-        of_loss = ["dis_scale"] if self.loss.uses_scale else ["dis_penalty"] * (self.loss.penalty is not None)
-        return of_loss + ["r1"] * (self.aids.r1 is not None)
+        needed = {
+            "dis_scale": self.loss.uses_scale,
+            "dis_penalty": not self.loss.uses_scale and self.loss.penalty is not None,
+            "r1": self.aids.r1 is not None,
+        }
+        return [name for name, is_needed in needed.items() if is_needed]
 
     def _losses(
         self, score_gen: tf.Tensor, score_data: tf.Tensor, means: dict[str, tf.Tensor], state: Mapping[str, Any]

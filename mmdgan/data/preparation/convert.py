@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdgan.core.errors import DataError
-from mmdgan.core.files import atomic, sync, write_text
+from mmdgan.core.files import atomic, sync, write_json
 from mmdgan.core.lock import FolderLock
 from mmdgan.core.progress import Say, Ticker, log
 from mmdgan.core.text import duration, readable_bytes
@@ -397,7 +397,7 @@ def kept_receipt(job: ShardJob, folder: Path) -> Receipt | None:
 
 
 def _written(file: Path, receipt: Receipt) -> Receipt:
-    write_text(receipt_path(file), json.dumps(dataclasses.asdict(receipt), indent=1) + "\n")
+    write_json(receipt_path(file), dataclasses.asdict(receipt))
     return receipt
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mmdgan.core.errors import DataError
-from mmdgan.core.files import write_text
+from mmdgan.core.files import write_json
 from mmdgan.data import sidecar as sidecar_module
 from mmdgan.data.catalog import DataInfo
 from mmdgan.data.open import open_data
@@ -201,7 +201,7 @@ def test_interrupted_while_it_finishes(out, tmp_path, monkeypatch, step):
         def finish(self, sidecar):
             for name in ("replace", "unlink"):
                 patch.setattr(Path, name, interrupting(getattr(Path, name)))
-            patch.setattr(sidecar_module, "write_text", interrupting(write_text))
+            patch.setattr(sidecar_module, "write_json", interrupting(write_json))
             original(self, sidecar)
 
         patch.setattr(convert_module.Staging, "finish", finish)
@@ -317,14 +317,14 @@ def test_a_disk_that_is_full_at_the_end(out, monkeypatch):
         monkeypatch.context() as patch,
         pytest.raises(DataError, match="tiny cannot be written .*No space left.*again"),
     ):
-        patch.setattr(sidecar_module, "write_text", full)
+        patch.setattr(sidecar_module, "write_json", full)
         run(out)
     _, lines = run(out)
     assert "50 images are kept" in lines[1]
 
 
 def test_a_full_disk(out, monkeypatch):
-    monkeypatch.setattr(convert_module, "write_text", full)
+    monkeypatch.setattr(convert_module, "write_json", full)
     with pytest.raises(DataError, match="No space left on device"):
         run(out)
     assert not list(out.rglob("*.part*"))
