@@ -67,7 +67,10 @@ def test_the_card_has_the_scores_of_the_stored_weights(tiny_run, tmp_path, monke
     run.append(4, "evaluate", [{"metric": "near copies[pixels]", "value": 0.25, "count": 8}])
     monkeypatch.setattr(pretrained, "ROOT", tmp_path / "pretrained")
     pretrained.save(run.path, "sample/tiny", "python train.py")
-    assert [record["value"] for record in pretrained.Pretrained.named("sample/tiny").records()] == [5.0, 0.25]
+    assert [record["value"] for record in pretrained.Pretrained.named("sample/tiny").records(abandoned=True)] == [
+        5.0,
+        0.25,
+    ]
     assert status("pretrained") == 0 and " FD[classifier] 5 " in capsys.readouterr().out
 
 

@@ -8,7 +8,9 @@ import json
 import pytest
 
 from mmdgan.core.errors import ConfigError
+from mmdgan.runs.experiment import Experiment
 from mmdgan.sweeps import worker
+from mmdgan.sweeps.folder import SweepFolder
 from mmdgan.sweeps.run import EngineOptions, train_missing
 from tests.helpers.sweep_helpers import tiny_base
 
@@ -37,6 +39,12 @@ def test_a_run_ends_when_its_processor_time_is_used_up_and_goes_on_with_more(tin
     held = json.loads((tmp_path / "sweep.json").read_text())
     assert held["points"][0]["seconds"] == first.training_seconds + 0.2
     assert held["points"][0]["values"]["batch_size"] == 8
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "sweep.json").mkdir()
+    with pytest.raises(ConfigError, match=r"the sweep's folder \S+ cannot be written \(.+\); give another --results\."):
+        SweepFolder(tmp_path).begin("s", "fid", Experiment(), [])
 
 
 def test_more_steps_go_on_and_other_settings_are_refused(tiny_architecture, tmp_path, monkeypatch):
