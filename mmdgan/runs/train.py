@@ -163,7 +163,7 @@ class TrainingRun:
         return {} if file is None else weights.read(file, self.plan.critic)
 
     def _read_initial_weights(self) -> dict[str, dict[str, np.ndarray]]:
-        """The weights of `init` for the layers that fit, by part; ConfigError if no layer of a part does."""
+        """The weights of `init` for the layers that fit, by part; ConfigError if there is no part, or no layer fits."""
         e = self.experiment
         found: dict[str, dict[str, np.ndarray]] = {}
         if e.init is None:
@@ -180,6 +180,8 @@ class TrainingRun:
             rest = f"; fresh are {', '.join(reasons)}" if left else ""
             count = len(specs[part].layers) - len(left)
             self.say(f"Of the {part}, {count} layers begin with the weights of {e.init}{rest}.")
+        if not found:
+            raise ConfigError(f"init is {e.init}, which has none of init_parts={','.join(e.init_parts)} to begin with.")
         return found
 
     def _begin_with_weights(self) -> None:

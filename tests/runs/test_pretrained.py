@@ -103,6 +103,9 @@ def test_a_training_begins_with_the_weights_of_another(made, tiny_run, tmp_path)
     np.savez(tmp_path / "other.npz", **{"elsewhere/kernel/kernel": np.zeros(3)})
     with pytest.raises(ConfigError, match="no layer of the generator fits: l1 .not there."):
         dataclasses.replace(experiment, init=str(tmp_path / "other.npz"), run_name="c").run()
+    for parts in (("critic",), ()):
+        with pytest.raises(ConfigError, match=f"has none of init_parts={','.join(parts)} to begin with"):
+            dataclasses.replace(experiment, init="pretrained:sample/tiny", init_parts=parts, run_name="c").run()
     assert not (tmp_path / "sample" / "c").exists()  # so that the mended command is not another configuration
 
 
