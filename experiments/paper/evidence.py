@@ -282,8 +282,8 @@ def table(rows: Sequence[Row]) -> str:
 
 def paper_fid(method: str) -> str:
     """FID in the paper's Table 1 on CIFAR-10: the 2015 Inception graph, full width, the best of 16 pairs of rates."""
-    scores = [score for file in published.files() for score in published.read(file) if score.table == "Table 1"]
-    found = [score for score in scores if (score.data, score.method, score.metric) == ("cifar10", method, "FID")]
+    wanted = ("Table 1", "cifar10", method, "FID")
+    found = [row for row in published.read_all() if (row.table, row.data, row.method, row.metric) == wanted]
     return found[0].text if found else "-"
 
 

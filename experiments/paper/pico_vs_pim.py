@@ -287,9 +287,8 @@ class PublishedCell(NamedTuple):
 
 def published_cells() -> list[PublishedCell]:
     """All 96 of them, in the order of DATA, LOSSES, VARIANTS; [] if the authors' file is not at hand."""
-    rows = [row for file in published.files() for row in published.read(file)]
     groups: dict[tuple[str, str, str], list[published.Published]] = {}
-    for row in rows:
+    for row in published.read_all():
         if row.table == "spreadsheet pico vs pim":
             groups.setdefault((row.data, row.method, row.variant), []).append(row)
     found = []

@@ -314,10 +314,9 @@ def _pair(text: str) -> tuple[float, float]:
 def paper_scores(data: str) -> dict[tuple[str, str], float]:
     """The paper's Table 1 for a data set: (method's key in `METHODS` or "" of real images, metric) to value."""
     keys = {losses.canonical_name(name): name for name in METHODS} | {"": ""}
-    rows = [row for file in published.files() for row in published.read(file)]
     return {
         (keys[row.loss], row.metric): row.value
-        for row in rows
+        for row in published.read_all()
         if row.data == data and row.table == "Table 1" and row.value is not None and row.loss in keys
     }
 

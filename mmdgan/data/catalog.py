@@ -30,8 +30,8 @@ class DataInfo:
         tfds: Its name in TensorFlow Datasets; empty if it is not fetched from there.
         tfds_splits: Pairs of our and their names of splits, where they differ.
         legacy: The original's files below the data folder, as patterns, the labelled ones first.
-        homepage: Where it is explained.
-        address: Where it can be downloaded.
+        homepage: Where it is explained, and offered to people.
+        address: Where a program can download it.
     """
 
     name: str

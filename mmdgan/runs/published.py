@@ -142,6 +142,11 @@ def read(path: str | os.PathLike) -> tuple[Published, ...]:
     return _read(path, path.stat().st_mtime_ns)
 
 
+def read_all(path: str | os.PathLike | None = None) -> list[Published]:
+    """All scores of the files that `files` finds; errors as there and in `read`."""
+    return [row for file in files(path) for row in read(file)]
+
+
 def find(
     data: str, loss: str, csv: str | os.PathLike | None = None, *, wanted: Wanted | None = None
 ) -> list[Published]:
@@ -162,11 +167,11 @@ def find(
     """
     wanted = wanted or Wanted(data, loss)
     kind = losses.get(loss)
-    rows = [row for file in files(csv) for row in read(file) if row.data == _DATA.get(data, data)]
+    of_data = [row for row in read_all(csv) if row.data == _DATA.get(data, data)]
     bare = not kind.uses_scale and kind.penalty is None and wanted.default_weights
-    real = [row for row in rows if not row.loss]
-    table = [row for row in rows if row.lr_dis is None and row.loss == kind.canonical and bare]
-    block = list(_block(rows, kind, wanted))
+    real = [row for row in of_data if not row.loss]
+    table = [row for row in of_data if row.lr_dis is None and row.loss == kind.canonical and bare]
+    block = list(_block(of_data, kind, wanted))
     own = [row for row in block if _is_own(row, wanted)]
     best = [row for row in _best(block) if not any(row.settings == one.settings for one in own)]
     return [*(real if table or block else []), *table, *own, *best]

@@ -158,6 +158,7 @@ def test_no_data_is_one_sentence(root, no_network):
     ways = (
         f"{root}/cifar10",
         "cifar_NCHW/cifar.tfrecords",
+        "from https://www.cs.toronto.edu/~kriz/cifar.html",
         "--source PATH",
         "TensorFlow Datasets",
         "no network",

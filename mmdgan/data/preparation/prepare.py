@@ -275,8 +275,8 @@ def _nothing_fetched(request: Request, reason: str) -> str:
         forms = f"that of the unfinished conversion in {root}/{request.name}, to continue it; or else {forms}"
     return (
         f"There is no data for {request.name}: no records in {places}, no source named, and TensorFlow Datasets could "
-        f"not fetch it ({reason}); name a copy with --source PATH ({forms}), {network}, or train "
-        "on the embedded set with --data sample."
+        f"not fetch it ({reason}); name a copy (from {entry.homepage}) with --source PATH ({forms}), {network}, or "
+        "train on the embedded set with --data sample."
     )
 
 
