@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -194,6 +194,7 @@ def _decoded(content: bytes, size: tuple[int, int] | None) -> Image.Image:
     with _quiet(), _identified(content) as image:
         _check_size(image.size, None)
         image.load()
+        _check_tiff(image)
         image = _upright(image, content)
         _check_size(image.size, size)
         return _plain(image)
@@ -266,6 +267,16 @@ def _upright(image: Image.Image, content: bytes) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
+def _check_tiff(image: Any) -> None:
+    """Refuses the grey TIFFs of which Pillow gives the bare numbers: it neither scales them nor inverts white as 0."""
+    if image.format == "TIFF" and image.mode.startswith("I"):
+        bits, signs, white = (image.tag_v2.get(tag) for tag in (258, 339, 262))
+        if bits != (16,) or signs not in (None, (1,)) or white != 1:
+            raise BrokenImage(
+                "is a grey TIFF of other than 8 or 16 bits, with a sign, or with white as 0: save it with 8 or 16 bits"
+            )
+
+
 def _plain(image: Image.Image) -> Image.Image:
     """An image in the mode L or RGB, or LA or RGBA if it has transparency, so that resizing works with colours."""
     image = _eight_bits(image)
@@ -286,8 +297,6 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     from PIL import Image
 
     values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 0xFFFF:
-        raise BrokenImage("holds values that do not fit in 16 bits: save it with 8 or 16 bits")
     grey = ((values * 255 + 0x7FFF) // 0xFFFF).astype(np.uint8)
     if "transparency" not in image.info:
         return Image.fromarray(grey)

@@ -98,8 +98,8 @@ def read_arrays(
 
     Args:
         path: An .npy of images, or a .npz with the split's key (`x_train`, `x_test`) or else `images`, `arr_0` or `x`,
-            and optionally `y_train`, `y_test` or else `labels` or `y` (N,): whole numbers, one-hot rows or texts; and
-            `class_names` of these numbers.
+            and optionally `y_train`, `y_test` or else `labels`, `y` or `arr_1` (N,): whole numbers, one-hot rows or
+            texts; and `class_names` of these numbers.
         say: Takes a sentence about labels that cannot be used, which are left out.
         split: The split of which `x_` and `y_` are taken.
 
@@ -124,10 +124,11 @@ def read_arrays(
             if key != f"x_{split}":
                 _check_split(path, split)
             images = _mapped(path, archive, members[key])
-            key = next((key for key in (f"y_{split}", "labels", "y") if key in members), None)
+            key = next((key for key in (f"y_{split}", "labels", "y", "arr_1") if key in members), None)
             if key is not None:
                 labels, names = _labels(archive, members, key, images.shape[0] if images.ndim else 0, path.name, say)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    # A member with a password, or compressed by other methods, is a RuntimeError.
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read as a .npz file of images ({error}).") from error
     return images, labels, names
 
@@ -166,7 +167,8 @@ def _labels(
         if "class_names" in members and not names:
             names = read("class_names").astype(str).tolist()
     except (ValueError, DataError) as error:  # ValueError: Python objects
-        say(f"{str(error).rstrip('.')}: they are left out.")
+        fault = error if isinstance(error, DataError) else f"The labels of {name} cannot be read ({error})"
+        say(f"{str(fault).rstrip('.')}: they are left out.")
         return None, ()
     return labels, tuple(names)
 

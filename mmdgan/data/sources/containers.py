@@ -197,8 +197,10 @@ class ListingBuilder:
             self._folders.add(name)
 
     def fault(self, raw: str, reason: str) -> None:
-        """Adds what cannot be read."""
-        self._faults.append((raw, reason))
+        """Adds what cannot be read, by a name that begins with its folders as those of files do."""
+        raw = raw.replace("\\", "/") if self._backslashes else raw
+        name = "/".join(part for part in raw.split("/") if part not in ("", ".")) or raw
+        self._faults.append(("/" * raw.startswith("/") + name, reason))
 
     def listing(self, container: Container) -> Listing:
         """Sorts folder by folder; the second file of one name is a fault."""

@@ -157,7 +157,8 @@ class Pictures:
             found = [name for name in folders if (split_named(name) or name) == wanted]
             found = [name for name in found if name == split] or found
             others = [name for name in folders if not split_named(name)]
-            if found and (split != "train" or all(holding[name] for name in found) or not others):
+            several = len({split_named(name) for name in folders} - {""}) > 1  # so that none of them is a class
+            if found and (split != "train" or several or all(holding[name] for name in found) or not others):
                 if len(found) > 1:
                     raise DataError(f"{self._where()} holds {' and '.join(found)}: name the folder to be read.")
                 return self._go(found[0])
@@ -386,7 +387,7 @@ def _read_table(where: str, file: str, content: bytes) -> list[tuple[str, Any]] 
                 return None
             return [(name, _label(label)) for name, label in rows]
         if file.endswith(".jsonl"):
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
         else:
             rows = list(csv_rows(text))
         column = next((name for name in _LABEL_COLUMNS if rows and name in rows[0]), None)

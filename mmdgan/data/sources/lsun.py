@@ -90,10 +90,14 @@ def _of_files(container: Container, path: Path, request: Request) -> ImageSource
     if not any(is_image(name) for name in names):
         return None
     pictures = folders.Pictures(listing, path)
-    if request.split != "train":
-        pictures.enter(request.split)
+    pictures.enter(request.split)
     return image_source(
-        f"images in a {container.kind}", path, listing.files.take(pictures.indices), request, faults=pictures.faults
+        f"images in a {container.kind}",
+        path,
+        listing.files.take(pictures.indices),
+        request,
+        faults=pictures.faults,
+        notes=pictures.notes(),
     )
 
 

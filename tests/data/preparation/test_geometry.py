@@ -151,9 +151,16 @@ def test_sixteen_bits_are_scaled_and_rounded():
 def test_values_without_a_known_range_are_named():
     numbers = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
     assert "floating-point" in reason(encoded(Image.fromarray(numbers), "TIFF"))
-    for extreme in (-1, 2**16):
-        values = np.full((8, 8), extreme, np.int32)
-        assert "do not fit in 16 bits" in reason(encoded(Image.fromarray(values), "TIFF"))
+    for kind in ((16, 1, 1), (12, 1, 1), (16, 2, 1), (16, 1, 0), (32, 1, 1), (32, 2, 1)):
+        bits, sign, white = kind  # 1 for unsigned, 1 for black as 0
+        tags = {256: 8, 257: 8, 258: bits, 259: 1, 262: white, 273: 200, 277: 1, 278: 8, 279: 8 * bits, 339: sign}
+        entries = b"".join(struct.pack("<HHII", tag, 3, 1, value) for tag, value in tags.items())
+        content = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries
+        content = content.ljust(200, b"\0") + bytes(range(8 * bits % 256)).ljust(8 * bits, b"\1")
+        if kind == (16, 1, 1):
+            assert load(content, (1, 8, 8)).any()
+        else:
+            assert "is a grey TIFF of other than 8 or 16 bits" in reason(content, (1, 8, 8)), kind
 
 
 def test_sizes_that_do_not_fit_are_named():

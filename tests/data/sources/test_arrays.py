@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def stored(tmp_path, path, name="mine", what="", **options):
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-@pytest.mark.parametrize("keys", [("images", "labels"), ("arr_0", "labels"), ("x", "y"), ("x_train", "y_train")])
+@pytest.mark.parametrize("keys", [("images", "labels"), ("arr_0", "arr_1"), ("x", "y"), ("x_train", "y_train")])
 def test_images_and_labels(tmp_path, monkeypatch, keys, save, workers):
     if workers == 2:  # that other processes get their parts
         monkeypatch.setattr(convert, "FEW_IMAGES", 0)
@@ -40,6 +41,23 @@ def test_images_and_labels(tmp_path, monkeypatch, keys, save, workers):
     os.replace(tmp_path / "a.npz", tmp_path / "SAMPLES.NPZ")
     small = stored(tmp_path, tmp_path / "SAMPLES.NPZ", "small", size=16, labels="none", channels=1)[1]
     assert small.shape == (1, 16, 16) and small.labels is None
+
+
+def test_labels_that_are_python_objects_are_named_and_left_out(tmp_path):
+    np.savez(tmp_path / "a.npz", images=IMAGES, labels=np.array(["dog"] * 30, object))
+    said: list[str] = []
+    assert read_arrays(tmp_path / "a.npz", said.append)[1] is None
+    assert said[0].startswith("The labels of a.npz cannot be read (Object arrays")
+
+
+def test_an_array_that_is_packed_in_an_unknown_way_is_a_sentence(tmp_path, monkeypatch):
+    def refuse(*_args, **_options):
+        raise NotImplementedError("That compression method is not supported")
+
+    np.savez(tmp_path / "a.npz", images=IMAGES)
+    monkeypatch.setattr(zipfile.ZipFile, "open", refuse)
+    with pytest.raises(DataError, match=r"cannot be read .*That compression method is not supported"):
+        read_arrays(tmp_path / "a.npz", print)
 
 
 def test_labels_of_every_form(tmp_path):

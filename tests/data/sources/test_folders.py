@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tarfile
 
 import numpy as np
 import pytest
@@ -93,6 +94,22 @@ def test_trains_are_a_class_too(store):
     path = store({"bus/1.png": ENCODED[0], "train/2.png": ENCODED[1]})
     source, images, labels = found(path)
     assert source.class_names == ("bus", "train") and labels == [0, 1] and np.array_equal(images, PICTURES[:2])
+
+
+def test_of_several_splits_beside_another_folder_one_is_taken(store):
+    path = store({"train/1.png": ENCODED[0], "test/2.png": ENCODED[1], "train_masks/1.png": ENCODED[2]})
+    for split, number in (("train", 0), ("test", 1)):
+        source, images, labels = found(path, split=split)
+        assert source.class_names == () and labels == [None] and np.array_equal(images, PICTURES[number : number + 1])
+
+
+def test_links_of_a_tar_of_a_point_are_named_in_its_split(tmp_path):
+    root = made.write_files(tmp_path / "root", {f"train/{name}": data for name, data in CLASSES.items()})
+    (root / "train/cat/link.png").symlink_to("1.png")
+    with tarfile.open(tmp_path / "images.tar", "w") as tar:
+        tar.add(root, ".")
+    _, images, _ = found(tmp_path / "images.tar")
+    assert sum(isinstance(image, str) for image in images) == 1 and len(images) == 6
 
 
 def test_a_class_without_images_is_named(store):

@@ -98,6 +98,12 @@ def test_image_folders_of_hugging_face(store, file, encoding):
         assert [source.class_names[number] for number in given] == list(map(str, labels))
 
 
+def test_captions_of_hugging_face_are_no_labels_whatever_they_hold(store):
+    lines = [json.dumps({"file_name": name, "text": "one\u2028two\x85three"}, ensure_ascii=False) for name in FLAT]
+    path = store({**FLAT, "metadata.jsonl": "\n".join(lines).encode()})
+    assert found(path)[1:] == (list(range(6)), [None] * 6)
+
+
 def test_tables_that_contradict_themselves_or_are_no_text_are_refused(store):
     rows = [f"{name},Hund\n" for name in FLAT]
     for number, (lines, encoding, message) in enumerate(

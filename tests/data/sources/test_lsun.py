@@ -58,6 +58,14 @@ def test_exported_images(tmp_path, form, nested):
     assert np.array_equal(images, PICTURES) and labels == [None] * 5 and source.class_names == ()
 
 
+def test_exported_images_of_two_splits(tmp_path):
+    names = [f"{'train' if number < 3 else 'val'}/{key}.webp" for number, key in enumerate(KEYS)]
+    path = made.write_files(tmp_path, dict(zip(names, IMAGES, strict=True)) | {"train/1.heic": b"1"})
+    source, images, _ = found(path)
+    assert np.array_equal(images, PICTURES[:3]) and "1.heic" in source.note
+    assert np.array_equal(found(path, split="val")[1], PICTURES[3:])
+
+
 def test_what_is_no_source_of_bedrooms(tmp_path):
     assert lsun.find(tmp_path, Request(LSUN)) is None
     path = made.write_zip(tmp_path / "bedroom_train_lmdb.zip", {"bedroom_train_lmdb/data.mdb": b""})
