@@ -70,10 +70,11 @@ def slot_variables(optimizer: keras.optimizers.Optimizer, network: keras.Model, 
     kind = type(optimizer).__name__
     slots = [getattr(optimizer, name) for name in _SLOTS if getattr(optimizer, name, None)]
     state = {f"optimizer_{index}/iterations": optimizer.iterations.value}
-    for i, variable in enumerate(network.trainable_variables):
+    for variable in network.trainable_variables:
+        place = optimizer._get_variable_index(variable)  # some of those that it was built on may be frozen by now
         for number, slot in enumerate(slots):
             suffix = f"_{number}" if number else ""
-            state[f"{original_name(variable)}/{_OPTIMIZERS.get(kind, kind)}_{index}{suffix}"] = slot[i].value
+            state[f"{original_name(variable)}/{_OPTIMIZERS.get(kind, kind)}_{index}{suffix}"] = slot[place].value
     return state
 
 

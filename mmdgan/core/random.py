@@ -94,19 +94,21 @@ class Compiled:
     """
 
     def __init__(self, function: Callable[..., tuple[Any, Any]]):
-        self._constant: Any = None
-
-        def tensors(*args: Any) -> Any:
-            result, self._constant = function(*args)
-            return result
-
-        self._compiled = tf.function(tensors, autograph=False, jit_compile=True)
+        self._function = function
 
     def __call__(self, *args: Any) -> tuple[Any, Any]:
+        constant: Any = None
+
+        def tensors(*args: Any) -> Any:
+            nonlocal constant
+            result, constant = self._function(*args)
+            return result
+
         before = getattr(_local, "graph", None)
         _local.graph = tf.compat.v1.get_default_graph()
         try:
-            return self._compiled(*args), self._constant
+            # One for each graph that calls it: it holds that graph's random numbers.
+            return tf.function(tensors, autograph=False, jit_compile=True)(*args), constant
         finally:
             _local.graph = before
 

@@ -108,5 +108,8 @@ def class_rows(values: tf.Tensor, labels: tf.Tensor, data_format: str = "channel
     if not labels.dtype.is_integer:
         raise ValueError(f"Class labels must be integers, not {labels.dtype.name}: cast them, or give Input a dtype.")
     # With one more axis of labels than it needs, gather_nd has a dense gradient, which every optimiser takes.
-    rows = tf.squeeze(tf.gather_nd(values, tf.reshape(tf.cast(labels, tf.int32), (-1, 1, 1))), 1)
+    # It sums over the samples of a class, which bfloat16 stops doing after some hundred.
+    wide = values if values.dtype == tf.float64 else tf.cast(values, tf.float32)
+    rows = tf.gather_nd(wide, tf.reshape(tf.cast(labels, tf.int32), (-1, 1, 1)))
+    rows = tf.cast(tf.squeeze(rows, 1), values.dtype)
     return tf.transpose(rows, (0, 3, 1, 2)) if rows.shape.rank == 4 and data_format == "channels_first" else rows

@@ -190,6 +190,8 @@ def _kernel(
     if legacy and loss.canonical in _RELEASED:
         if name == "rational_quadratic":
             options["alpha"] = RELEASED_ALPHAS
+        elif tf.is_tensor(options.get("sigma")):  # the median distance
+            options["sigma"] = tf.sqrt(options["sigma"])
         elif "sigma" in options:  # else its square is given
             sigmas = check_option("kernel 'gaussian'", "sigma", options["sigma"], SIGMAS)
             options["sigma"] = [math.sqrt(sigma) for sigma in sigmas]

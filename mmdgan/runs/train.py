@@ -128,19 +128,18 @@ class TrainingRun:
 
     def _data_facts(self) -> dict[str, Any]:
         """What config.json holds of the images; reports where they are, if that is not in memory."""
-        data, known = self.data, {}
+        data, known = self.data, None
         if data.mode == "stream":
             where = memory.explain(data.mode, data.count * math.prod(data.shape))
             self.say(f"The images of {data.name} are {where}.")
         if self.folder.config_file.is_file() and not self.experiment.restart:
-            known = self.folder.read_config().get("data", {})
-        fingerprint = data.fingerprint()
-        if known.get("fingerprint") not in (None, fingerprint) and data.mode == "memory":
-            # Version 0.1 knew images by their content alone, and so may the run.
-            images: Any = data  # ImageData, as they are in memory
-            content = images.content_digest()
-            fingerprint = content if content == known["fingerprint"] else fingerprint
-        return {"count": data.count, "source": data.source, "fingerprint": fingerprint, "mode": data.mode}
+            known = self.folder.read_config().get("data", {}).get("fingerprint")
+        return {
+            "count": data.count,
+            "source": data.source,
+            "fingerprint": fingerprint_like(known, data),
+            "mode": data.mode,
+        }
 
     def _check_labels(self) -> None:
         """Checks that the images that were found have the labels a conditional run needs."""
@@ -546,7 +545,18 @@ def make_gan(plan: Plan, replicas: Replicas | None = None, seed: int | None = No
             fixed_critic=e.fixed_critic,
             aids=plan.aids,
             micro_batch=e.micro_batch,
+            same_class=e.same_class,
         )
+
+
+def fingerprint_like(known: str | None, data: ImageData | StoredImages) -> str:
+    """The fingerprint of images, or that of their content alone, by which version 0.1 knew them, if it is `known`."""
+    fingerprint = data.fingerprint()
+    if known not in (None, fingerprint) and data.mode == "memory":
+        images: Any = data  # ImageData, as they are in memory
+        if (content := images.content_digest()) == known:
+            return content
+    return fingerprint
 
 
 def open_data(experiment: Experiment, cache: str | None = None, say: Say = log) -> ImageData | StoredImages:

@@ -128,6 +128,8 @@ class GanStep(tf.Module):
         micro_batch: Number of images in memory at a time, on each replica, besides some inputs of batch norms
             (`mmdgan.training.chunks.KEPT_BYTES`); it divides a replica's batch. The step remains that of the whole
             batch: its losses, gradients and batch statistics. None: the whole batch at once.
+        same_class: Whether generated images take the classes of the step's real ones, as the original's do where its
+            batches are of one class; else their classes are drawn.
 
     Attributes:
         iterations: Number of steps taken (tf.Variable, int64): the original's global step.
@@ -162,6 +164,7 @@ class GanStep(tf.Module):
         fixed_critic: bool = False,
         aids: Aids | None = None,
         micro_batch: int | None = None,
+        same_class: bool = False,
     ):
         super().__init__(name="gan_step")
         if replica_losses not in REPLICA_LOSSES:
@@ -179,6 +182,7 @@ class GanStep(tf.Module):
         self.seed = int(seed)
         self.gathers = replica_losses == "gathered"
         self.micro_batch = micro_batch
+        self.same_class = same_class
         self.fixed_critic = fixed_critic or not discriminator.trainable_variables
         if self.fixed_critic and (loss.penalty or loss.uses_scale):
             raise ConfigError(
@@ -358,8 +362,8 @@ class GanStep(tf.Module):
     ) -> Forward:
         """Runs both networks and the loss on this replica's images under a persistent tape; changes no variable."""
         real = _checked_images(real, self.discriminator)
-        codes, labels_gen = self._draw(batch_size(real), codes, labels_gen)
         labels = _checked_labels(labels, self.discriminator)
+        codes, labels_gen = self._draw(batch_size(real), codes, labels_gen, labels)
         state = {name: tf.convert_to_tensor(variable) for name, variable in self.loss_state.items()}
         with (
             tf.GradientTape(persistent=True) as tape,
@@ -546,13 +550,19 @@ class GanStep(tf.Module):
         return gradients(forward.loss_dis, dis), gradients(computed.gen, gen)
 
     def _draw(
-        self, count: TensorLike, codes: TensorLike | None = None, labels: TensorLike | None = None
+        self,
+        count: TensorLike,
+        codes: TensorLike | None = None,
+        labels: TensorLike | None = None,
+        of_real: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Returns (codes, labels) of this step and replica; draws those that are not given."""
+        """Returns (codes, labels) of this step and replica; draws those that are not given or those of real images."""
         if codes is None:
             codes = self._drawn(count, lambda n: random.normal((n, self.code_size), self._seed(CODES)))
         if self.num_class < 2:
             return tf.convert_to_tensor(codes), None
+        if labels is None and self.same_class:
+            labels = of_real
         if labels is None:
             drawn = {"minval": 0, "maxval": self.num_class, "dtype": tf.int32}
             labels = self._drawn(count, lambda n: random.uniform((n, 1), self._seed(LABELS), **drawn))
@@ -718,7 +728,8 @@ class GanStep(tf.Module):
         def inspect(*batch: TensorLike | None) -> Any:
             real, labels = (self.replicas.share(each) for each in batch)
             if self.micro_batch is not None:
-                real, labels = (None if each is None else each[: self.micro_batch] for each in (real, labels))
+                count = max(self.micro_batch, 2)  # losses compare images
+                real, labels = (None if each is None else each[:count] for each in (real, labels))
             return self._statistics(real, labels, num_images)
 
         return self.replicas.run(inspect, *self._batches(real, labels)[-1])
@@ -787,7 +798,7 @@ class _InChunks:
                 f"micro_batch is {self.size}, but each replica takes {count} images a step; give a divisor."
             )
         self.count = count // self.size
-        self.codes, self.labels_gen = step._draw(count, codes, labels_gen)
+        self.codes, self.labels_gen = step._draw(count, codes, labels_gen, self.labels)
         self.uniform = step._interpolation(count)
         self.views = [step._view(count, which) for which in (REAL, GENERATED)]
         self.state = {name: tf.convert_to_tensor(variable) for name, variable in step.loss_state.items()}
@@ -1057,6 +1068,11 @@ def _check_pair(generator: Network, discriminator: Network) -> None:
                 f"The {role} is a {type(network).__name__}; GanStep trains networks that mmdgan.build_generator, "
                 "build_discriminator or build_network have built (docs: layers in one's own Keras models)."
             )
+    of_gen, of_dis = ({tf1.original_name(v) for v in network.variables} for network in (generator, discriminator))
+    if both := sorted(of_gen & of_dis):
+        raise ConfigError(
+            f"Both networks have a variable {both[0]}, as checkpoints name it: give each network a name of its own."
+        )
     formats = generator.data_format, discriminator.data_format
     if formats[0] != formats[1]:
         raise ConfigError(f"The generator is {formats[0]} and the critic {formats[1]}: build both in one data_format.")

@@ -211,11 +211,14 @@ class _Run:
 
     def _fetch_due(self) -> bool:
         first = self.pending[0][0] == self.first_step + 1
-        if self.trainer.agree is not None:  # workers check the same steps, so that none stops alone
-            return first or self.step % self.trainer.log_every == 0
-        waited = time.monotonic() - self.fetched_at >= _FETCH_SECONDS
+        # Workers check the same steps, so that none stops alone.
+        waited = self.trainer.agree is None and time.monotonic() - self.fetched_at >= _FETCH_SECONDS
+        return first or waited or self._passes_log()
+
+    def _passes_log(self) -> bool:
+        """Whether a multiple of `log_every` is among the steps that are not fetched yet."""
         log_every = self.trainer.log_every
-        return first or waited or self.step // log_every > (self.pending[0][0] - 1) // log_every
+        return self.step // log_every > (self.pending[0][0] - 1) // log_every
 
     def _consult(self) -> None:
         """Decides, with the other workers if there are any, whether to stop, and whether to save by the clock."""
@@ -225,7 +228,7 @@ class _Run:
         mine = signal_number, int(bool(signal_number) or self.callbacks.stop), int(late)
         if trainer.agree is None:
             self.agreed = _Agreed(*mine)
-        elif self.step % trainer.log_every == 0 or self.step == self.last_step:
+        elif self._passes_log() or self.step == self.last_step:
             self.agreed = _Agreed(*trainer.agree(*mine))
         else:
             self.agreed = _Agreed()

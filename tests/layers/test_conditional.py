@@ -293,6 +293,15 @@ def test_conditional_bias(shape, data_format, common):
     assert twin.get_config() == layer.get_config()
 
 
+def test_gradients_of_a_class_of_many_samples_are_summed_in_float32():
+    layer = ConditionalBias(CLASSES, dtype="mixed_bfloat16")
+    images, labels = tf.zeros((600, 4, 4, 2)), tf.ones((600, 1), tf.int32)
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(tf.cast(layer(images, labels), tf.float32))
+    gradient = tf.reshape(tape.gradient(total, layer.c_bias.value), (CLASSES, 2))
+    np.testing.assert_allclose(gradient, np.eye(CLASSES)[1][:, None] * [9600, 9600], rtol=4e-3)
+
+
 def test_a_label_beyond_the_classes_is_refused():
     layer, inputs = prepared("cck")
     with pytest.raises(tf.errors.InvalidArgumentError):

@@ -7,7 +7,7 @@ import tensorflow as tf
 import mmdgan
 from mmdgan import losses, tf1
 from mmdgan.core.errors import ConfigError
-from mmdgan.losses.penalties import jacobian_squared_norms
+from mmdgan.losses.penalties import _kernel, jacobian_squared_norms
 from tests.helpers.double_loops import (
     central_differences,
     exponential,
@@ -46,6 +46,14 @@ def penalty(kind, kernel=KERNEL, **options):
 def test_published_numbers(kind, value):
     """Of the original, so with its witness."""
     assert float(penalty(kind, legacy=True)) == pytest.approx(value, abs=2e-6)
+
+
+def test_the_released_witness_takes_the_median_distance_too():
+    """Its widths are not squared, which the roots of the widths make up for."""
+    scores = [np.random.default_rng(seed).standard_normal((6, 3)) for seed in (1, 2)]
+    loss = losses.get("rep", sigma="median")
+    released, meant = (float(_kernel(loss, {}, *scores, None, legacy)["sigma"]) for legacy in (True, False))
+    assert released == pytest.approx(meant**0.5, rel=1e-6) and abs(meant - 1) > 0.1
 
 
 def test_published_scale():

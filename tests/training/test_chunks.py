@@ -178,6 +178,7 @@ def test_no_convolution_sees_more_than_a_chunk():
 def test_a_chunk_that_does_not_divide_the_batch_is_refused():
     with pytest.raises(ConfigError, match="micro_batch is 3, but each replica takes 8 images a step; give a divisor"):
         small_gan("rep", micro_batch=3).step(images(BATCH))
+    small_gan("rep", micro_batch=1).inspect(images(BATCH))  # of two images, which a loss compares
     with pytest.raises(ConfigError, match="micro_batch is 0; give a whole number of at least 1"):
         small_gan("rep", micro_batch=0)
 

@@ -226,6 +226,16 @@ def test_state_holds_every_variable_once(real):
     assert {tf1.original_name(v) for v in gan.generator.variables} <= set(state)
 
 
+def test_slots_of_layers_frozen_before_the_first_step_stay_those_of_their_variables():
+    gan = make_gan()
+    shapes = {name: variable.shape for name, variable in gan.state().items()}
+    gan.discriminator.blocks[0].trainable = False
+    after = {name: variable.shape for name, variable in gan.state().items()}
+    left_out = shapes.keys() - after.keys()
+    assert left_out and all(name.startswith("dis/l1/") for name in left_out)
+    assert after == {name: shape for name, shape in shapes.items() if name in after}
+
+
 def test_optimizer_pair_and_loss_object():
     gan = make_gan(losses.get("hinge"), optimizer=("sgd", "adam"))
     assert "dis/l1/kernel/kernel/SGD_0" not in gan.state()
@@ -257,6 +267,13 @@ def test_networks_of_unlike_data_formats_are_refused():
     critic = mmdgan.build_discriminator(SMALL, data_format="channels_last")
     with pytest.raises(ConfigError, match="generator is channels_first and the critic channels_last"):
         GanStep(generator, critic, "rep", 1e-3, 1e-3)
+
+
+def test_networks_whose_variables_have_the_same_names_are_refused():
+    layers = [{"name": "l1", "op": "d", "out": 4}]
+    networks = [mmdgan.build_network(layers, (4,)) for _ in range(2)]
+    with pytest.raises(ConfigError, match="Both networks have a variable net/l1/.*a name of its own"):
+        GanStep(*networks, "hinge", 1e-3, 1e-3)
 
 
 def test_periods_may_be_numpys():

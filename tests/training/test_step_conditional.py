@@ -50,6 +50,17 @@ def test_real_labels_reach_the_critic_and_generated_ones_both_networks(real):
     np.testing.assert_array_equal(class_gradients(gan, only_one, "dis/l3/kernel/c_kernel")[[0, 2]] > 1e-6, False)
 
 
+@pytest.mark.parametrize("options", [{}, {"micro_batch": 3}], ids=str)
+def test_of_one_class_generated_images_are_of_the_class_of_the_real_ones(options, real):
+    """Offsets of classes that no image has stay as they are."""
+    for same_class, learning in ((True, [0]), (False, [0, 1, 2])):
+        gan = make_gan(**options, same_class=same_class)
+        offsets = next(v for v in gan.generator.trainable_variables if v.path == "gen/l2/BN/offset")
+        before = offsets.numpy()
+        gan.step(real, CODES, LABELS * 0)
+        assert np.flatnonzero(np.abs(offsets.numpy() - before).reshape(3, -1).max(1)).tolist() == learning
+
+
 def test_scores_are_those_of_the_networks_called_with_the_labels(real):
     gan = shared_gan()
     with scope.frozen_state():

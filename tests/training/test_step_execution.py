@@ -75,6 +75,12 @@ def test_xla_takes_the_same_steps(loss):
     assert not any(node.attr["_XlaMustCompile"].b for node in nodes(concrete_step(plain, real[0])))
 
 
+def test_xla_takes_steps_that_update_one_player_alone():
+    plain, compiled = (make_gan("rand_g", jit=jit, imbalanced_update=(1, 2)) for jit in (False, True))
+    losses = [[gan.step(batch) for batch in batches()[:3]] for gan in (plain, compiled)]
+    assert_same_path(plain, compiled, *losses, rtol=1e-4)
+
+
 def test_nothing_is_drawn_by_xla():
     gan = shared_gan("rand_g", jit=True)
     graph = concrete_step(gan, tf.constant(batches()[0])).graph

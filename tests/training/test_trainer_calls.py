@@ -80,6 +80,19 @@ def test_calls_end_at_checkpoints_inspections_and_the_last_step(tmp_path):
     np.testing.assert_array_equal(many.weights, one.weights)
 
 
+def test_workers_agree_in_every_call_that_passes_a_tenth_step(tmp_path):
+    asked: list[int] = []
+    options = {"save_every": 1000, "query_step": None, "steps_per_call": 16}
+
+    def agree(*values):
+        asked.append(len(gan.calls))
+        return values
+
+    gan = Several()
+    Trainer(gan, small_pipeline(), agree=agree, progress=Progress(stream=None), **options).fit(64)
+    assert gan.calls == [16] * 4 and asked == [1, 2, 3, 4]
+
+
 def test_losses_inside_of_a_call_are_looked_at(tmp_path):
     from mmdgan.training import Diverged
 
