@@ -77,6 +77,9 @@ def make(options: EvidenceOptions) -> Output:
     if not options.runs:
         raise ConfigError("there are no runs; name those of `mmdgan sweep experiments/sweeps/evidence.py`.")
     runs = given(options.runs)
+    names = [run.name for run in runs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"two runs are named {twice[0]}, by which they are told apart here; rename a folder.")
     if options.critics is not None:
         prepare_tensorflow()
         for run in runs:

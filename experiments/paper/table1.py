@@ -24,7 +24,6 @@ from mmdgan.report.facts import RunFacts
 from mmdgan.report.scores import choose as scores_at, differences, identifier, of_real
 from mmdgan.runs import published
 from mmdgan.runs.experiment import IDENTITY, LOSS_OPTIONS
-from mmdgan.training import divergence
 from paper.output import Output, markdown as as_markdown, new_figure, tidy
 from paper.trained import METHODS, TrainedOptions, experiment_of, given, method_of, train
 
@@ -202,9 +201,7 @@ def choose(method: str, results: list[Result], judge: Sequence[str]) -> Line:
 
 def _result(facts: RunFacts, method: str) -> Result:
     """A run with what became of it."""
-    # A run that went back and trained on has not diverged.
-    diverged = divergence.records(facts.folder.path)
-    if diverged and diverged[-1].get("action") == "stop":
+    if facts.diverged is not None:
         return Result(facts, method, DIVERGED, {})
     scores = {record["metric"]: dict(record) for record in scores_at(facts.folder, facts.experiment["max_step"])}
     return Result(facts, method, SCORED if scores else UNFINISHED, scores)

@@ -49,7 +49,7 @@ def evaluate_sets(
 
     Args:
         generated: The images; or sets of the same size and generator, from different seeds ("repeats").
-        real: Images to compare them with, or stored statistics, for which fid is the only metric.
+        real: Images to compare them with, or stored statistics, of which fid and fid_infinity are computed.
         extractor: Computes the features, as `mmdgan.metrics.resolve` finds it; None if no metric `needs_features`.
         metrics: Identifiers of metrics; None for all of `mmdgan.metrics.METRICS`.
         options: How the metrics are computed.
@@ -99,6 +99,7 @@ def evaluate_sets(
         "seed": int(seed),
         "step": None if step is None else int(step),
         "repeats": len(sets),
+        "set_count": sets[0].count,
         "set_hash": ",".join(images.fingerprint()[:16] for images in sets),
         "real_hash": real.feature_hash if isinstance(real, Moments) else real.fingerprint()[:16],
         "feature_seconds": round(seconds, 3),
@@ -171,8 +172,8 @@ def check(
         try:
             if facts.statistics and not metric.statistics:
                 raise MetricError(
-                    "Stored statistics hold a mean and a covariance, from which fid can be computed and "
-                    f"{metric.identifier} cannot: give --metrics=fid, or a folder or data set as the reference."
+                    "Stored statistics hold a mean and a covariance, from which fid and fid_infinity can be computed "
+                    f"and {metric.identifier} cannot: give one of these, or a folder or data set as the reference."
                 )
             metric.check(facts)
         except MetricError as error:

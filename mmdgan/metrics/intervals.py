@@ -52,7 +52,7 @@ def around(
     return Interval(max(least, value - quantile * error), min(most, value + quantile * error), method)
 
 
-def of_share(share: float, count: int) -> Interval:
+def of_share(share: float, count: float) -> Interval:
     """The interval of a share of `count` independent images (Wilson 1927), which is never empty."""
     square = NORMAL_QUANTILE**2 / count
     centre = (share + square / 2) / (1 + square)

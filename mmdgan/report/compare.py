@@ -139,7 +139,8 @@ def mark_cells(
     real: dict[str, ScoreCell] = {}
     running = [not out for out in diverged] or [True] * len(rows)
     for name in names:
-        reference = _reference([row[name] for row in rows if name in row])
+        scored = [(row[name], runs) for row, runs in zip(rows, running, strict=True) if name in row]
+        reference = _reference([record for record, runs in scored if runs] or [record for record, _ in scored])
         differing = [differences(row[name], reference) if name in row else [] for row in rows]
         races = [name in row and not found and runs for row, found, runs in zip(rows, differing, running, strict=True)]
         top = _best(name, [row[name] for row, race in zip(rows, races, strict=True) if race])
@@ -348,7 +349,7 @@ def _published_texts(facts: list[RunFacts], chosen: list[list[Record]], csv: str
             continue
         lines = [f"Published for {loss} on {data}:", published_table(list(found))]
         for index in members:
-            record = next((r for r in chosen[index] if direction(r["metric"])), None)
+            record = next((r for r in chosen[index] if r.get("features") and direction(r["metric"])), None)
             differing = protocol.in_short(protocol.against_published(facts[index], record))
             says = f"differs from that protocol: {differing}" if differing else "has the same protocol"
             lines.append(f"[{index + 1}] {says}.")

@@ -84,7 +84,9 @@ def evaluate_flags(records: Sequence[Record]) -> list[str]:
     flags = [f"--metrics={','.join(metrics)}"]
     if records:
         most = max(records, key=lambda record: record["count"])
-        flags += [f"--steps={most['step']}", f"--count={most['count']}", f"--seed={most['seed']}"]
+        count = most.get("set_count", most["count"])  # some scores are of a part of the images
+        flags += [f"--steps={most['step']}", f"--count={count}", f"--seed={most['seed']}"]
+        flags += ["--force"] if any("forced:" in (record.get("note") or "") for record in records) else []
         flags += next((_feature_flags(record) for record in records if record.get("features")), [])
         flags += [f"--repeats={most['repeats']}"] if most.get("repeats", 1) > 1 else []
         flags += ["--noema"] if most.get("weights") == "last" else []

@@ -38,6 +38,17 @@ def test_an_interval_of_shares_is_wilsons():
         assert ours[:2] == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
+def test_a_share_below_a_quantile_of_others_scatters_as_of_half_as_many():
+    """Of 1,000 distances those below the hundredth part of 1,000 others: near copies, where nothing is copied."""
+    rng = np.random.default_rng(0)
+    shares = [np.mean(rng.random(1000) < np.quantile(rng.random(1000), 0.01)) for _ in range(2000)]
+    held = {
+        count: np.mean([found.low <= 0.01 <= found.high for found in (intervals.of_share(s, count) for s in shares)])
+        for count in (500, 1000)
+    }
+    assert 0.92 < held[500] < 0.98 and held[1000] < 0.89
+
+
 def test_quantiles_and_bounds():
     assert intervals.around(5.0, 2.0, "x")[:2] == pytest.approx((5 - 2 * 1.959964, 5 + 2 * 1.959964), rel=1e-6)
     assert intervals.around(5.0, 2.0, "x", freedom=4)[0] == pytest.approx(5 - 2 * 2.776445, rel=1e-6)

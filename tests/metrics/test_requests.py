@@ -209,7 +209,7 @@ def test_stored_statistics_give_the_same_distance(tmp_path):
     direct, _ = metrics.evaluate_sets(generated, real, Means(), ("fid",), step=1)
     assert record["value"] == pytest.approx(direct["value"], rel=1e-9)
     assert record["count_real"] == 50 and "note" not in record
-    with pytest.raises(MetricError, match="fid can be computed and kid cannot"):
+    with pytest.raises(MetricError, match="fid and fid_infinity can be computed and kid cannot"):
         metrics.evaluate_sets(generated, moments, Means(), ("fid", "kid"))
 
 

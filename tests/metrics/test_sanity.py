@@ -7,6 +7,7 @@ import pytest
 
 from mmdgan import metrics
 from mmdgan.metrics.evaluate import EvaluateOptions
+from mmdgan.metrics.intervals import of_share
 from mmdgan.metrics.sets import ArraySet, DataSet
 
 CLASSES = 8
@@ -173,6 +174,8 @@ def test_copied_training_images_are_found():
     ]
     for name in ("near copies[pixels]", "near copies[block]"):
         clean, copied = (records[name] for records in found)
+        width = np.diff(of_share(clean["value"], 150)[:2])  # the threshold is of 300 others
+        assert np.diff(clean["interval"]) == pytest.approx(width)
         assert clean["value"] < 0.04 and copied["value"] == pytest.approx(clean["value"] + 0.1, abs=0.02), name
         pairs = {(pair["generated"], pair["training"]) for pair in copied["closest"]}
         assert len(pairs) == 8 and pairs <= set(enumerate(training.indices[copies].tolist()))

@@ -163,6 +163,13 @@ def test_protocol_of_most_runs_is_the_columns(runs):
     assert notes == ["a  images 2,000, not 500"]
 
 
+def test_diverged_runs_do_not_choose_the_columns_protocol():
+    records = [[score("FD[x]", v, count=500 if v > 5 else 2000)] for v in (8.0, 9.0, 2.0, 3.0)]
+    _, cells, notes = mark_cells(records, [True, True, False, False])
+    assert [row["FD[x]"].best for row in cells[:-1]] == [False, False, True, False]
+    assert [row["FD[x]"].marks for row in cells[:-1]] == ["a", "a", "", ""] and notes == ["a  images 500, not 2,000"]
+
+
 def test_real_images_have_a_row_of_their_own():
     """With the scores that the run of the column's protocol has of them."""
     records = [

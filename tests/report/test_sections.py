@@ -268,6 +268,10 @@ def test_flags_that_score_the_runagain():
         "--features=classifier",
     ]
     assert evaluate_flags([]) == ["--metrics=fid,is,kid"]
+    part = {**score("near copies[c]", 0.0, "nn", count=1000, set_count=5000), "step": 4}
+    assert "--count=5000" in evaluate_flags([part])
+    forced = {**score("FD[c]", 1.0, note="forced: fewer images than 128 features + 1"), "step": 4}
+    assert "--force" in evaluate_flags([forced]) and "--force" not in evaluate_flags([part])
 
 
 @pytest.mark.parametrize(

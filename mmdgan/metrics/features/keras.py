@@ -84,8 +84,9 @@ class KerasFeatures(Extractor):
         self.feature_count, self.logit_count = int(features.shape[1]), int(logits.shape[1])
         height, width = (side or 0 for side in self._input_shape[:2])
         self.batch_size = int(np.clip(_BATCH_PIXELS // max(1, height * width), 1, 100))
-        config = np.frombuffer(model.to_json().encode(), np.uint8)
-        self._hash = digest_arrays([config, *model.get_weights()])
+        # Keras numbers the layers of its own networks, so that their configuration tells what was built before.
+        kind = self._source if prepare else model.to_json()
+        self._hash = digest_arrays([np.frombuffer(kind.encode(), np.uint8), *model.get_weights()])
         size = f"{METHODS[self.resize]} to {height or 'any'}x{width or 'any'}"
         size = size if height or width else "none: the network takes any size"
         self._resize_text = size + (", grey repeated to 3 channels" if self._input_shape[-1] == 3 else "")

@@ -48,6 +48,8 @@ class NearCopies(Metric):
     def compute(self, context: Context) -> Iterator[dict]:
         generated, training, most = context.generated, context.training_side, context.options.nn_count
         chosen, others = (side.random(min(most, side.count), context.seed) for side in (generated, training))
+        # The distance that counts as near is a quantile of the others', and scatters as a share of these does.
+        independent = 1 / (1 / len(chosen) + 1 / len(others))
 
         images, known = generated.images.take(chosen), training.images.take(others)
         blocks = (_vectors(part) for part in training.images.batches(BLOCK))
@@ -58,7 +60,7 @@ class NearCopies(Metric):
             nearest.share(),
             len(chosen),
             training.count,
-            interval=of_share(nearest.share(), len(chosen)),
+            interval=of_share(nearest.share(), independent),
             note=f"{copies:,} exact copies; {_EXPECTED}",
             copies=copies,
             resize="none" if factor == 1 else f"means of {factor}x{factor} pixels",
@@ -71,7 +73,7 @@ class NearCopies(Metric):
             nearest.share(),
             len(chosen),
             training.count,
-            interval=of_share(nearest.share(), len(chosen)),
+            interval=of_share(nearest.share(), independent),
             note=_EXPECTED,
             **nearest.details(generated, chosen, training),
         )

@@ -121,6 +121,10 @@ def test_each_score_has_a_panel_and_the_distance_a_logarithmic_one(scored):
 def test_runs_without_scores_or_with_two_kinds_are_refused(scored, tiny_run, tmp_path):
     with pytest.raises(ConfigError, match="there are no runs"):
         make(EvidenceOptions(out=str(tmp_path)))
+    shutil.copytree(scored[0].path, tmp_path / "elsewhere/one")
+    twice = tuple(str(path) for path in (scored[0].path, tmp_path / "elsewhere/one"))
+    with pytest.raises(ConfigError, match="two runs are named one"):
+        make(EvidenceOptions(out=str(tmp_path), runs=twice))
     with pytest.raises(ConfigError, match="none of the runs has scores"):
         make(EvidenceOptions(out=str(tmp_path), runs=(str(tiny_run[1]),)))
     scored[0].append(4, "evaluate", [{"metric": "FID", "value": 3.0, "count": 30}])

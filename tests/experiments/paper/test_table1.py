@@ -62,6 +62,15 @@ def facts(*folders) -> list[RunFacts]:
     return [RunFacts.of(folder) for folder in folders]
 
 
+def test_a_run_that_went_on_after_it_had_diverged_has_its_scores(write_run):
+    folder = write_run("a", "rep", 0, scores(12.0), diverged=["stop"])
+    (folder / "checkpoints").mkdir()
+    for ending in (".index", ".data-00000-of-00001"):
+        (folder / f"checkpoints/ckpt-10{ending}").write_text("")
+    [line] = collect(facts(folder)).lines
+    assert line.count("diverged") == 0 and line.values("FD[classifier]") == [12.0]
+
+
 def test_means_ranges_and_what_diverged(write_run):
     table = collect(
         facts(

@@ -178,6 +178,8 @@ def test_an_application_from_the_cache_of_its_weights(keras_cache):
     assert features.shape == (2, 1024) and logits.shape == (2, 1000)
     assert extractor.label == "keras:MobileNet" and extractor.feature_count == 1024
     assert extractor.protocol()["feature_source"] == "keras.applications MobileNet, ImageNet weights"
+    again = KerasFeatures("keras:MobileNet", "tfgan")  # of whose layers Keras numbers some anew
+    assert again.protocol()["feature_hash"] == extractor.protocol()["feature_hash"]
 
 
 def test_weights_that_cannot_be_had_are_one_sentence_with_the_remedies(keras_cache):
