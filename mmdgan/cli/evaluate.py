@@ -126,6 +126,8 @@ def _evaluate_run(folder: RunFolder, options: EvaluateFlags) -> None:
     """Scores checkpoints of a run, and adds them to its metrics.jsonl one by one."""
     steps = _steps(folder, options.steps)
     given = {name: value for name in fields_with(options, like=True) if (value := getattr(options, name)) is not None}
+    if options.data_root is not None:
+        given["source"] = None  # which has been converted for the run, and is elsewhere
     experiment = dataclasses.replace(Experiment.load(folder.path), **given)
     metrics, leave_out = _metrics(options, experiment.metrics)
     if not metrics:
@@ -134,10 +136,14 @@ def _evaluate_run(folder: RunFolder, options: EvaluateFlags) -> None:
     from mmdgan.core.startup import prepare_tensorflow
     from mmdgan.metrics import format_table
     from mmdgan.runs.scoring import Scorer, of_weights
-    from mmdgan.runs.train import open_data
+    from mmdgan.runs.train import fingerprint_like, open_data
 
     prepare_tensorflow()
-    scorer = Scorer.of(experiment, open_data(experiment, say=print), _score_options(options), leave_out, print)
+    data = open_data(experiment, say=print)
+    trained_on = folder.read_config().get("data", {}).get("fingerprint")
+    if trained_on not in (None, fingerprint_like(trained_on, data)):
+        print(f"Note: the images of {data.name} ({data.source}) are not those that {folder.path} was trained on.")
+    scorer = Scorer.of(experiment, data, _score_options(options), leave_out, print)
     assert scorer is not None  # as there are metrics
     if options.save_statistics is not None and scorer.extractor is None:
         raise ConfigError("save_statistics is of features, and none of the metrics needs any; give --metrics=fid.")

@@ -149,6 +149,9 @@ def best(argv: Sequence[str]) -> int:
     point, outcome, name = find_best(folder.states(), options.metric or folder.read()["metric"])
     run = point.experiment.folder().path
     alone = dataclasses.replace(point.experiment, results="Results", run_name=None)
+    if point.seconds is not None:  # these ended it, not max_step, to which falling rates fall all the same
+        stops = tuple(step for step in alone.score_steps if step <= outcome.step)
+        alone = dataclasses.replace(alone, max_step=outcome.step, score_steps=stops, lr_steps=alone.aids().lr_steps)
     print(f"{name} {outcome.value(name):.4g}: {shown(point.values) or point.run}, after {outcome.step:,} steps")
     print(f"Run:          {run}")
     print(f"Report:       {command('report', run)}")

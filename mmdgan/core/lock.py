@@ -159,11 +159,11 @@ class FolderLock:
 def is_locked(folder: str | os.PathLike) -> bool:
     """Whether a process holds the lock of a folder."""
     try:
-        descriptor = os.open(Path(folder) / FILE, os.O_RDWR)
+        descriptor = os.open(Path(folder) / FILE, os.O_RDONLY)  # of another user's run too
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return False
     except OSError:
         return True

@@ -26,6 +26,7 @@ from mmdgan.core.options import check_limits, defaults, fields_with, option, pla
 from mmdgan.core.progress import Say, log as to_logger
 from mmdgan.core.text import nearest
 from mmdgan.data.memory import CACHES
+from mmdgan.data.sidecar import sidecar_path
 from mmdgan.losses import registry as losses
 from mmdgan.metrics import METRICS
 from mmdgan.runs.folder import RunFolder
@@ -434,7 +435,10 @@ class Experiment:
         saved = folder.read_config()["experiment"]
         if unknown := sorted(set(saved) - set(fields_with(cls))):
             raise ConfigError(f"{folder.config_file} has fields of another version: {', '.join(unknown)}.")
-        return cls(**placed(folder, saved))
+        fields = placed(folder, saved)
+        if sidecar_path(Path(fields["data_root"]) / fields["data"], fields["data"]).is_file():
+            fields["source"] = None  # which has been converted
+        return cls(**fields)
 
     @classmethod
     def read(cls, source: str | os.PathLike) -> Experiment:

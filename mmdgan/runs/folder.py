@@ -151,7 +151,7 @@ class RunFolder:
         differing = [
             f"{name} ({_brief(old)} there, {_brief(new)} now)"
             for name, absent in identity.items()
-            if (old := before["experiment"].get(name, absent)) != (new := config["experiment"][name])
+            if _alone(old := before["experiment"].get(name, absent)) != _alone(new := config["experiment"][name])
         ]
         if before["architecture"] != config["architecture"]:
             reference = config["experiment"]["architecture"]
@@ -400,6 +400,11 @@ def newest_runs(results: str | os.PathLike[str] = "Results", say: Say | None = N
 def folder_of(results: str, data: str, run_name: str | None) -> Path:
     """The directory of a run by fields of its experiment."""
     return Path(results) / data.replace(":", "_").replace("/", "_") / str(run_name)
+
+
+def _alone(value: Any) -> Any:
+    """A list of one value as that value: from Python comes 0.5 where a flag gives [0.5]."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _brief(value: Any) -> str:

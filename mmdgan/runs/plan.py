@@ -242,6 +242,8 @@ class Plan:
             return f"{outputs}, as --score_size says"
         if layer.type == "project":
             return f"{outputs}, because a label projection has one"
+        if self.experiment.fixed_critic or design.has_fixed_width(self.architecture):
+            return f"{outputs}, as the architecture has it"
         kind = "compares distributions of scores (an MMD loss)" if size > 1 else "judges each score by itself"
         return f"{outputs}, because {self.experiment.loss} {kind}"
 
@@ -488,13 +490,6 @@ def _check_data(e: Experiment, info: data.DataInfo, generator: design.NetworkSpe
             "labels; leave it out, or choose an architecture with conditional layers, such as "
             "sample/PROJECTION_SMALL."
         )
-    rows, columns = e.grid
-    pixels = rows * columns * generator.output_shape[1] * generator.output_shape[2]
-    if pixels > _MOST_PIXELS:
-        raise ConfigError(
-            f"grid is {format_value(e.grid)}, a picture of {pixels:,} pixels; give one of at most {_MOST_PIXELS:,}, "
-            "which is what programs open."
-        )
     image = tuple(generator.output_shape)
     if image != tuple(info.shape):
         prepared = ""
@@ -503,4 +498,11 @@ def _check_data(e: Experiment, info: data.DataInfo, generator: design.NetworkSpe
         raise ConfigError(
             f"architecture {e.architecture} makes images of {image} (C, H, W), but those of {e.data} are "
             f"{tuple(info.shape)}; choose an architecture of that shape{prepared}."
+        )
+    rows, columns = e.grid
+    pixels = rows * columns * generator.output_shape[1] * generator.output_shape[2]
+    if pixels > _MOST_PIXELS:
+        raise ConfigError(
+            f"grid is {format_value(e.grid)}, a picture of {pixels:,} pixels; give one of at most {_MOST_PIXELS:,}, "
+            "which is what programs open."
         )

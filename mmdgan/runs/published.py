@@ -191,7 +191,8 @@ def _read(path: Path, _changed: int) -> tuple[Published, ...]:
     """The rows of a file, read again when it changes."""
     try:
         reader = csv_rows(read_text(path))
-        columns, lines = set(reader.fieldnames or ()), list(reader)
+        columns = set(reader.fieldnames or ())
+        lines = [{name: text or "" for name, text in line.items()} for line in reader]  # None where a line is short
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"published: {path} cannot be read as a CSV ({error}); give another file.") from None
     if columns >= _GRID:
@@ -212,7 +213,7 @@ def _table_row(path: Path, number: int, line: dict[str, str]) -> Published:
 
 def _grid_row(path: Path, number: int, line: dict[str, str]) -> Published:
     value, status = _value(path, number, line["value"])
-    lr_dis, lr_gen = float(line["lr_dis"]), float(line["lr_gen"])
+    lr_dis, lr_gen = (_value(path, number, line[name])[0] for name in ("lr_dis", "lr_gen"))
     data, variant = _DATA.get(line["dataset"], line["dataset"]), line["variant"]
     shifted = (data, line["loss"]) == ("cifar10", "rep") and variant in ("K=32", "d=16;K=32")
     note = _SHIFTED_NOTE if shifted and (lr_dis, lr_gen) in _SHIFTED else ""

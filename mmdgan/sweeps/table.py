@@ -268,7 +268,7 @@ def published_text(found: Pivot, csv: str | os.PathLike | None = None) -> str:
             experiments.append(cell.point.experiment)
     if not cells:
         return ""
-    lines = table_rows(found)
+    lines = table_rows(dataclasses.replace(found, score=metric))
     for line, row_key in zip(lines[1:], found.row_keys, strict=True):
         line[1:] = [cells.get((row_key, column), "") for column in found.column_keys]
     text = f"The authors' {metric} at the same settings (Results/published):\n\n{aligned(lines)}"

@@ -237,6 +237,16 @@ def test_evaluate_prints_a_table_and_adds_lines(tiny_run, tmp_path, block_means,
     assert "FD[classifier]" in text and "CS[classifier]" in text and "metrics.jsonl" in text
 
 
+def test_other_images_than_those_of_the_training_are_mentioned(run, block_means, capsys):
+    argv = ["evaluate", str(run), "--metrics=fid", "--count=26", "--features=classifier"]
+    assert status(*argv) == 0 and "Note" not in capsys.readouterr().out
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["fingerprint"] = "0"
+    (run / "config.json").write_text(json.dumps(config))
+    assert status(*argv) == 0
+    assert "Note: the images of sample" in capsys.readouterr().out
+
+
 def test_scores_of_a_run_that_cannot_be_written_are_shown(tiny_run, tmp_path, block_means, capsys, monkeypatch):
     def refuse(*_):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

@@ -51,6 +51,23 @@ def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path):
         pass
 
 
+def test_whoever_may_read_a_folder_sees_whether_it_is_locked(tmp_path):
+    process = holder(tmp_path)
+    os.chmod(tmp_path / FILE, 0o444)
+    tmp_path.chmod(0o755)
+    drop = "import os; from mmdgan.core.lock import is_locked; os.getuid() or os.setuid(65534); "
+    command = [sys.executable, "-c", drop + "print(is_locked('.'), is_locked('.'))"]
+    try:
+        for held in (True, False):
+            found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=script_environment())
+            assert found.stdout.split() == [str(held)] * 2, found.stderr
+            process.kill()
+            process.wait()
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_children_of_a_killed_process_are_waited_for(tmp_path):
     process = holder(tmp_path / "run", str(tmp_path / "end"))
     process.kill()

@@ -62,6 +62,7 @@ def test_gain_spreads_over_the_critics_layers():
         ({"run_name": "é" * 100}, "give a folder's name without slashes, not dots alone, under 200 bytes"),
         ({"grid": (1_000_000, 1_000_000)}, "grid is 1000000,1000000, a picture of .* pixels"),
         ({"grid": (296, 296)}, "grid is 296,296, a picture of 89,718,784 pixels"),
+        ({"architecture": "points/MLP"}, r"makes images of \(2,\).*those of cifar10 are \(3, 32, 32\)"),
         ({"strategy": "multi_worker", "workers": ("a:1", "b:65536"), "worker_index": 0}, "workers has 'b:65536'"),
         ({"lr_gen": "fast"}, "lr_gen is 'fast'; it takes a number"),
         ({"imbalanced_update": "dinamic"}, "imbalanced_update is 'dinamic'; it takes 2 values.* 'dynamic', or None"),
@@ -154,6 +155,8 @@ def test_rounds(changes, stops):
 def test_dry_run_says_what_would_happen(tmp_path):
     text = Experiment(loss="hinge", data_root=str(tmp_path), results=str(tmp_path / "r")).dry_run()
     assert "1 output of critic layer l8_s, because hinge judges each score by itself" in text
+    fixed = Experiment(loss="hinge", fixed_critic=True).dry_run()
+    assert "16 outputs of critic layer l8_s, as the architecture has it" in fixed
     assert "50,000 images" in text and "--source" in text and "(new)" in text
     for number in ("3,811,907", "5,860,865"):  # spec H.1; the critic with 1 instead of 16 outputs
         assert number in text

@@ -109,6 +109,14 @@ def test_cells_without_numbers_say_why():
     assert {row.status for row in lsun} == {"diverged"}
 
 
+@pytest.mark.parametrize("end", ["five,1e-4,FID,20", "5e-4"])
+def test_a_line_of_ones_own_file_that_is_wrong_is_named(tmp_path, end):
+    file = tmp_path / "mine.csv"
+    file.write_text(f"dataset,block,loss,variant,lr_dis,lr_gen,metric,value\ncifar10,pico_vs_pim,rep,K=64,{end}\n")
+    with pytest.raises(ConfigError, match="mine.csv, line 2, has the value '(five)?'; give a number"):
+        published.read_all(file)
+
+
 def test_doubtful_cells_are_marked():
     """Exactly where the two copies of CIFAR-10, rep, 16 outputs, K = 32 disagree (but for the empty cell)."""
     grid = published.read(FOLDER / "paper_results.csv")
