@@ -119,6 +119,18 @@ def test_a_run_keeps_the_way_it_takes_its_images(experiment, opened):
     assert opened[2:] == ["memory"] and config_of(path)["data"]["mode"] == "memory"
 
 
+def test_a_run_uses_what_its_source_was_converted_to_wherever_that_came_from(experiment, tmp_path):
+    path = TrainingRun(experiment.plan()).folder.path
+
+    def name_a_source(config):
+        config["experiment"]["source"] = str(tmp_path / "gone.zip")
+
+    config_of(path, name_a_source)
+    assert Experiment.load(path).source is None
+    config_of(path, lambda config: config["experiment"].update(data_root=str(tmp_path / "none")))
+    assert Experiment.load(path).source == str(tmp_path / "gone.zip")
+
+
 def test_auto_follows_from_the_memory_for_a_new_run_only(experiment, opened, monkeypatch):
     monkeypatch.setattr("mmdgan.data.open.choose_cache", lambda size: choose_cache(size, available=1000))
     path = TrainingRun(experiment.plan()).folder.path

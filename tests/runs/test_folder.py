@@ -254,6 +254,15 @@ def test_class_names_are_those_of_the_prepared_set(tmp_path):
     assert folder.find_class("2") == 2
 
 
+def test_a_list_of_one_value_is_that_value(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.prepare({"experiment": {"omega": 0.5}, "architecture": {}}, restart=False)
+    same, other = ({"experiment": {"omega": (value,)}, "architecture": {}} for value in (0.5, 0.6))
+    folder.check(same, {"omega": None})
+    with pytest.raises(ConfigError, match=r"omega \(0.5 there, \[0.6\] now\)"):
+        folder.check(other, {"omega": None})
+
+
 def test_a_configuration_to_be_given_away_names_no_folder_of_this_machine(tmp_path):
     config = {
         "experiment": {"results": "/home/me/R", "data_root": "../Data", "loss": "rep"},

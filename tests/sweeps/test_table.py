@@ -110,6 +110,7 @@ def test_the_authors_numbers_stand_in_the_same_cells(states):
     text = published_text(pivot(states, "fid", ["loss"], ["lr_dis"]))
     line = next(line for line in text.splitlines() if line.startswith("rep "))
     assert line.split()[1:] == [f"{theirs['rep', rate]:.4g}" for rate in ("1e-04", "5e-04")]
+    assert published_text(pivot(states, "fid", ["loss", "lr_dis"])).splitlines()[2].split() == ["loss,lr_dis", "FID"]
     assert "FD[classifier] is another score than FID" in text and "100,000 steps, not 9" in text
     assert "is not the paper's network" not in text
     assert published_text(pivot(states, "swd")) != "" and "another score" not in published_text(pivot(states, "swd"))
@@ -141,6 +142,10 @@ def test_the_best_run_and_the_command_that_goes_on_with_it(states, capsys, monke
     assert status("sweep", "best", "t") == 0
     run = states[0][0].experiment.folder().path
     assert f"Train it on:  {command('train', run, '--max_step', 18)}" in capsys.readouterr().out.splitlines()
+    longer = dataclasses.replace(states[0][0].experiment, max_step=1000)
+    states[0] = states[0][0]._replace(experiment=longer, seconds=60.0), states[0][1]  # which end it at step 9
+    assert status("sweep", "best", "t") == 0
+    assert "Again, apart: mmdgan train --lr_dis=0.0001 --max_step=9\n" in capsys.readouterr().out
     for verb in ("best", "status"):
         assert status("sweep", verb, "t", "--csv=x.csv") == 2
         assert "there is no flag --csv" in capsys.readouterr().err
